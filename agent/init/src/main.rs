@@ -1,0 +1,3 @@
+//! The `slipway-init` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The agent: leases jobs from a coordinator and runs them in containers.

@@ -1,0 +1,3 @@
+//! The `slipway-agent` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The load driver: each figure beside a baseline measured in the same run.

@@ -1,0 +1,3 @@
+//! The `slipway-bench` program.
+
+fn main() {}

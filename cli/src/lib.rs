@@ -1,0 +1,1 @@
+//! The slipway command line, and everything in one process.

@@ -1,0 +1,1 @@
+//! The coordinator: takes commands and webhooks, decides, keeps the journal, leases jobs to agents.

@@ -1,0 +1,3 @@
+//! The `slipway-coordinator` program.
+
+fn main() {}

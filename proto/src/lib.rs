@@ -1,0 +1,1 @@
+//! The protobuf messages and gRPC services of slipway.v1, compiled without a system protoc.

@@ -1,0 +1,1 @@
+//! Content-addressed blobs: digests, the store trait and its engines.

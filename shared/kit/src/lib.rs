@@ -1,0 +1,1 @@
+//! What every program shares: clock, configuration, telemetry, shutdown, retry with back-off.

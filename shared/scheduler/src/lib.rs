@@ -1,0 +1,1 @@
+//! The pure scheduler: a state machine without clock, randomness, IO or async.

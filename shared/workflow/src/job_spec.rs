@@ -1,0 +1,173 @@
+//! What an agent needs to run one instance of a job.
+//!
+//! The coordinator makes it when a job's needs are done ([`crate::plan`]), keeps it as a blob (JSON), and the
+//! journal holds only its digest. It never holds a secret: whatever may use one (`env`, step keys, outputs) stays a
+//! template here and is evaluated by the agent, which fetches secrets under its lease.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+/// Version of this format; an agent refuses a newer one.
+pub const JOB_SPEC_VERSION: u32 = 1;
+
+/// One instance of a job, ready to be leased.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// Always [`JOB_SPEC_VERSION`] when written by this build.
+    pub version: u32,
+    /// Path of the workflow file in its repository, for messages.
+    pub workflow_file: String,
+    /// The job's id in the file.
+    pub job: String,
+    /// What people see: GitHub's job name, with its matrix suffix.
+    pub name: String,
+    /// Contexts the coordinator fixed: `github` (complete but for runner paths), `inputs`, `vars`, `needs`,
+    /// `strategy`, `matrix`; each a JSON object.
+    pub contexts: SpecContexts,
+    /// Environment blocks, outermost first (workflow, then job); values are templates.
+    pub env: Vec<Vec<Entry>>,
+    /// `defaults.run`, job over workflow.
+    pub defaults: RunDefaults,
+    /// `container:`; its strings are templates. `None`: host semantics.
+    pub container: Option<ContainerSpec>,
+    /// `outputs:`; values are templates over `steps` and the rest.
+    pub outputs: Vec<Entry>,
+    /// The steps in file order.
+    pub steps: Vec<StepSpec>,
+    /// The job's time limit in milliseconds, counted from when its first step may start. GitHub's default is 360 min.
+    pub timeout_ms: u64,
+    /// Where `actions/checkout` finds the code.
+    pub source: Source,
+}
+
+/// Contexts that are fixed before the job is leased. Each is a JSON object, or null where it has no value.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SpecContexts {
+    /// `github`
+    pub github: Json,
+    /// `inputs`
+    pub inputs: Json,
+    /// `vars`
+    pub vars: Json,
+    /// `needs`
+    pub needs: Json,
+    /// `strategy`
+    pub strategy: Json,
+    /// `matrix`
+    pub matrix: Json,
+}
+
+/// A key and its template, with the place it came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The key as written.
+    pub key: String,
+    /// The value: literal text and `${{ }}` parts.
+    pub value: Text,
+}
+
+/// A string that may hold `${{ }}`, and where it stands in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Text {
+    /// The scalar after YAML, before expressions.
+    pub text: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1, in characters.
+    pub column: u32,
+}
+
+/// `defaults.run`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunDefaults {
+    /// `shell`
+    pub shell: Option<Text>,
+    /// `working-directory`
+    pub working_directory: Option<Text>,
+}
+
+/// `jobs.<id>.container`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerSpec {
+    /// The image; one that evaluates to the empty string means no container.
+    pub image: Text,
+    /// `env`
+    pub env: Vec<Entry>,
+    /// `ports`, as written.
+    pub ports: Vec<Text>,
+    /// `volumes`, as written.
+    pub volumes: Vec<Text>,
+    /// `options`: arguments of `docker create`.
+    pub options: Option<Text>,
+    /// `credentials`: user name and password.
+    pub credentials: Option<(Text, Text)>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepSpec {
+    /// The id as written, or a generated one (`__run`, `__run_2`, `__actions_checkout`).
+    pub id: String,
+    /// Whether the id was written; only then does the `steps` context show it.
+    pub id_written: bool,
+    /// `name`, a template; `None`: GitHub's default (`Run <first line>`).
+    pub name: Option<Text>,
+    /// `if`; `None` means `success()`.
+    pub condition: Option<Text>,
+    /// What it does.
+    pub action: StepAction,
+    /// `env`; values are templates.
+    pub env: Vec<Entry>,
+    /// `continue-on-error`: a boolean or a template that gives one.
+    pub continue_on_error: Option<Text>,
+    /// `timeout-minutes`: a number or a template that gives one.
+    pub timeout_minutes: Option<Text>,
+    /// Line of the step in the file, from 1.
+    pub line: u32,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum StepAction {
+    /// `run:`
+    Run {
+        /// The script, a template.
+        script: Text,
+        /// `shell`
+        shell: Option<Text>,
+        /// `working-directory`
+        working_directory: Option<Text>,
+    },
+    /// `uses: actions/checkout@…`, built in.
+    Checkout {
+        /// `with`; values are templates.
+        with: Vec<Entry>,
+    },
+}
+
+/// Where the code of a run comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Source {
+    /// Nothing to check out: `actions/checkout` fails with a clear message.
+    None,
+    /// A git repository over HTTP(S), at a commit.
+    Git {
+        /// What `git clone` takes.
+        clone_url: String,
+        /// `owner/name`.
+        repository: String,
+        /// The full ref, `refs/heads/main`.
+        git_ref: String,
+        /// The commit, 40 or 64 hexadecimal digits.
+        sha: String,
+    },
+    /// An uploaded working tree: a tar in one zstd frame, kept as a blob.
+    Tree {
+        /// SHA-256 of the archive, hexadecimal.
+        digest: String,
+        /// Its length in bytes.
+        size_bytes: u64,
+    },
+}

@@ -1,0 +1,1 @@
+//! The simulator: drives the pure scheduler from one seed and checks every invariant after each event.

@@ -1,0 +1,3 @@
+//! The `slipway-sim` program.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! End-to-end, chaos and wire tests over real processes and containers.
