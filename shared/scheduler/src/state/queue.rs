@@ -46,7 +46,7 @@ pub(crate) struct Queues {
 }
 
 /// Where in the order of leases a candidate stands: new attempts whose back-off is over first, then by age.
-type Rank = (bool, u64);
+pub(crate) type Rank = (bool, u64);
 
 impl Queues {
     /// Adds a waiting instance; any other is left alone.
@@ -111,6 +111,12 @@ impl Queues {
             chosen.push(instance);
         }
         chosen
+    }
+
+    /// The place in the order of leases of the next instance for this agent.
+    pub(crate) fn first_rank(&self, agent: &AgentView, now: Timestamp) -> Option<Rank> {
+        let fitting = self.by_key.iter().filter(|(key, _)| key.fits(agent));
+        fitting.filter_map(|(_, queue)| candidates(queue, agent, now).next()).map(|(rank, _)| rank).min()
     }
 
     /// When the next back-off ends, over all queues; also one that is over already.
