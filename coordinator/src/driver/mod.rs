@@ -27,6 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{Journal, JournalError};
+use crate::metrics::Metrics;
 pub use effects::{PlanNeed, PlanRequest, RunEnded};
 use leases::LeaseTable;
 use message::SessionLink;
@@ -74,6 +75,8 @@ pub struct DriverParts {
     pub planner: mpsc::UnboundedSender<PlanRequest>,
     /// Where runs go that ended or were retired.
     pub ended: mpsc::UnboundedSender<RunEnded>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// Raised to stop at once, as if killed.
     pub kill: CancellationToken,
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use slipway_proto::v1::Record;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use super::chunk::{self, FRAME_HEAD_BYTES, FrameHead, MAGIC};
 use super::{CHUNK_BYTES, MAX_ATTEMPT_BYTES, RecordsError, blocking, io_at};
@@ -34,7 +34,6 @@ pub struct AttemptLog {
 struct Shared {
     folder: PathBuf,
     tail: Mutex<Tail>,
-    written: Notify,
     progress: watch::Sender<Progress>,
 }
 
@@ -75,8 +74,8 @@ pub(super) fn chunks(folder: &Path) -> Result<Vec<u64>, RecordsError> {
     };
     for entry in entries {
         let name = entry.map_err(io_at(folder))?.file_name();
-        let first = name.to_str().and_then(|name| name.strip_suffix(".rec")).and_then(|n| n.parse().ok());
-        firsts.extend(first);
+        let number = name.to_str().and_then(|name| name.strip_suffix(".rec"));
+        firsts.extend(number.and_then(|number| number.parse::<u64>().ok()));
     }
     firsts.sort_unstable();
     Ok(firsts)
@@ -108,7 +107,6 @@ impl AttemptLog {
         let shared = Shared {
             folder,
             tail: Mutex::new(tail),
-            written: Notify::new(),
             progress: watch::Sender::new(progress),
         };
         Ok(Self { shared: Arc::new(shared) })

@@ -187,6 +187,8 @@ async fn a_deleted_run_is_gone_and_others_stay() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
     /// Any overlapping, repeated batches give each record once, in order.
     #[test]
     fn overlapping_uploads_make_one_stream(starts in proptest::collection::vec((0_u64..8, 1_u64..12), 1..30)) {
