@@ -124,6 +124,12 @@ impl AttemptLog {
         self.shared.progress.borrow().durable
     }
 
+    /// The highest number that was written, durable or not yet.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.shared.tail().next - 1
+    }
+
     pub(super) fn is_broken(&self) -> bool {
         self.shared.tail().broken
     }
