@@ -18,5 +18,5 @@ pub fn from_wire(field: &'static str, digest: Option<&v1::Digest>) -> Result<Dig
 /// A digest for the wire.
 #[must_use]
 pub fn to_wire(digest: &Digest) -> v1::Digest {
-    v1::Digest { sha256: digest.hash_hex(), size_bytes: digest.size_bytes }
+    v1::Digest { sha256: digest.hash_hex(), size_bytes: digest.size_bytes() }
 }
