@@ -63,3 +63,11 @@ pub const AVOID_AGENT_MS: u64 = 10_000;
 pub const AVOID_SCAN_MAX: usize = 256;
 /// Where counting a queue position for people stops.
 pub const POSITION_MAX: usize = 10_000;
+/// Agents that the coordinator knows at a time. Those that are gone and hold nothing make room.
+pub const AGENTS_MAX: usize = 100_000;
+/// Slots of one agent.
+pub const SLOTS_PER_AGENT_MAX: u32 = 1_024;
+/// Leases that an agent may present at a time; no agent holds more than this.
+pub const LEASES_PRESENTED_MAX: usize = 4_096;
+/// How many free agents of one label set are looked at for one that a retried instance does not avoid.
+pub const AGENT_SCAN_MAX: usize = 16;

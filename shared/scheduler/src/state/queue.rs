@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::command::{AgentView, Trust};
 use crate::ids::InstanceId;
 use crate::label::LabelSet;
-use crate::limits::{AVOID_AGENT_MS, AVOID_SCAN_MAX, BACKOFF_MS_MAX};
+use crate::limits::{AVOID_AGENT_MS, AVOID_SCAN_MAX, BACKOFF_MS_MAX, POSITION_MAX};
 use crate::state::instance::{Backoff, Instance, Phase};
 use crate::time::Timestamp;
 
@@ -46,7 +46,7 @@ pub(crate) struct Queues {
 }
 
 /// Where in the order of leases a candidate stands: new attempts whose back-off is over first, then by age.
-type Rank = (bool, u64);
+pub(crate) type Rank = (bool, u64);
 
 impl Queues {
     /// Adds a waiting instance; any other is left alone.
@@ -89,6 +89,14 @@ impl Queues {
         })
     }
 
+    /// The place of a waiting instance in its queue, from 1, those in back-off not counted; no further than
+    /// [`POSITION_MAX`].
+    pub(crate) fn position(&self, instance: &Instance) -> usize {
+        let queue = self.by_key.get(&QueueKey::of(instance));
+        let before = queue.into_iter().flat_map(|queue| queue.fresh.range(..instance.order));
+        before.take(POSITION_MAX - 1).count() + 1
+    }
+
     /// The next `count` instances for this agent, best first.
     pub(crate) fn next_for(&self, agent: &AgentView, count: usize, now: Timestamp) -> Vec<InstanceId> {
         let mut sources: Vec<_> = self
@@ -111,6 +119,12 @@ impl Queues {
             chosen.push(instance);
         }
         chosen
+    }
+
+    /// The place in the order of leases of the next instance for this agent.
+    pub(crate) fn first_rank(&self, agent: &AgentView, now: Timestamp) -> Option<Rank> {
+        let fitting = self.by_key.iter().filter(|(key, _)| key.fits(agent));
+        fitting.filter_map(|(_, queue)| candidates(queue, agent, now).next()).map(|(rank, _)| rank).min()
     }
 
     /// When the next back-off ends, over all queues; also one that is over already.
