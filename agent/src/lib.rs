@@ -1,1 +1,3 @@
 //! The agent: leases jobs from a coordinator and runs them in containers.
+
+pub mod init;
