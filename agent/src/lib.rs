@@ -1,1 +1,2 @@
 //! The agent: leases jobs from a coordinator and runs them in containers.
+pub mod steps;
