@@ -8,7 +8,8 @@ source "$(dirname "$(readlink -f "$0")")/lib/load.sh"
 engine_answers || die "the end-to-end tests need a Docker engine: run scripts/install-deps.sh --for-tests"
 cargo build --quiet --workspace --bins
 scripts/runner-image.sh --slim
-[[ $(dpkg --print-architecture) != amd64 ]] || scripts/runner-image.sh --slim --arch arm64
+want_busybox_image "$(dpkg --print-architecture)"
+[[ $(dpkg --print-architecture) != amd64 ]] || want_busybox_image arm64
 
 target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 printf 'SLIPWAY_BIN_DIR=%s\n' "$target/debug" | tee -a "${NEXTEST_ENV:-/dev/null}"

@@ -6,7 +6,7 @@
 #
 #   --arch   default: this machine's. An image of another architecture is called slipway/runner:ARCH, not :latest
 #   --slim   without compilers; tagged :slim, or :slim-ARCH
-# shellcheck disable=SC2016 # The formats and hooks in single quotes are expanded by apt and mmdebstrap.
+# shellcheck disable=SC2016 # The hooks in single quotes are expanded by mmdebstrap.
 set -euo pipefail
 # shellcheck source=scripts/lib/load.sh
 source "$(dirname "$(readlink -f "$0")")/lib/load.sh"
@@ -38,27 +38,10 @@ true-native) image=slipway/runner:slim ;;
 true-foreign) image=slipway/runner:slim-$arch ;;
 esac
 
-# shellcheck source=/dev/null
-source /etc/os-release
-release=${UBUNTU_CODENAME:-${VERSION_CODENAME:?this release has no code name}}
-
-# The mirror that this machine's own apt uses for that release; Ubuntu keeps its two architectures on two mirrors.
-find_mirror() {
-  if [[ $ID == ubuntu && $arch != "$native" ]]; then
-    if [[ $arch == arm64 ]]; then echo http://ports.ubuntu.com/ubuntu-ports; else echo http://archive.ubuntu.com/ubuntu; fi
-    return
-  fi
-  apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
-    awk -v release="$release" '$2 == release { print $1; exit }'
-}
-
-components=main
-[[ $ID != ubuntu ]] || components=main,universe
-
+release=$(debian_release)
 # One recipe, one image: the key covers everything that decides what is inside.
-key=$(printf '%s\n' "$release" "$arch" "$components" "${packages[@]}" | cat - "$(readlink -f "$0")" | sha256sum | cut -c 1-16)
-found=$(docker image inspect --format '{{index .Config.Labels "slipway.recipe"}}' "$image" 2>/dev/null || true)
-if [[ $found == "$key" ]]; then
+key=$(printf '%s\n' "$release" "$arch" "${packages[@]}" | cat - "$(readlink -f "$0")" | sha256sum | cut -c 1-16)
+if image_has_recipe "$image" "$key"; then
   say "✓ $image is there"
   exit
 fi
@@ -67,22 +50,30 @@ set_up_user='chroot "$1" useradd --uid 1001 --create-home --shell /bin/bash runn
 set_up_sudo='echo "runner ALL=(ALL) NOPASSWD:ALL" >"$1/etc/sudoers.d/runner" && chmod 0440 "$1/etc/sudoers.d/runner"'
 set_up_folders='chroot "$1" install -d -o runner -g runner /opt/hostedtoolcache /home/runner/work'
 
+config='{
+  "User": "runner",
+  "WorkingDir": "/home/runner",
+  "Cmd": ["/bin/bash"],
+  "Env": [
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG=C.UTF-8",
+    "RUNNER_TOOL_CACHE=/opt/hostedtoolcache"
+  ],
+  "Labels": { "slipway.recipe": "'$key'" }
+}'
+
 make_image() {
   local mirror
-  mirror=$(find_mirror)
+  mirror=$(debian_mirror "$arch" "$release")
   [[ -n $mirror ]] || die "apt has no mirror for $release"
-  as_root mmdebstrap --mode=root --variant=minbase --architectures="$arch" --components="$components" \
+  as_root mmdebstrap --mode=root --variant=minbase --architectures="$arch" --components="$(debian_components)" \
     --include="$(IFS=, && echo "${packages[*]}")" \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \
     --dpkgopt=force-unsafe-io --aptopt='APT::Install-Recommends "false"' \
     --customize-hook="$set_up_user" --customize-hook="$set_up_sudo" --customize-hook="$set_up_folders" \
     "$release" - "$mirror" |
-    docker import --platform "linux/$arch" \
-      --change 'USER runner' --change 'WORKDIR /home/runner' --change 'CMD ["/bin/bash"]' \
-      --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' \
-      --change 'ENV LANG=C.UTF-8' --change 'ENV RUNNER_TOOL_CACHE=/opt/hostedtoolcache' \
-      --change "LABEL slipway.recipe=$key" - "$image"
+    load_image "$image" "$arch" "$config"
 }
 
 [[ $arch != arm64 ]] || want_arm64_emulation

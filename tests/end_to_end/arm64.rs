@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use slipway_tests::{
-    ARM64_RUNNER_IMAGE, Agent, AgentOptions, Checkout, Coordinator, RUNNER_IMAGE, wait_until,
+    Agent, AgentOptions, Checkout, Coordinator, busybox_image, native_architecture, wait_until,
 };
 
 const WORKFLOW: &str =
@@ -14,7 +14,7 @@ fn an_arm64_job_waits_for_an_agent_that_may_run_it() {
     let checkout = Checkout::with_workflow(WORKFLOW);
     let coordinator = Coordinator::start();
     // On an ARM64 machine the plain agent is the one that may, and there is nothing to emulate.
-    let emulated = std::env::consts::ARCH != "aarch64";
+    let emulated = native_architecture() != "arm64";
     let _plain = emulated.then(|| Agent::start(&coordinator, AgentOptions::named("plain")));
     let mut client = coordinator.run_command(&checkout);
     let mut client = client.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -25,8 +25,7 @@ fn an_arm64_job_waits_for_an_agent_that_may_run_it() {
     });
 
     let mut options = AgentOptions::named("arm64");
-    let image = if emulated { ARM64_RUNNER_IMAGE } else { RUNNER_IMAGE };
-    options.arguments = vec!["--image".to_owned(), format!("ARM64={image}")];
+    options.arguments = vec!["--image".to_owned(), format!("ARM64={}", busybox_image("arm64"))];
     if emulated {
         options.arguments.extend(["--emulate".to_owned(), "arm64".to_owned()]);
     }

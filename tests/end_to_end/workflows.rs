@@ -1,6 +1,6 @@
 //! Five workflows that differ, through `slipway run` on a private fleet.
 
-use slipway_tests::{Checkout, Outcome};
+use slipway_tests::{Checkout, Outcome, busybox_image, native_architecture};
 
 fn pairs(found: &[(String, String)]) -> Vec<(&str, &str)> {
     found.iter().map(|(name, result)| (name.as_str(), result.as_str())).collect()
@@ -206,6 +206,29 @@ jobs:
     for line in ["env: yes it is", "sh, as GitHub has it", "kept", "found by path", "pipefail holds"] {
         printed(&outcome, "inside", line);
     }
+}
+
+#[test]
+fn a_container_with_busybox_alone_will_do() {
+    let outcome = Checkout::with_workflow(&format!(
+        r#"
+on: push
+jobs:
+  tiny:
+    runs-on: ubuntu-latest
+    container: {}
+    steps:
+      - id: say
+        run: |
+          echo "value=from busybox" >> "$GITHUB_OUTPUT"
+      - run: echo "${{{{ steps.say.outputs.value }}}}, as $(id -u), process $(readlink /proc/1/exe)"
+"#,
+        busybox_image(native_architecture())
+    ))
+    .run();
+    outcome.expect(0, "success");
+    let line = |line: &String| line.starts_with("from busybox, as 0, process ");
+    assert!(outcome.log("tiny").iter().any(line), "{:#?}", outcome.log("tiny"));
 }
 
 #[test]

@@ -25,5 +25,14 @@ pub use process::{docker, program, wait_until};
 /// The image that jobs without `container:` run in here: git, bash and sudo, no compilers.
 pub const RUNNER_IMAGE: &str = "slipway/runner:slim";
 
-/// The same for ARM64, on an AMD64 machine.
-pub const ARM64_RUNNER_IMAGE: &str = "slipway/runner:slim-arm64";
+/// An image with busybox alone, of an architecture as Docker calls it: sh, no bash, no git, user root.
+#[must_use]
+pub fn busybox_image(architecture: &str) -> String {
+    format!("slipway/busybox:{architecture}")
+}
+
+/// This machine's architecture as Docker calls it.
+#[must_use]
+pub fn native_architecture() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+}
