@@ -41,7 +41,7 @@ pub enum Command {
 }
 
 /// What a run is about. Small: what is large is a blob.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RunMeta {
     /// `owner/name`.
     pub repository: String,
@@ -79,7 +79,7 @@ pub enum Trust {
 }
 
 /// A job of a submitted run, before its condition, matrix and labels are known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct JobDefinition {
     /// Its id in the file.
     pub id: JobId,
@@ -151,7 +151,7 @@ pub struct Expansion {
 }
 
 /// One instance of a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct InstanceDefinition {
     /// Its new id.
     pub id: InstanceId,
@@ -195,7 +195,7 @@ pub struct Grant {
 }
 
 /// Names one lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LeaseRef {
     /// The instance.
     pub instance: InstanceId,

@@ -12,7 +12,7 @@ use crate::outcome::{CancelReason, FleetCause, JobResult, Outcome};
 use crate::time::Timestamp;
 
 /// A fact. What a driver does about each once it is durable stands at the variant.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
     /// A leader began. Effect: every open lease counts as renewed now.

@@ -62,6 +62,9 @@ pub fn to_wire(lease: &WireLease) -> v1::Lease {
             instance_id: lease.lease.instance.to_string(),
             attempt: lease.lease.attempt,
         }),
-        token: Some(v1::FencingToken { epoch: lease.lease.token.epoch, sequence: lease.lease.token.sequence }),
+        token: Some(v1::FencingToken {
+            epoch: lease.lease.token.epoch,
+            sequence: lease.lease.token.sequence,
+        }),
     }
 }

@@ -41,11 +41,17 @@ fn check(record: &v1::Record) -> Result<(), WireError> {
         v1::record::Record::Summary(summary) => {
             WireError::check_limit("record.summary.markdown", summary.markdown.len(), limits::MAX_LINE_BYTES)
         }
-        v1::record::Record::StepStarted(step) => {
-            WireError::check_limit("record.step_started", step.id.len() + step.name.len(), limits::MAX_LINE_BYTES)
-        }
+        v1::record::Record::StepStarted(step) => WireError::check_limit(
+            "record.step_started",
+            step.id.len() + step.name.len(),
+            limits::MAX_LINE_BYTES,
+        ),
         v1::record::Record::StepFinished(step) => {
-            WireError::check_limit("record.step_finished", step.id.len() + step.name.len(), limits::MAX_LINE_BYTES)?;
+            WireError::check_limit(
+                "record.step_finished",
+                step.id.len() + step.name.len(),
+                limits::MAX_LINE_BYTES,
+            )?;
             crate::result::from_wire("record.step_finished.outcome", step.outcome)?;
             crate::result::from_wire("record.step_finished.conclusion", step.conclusion).map(drop)
         }

@@ -78,7 +78,8 @@ fn work_from_wire(work: v1::WorkOutcome) -> Result<Ending, WireError> {
 /// Messages are for people: one that is too long is cut, not refused.
 fn shortened(mut message: String) -> String {
     if message.len() > limits::MAX_MESSAGE_BYTES {
-        let end = (0..=limits::MAX_MESSAGE_BYTES).rev().find(|&end| message.is_char_boundary(end)).unwrap_or(0);
+        let end =
+            (0..=limits::MAX_MESSAGE_BYTES).rev().find(|&end| message.is_char_boundary(end)).unwrap_or(0);
         message.truncate(end);
     }
     message

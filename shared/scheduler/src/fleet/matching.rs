@@ -2,9 +2,8 @@
 
 use crate::command::{AgentView, Grant};
 use crate::fleet::Fleet;
-use crate::ids::AgentId;
 use crate::limits::AGENT_SCAN_MAX;
-use crate::state::{Instance, State};
+use crate::state::State;
 use crate::time::Timestamp;
 
 impl Fleet {
@@ -31,15 +30,5 @@ impl Fleet {
         });
         let (_, agent) = choices.min_by_key(|(rank, _)| *rank)?;
         Some(Grant { agent, free_slots: 1 })
-    }
-
-    /// Agents with a session that could run this instance if they were free, drained ones left out.
-    pub(crate) fn fitting<'a>(&'a self, instance: &'a Instance) -> impl Iterator<Item = AgentId> + 'a {
-        let usable = self.agents.values().filter(|agent| agent.session.is_some() && !agent.draining);
-        let fits = usable.filter(|agent| {
-            instance.labels().fits(&agent.profile.labels)
-                && (agent.profile.accepts_untrusted || instance.trust() == crate::command::Trust::Trusted)
-        });
-        fits.map(|agent| agent.profile.id)
     }
 }

@@ -15,7 +15,7 @@ mod session;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use session::{AgentProfile, AgentStatus, FleetFull, Hello, Renewal};
+pub use session::{AgentProfile, AgentStatus, FleetFull, Hello, Renewal, Renewed};
 
 use crate::ids::{AgentId, InstanceId};
 use crate::label::LabelSet;

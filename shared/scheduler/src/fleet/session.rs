@@ -53,7 +53,7 @@ pub struct Hello {
     /// The number of its new session: later calls for it carry this.
     pub session: u64,
     /// Goes on: the lease is live and was renewed.
-    pub keep: Vec<LeaseRef>,
+    pub keep: Vec<Renewed>,
     /// Is to stop: the lease is not live, or not this agent's.
     pub stop: Vec<LeaseRef>,
     /// Is to be assigned (again): the lease is live, but it seems the agent was never told of it.
@@ -62,11 +62,21 @@ pub struct Hello {
     pub lost: Vec<Command>,
 }
 
+/// A lease that was renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewed {
+    /// The lease.
+    pub lease: LeaseRef,
+    /// Its full time in milliseconds. Here it counts from when the check began; at the agent, from when it sent the
+    /// request.
+    pub lease_ms: u64,
+}
+
 /// The answer to a renewal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Renewal {
-    /// Renewed, each for its full time from when the check began.
-    pub renewed: Vec<LeaseRef>,
+    /// Renewed, each for its full time.
+    pub renewed: Vec<Renewed>,
     /// Not this agent's (any more): it stops them.
     pub stop: Vec<LeaseRef>,
 }
@@ -105,12 +115,14 @@ impl Fleet {
             if presented.contains(&watch.lease) {
                 continue;
             }
-            if watch.confirmed || state.leased(&watch.lease).is_some_and(step_began) {
+            let instance = state.leased(&watch.lease);
+            if !watch.confirmed && !instance.is_some_and(step_began) {
+                hello.assign.push(watch.lease);
+            } else if !instance.is_some_and(|instance| instance.definition().strict) {
                 let expire = Expire { lease: watch.lease, cause: FleetCause::AgentLost };
                 hello.lost.push(Command::Expire(expire));
-            } else {
-                hello.assign.push(watch.lease);
             }
+            // A strict one runs to its end: this hello may be an old one that came late, and the job may be running.
         }
         Ok(hello)
     }
@@ -136,9 +148,10 @@ impl Fleet {
             let live = self.watches.get_mut(&lease.instance).filter(|watch| watch.is(lease, agent));
             if let Some(watch) = live {
                 watch.confirmed = true;
-                let end = watch.deadline.max(checked_at.after(watch.lease_ms));
+                let lease_ms = watch.lease_ms;
+                let end = watch.deadline.max(checked_at.after(lease_ms));
                 self.set_deadline(lease.instance, end);
-                answer.renewed.push(*lease);
+                answer.renewed.push(Renewed { lease: *lease, lease_ms });
             } else {
                 answer.stop.push(*lease);
             }

@@ -12,7 +12,7 @@ mod snapshot;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use instance::{Attempt, AttemptEnd, Backoff, Instance, Phase};
-pub(crate) use queue::{QueueKey, Queues, is_over};
+pub(crate) use queue::{Queues, is_over};
 pub use run::{Cancelled, Job, Lineage, Run, RunEnd, Stage};
 pub use snapshot::SNAPSHOT_VERSION;
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::command::{AgentView, Trust};
 use crate::ids::InstanceId;
 use crate::label::LabelSet;
-use crate::limits::{AVOID_AGENT_MS, AVOID_SCAN_MAX, BACKOFF_MS_MAX};
+use crate::limits::{AVOID_AGENT_MS, AVOID_SCAN_MAX, BACKOFF_MS_MAX, POSITION_MAX};
 use crate::state::instance::{Backoff, Instance, Phase};
 use crate::time::Timestamp;
 
@@ -87,6 +87,14 @@ impl Queues {
                 queue.delayed.get(&(backoff.not_before, instance.order)) == Some(&(instance.id(), *backoff))
             }
         })
+    }
+
+    /// The place of a waiting instance in its queue, from 1, those in back-off not counted; no further than
+    /// [`POSITION_MAX`].
+    pub(crate) fn position(&self, instance: &Instance) -> usize {
+        let queue = self.by_key.get(&QueueKey::of(instance));
+        let before = queue.into_iter().flat_map(|queue| queue.fresh.range(..instance.order));
+        before.take(POSITION_MAX - 1).count() + 1
     }
 
     /// The next `count` instances for this agent, best first.
