@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use slipway_cas::Store;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +29,8 @@ pub struct Services {
     pub admin_token: Token,
     /// Who has it may be an agent.
     pub agent_token: Token,
+    /// Wakes whoever deals with webhook deliveries.
+    pub deliveries: Arc<Notify>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// How the coordinator was started.
