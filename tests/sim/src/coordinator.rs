@@ -120,7 +120,8 @@ impl World {
     fn effect(&mut self, event: &Event) {
         match event {
             Event::JobReady { run, job } => {
-                if self.config.sabotage != Some(Sabotage::ForgetReady) || !self.random.chance(50) {
+                let forgets = self.config.sabotage == Some(Sabotage::ForgetReady) && self.random.chance(50);
+                if !forgets {
                     self.plan(*run, job);
                 }
             }

@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use crate::report::{EventCounts, Totals};
 use crate::{Broken, Config, Fault, Sabotage, run_seed};
