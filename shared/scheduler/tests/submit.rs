@@ -89,7 +89,8 @@ fn instances_that_make_no_sense_are_refused() {
         Expansion { instances: vec![one], ..expansion(&[]) }
     };
     let too_many: Vec<u128> = (0..=INSTANCES_PER_JOB_MAX as u128).collect();
-    let cases: [(Expansion, fn(&Rejection) -> bool); 7] = [
+    type Expected = fn(&Rejection) -> bool;
+    let cases: [(Expansion, Expected); 7] = [
         (expansion(&[]), |it| matches!(it, Rejection::InvalidInstances { .. })),
         (Expansion { max_parallel: Some(0), ..expansion(&[1]) }, |it| {
             matches!(it, Rejection::InvalidInstances { .. })
