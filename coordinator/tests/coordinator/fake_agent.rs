@@ -32,7 +32,6 @@ pub(crate) async fn client(address: SocketAddr, token: &str) -> Client {
 
 /// An agent with a session.
 pub(crate) struct FakeAgent {
-    pub(crate) id: String,
     pub(crate) client: Client,
     out: mpsc::Sender<v1::AgentMessage>,
     incoming: Streaming<v1::CoordinatorMessage>,
@@ -64,11 +63,10 @@ impl FakeAgent {
 
     pub(crate) async fn connect_with(handle: &Handle, hello: v1::Hello) -> Self {
         let mut client = client(handle.grpc_addr, handle.agent_token.reveal()).await;
-        let id = hello.agent_id.clone();
         let (out, messages) = mpsc::channel(64);
         out.send(v1::AgentMessage { message: Some(Out::Hello(hello)) }).await.unwrap();
         let incoming = client.session(ReceiverStream::new(messages)).await.unwrap().into_inner();
-        let mut agent = Self { id, client, out, incoming, welcome: v1::Welcome::default() };
+        let mut agent = Self { client, out, incoming, welcome: v1::Welcome::default() };
         match agent.hear().await {
             In::Welcome(welcome) => agent.welcome = welcome,
             other => panic!("{other:?} instead of a welcome"),
