@@ -5,6 +5,7 @@
 mod api;
 mod fake_agent;
 mod fixture;
+mod grpc_runs;
 mod leases;
 mod records;
 mod restart;
