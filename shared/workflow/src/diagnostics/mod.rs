@@ -5,6 +5,7 @@
 mod locate;
 mod render;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 mod tests;
 
 use std::borrow::Cow;
