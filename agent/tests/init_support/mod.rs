@@ -75,6 +75,7 @@ impl Job {
     }
 }
 
+#[allow(clippy::zombie_processes)] // The caller's guard waits.
 /// Starts init as the first process of a new pid namespace; `unshare` and init's pid outside of it.
 fn spawn_init(run_dir: &Path) -> (Child, u32) {
     let mut command = Command::new("unshare");
