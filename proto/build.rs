@@ -12,7 +12,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(FILES, ["."])?;
     let out = std::env::var("OUT_DIR")?;
     // For gRPC reflection.
-    std::fs::write(Path::new(&out).join("slipway.descriptor.bin"), prost::Message::encode_to_vec(&descriptors))?;
+    std::fs::write(
+        Path::new(&out).join("slipway.descriptor.bin"),
+        prost::Message::encode_to_vec(&descriptors),
+    )?;
     tonic_prost_build::configure().bytes(".").compile_fds(descriptors)?;
     Ok(())
 }

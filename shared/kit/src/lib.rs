@@ -1,1 +1,9 @@
-//! What every program shares: clock, configuration, telemetry, shutdown, retry with back-off.
+//! What every program of Slipway shares: clock, configuration, telemetry, shutdown, retry with back-off.
+//!
+//! Deliberately absent: anything that knows about workflows, leases or blobs.
+
+pub mod backoff;
+pub mod clock;
+pub mod config;
+pub mod shutdown;
+pub mod telemetry;
