@@ -1,1 +1,14 @@
 //! The slipway command line, and everything in one process.
+//!
+//! [`run`] is the whole program: it reads the command line, does one command and gives the exit code of the
+//! contract. One file per command lies in [`commands`]; what several share lies beside it: the checkout, the
+//! client of `/api/v1`, the embedded fleet, and output that is safe on any terminal.
+//!
+//! Invariant: bad input ends with one message and an exit code, never with a panic; standard output carries results
+//! only, everything else goes to standard error.
+
+pub mod checkout;
+pub mod failure;
+pub mod input;
+pub mod output;
+pub mod settings;

@@ -10,9 +10,6 @@ use serde::Deserialize;
 
 use crate::failure::Failure;
 
-/// Longest configuration file that is read.
-const FILE_LIMIT_BYTES: u64 = 1024 * 1024;
-
 /// Where a coordinator on this machine serves HTTP unless told otherwise.
 pub const DEFAULT_HTTP: &str = "127.0.0.1:8080";
 
@@ -46,17 +43,7 @@ impl Settings {
     /// # Errors
     /// The file cannot be read, is too long, or is not what it should be; the message names file, line and field.
     pub fn load(path: Option<&Path>) -> Result<Self, Failure> {
-        let Some(path) = path else { return Ok(Settings::default()) };
-        let text = crate::input::read_text(path, FILE_LIMIT_BYTES)?;
-        toml::from_str(&text).map_err(|error| {
-            let place = error.span().map_or(String::new(), |span| {
-                let before = text.get(..span.start).unwrap_or_default();
-                let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count());
-                format!(":{}:{}", before.matches('\n').count() + 1, column + 1)
-            });
-            let message = error.message().replace('\n', " ");
-            Failure::usage(format!("{}{place}: {message}", path.display()))
-        })
+        slipway_kit::config::load(path).map_err(|error| Failure::usage(error.to_string()))
     }
 }
 
