@@ -8,6 +8,7 @@
 //! only, everything else goes to standard error.
 
 pub mod checkout;
+pub mod client;
 pub mod failure;
 pub mod input;
 pub mod output;

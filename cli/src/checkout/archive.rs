@@ -33,16 +33,13 @@ pub struct Archive {
     pub with_git: bool,
 }
 
-/// Archives a checkout as it is on disk now, uncommitted changes included.
+/// Archives a checkout as it is on disk now, uncommitted changes included. `html_url` becomes git's `origin` in there.
 ///
 /// # Errors
 /// A file cannot be read, or a limit is passed; the message names it.
-pub fn pack(checkout: &Checkout) -> Result<Archive, Failure> {
+pub fn pack(checkout: &Checkout, html_url: &str) -> Result<Archive, Failure> {
     let listing = files::list(&checkout.root, checkout.git.as_ref())?;
-    let history = checkout
-        .git
-        .as_ref()
-        .and_then(|git| history::collect(&checkout.root, git, &checkout.identity().html_url));
+    let history = checkout.git.as_ref().and_then(|git| history::collect(&checkout.root, git, html_url));
     let unwritten = |error: std::io::Error| {
         Failure::usage(format!("cannot write the archive of the working tree to {}: {error}", temp_dir()))
     };

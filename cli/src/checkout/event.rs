@@ -85,7 +85,7 @@ fn push(payload: &mut Map<String, Json>, identity: &Identity) {
     let commit = json!({
         "id": identity.sha, "message": identity.message, "timestamp": identity.time, "distinct": true,
         "author": person, "committer": person, "url": format!("{}/commit/{}", identity.html_url, identity.sha),
-        "added": [], "removed": [], "modified": [],
+        "added": [], "removed": [], "modified": identity.changed,
     });
     let some_commit = identity.sha != NO_COMMIT;
     payload.insert("ref".into(), json!(git_ref("push", identity)));

@@ -19,6 +19,9 @@ use git::Git;
 /// The full zero of a commit id where there is none.
 pub const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
 
+/// Most changed files an event names; GitHub looks at 300.
+const CHANGED_LIMIT: usize = 300;
+
 /// A directory with workflows, perhaps a git repository.
 #[derive(Debug, Clone)]
 pub struct Checkout {
@@ -49,6 +52,8 @@ pub struct Identity {
     pub message: String,
     /// The commit's time, ISO 8601.
     pub time: String,
+    /// Files that the commit or uncommitted work changed; `None` where git cannot say.
+    pub changed: Option<Vec<String>>,
     /// The author's name.
     pub author: String,
     /// The author's mail address.
@@ -63,16 +68,17 @@ impl Checkout {
     /// # Errors
     /// `dir` is no directory, or git refuses the repository.
     pub fn open(dir: &Path) -> Result<Self, Failure> {
-        let dir = dir
-            .canonicalize()
-            .map_err(|error| Failure::usage(format!("--dir {}: {error}", dir.display())))?;
-        if !dir.is_dir() {
-            return Err(Failure::usage(format!("--dir {}: not a directory", dir.display())));
-        }
-        let marked = |path: &&Path| path.join(".github/workflows").is_dir() || path.join(".git").exists();
-        let root = dir.ancestors().find(marked).unwrap_or(&dir).to_path_buf();
+        let root = root_of(dir)?;
         let git = if root.join(".git").exists() { Some(Git::open(&root)?) } else { None };
         Ok(Checkout { root, git })
+    }
+
+    /// As [`Checkout::open`], but git is not asked: enough to find workflow files.
+    ///
+    /// # Errors
+    /// `dir` is no directory.
+    pub fn folder(dir: &Path) -> Result<Self, Failure> {
+        Ok(Checkout { root: root_of(dir)?, git: None })
     }
 
     /// Who and what a run of this checkout is about; made up, but stable, where git does not say.
@@ -105,11 +111,40 @@ impl Checkout {
             parent: ask(&["rev-parse", "--verify", "HEAD~1"]).unwrap_or_else(|| NO_COMMIT.to_owned()),
             message: ask(&["log", "-1", "--format=%B"]).unwrap_or_default(),
             time: ask(&["log", "-1", "--format=%cI"]).unwrap_or_else(|| "1970-01-01T00:00:00Z".to_owned()),
+            changed: self.changed(),
             email: ask(&["config", "--get", "user.email"]).unwrap_or_else(|| "slipway@localhost".to_owned()),
             actor: sanitised(&author, "slipway"),
             author,
         }
     }
+}
+
+impl Checkout {
+    /// What changed: the newest commit's files, and those changed since.
+    fn changed(&self) -> Option<Vec<String>> {
+        let git = self.git.as_ref()?;
+        let mut changed = std::collections::BTreeSet::new();
+        for question in [
+            &["diff-tree", "--root", "--no-commit-id", "--name-only", "-r", "-z", "HEAD"][..],
+            &["diff", "--name-only", "-z", "HEAD"],
+            &["ls-files", "-o", "--exclude-standard", "-z"],
+        ] {
+            changed.extend(git.paths(question).ok()?.iter().map(|path| path.display().to_string()));
+        }
+        Some(changed.into_iter().take(CHANGED_LIMIT).collect())
+    }
+}
+
+/// The nearest directory upwards with workflows or a repository, else the directory itself.
+fn root_of(dir: &Path) -> Result<PathBuf, Failure> {
+    let dir = dir
+        .canonicalize()
+        .map_err(|error| Failure::usage(format!("--dir {}: {error}", dir.display())))?;
+    if !dir.is_dir() {
+        return Err(Failure::usage(format!("--dir {}: not a directory", dir.display())));
+    }
+    let marked = |path: &&Path| path.join(".github/workflows").is_dir() || path.join(".git").exists();
+    Ok(dir.ancestors().find(marked).unwrap_or(&dir).to_path_buf())
 }
 
 /// `owner/name` and the page of a remote: `https://host/owner/name.git`, `git@host:owner/name`, a path.

@@ -10,6 +10,8 @@ use std::process::Command;
 use super::event::{Wishes, git_ref, payload};
 use super::{Checkout, NO_COMMIT, archive, repository};
 
+const PAGE: &str = "https://example.org/team/engine";
+
 fn git(root: &Path, arguments: &[&str]) {
     let done = Command::new("git")
         .arg("-C")
@@ -70,7 +72,7 @@ fn uncommitted_changes_go_along_and_ignored_files_stay() {
     fs::create_dir(root.join("d".repeat(120))).unwrap();
     fs::write(root.join(&long), "deep").unwrap();
 
-    let packed = archive::pack(&Checkout::open(root).unwrap()).unwrap();
+    let packed = archive::pack(&Checkout::open(root).unwrap(), PAGE).unwrap();
     assert!(packed.with_git);
     let entries = unpacked(packed);
     assert_eq!(entries["kept.txt"].2, "new\n");
@@ -87,7 +89,7 @@ fn git_works_in_the_archive_and_no_credential_is_in_it() {
     let folder = committed();
     let root = folder.path();
     fs::write(root.join("kept.txt"), "new\n").unwrap();
-    let packed = archive::pack(&Checkout::open(root).unwrap()).unwrap();
+    let packed = archive::pack(&Checkout::open(root).unwrap(), PAGE).unwrap();
     let out = tempfile::tempdir().unwrap();
     tar::Archive::new(zstd::Decoder::new(packed.file).unwrap()).unpack(out.path()).unwrap();
     let config = fs::read_to_string(out.path().join(".git/config")).unwrap();
@@ -101,7 +103,7 @@ fn a_linked_worktree_brings_its_newest_commit() {
     let folder = committed();
     let tree = folder.path().join("tree");
     git(folder.path(), &["worktree", "add", "--quiet", "-b", "other", tree.to_str().unwrap()]);
-    let packed = archive::pack(&Checkout::open(&tree).unwrap()).unwrap();
+    let packed = archive::pack(&Checkout::open(&tree).unwrap(), PAGE).unwrap();
     assert!(packed.with_git);
     let out = tempfile::tempdir().unwrap();
     tar::Archive::new(zstd::Decoder::new(packed.file).unwrap()).unpack(out.path()).unwrap();
@@ -117,7 +119,7 @@ fn without_git_everything_goes_along_but_sockets() {
     fs::create_dir_all(root.join("empty/inner")).unwrap();
     fs::write(root.join("file"), "x").unwrap();
     let _listener = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
-    let packed = archive::pack(&Checkout::open(root).unwrap()).unwrap();
+    let packed = archive::pack(&Checkout::open(root).unwrap(), PAGE).unwrap();
     assert_eq!(packed.skipped, ["socket: a socket"]);
     assert!(!packed.with_git);
     let entries = unpacked(packed);
