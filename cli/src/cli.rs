@@ -93,7 +93,7 @@ async fn dispatch(command: Command, settings: Settings) -> Result<Exit, Failure>
         // Everything that matters to the person is said by the command itself.
         options.filter = "error".to_owned();
     }
-    let _telemetry = telemetry::init(options).map_err(|error| Failure::usage(error.to_string()))?;
+    let _telemetry = telemetry::init(&options).map_err(|error| Failure::usage(error.to_string()))?;
     let mut out = Out::stdout();
     match command {
         Command::Up(up) => up.run(&settings, &mut out).await,

@@ -8,8 +8,16 @@
 //! only, everything else goes to standard error.
 
 pub mod checkout;
+pub mod cli;
 pub mod client;
+pub mod commands;
 pub mod failure;
+pub mod fleet;
+pub mod follow;
 pub mod input;
+pub mod occasion;
 pub mod output;
 pub mod settings;
+pub mod workflow_file;
+
+pub use cli::run;

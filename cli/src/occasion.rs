@@ -144,6 +144,7 @@ impl Occasion {
             Some(Json::Object(inputs)) => inputs.iter().map(|(name, value)| (name.clone(), as_text(value))).collect(),
             _ => Vec::new(),
         };
+        all.retain(|(name, _)| !given.contains_key(name));
         all.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
         dispatch_inputs(&self.workflow, &all)
             .map_err(|problems| Failure::usage(format!("{}: {}", self.file.shown, problems.join("; "))))

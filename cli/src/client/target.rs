@@ -49,23 +49,23 @@ impl Target {
     /// What flags, variables and the configuration file say; else the coordinator of this machine.
     ///
     /// # Errors
-    /// The address is none, or no token is to be found.
+    /// The address is none, or it is another machine's and no token is given.
     pub fn resolve(args: &ServerArgs, settings: &Settings) -> Result<Self, Failure> {
         let server = args.server.as_deref().or(settings.server.as_deref()).unwrap_or(DEFAULT_HTTP);
         if let Some(token) = args.token.as_deref().or(settings.token.as_deref()) {
             return Self::new(server, token, "the given token");
         }
         let (url, host) = normal_url(server)?;
-        let ask = "give --token or set SLIPWAY_TOKEN";
         if !is_loopback(&host) {
-            return Err(Failure::usage(format!("no token for {url}: {ask}")));
+            return Err(Failure::usage(format!("no token for {url}: give --token or set SLIPWAY_TOKEN")));
         }
         let folder = std::env::var_os("SLIPWAY_DATA_DIR").map(PathBuf::from).or_else(|| settings.data_dir.clone());
         let folder = folder.map_or_else(default_data_dir, Ok)?;
         let file = folder.join("admin.token");
         match token_file(&file) {
             Ok(token) => Self::new(server, &token, &format!("the token of {}", file.display())),
-            Err(reason) => Err(Failure::usage(format!("no token for {url} ({reason}): {ask}"))),
+            // Perhaps no coordinator runs at all, and then that is what to say: the first call tells.
+            Err(reason) => Self::new(server, "", &format!("a missing token ({reason})")),
         }
     }
 
@@ -100,7 +100,7 @@ fn normal_url(server: &str) -> Result<(String, String), Failure> {
     let refuse = |why: &str| {
         Failure::usage(format!("--server: `{}` {why}; write it like http://{DEFAULT_HTTP}", server.escape_debug()))
     };
-    let text = server.trim().trim_end_matches('/');
+    let text = server.trim();
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     let url = reqwest::Url::parse(&text).map_err(|_| refuse("is not an address"))?;
     match url.scheme() {

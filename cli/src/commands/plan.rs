@@ -69,7 +69,10 @@ fn for_people(occasion: &Occasion, plan: &Planned, colours: bool) -> String {
             }),
             text(job.runs_on.as_ref().map_or("?".to_owned(), |labels| labels.join(", "))),
             text(if job.needs.is_empty() { "-".to_owned() } else { job.needs.join(", ") }),
-            text(escape::fit(&matrix(job.matrix.as_ref()), MATRIX_CHARS)),
+            text(match job.skipped {
+                Some(true) => "-".to_owned(),
+                _ => escape::fit(&matrix(job.matrix.as_ref()), MATRIX_CHARS),
+            }),
         ]);
     }
     shown.push_str(&format!("\n{}", table.render(colours)));

@@ -58,10 +58,9 @@ impl Up {
             fleet = Fleet::start(options) => fleet?,
             () = stop.reached(Stage::Drain) => return Ok(Exit::Success),
         };
-        let told = out.line(&format!("ready http={} grpc={}", fleet.http(), fleet.grpc()));
-        if told.is_ok() {
-            stop.reached(Stage::Drain).await;
-        }
+        // Nobody reading standard output is no reason not to serve.
+        let _ = out.line(&format!("ready http={} grpc={}", fleet.http(), fleet.grpc()));
+        stop.reached(Stage::Drain).await;
         let mut now = stop.clone();
         tokio::select! {
             () = fleet.stop() => {}

@@ -10,7 +10,7 @@ use crate::output::style;
 use crate::output::table::{Table, result, text};
 
 /// Last log lines kept of a step, for when it fails.
-pub const TAIL_LINES: usize = 10;
+const TAIL_LINES: usize = 10;
 
 /// Characters kept of each of them.
 const TAIL_LINE_CHARS: usize = 500;
