@@ -94,9 +94,9 @@ fn a_reader_follows_the_writer_across_segments() {
         while let Some(count) = Some(reader.read(next, 1).unwrap().len()).filter(|count| *count > 0) {
             next += count as u64;
         }
-        journal.progress().release(next - 1);
+        journal.progress().release(next.saturating_sub(3));
     }
     assert_eq!(next, 61);
     // A resend starts earlier than where the reader stands, as long as that is not released.
-    assert_eq!(reader.read(60, 1).unwrap().len(), 1);
+    assert_eq!(reader.read(59, 1).unwrap().len(), 1);
 }
