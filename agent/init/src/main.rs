@@ -1,3 +1,0 @@
-//! The `slipway-init` program.
-
-fn main() {}

@@ -1,0 +1,277 @@
+//! A live connection to a job's init: orders out, events in.
+
+use super::{InitError, Spool};
+use rustix::io::IoSlice;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use slipway_init::limits::{PROTOCOL_VERSION, REPORT_MAX_BYTES};
+use slipway_init::protocol::{MessageBuffer, Order, Rejection, Report, RunningStep, SpoolCondition, Start};
+use std::fs::File;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, watch};
+
+/// Orders that wait for the socket.
+const ORDERS_MAX: usize = 64;
+
+/// Events that wait to be taken. They answer orders one by one, so an init that sends more is broken.
+const EVENTS_MAX: usize = 256;
+
+/// Bytes of one read from the socket.
+const READ_BYTES: usize = 16 * 1024;
+
+/// What [`super::JobSocket::accept`] gives.
+#[derive(Debug)]
+pub struct Connection {
+    /// Sends orders.
+    pub link: InitLink,
+    /// Receives events.
+    pub events: InitEvents,
+    /// Where init was when it connected.
+    pub ready: Ready,
+}
+
+/// Where init was when it connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// Logical end of the spool.
+    pub written_offset: u64,
+    /// Highest step number ever started in this container; 0 when none was.
+    pub highest_step: u32,
+    /// Steps whose end was not in the spool yet.
+    pub running: Vec<RunningStep>,
+}
+
+/// Sends orders to init. Clones send over the same connection, which closes when the last one is dropped (init then
+/// goes on alone and connects again).
+///
+/// An order that was sent just before a connection broke may be lost: after the next [`super::JobSocket::accept`],
+/// repeat the starts that `ready` doesn't know. Repeating too much does no harm.
+#[derive(Debug, Clone)]
+pub struct InitLink {
+    orders: mpsc::Sender<Vec<u8>>,
+    condition: watch::Receiver<SpoolCondition>,
+}
+
+impl InitLink {
+    /// Starts a step, once: a number that was started before is answered by [`InitEvent::Step`]. The step's frames tell
+    /// the rest, beginning with `Started` or `SpawnFailed`.
+    ///
+    /// # Errors
+    /// [`InitError::Order`] when it can't be sent (too large, NUL bytes, relative folder); [`InitError::Closed`].
+    pub async fn start(&self, start: Start) -> Result<(), InitError> {
+        self.send(&Order::Start(start)).await
+    }
+
+    /// Sends a signal to a running step's process group.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn signal(&self, step: u32, signal: u8) -> Result<(), InitError> {
+        self.send(&Order::Signal { step, signal }).await
+    }
+
+    /// Sets the time of `CLOCK_BOOTTIME`, in milliseconds, at which init kills the job and exits with
+    /// [`slipway_init::limits::exit_code::STOP_TIME`].
+    ///
+    /// # Errors
+    /// [`InitError::Closed`].
+    pub async fn stop_time(&self, boottime_ms: u64) -> Result<(), InitError> {
+        self.send(&Order::StopTime { boottime_ms }).await
+    }
+
+    /// `SIGTERM` to everything in the container, `SIGKILL` after the grace; then init exits with code 0.
+    ///
+    /// # Errors
+    /// [`InitError::Order`] when the grace exceeds [`slipway_init::limits::SHUTDOWN_GRACE_MAX_MS`];
+    /// [`InitError::Closed`].
+    pub async fn shutdown(&self, grace_ms: u32) -> Result<(), InitError> {
+        self.send(&Order::Shutdown { grace_ms }).await
+    }
+
+    /// Whether steps' output flows into the spool, now and whenever it changes.
+    pub fn spool_condition(&self) -> watch::Receiver<SpoolCondition> {
+        self.condition.clone()
+    }
+
+    async fn send(&self, order: &Order) -> Result<(), InitError> {
+        let message = order.encode()?;
+        self.orders.send(message).await.map_err(|_| InitError::Closed)
+    }
+}
+
+/// Something that init said besides what is in the spool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InitEvent {
+    /// A step's state, in answer to a repeated start.
+    Step(RunningStep),
+    /// Init did not start a step.
+    Rejected {
+        /// The step.
+        step: u32,
+        /// Why.
+        reason: Rejection,
+    },
+}
+
+/// Receives events.
+#[derive(Debug)]
+pub struct InitEvents {
+    events: mpsc::Receiver<Result<InitEvent, InitError>>,
+}
+
+impl InitEvents {
+    /// The next event; waits for it. May be cancelled.
+    ///
+    /// # Errors
+    /// When the connection has ended; [`InitError::Closed`] when nothing more is known. Accept again, unless the
+    /// container has ended too.
+    pub async fn next(&mut self) -> Result<InitEvent, InitError> {
+        self.events.recv().await.unwrap_or(Err(InitError::Closed))
+    }
+}
+
+/// Takes init's hello and hands it the spool.
+pub(super) async fn greet(
+    mut stream: UnixStream,
+    spool: &Spool,
+    stop_boottime_ms: Option<u64>,
+) -> Result<Connection, InitError> {
+    let mut received = MessageBuffer::new(REPORT_MAX_BYTES);
+    let report = loop {
+        if let Some(body) = received.next_message()? {
+            break Report::decode(body)?;
+        }
+        let mut bytes = [0; 1024];
+        let count = stream.read(&mut bytes).await.map_err(InitError::Socket)?;
+        if count == 0 {
+            return Err(InitError::Closed);
+        }
+        received.push(bytes.get(..count).unwrap_or_default());
+    };
+    let Report::Hello { version, written_offset, highest_step, running } = report else {
+        return Err(InitError::Impossible("its first message is no hello"));
+    };
+    if version != PROTOCOL_VERSION {
+        return Err(InitError::Version { theirs: version, ours: PROTOCOL_VERSION });
+    }
+    let known = spool.written();
+    if written_offset < known {
+        return Err(InitError::Restarted { written: written_offset, known });
+    }
+    take_announcement(spool, written_offset)?;
+    let mut limit = spool.limit();
+    let limit_offset = *limit.borrow_and_update();
+    let welcome = Order::Welcome { version, limit_offset, stop_boottime_ms }.encode()?;
+    send_with_file(&mut stream, &welcome, spool.writer().map_err(InitError::Socket)?).await?;
+
+    let (read, write) = stream.into_split();
+    let (orders, orders_out) = mpsc::channel(ORDERS_MAX);
+    let (events_in, events) = mpsc::channel(EVENTS_MAX);
+    let (condition_in, condition) = watch::channel(SpoolCondition::Open);
+    let sender = tokio::spawn(send_orders(write, orders_out, limit));
+    let spool = spool.clone();
+    tokio::spawn(async move {
+        let Err(error) = receive_reports(read, received, &spool, &events_in, &condition_in).await;
+        sender.abort();
+        // A full channel closes all the same, which the receiver takes for `Closed`.
+        let _ = events_in.try_send(Err(error));
+    });
+    Ok(Connection {
+        link: InitLink { orders, condition },
+        events: InitEvents { events },
+        ready: Ready { written_offset, highest_step, running },
+    })
+}
+
+async fn send_orders(
+    mut write: OwnedWriteHalf,
+    mut orders: mpsc::Receiver<Vec<u8>>,
+    mut limit: watch::Receiver<u64>,
+) {
+    loop {
+        let message = tokio::select! {
+            order = orders.recv() => match order {
+                Some(message) => message,
+                None => return,
+            },
+            changed = limit.changed() => {
+                let limit_offset = *limit.borrow_and_update();
+                match (changed, Order::Window { limit_offset }.encode()) {
+                    (Ok(()), Ok(message)) => message,
+                    _ => return,
+                }
+            }
+        };
+        // The receiving half learns of a broken connection by itself.
+        if write.write_all(&message).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn receive_reports(
+    mut read: OwnedReadHalf,
+    mut received: MessageBuffer,
+    spool: &Spool,
+    events: &mpsc::Sender<Result<InitEvent, InitError>>,
+    condition: &watch::Sender<SpoolCondition>,
+) -> Result<std::convert::Infallible, InitError> {
+    let mut bytes = vec![0; READ_BYTES];
+    loop {
+        while let Some(body) = received.next_message()? {
+            let event = match Report::decode(body)? {
+                Report::Written { offset } => {
+                    take_announcement(spool, offset)?;
+                    continue;
+                }
+                Report::Spool(new) => {
+                    condition.send_replace(new);
+                    continue;
+                }
+                Report::Step(state) => InitEvent::Step(state),
+                Report::Rejected { step, reason } => InitEvent::Rejected { step, reason },
+                Report::Hello { .. } => return Err(InitError::Impossible("it said hello twice")),
+            };
+            if let Err(mpsc::error::TrySendError::Full(_)) = events.try_send(Ok(event)) {
+                return Err(InitError::Impossible("it reports more than was asked"));
+            }
+        }
+        let count = read.read(&mut bytes).await.map_err(InitError::Socket)?;
+        if count == 0 {
+            return Err(InitError::Closed);
+        }
+        received.push(bytes.get(..count).unwrap_or_default());
+    }
+}
+
+fn take_announcement(spool: &Spool, written: u64) -> Result<(), InitError> {
+    match spool.announce(written) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(InitError::Impossible("it announces more than the spool has")),
+        Err(error) => Err(InitError::Socket(error)),
+    }
+}
+
+/// Sends a message with a descriptor attached to its first byte.
+async fn send_with_file(stream: &mut UnixStream, message: &[u8], file: File) -> Result<(), InitError> {
+    let sent = stream.async_io(Interest::WRITABLE, || {
+        let descriptors = [file.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+        let parts = [IoSlice::new(message)];
+        Ok(sendmsg(&*stream, &parts, &mut ancillary, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?)
+    });
+    let sent = sent.await.map_err(closed)?;
+    stream.write_all(message.get(sent..).unwrap_or_default()).await.map_err(closed)
+}
+
+fn closed(error: std::io::Error) -> InitError {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => InitError::Closed,
+        _ => InitError::Socket(error),
+    }
+}
