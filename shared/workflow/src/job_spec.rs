@@ -141,6 +141,9 @@ pub enum StepAction {
     },
     /// `uses: actions/checkout@…`, built in.
     Checkout {
+        /// `uses` as written, for the step's default name.
+        #[serde(default)]
+        uses: String,
         /// `with`; values are templates.
         with: Vec<Entry>,
     },

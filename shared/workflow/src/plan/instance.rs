@@ -1,0 +1,245 @@
+//! The instances of a job: its matrix expanded, and what each instance's keys evaluate to.
+
+use std::borrow::Cow;
+
+use crate::diagnostics::{Diagnostic, Position, Severity};
+use crate::expression::ExpressionError;
+use crate::matrix::{self, job_name, truncate};
+use crate::syntax::{DynamicError, Job, Templated, Workflow};
+use crate::value::Value;
+
+use super::environment::PlanEnvironment;
+use super::{DEFAULT_TIMEOUT_MS, MAX_TIMEOUT_MS};
+
+/// Most labels of one job.
+const MAX_LABELS: usize = 64;
+
+/// One instance before its keys are evaluated.
+pub(super) struct Instance {
+    pub(super) strategy: Value,
+    pub(super) matrix: Value,
+    pub(super) segments: Vec<String>,
+}
+
+/// All instances of a job and how they run together.
+pub(super) struct Instances {
+    pub(super) list: Vec<Instance>,
+    pub(super) fail_fast: bool,
+    pub(super) max_parallel: Option<u32>,
+}
+
+/// An error of this file at a place.
+pub(super) fn diagnostic(
+    workflow: &Workflow,
+    at: Position,
+    code: &'static str,
+    message: impl Into<String>,
+) -> Diagnostic {
+    Diagnostic {
+        file: workflow.file.clone(),
+        line: at.line,
+        column: at.column,
+        severity: Severity::Error,
+        code: Cow::Borrowed(code),
+        message: message.into(),
+        hint: None,
+    }
+}
+
+pub(super) fn expression_diagnostic(
+    workflow: &Workflow,
+    at: Position,
+    key: &str,
+    error: &ExpressionError,
+) -> Diagnostic {
+    diagnostic(workflow, at, "expression", format!("`{key}`: {error}"))
+}
+
+pub(super) fn dynamic_diagnostic(workflow: &Workflow, key: &str, error: &DynamicError) -> Diagnostic {
+    expression_diagnostic(workflow, error.position, key, &error.error)
+}
+
+/// Expands the matrix.
+pub(super) fn instances(
+    workflow: &Workflow,
+    job: &Job,
+    environment: &PlanEnvironment,
+) -> Result<Instances, Diagnostic> {
+    let strategy = job.strategy.as_ref();
+    let fail_fast = match strategy.and_then(|strategy| strategy.fail_fast.as_ref()) {
+        Some(templated) => boolean(workflow, templated, "fail-fast", environment)?,
+        None => true,
+    };
+    let max_parallel = match strategy.and_then(|strategy| strategy.max_parallel.as_ref()) {
+        Some(templated) => {
+            let number = positive(workflow, templated, "max-parallel", environment)?;
+            // Saturating, and at least one.
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            Some((number as u32).max(1))
+        }
+        None => None,
+    };
+    let combinations = match strategy.and_then(|strategy| strategy.matrix.as_ref()) {
+        Some(matrix) => {
+            let value = matrix
+                .value
+                .evaluate(environment)
+                .map_err(|error| dynamic_diagnostic(workflow, "matrix", &error))?;
+            matrix::expand(&value)
+                .map_err(|error| diagnostic(workflow, matrix.position, "matrix", error.to_string()))?
+                .into_iter()
+                .map(|combination| (combination.values, combination.segments))
+                .collect()
+        }
+        None => vec![(Value::Null, Vec::new())],
+    };
+    let total = combinations.len();
+    #[allow(clippy::cast_precision_loss)] // At most 256.
+    let number = |n: usize| Value::Number(n as f64);
+    let list = combinations
+        .into_iter()
+        .enumerate()
+        .map(|(index, (matrix, segments))| Instance {
+            strategy: Value::object([
+                ("fail-fast", Value::Bool(fail_fast)),
+                ("job-index", number(index)),
+                ("job-total", number(total)),
+                (
+                    "max-parallel",
+                    max_parallel.map_or_else(|| number(total), |most| Value::Number(f64::from(most))),
+                ),
+            ]),
+            matrix,
+            segments,
+        })
+        .collect();
+    Ok(Instances { list, fail_fast, max_parallel })
+}
+
+/// What people see: the name with the matrix's values behind it, unless the name holds an expression.
+pub(super) fn name(
+    workflow: &Workflow,
+    job: &Job,
+    instance: &Instance,
+    environment: &PlanEnvironment,
+) -> Result<String, Diagnostic> {
+    let Some(templated) = &job.name else {
+        return Ok(job_name(&job.id, &instance.segments));
+    };
+    let name = templated
+        .template
+        .evaluate_to_string(environment)
+        .map_err(|error| expression_diagnostic(workflow, templated.position(), "name", &error))?;
+    if name.is_empty() {
+        return Ok(job_name(&job.id, &instance.segments));
+    }
+    Ok(if templated.template.is_literal() { job_name(&name, &instance.segments) } else { truncate(&name) })
+}
+
+/// The labels of `runs-on`.
+pub(super) fn labels(
+    workflow: &Workflow,
+    job: &Job,
+    environment: &PlanEnvironment,
+) -> Result<Vec<String>, Diagnostic> {
+    let value = job
+        .runs_on
+        .labels
+        .evaluate(environment)
+        .map_err(|error| dynamic_diagnostic(workflow, "runs-on", &error))?;
+    labels_of(&value).map_err(|problem| diagnostic(workflow, job.runs_on.position, "wrong-value", problem))
+}
+
+/// The labels in a value of `runs-on`: text, a list of texts, or a mapping with `labels`.
+///
+/// # Errors
+/// What is wrong, for people.
+pub fn labels_of(value: &Value) -> Result<Vec<String>, String> {
+    let labels = match value {
+        Value::Object(object) => {
+            if let Some((key, _)) = object.iter().find(|(key, _)| !key.eq_ignore_ascii_case("labels")) {
+                return Err(format!("`runs-on.{key}` is not supported yet"));
+            }
+            return labels_of(object.get("labels").unwrap_or(&Value::Null));
+        }
+        Value::Array(array) => array
+            .items
+            .iter()
+            .map(|item| match item {
+                Value::Array(_) | Value::Object(_) => Err("a label of `runs-on` must be text".to_owned()),
+                scalar => Ok(scalar.to_text().trim().to_owned()),
+            })
+            .collect::<Result<Vec<_>, _>>()?,
+        scalar => vec![scalar.to_text().trim().to_owned()],
+    };
+    if labels.is_empty() || labels.iter().any(String::is_empty) {
+        return Err("`runs-on` must name at least one label, and none may be empty".to_owned());
+    }
+    if labels.len() > MAX_LABELS {
+        return Err(format!("`runs-on` names more than {MAX_LABELS} labels"));
+    }
+    Ok(labels)
+}
+
+/// A key that must be a boolean.
+pub(super) fn boolean(
+    workflow: &Workflow,
+    templated: &Templated,
+    key: &str,
+    environment: &PlanEnvironment,
+) -> Result<bool, Diagnostic> {
+    let value = templated
+        .template
+        .evaluate(environment)
+        .map_err(|error| expression_diagnostic(workflow, templated.position(), key, &error))?;
+    match (&value, value.as_str()) {
+        (Value::Bool(value), _) => Ok(*value),
+        // A literal is kept as text.
+        (_, Some("true")) => Ok(true),
+        (_, Some("false")) => Ok(false),
+        _ => Err(diagnostic(
+            workflow,
+            templated.position(),
+            "wrong-type",
+            format!("`{key}` must be true or false, but came out as `{}`", value.to_text()),
+        )),
+    }
+}
+
+/// A key that must be a number above zero.
+pub(super) fn positive(
+    workflow: &Workflow,
+    templated: &Templated,
+    key: &str,
+    environment: &PlanEnvironment,
+) -> Result<f64, Diagnostic> {
+    let value = templated
+        .template
+        .evaluate(environment)
+        .map_err(|error| expression_diagnostic(workflow, templated.position(), key, &error))?;
+    let number = value.to_number();
+    if number.is_finite() && number > 0.0 && !matches!(value, Value::Bool(_)) {
+        return Ok(number);
+    }
+    Err(diagnostic(
+        workflow,
+        templated.position(),
+        "wrong-type",
+        format!("`{key}` must be a number above 0, but came out as `{}`", value.to_text()),
+    ))
+}
+
+/// `timeout-minutes` in milliseconds.
+pub(super) fn timeout_ms(
+    workflow: &Workflow,
+    job: &Job,
+    environment: &PlanEnvironment,
+) -> Result<u64, Diagnostic> {
+    let Some(templated) = &job.timeout_minutes else {
+        return Ok(DEFAULT_TIMEOUT_MS);
+    };
+    let minutes = positive(workflow, templated, "timeout-minutes", environment)?;
+    // Saturating, and bounded right after.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    Ok(((minutes * 60_000.0).ceil() as u64).clamp(1, MAX_TIMEOUT_MS))
+}

@@ -1,0 +1,178 @@
+//! The specification of one instance.
+
+use serde_json::Value as Json;
+
+use crate::diagnostics::Diagnostic;
+use crate::job_spec::{ContainerSpec, Entry, JOB_SPEC_VERSION, JobSpec, RunDefaults, SpecContexts, Text};
+use crate::syntax::{Container, FullContainer, Job, Templated, Workflow};
+use crate::value::Value;
+
+use super::environment::PlanEnvironment;
+use super::instance::{diagnostic, expression_diagnostic};
+use super::resolve::ResolveInput;
+
+/// Makes the specification. The environment is the instance's.
+pub(super) fn job_spec(
+    workflow: &Workflow,
+    job: &Job,
+    name: &str,
+    timeout_ms: u64,
+    input: &ResolveInput,
+    environment: &PlanEnvironment,
+) -> Result<JobSpec, Diagnostic> {
+    let mut github = input.github.clone();
+    if let Json::Object(github) = &mut github {
+        github.insert("job".to_owned(), Json::String(job.id.clone()));
+    }
+    Ok(JobSpec {
+        version: JOB_SPEC_VERSION,
+        workflow_file: workflow.file.clone(),
+        job: job.id.clone(),
+        name: name.to_owned(),
+        contexts: SpecContexts {
+            github,
+            inputs: input.inputs.clone(),
+            vars: input.vars.clone(),
+            needs: environment.needs.to_json(),
+            strategy: environment.strategy.to_json(),
+            matrix: environment.matrix.to_json(),
+        },
+        env: vec![workflow.env.clone(), job.env.clone()],
+        defaults: RunDefaults {
+            shell: job.defaults.shell.clone().or_else(|| workflow.defaults.shell.clone()),
+            working_directory: job
+                .defaults
+                .working_directory
+                .clone()
+                .or_else(|| workflow.defaults.working_directory.clone()),
+        },
+        container: container(workflow, job, environment)?,
+        outputs: job.outputs.clone(),
+        steps: job.steps.clone(),
+        timeout_ms,
+        source: input.source.clone(),
+    })
+}
+
+/// A literal text as a template: an opening `${{` in it must not be evaluated again.
+fn literal(text: &str, at: &Templated) -> Text {
+    let text = if text.contains("${{") {
+        format!("${{{{ '{}' }}}}", text.replace('\'', "''"))
+    } else {
+        text.to_owned()
+    };
+    Text { text, line: at.text.line, column: at.text.column }
+}
+
+fn container(
+    workflow: &Workflow,
+    job: &Job,
+    environment: &PlanEnvironment,
+) -> Result<Option<ContainerSpec>, Diagnostic> {
+    match &job.container {
+        None => Ok(None),
+        Some(Container::Full(full)) => from_mapping(workflow, full, environment),
+        Some(Container::Short(templated)) => {
+            let value = templated.template.evaluate(environment).map_err(|error| {
+                expression_diagnostic(workflow, templated.position(), "container", &error)
+            })?;
+            match &value {
+                Value::Object(_) => from_value(workflow, templated, &value),
+                Value::Array(_) => Err(diagnostic(
+                    workflow,
+                    templated.position(),
+                    "wrong-type",
+                    "`container` must be an image or a mapping, but came out as a list",
+                )),
+                scalar => Ok(Some(empty(literal(&scalar.to_text(), templated))).filter(has_image)),
+            }
+        }
+    }
+}
+
+fn empty(image: Text) -> ContainerSpec {
+    ContainerSpec {
+        image,
+        env: Vec::new(),
+        ports: Vec::new(),
+        volumes: Vec::new(),
+        options: None,
+        credentials: None,
+    }
+}
+
+/// An image that comes out empty means that there is no container.
+fn has_image(container: &ContainerSpec) -> bool {
+    !container.image.text.trim().is_empty()
+}
+
+fn from_mapping(
+    workflow: &Workflow,
+    full: &FullContainer,
+    environment: &PlanEnvironment,
+) -> Result<Option<ContainerSpec>, Diagnostic> {
+    let evaluate = |templated: &Templated, key: &str| {
+        templated
+            .template
+            .evaluate_to_string(environment)
+            .map(|text| literal(&text, templated))
+            .map_err(|error| expression_diagnostic(workflow, templated.position(), key, &error))
+    };
+    let all = |list: &[Templated], key: &str| {
+        list.iter().map(|item| evaluate(item, key)).collect::<Result<Vec<Text>, Diagnostic>>()
+    };
+    let mut container = empty(evaluate(&full.image, "container.image")?);
+    if !has_image(&container) {
+        return Ok(None);
+    }
+    container.options =
+        full.options.as_ref().map(|options| evaluate(options, "container.options")).transpose()?;
+    container.ports = all(&full.ports, "container.ports")?;
+    container.volumes = all(&full.volumes, "container.volumes")?;
+    container.env.clone_from(&full.env);
+    container.credentials.clone_from(&full.credentials);
+    Ok(Some(container))
+}
+
+/// A mapping that an expression gave, so nothing in it is a template.
+fn from_value(
+    workflow: &Workflow,
+    at: &Templated,
+    value: &Value,
+) -> Result<Option<ContainerSpec>, Diagnostic> {
+    let wrong = |what: String| Err(diagnostic(workflow, at.position(), "wrong-value", what));
+    let Value::Object(object) = value else {
+        return Ok(None);
+    };
+    let mut container = empty(literal("", at));
+    for (key, value) in object.iter() {
+        match (&**key, value) {
+            ("image", value) => container.image = literal(&value.to_text(), at),
+            ("options", value) => container.options = Some(literal(&value.to_text(), at)),
+            ("ports" | "volumes", Value::Null) | ("env", Value::Null) => {}
+            ("ports", Value::Array(list)) => {
+                container.ports = list.items.iter().map(|item| literal(&item.to_text(), at)).collect();
+            }
+            ("volumes", Value::Array(list)) => {
+                container.volumes = list.items.iter().map(|item| literal(&item.to_text(), at)).collect();
+            }
+            ("env", Value::Object(env)) => {
+                container.env = env
+                    .iter()
+                    .map(|(key, value)| Entry { key: key.to_string(), value: literal(&value.to_text(), at) })
+                    .collect();
+            }
+            ("credentials", Value::Object(pair)) => {
+                let part = |key: &str| literal(&pair.get(key).cloned().unwrap_or_default().to_text(), at);
+                container.credentials = Some((part("username"), part("password")));
+            }
+            (key, value) => {
+                return wrong(format!(
+                    "`container` came out with `{key}` as {}, which it can't have",
+                    value.kind()
+                ));
+            }
+        }
+    }
+    Ok(Some(container).filter(has_image))
+}

@@ -1,0 +1,66 @@
+//! Ids of jobs and steps.
+
+use std::collections::BTreeSet;
+
+/// An id is shorter than this many characters.
+pub const MAX_ID_CHARS: usize = 100;
+
+/// Why an id can't be one, for people.
+pub(super) fn problem(id: &str) -> Option<String> {
+    let mut bytes = id.bytes();
+    let legal = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if !legal {
+        return Some(format!(
+            "the id `{id}` is invalid: it must start with a letter or `_` and hold only letters, digits, `_` and `-`"
+        ));
+    }
+    if id.len() >= MAX_ID_CHARS {
+        return Some(format!("the id `{id}` is too long: it must be shorter than {MAX_ID_CHARS} characters"));
+    }
+    id.starts_with("__").then(|| format!("the id `{id}` is invalid: ids that start with `__` are reserved"))
+}
+
+/// Gives ids to steps that have none, as GitHub does: `__run`, `__run_2`, `__actions_checkout`.
+#[derive(Debug, Default)]
+pub struct StepIds {
+    taken: BTreeSet<String>,
+}
+
+impl StepIds {
+    /// Notes an id that was written; says whether it was free (case does not matter).
+    pub fn take(&mut self, id: &str) -> bool {
+        self.taken.insert(id.to_ascii_lowercase())
+    }
+
+    /// A free id for a step that runs a script.
+    pub fn for_run(&mut self) -> String {
+        self.free("__run")
+    }
+
+    /// A free id for a step that uses `owner/name[/path]@ref`.
+    pub fn for_action(&mut self, uses: &str) -> String {
+        let path = uses.split('@').next().unwrap_or_default();
+        let mut parts = path.split('/').filter(|part| !part.is_empty());
+        let base = match (parts.next(), parts.next()) {
+            (Some(owner), Some(name)) => format!("__{owner}_{name}"),
+            _ => "__self".to_owned(),
+        };
+        let legal: String =
+            base.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+        self.free(&legal)
+    }
+
+    fn free(&mut self, base: &str) -> String {
+        let mut number = 1_usize;
+        loop {
+            let suffix = if number == 1 { String::new() } else { format!("_{number}") };
+            let kept = MAX_ID_CHARS - suffix.len();
+            let candidate: String = base.chars().take(kept).chain(suffix.chars()).collect();
+            if self.taken.insert(candidate.to_ascii_lowercase()) {
+                return candidate;
+            }
+            number += 1;
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The typed model of a workflow file.
+//!
+//! [`parse`] reports everything that is wrong in a file at once. What Slipway can't do yet is refused by name with
+//! its place, and unknown keys get the nearest known one as a hint; nothing is ignored silently.
+//!
+//! Deliberately absent: evaluation. Templates are parsed here, for their errors, and evaluated by [`crate::plan`]
+//! or the agent.
+
+mod checkout;
+mod container;
+mod dynamic;
+mod graph;
+mod identifier;
+mod job;
+mod model;
+mod permissions;
+mod reader;
+mod scalar;
+mod step;
+mod strategy;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod trigger;
+mod workflow;
+
+use crate::diagnostics::{Diagnostic, Reporter, Severity};
+
+pub use dynamic::{Dynamic, DynamicError, DynamicKind};
+pub use identifier::{MAX_ID_CHARS, StepIds};
+pub use model::{
+    Container, FullContainer, Input, InputType, Job, Matrix, Need, Permissions, RunsOn, Strategy, Templated,
+    Trigger, Workflow,
+};
+pub use step::default_step_name;
+
+/// Parses and checks a workflow file. `file` is its path, for messages and `github.workflow_ref`.
+///
+/// # Errors
+/// All errors of the file, in its order (at most [`crate::diagnostics::MAX_DIAGNOSTICS`], warnings among them).
+pub fn parse(file: &str, source: &str) -> Result<Workflow, Vec<Diagnostic>> {
+    let mut reporter = Reporter::new(file, source);
+    let workflow = workflow::read(&mut reporter);
+    let found = reporter.finish();
+    match workflow {
+        Some(mut workflow) if found.iter().all(|finding| finding.severity == Severity::Warning) => {
+            workflow.warnings = found;
+            Ok(workflow)
+        }
+        _ => Err(found),
+    }
+}
+
+/// Everything there is to say about a workflow file: errors and warnings.
+pub fn lint(file: &str, source: &str) -> Vec<Diagnostic> {
+    match parse(file, source) {
+        Ok(workflow) => workflow.warnings,
+        Err(found) => found,
+    }
+}

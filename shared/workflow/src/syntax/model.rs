@@ -1,0 +1,232 @@
+//! The types of the model.
+
+use crate::diagnostics::{Diagnostic, Position};
+use crate::expression::{Condition, Template};
+use crate::filter::Patterns;
+use crate::job_spec::{Entry, RunDefaults, StepSpec, Text};
+
+use super::Dynamic;
+
+/// A workflow file.
+#[derive(Debug, Clone)]
+pub struct Workflow {
+    /// Path of the file as given to [`super::parse`].
+    pub file: String,
+    /// `name`
+    pub name: Option<String>,
+    /// `run-name`
+    pub run_name: Option<Templated>,
+    /// `on`, one entry an event.
+    pub triggers: Vec<Trigger>,
+    /// `env`
+    pub env: Vec<Entry>,
+    /// `defaults.run`
+    pub defaults: RunDefaults,
+    /// `permissions`
+    pub permissions: Option<Permissions>,
+    /// The jobs in file order.
+    pub jobs: Vec<Job>,
+    /// What is worth saying though the workflow can run.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Workflow {
+    /// The job of that id; case does not matter.
+    pub fn job(&self, id: &str) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.id.eq_ignore_ascii_case(id))
+    }
+
+    /// What people call it: `name`, else the file's path, as on GitHub.
+    pub fn display_name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.file)
+    }
+}
+
+/// A scalar with its place and its parsed template.
+#[derive(Debug, Clone)]
+pub struct Templated {
+    /// As written.
+    pub text: Text,
+    /// Parsed.
+    pub template: Template,
+}
+
+impl Templated {
+    /// Where it stands.
+    pub fn position(&self) -> Position {
+        Position { line: self.text.line, column: self.text.column }
+    }
+}
+
+/// One event of `on`.
+#[derive(Debug, Clone)]
+pub struct Trigger {
+    /// The event's name.
+    pub event: String,
+    /// Where it stands.
+    pub position: Position,
+    /// `branches`
+    pub branches: Option<Patterns>,
+    /// `branches-ignore`
+    pub branches_ignore: Option<Patterns>,
+    /// `tags`
+    pub tags: Option<Patterns>,
+    /// `tags-ignore`
+    pub tags_ignore: Option<Patterns>,
+    /// `paths`
+    pub paths: Option<Patterns>,
+    /// `paths-ignore`
+    pub paths_ignore: Option<Patterns>,
+    /// `types`; `None`: the event's default.
+    pub types: Option<Vec<String>>,
+    /// `workflows` of `workflow_run`.
+    pub workflows: Option<Patterns>,
+    /// `inputs` of `workflow_dispatch`.
+    pub inputs: Vec<Input>,
+    /// `cron` of `schedule`.
+    pub crons: Vec<String>,
+}
+
+/// An input of `workflow_dispatch`.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Its name.
+    pub name: String,
+    /// `description`
+    pub description: Option<String>,
+    /// `required`
+    pub required: bool,
+    /// `default`, as text.
+    pub default: Option<String>,
+    /// `type`
+    pub kind: InputType,
+}
+
+/// The type of an input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InputType {
+    /// `string`, also when none is given.
+    String,
+    /// `boolean`
+    Boolean,
+    /// `number`
+    Number,
+    /// `choice`, with its options.
+    Choice(Vec<String>),
+    /// `environment`
+    Environment,
+}
+
+/// `permissions`. What is not named is `none` once anything is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Permissions {
+    /// `read-all`
+    ReadAll,
+    /// `write-all`
+    WriteAll,
+    /// Scope and level (`read`, `write`, `none`), in file order.
+    Scopes(Vec<(String, String)>),
+}
+
+/// A job.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its id in the file.
+    pub id: String,
+    /// Where the id stands.
+    pub position: Position,
+    /// `name`
+    pub name: Option<Templated>,
+    /// `needs`
+    pub needs: Vec<Need>,
+    /// `if`
+    pub condition: Condition,
+    /// Where `if` stands, else the job.
+    pub condition_position: Position,
+    /// `runs-on`
+    pub runs_on: RunsOn,
+    /// `strategy`
+    pub strategy: Option<Strategy>,
+    /// `timeout-minutes`
+    pub timeout_minutes: Option<Templated>,
+    /// `continue-on-error`
+    pub continue_on_error: Option<Templated>,
+    /// `container`
+    pub container: Option<Container>,
+    /// `permissions`
+    pub permissions: Option<Permissions>,
+    /// `env`
+    pub env: Vec<Entry>,
+    /// `defaults.run`
+    pub defaults: RunDefaults,
+    /// `outputs`
+    pub outputs: Vec<Entry>,
+    /// `steps`, with ids made.
+    pub steps: Vec<StepSpec>,
+}
+
+/// A job that must be done first.
+#[derive(Debug, Clone)]
+pub struct Need {
+    /// The id as the needed job has it.
+    pub id: String,
+    /// Where it stands.
+    pub position: Position,
+}
+
+/// `runs-on`: text, a list, `labels:` or an expression that gives one of them.
+#[derive(Debug, Clone)]
+pub struct RunsOn {
+    /// Its value.
+    pub labels: Dynamic,
+    /// Where it stands.
+    pub position: Position,
+}
+
+/// `strategy`.
+#[derive(Debug, Clone)]
+pub struct Strategy {
+    /// Where it stands.
+    pub position: Position,
+    /// `matrix`
+    pub matrix: Option<Matrix>,
+    /// `fail-fast`
+    pub fail_fast: Option<Templated>,
+    /// `max-parallel`
+    pub max_parallel: Option<Templated>,
+}
+
+/// `strategy.matrix`: a mapping or an expression that gives one.
+#[derive(Debug, Clone)]
+pub struct Matrix {
+    /// Its value.
+    pub value: Dynamic,
+    /// Where it stands.
+    pub position: Position,
+}
+
+/// `container`.
+#[derive(Debug, Clone)]
+pub enum Container {
+    /// Text: the image, or an expression that gives an image or a mapping.
+    Short(Templated),
+    /// A mapping.
+    Full(FullContainer),
+}
+
+/// `container` as a mapping.
+#[derive(Debug, Clone)]
+pub struct FullContainer {
+    /// `image`
+    pub image: Templated,
+    /// `options`
+    pub options: Option<Templated>,
+    /// `ports`
+    pub ports: Vec<Templated>,
+    /// `volumes`
+    pub volumes: Vec<Templated>,
+    /// `env`
+    pub env: Vec<Entry>,
+    /// `credentials`
+    pub credentials: Option<(Text, Text)>,
+}

@@ -1,0 +1,247 @@
+//! `jobs.<id>.steps`.
+
+use crate::expression::Condition;
+use crate::expression::availability::{NOTHING, STEP_CONDITION, STEP_KEY};
+use crate::job_spec::{Entry, StepAction, StepSpec, Text};
+use crate::yaml::{Key, Node};
+
+use super::checkout::CHECKOUT_INPUTS;
+use super::identifier::{StepIds, problem};
+use super::reader::{Keys, Reader, place};
+use super::suggest::nearest;
+
+const STEP: Keys = Keys {
+    of: "a step",
+    known: &[
+        "name",
+        "id",
+        "if",
+        "run",
+        "uses",
+        "with",
+        "shell",
+        "env",
+        "working-directory",
+        "continue-on-error",
+        "timeout-minutes",
+    ],
+    unsupported: &["background", "wait", "wait-all", "cancel", "parallel"],
+};
+
+/// What is shown for a step without `name` (GitHub's runner, `ActionRunner.GenerateDisplayName`).
+///
+/// `script` is the script's text with its expressions evaluated; `None` for `actions/checkout`, whose `uses` is given.
+pub fn default_step_name(script: Option<&str>, uses: &str) -> String {
+    match script {
+        Some(script) => {
+            let first = script.trim_start_matches([' ', '\t', '\r', '\n']).lines().next().unwrap_or_default();
+            format!("Run {}", first.trim_end())
+        }
+        None => format!("Run {uses}"),
+    }
+}
+
+/// The parts of a step before it is known what it does.
+#[derive(Default)]
+struct Draft {
+    id: Option<(String, Key)>,
+    name: Option<Text>,
+    condition: Option<Text>,
+    run: Option<Text>,
+    run_key: Option<Key>,
+    uses: Option<(String, Key)>,
+    uses_ok: bool,
+    with: Option<(Vec<Entry>, Key)>,
+    shell: Option<(Text, Key)>,
+    working_directory: Option<(Text, Key)>,
+    env: Vec<Entry>,
+    continue_on_error: Option<Text>,
+    timeout_minutes: Option<Text>,
+}
+
+impl Reader<'_, '_> {
+    /// All steps of a job, with ids made for those that have none.
+    pub(super) fn steps(&mut self, node: &Node) -> Vec<StepSpec> {
+        let Some(items) = self.sequence(node, "steps") else {
+            return Vec::new();
+        };
+        if items.is_empty() {
+            self.report.error(node.position, "missing-value", "`steps` must hold at least one step");
+        }
+        let drafts: Vec<(u32, Draft)> =
+            items.iter().filter_map(|item| Some((item.position.line, self.step(item)?))).collect();
+        let mut ids = StepIds::default();
+        for (_, draft) in &drafts {
+            if let Some((id, key)) = &draft.id
+                && !ids.take(id)
+            {
+                self.report.error(
+                    key.position,
+                    "duplicate-id",
+                    format!("the step id `{id}` is used twice in this job"),
+                );
+            }
+        }
+        drafts.into_iter().filter_map(|(line, draft)| finish(draft, line, &mut ids)).collect()
+    }
+
+    fn step(&mut self, node: &Node) -> Option<Draft> {
+        let entries = self.mapping(node, "a step")?;
+        let mut draft = Draft::default();
+        for (key, value) in entries {
+            match &*key.text {
+                "name" => draft.name = self.text(value, "name", &STEP_KEY),
+                "id" => draft.id = self.step_id(key, value),
+                "if" => draft.condition = self.step_condition(value),
+                "run" => {
+                    draft.run_key = Some(key.clone());
+                    draft.run = self.text(value, "run", &STEP_KEY);
+                }
+                "uses" => {
+                    if let Some(uses) = self.non_empty(value, "uses") {
+                        draft.uses_ok =
+                            self.check_uses(&uses, &Key { position: value.position, ..key.clone() });
+                        draft.uses = Some((uses.to_string(), key.clone()));
+                    }
+                }
+                "with" => draft.with = Some((self.entries(value, "with", &STEP_KEY), key.clone())),
+                "shell" => {
+                    // GitHub allows no expression here, only in `defaults.run.shell`.
+                    if self.non_empty(value, "shell").is_some() {
+                        draft.shell = self.text(value, "shell", &NOTHING).map(|text| (text, key.clone()));
+                    }
+                }
+                "working-directory" => {
+                    let text = self.text(value, "working-directory", &STEP_KEY);
+                    draft.working_directory = text.map(|text| (text, key.clone()));
+                }
+                "env" => draft.env = self.entries(value, "env", &STEP_KEY),
+                "continue-on-error" => {
+                    draft.continue_on_error =
+                        self.boolean(value, "continue-on-error", &STEP_KEY).map(|templated| templated.text);
+                }
+                "timeout-minutes" => {
+                    draft.timeout_minutes =
+                        self.number(value, "timeout-minutes", &STEP_KEY).map(|templated| templated.text);
+                }
+                _ => self.unknown_key(key, &STEP),
+            }
+        }
+        self.check_step(node, &draft);
+        Some(draft)
+    }
+
+    fn step_id(&mut self, key: &Key, value: &Node) -> Option<(String, Key)> {
+        let id = self.text(value, "id", &NOTHING)?.text;
+        if let Some(problem) = problem(&id) {
+            self.report.error(value.position, "invalid-id", problem);
+            return None;
+        }
+        Some((id, Key { position: value.position, ..key.clone() }))
+    }
+
+    fn step_condition(&mut self, value: &Node) -> Option<Text> {
+        let text = self.scalar(value, "if")?;
+        match Condition::parse(&text, &STEP_CONDITION) {
+            Ok(condition) => {
+                self.warn_about_condition(&condition, value.position);
+                Some(place(&text, value.position))
+            }
+            Err(error) => {
+                self.expression_error(value.position, &text, &error);
+                None
+            }
+        }
+    }
+
+    fn check_step(&mut self, node: &Node, draft: &Draft) {
+        match (&draft.run_key, &draft.uses) {
+            (Some(run), Some((_, uses))) => {
+                let later = run.position.max(uses.position);
+                self.report.error(later, "conflicting-keys", "a step has either `run` or `uses`, not both");
+            }
+            (None, None) if !has_unsupported_kind(node) => {
+                self.report.error(node.position, "missing-key", "a step needs `run` or `uses`");
+            }
+            (Some(_), None) => {
+                if let Some((_, key)) = &draft.with {
+                    self.report.error(
+                        key.position,
+                        "conflicting-keys",
+                        "`with` belongs to `uses`, not to `run`",
+                    );
+                }
+            }
+            (None, Some(_)) => {
+                for (what, key) in [("shell", &draft.shell), ("working-directory", &draft.working_directory)]
+                {
+                    if let Some((_, key)) = key {
+                        self.report.error(
+                            key.position,
+                            "conflicting-keys",
+                            format!("`{what}` belongs to `run`, not to `uses`"),
+                        );
+                    }
+                }
+            }
+            _ => {}
+        }
+        if draft.uses_ok
+            && let Some((with, key)) = &draft.with
+        {
+            for entry in with
+                .iter()
+                .filter(|entry| !CHECKOUT_INPUTS.contains(&entry.key.to_ascii_lowercase().as_str()))
+            {
+                let hint = match nearest(&entry.key, CHECKOUT_INPUTS.iter().copied()) {
+                    Some(known) => format!("did you mean `{known}`?"),
+                    None => "it is ignored".to_owned(),
+                };
+                self.report.warning(
+                    key.position,
+                    "unknown-input",
+                    format!("actions/checkout has no input `{}`", entry.key),
+                    hint,
+                );
+            }
+        }
+    }
+}
+
+/// Steps of a kind that is refused by name need no second complaint.
+fn has_unsupported_kind(node: &Node) -> bool {
+    match &node.kind {
+        crate::yaml::NodeKind::Mapping(entries) => {
+            entries.iter().any(|(key, _)| STEP.unsupported.contains(&&*key.text))
+        }
+        _ => false,
+    }
+}
+
+fn finish(draft: Draft, line: u32, ids: &mut StepIds) -> Option<StepSpec> {
+    let id_written = draft.id.is_some();
+    let (generated, action) = match (draft.run, draft.uses) {
+        (Some(script), None) => {
+            let id = if id_written { String::new() } else { ids.for_run() };
+            let shell = draft.shell.map(|(text, _)| text);
+            let working_directory = draft.working_directory.map(|(text, _)| text);
+            (id, StepAction::Run { script, shell, working_directory })
+        }
+        (None, Some((uses, _))) if draft.uses_ok => {
+            let id = if id_written { String::new() } else { ids.for_action(&uses) };
+            (id, StepAction::Checkout { uses, with: draft.with.map(|(with, _)| with).unwrap_or_default() })
+        }
+        _ => return None,
+    };
+    Some(StepSpec {
+        id: draft.id.map_or(generated, |(id, _)| id),
+        id_written,
+        name: draft.name,
+        condition: draft.condition,
+        action,
+        env: draft.env,
+        continue_on_error: draft.continue_on_error,
+        timeout_minutes: draft.timeout_minutes,
+        line,
+    })
+}

@@ -1,0 +1,62 @@
+//! `jobs.<id>.strategy`.
+
+use crate::expression::availability::STRATEGY;
+use crate::matrix;
+use crate::yaml::{Key, Node, NodeKind};
+
+use super::dynamic::DynamicKind;
+use super::model::{Matrix, Strategy};
+use super::reader::{Keys, Reader};
+
+const STRATEGY_KEYS: Keys =
+    Keys { of: "`strategy`", known: &["matrix", "fail-fast", "max-parallel"], unsupported: &[] };
+
+impl Reader<'_, '_> {
+    pub(super) fn strategy(&mut self, node: &Node) -> Option<Strategy> {
+        if let NodeKind::String(text) = &node.kind
+            && text.contains("${{")
+        {
+            self.unsupported(node.position, "an expression for the whole of `strategy`");
+            return None;
+        }
+        let entries = self.mapping(node, "strategy")?;
+        let mut strategy =
+            Strategy { position: node.position, matrix: None, fail_fast: None, max_parallel: None };
+        for (key, value) in entries {
+            match &*key.text {
+                "matrix" => strategy.matrix = self.matrix(key, value),
+                "fail-fast" => strategy.fail_fast = self.boolean(value, "fail-fast", &STRATEGY),
+                "max-parallel" => strategy.max_parallel = self.number(value, "max-parallel", &STRATEGY),
+                _ => self.unknown_key(key, &STRATEGY_KEYS),
+            }
+        }
+        Some(strategy)
+    }
+
+    fn matrix(&mut self, key: &Key, node: &Node) -> Option<Matrix> {
+        let position = key.position;
+        let value = self.dynamic(node, &STRATEGY)?;
+        match &value.kind {
+            DynamicKind::Template(template) if template.as_expression().is_some() => {}
+            DynamicKind::Mapping(entries) => {
+                for (name, vector) in entries {
+                    if let Some(problem) = matrix::check_entry(name, vector) {
+                        self.report.error(vector.position, "matrix", problem);
+                        return None;
+                    }
+                }
+            }
+            _ => {
+                self.wrong_type(node, "matrix", "a mapping or an expression that gives one");
+                return None;
+            }
+        }
+        if let Some(literal) = value.literal()
+            && let Err(error) = matrix::expand(&literal)
+        {
+            self.report.error(position, "matrix", error.to_string());
+            return None;
+        }
+        Some(Matrix { value, position })
+    }
+}
