@@ -1,0 +1,70 @@
+//! `apply`: what each event changes. It decides nothing and cannot fail: an event that does not fit (none that
+//! [`crate::decide`] made from this state is such) changes nothing.
+
+mod attempt;
+mod run;
+
+use crate::event::Event;
+use crate::ids::{FencingToken, InstanceId};
+use crate::outcome::CancelReason;
+use crate::state::{Instance, Phase, State};
+
+impl State {
+    /// Makes the event part of the state.
+    pub fn apply(&mut self, event: &Event) {
+        match event {
+            Event::EpochBegan { epoch, .. } => self.epoch = *epoch,
+            Event::RunSubmitted { .. } | Event::RunCancelled { .. } | Event::RunFinished { .. } => {
+                self.apply_run(event)
+            }
+            Event::RunRetired { run } => self.retire(*run),
+            Event::JobReady { .. }
+            | Event::JobSkipped { .. }
+            | Event::JobInvalid { .. }
+            | Event::JobExpanded { .. }
+            | Event::JobFinished { .. } => self.apply_job(event),
+            Event::InstanceQueued { instance, .. } => self.queue(*instance),
+            Event::Leased { instance, attempt, agent, token, at } => {
+                self.lease(*instance, *attempt, *agent, *token, *at);
+            }
+            Event::LeaseExtended { lease, lease_ms } => self.extend(*lease, *lease_ms),
+            Event::StepBegan { lease } => self.begin_step(*lease),
+            Event::CancelRequested { lease, reason, .. } => self.request_cancel(lease.instance, reason),
+            Event::AttemptFinished { lease, outcome, records, reported, at } => {
+                self.finish_attempt(*lease, *outcome, *records, *reported, *at);
+            }
+            Event::RetryScheduled { instance, not_before, avoid, .. } => {
+                self.retry(*instance, *not_before, *avoid)
+            }
+            Event::InstanceFinished { instance, result, outputs, cause, at } => {
+                let end = Phase::Finished { result: *result, outputs: *outputs, cause: *cause, at: *at };
+                self.finish_instance(*instance, end, *outputs);
+            }
+        }
+    }
+
+    /// Puts an instance into another phase and keeps what is derived from phases in step.
+    fn set_phase(&mut self, id: InstanceId, phase: Phase) -> Option<&mut Instance> {
+        let instance = self.instances.get_mut(&id)?;
+        self.queues.remove(instance);
+        if matches!(instance.phase, Phase::Leased { .. }) {
+            self.leased.remove(&id);
+        }
+        instance.phase = phase;
+        self.queues.insert(instance);
+        if matches!(instance.phase, Phase::Leased { .. }) {
+            self.leased.insert(id);
+        }
+        Some(instance)
+    }
+
+    fn request_cancel(&mut self, id: InstanceId, reason: &CancelReason) {
+        if let Some(instance) = self.instances.get_mut(&id) {
+            instance.cancel = Some(reason.clone());
+        }
+    }
+
+    fn note_token(&mut self, token: FencingToken) {
+        self.last_token = self.last_token.max(Some(token));
+    }
+}

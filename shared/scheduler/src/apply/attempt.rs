@@ -1,0 +1,100 @@
+//! Events of one instance.
+
+use slipway_cas::Digest;
+
+use crate::command::LeaseRef;
+use crate::ids::{AgentId, FencingToken, InstanceId};
+use crate::limits::LEASE_MS;
+use crate::outcome::Outcome;
+use crate::state::{Attempt, AttemptEnd, Backoff, Job, Phase, State};
+use crate::time::Timestamp;
+
+impl State {
+    pub(super) fn queue(&mut self, id: InstanceId) {
+        if let Some(job) = self.job_mut(id) {
+            let position = job.instances.iter().position(|instance| *instance == id);
+            if let Some(position) = position {
+                job.held.remove(&(position as u32));
+            }
+        }
+        self.wait(id);
+    }
+
+    /// Lets an instance wait for its first attempt, behind all others.
+    pub(super) fn wait(&mut self, id: InstanceId) {
+        let order = self.next_order;
+        if let Some(instance) = self.instances.get_mut(&id) {
+            self.queues.remove(instance);
+            instance.order = order;
+            self.next_order += 1;
+        }
+        self.set_phase(id, Phase::Waiting { backoff: None });
+    }
+
+    pub(super) fn lease(
+        &mut self,
+        id: InstanceId,
+        number: u32,
+        agent: AgentId,
+        token: FencingToken,
+        at: Timestamp,
+    ) {
+        self.note_token(token);
+        if let Some(instance) = self.set_phase(id, Phase::Leased { token, lease_ms: LEASE_MS }) {
+            let attempt = Attempt { number, agent, token, started_at: at, step_began: false, end: None };
+            instance.attempts.push(attempt);
+        }
+    }
+
+    pub(super) fn extend(&mut self, lease: LeaseRef, time_ms: u64) {
+        if let Some(instance) = self.instances.get_mut(&lease.instance)
+            && let Phase::Leased { lease_ms, .. } = &mut instance.phase
+        {
+            *lease_ms = time_ms;
+        }
+    }
+
+    pub(super) fn begin_step(&mut self, lease: LeaseRef) {
+        let instance = self.instances.get_mut(&lease.instance);
+        if let Some(attempt) = instance.and_then(|instance| instance.attempts.last_mut()) {
+            attempt.step_began = true;
+        }
+    }
+
+    /// Ends the attempt and its lease; the next event of the same decision retries or finishes the instance.
+    pub(super) fn finish_attempt(
+        &mut self,
+        lease: LeaseRef,
+        outcome: Outcome,
+        records: u64,
+        reported: bool,
+        at: Timestamp,
+    ) {
+        if let Some(instance) = self.set_phase(lease.instance, Phase::Settling)
+            && let Some(attempt) = instance.attempts.last_mut()
+        {
+            attempt.end = Some(AttemptEnd { outcome, records, reported, at });
+        }
+    }
+
+    pub(super) fn retry(&mut self, id: InstanceId, not_before: Timestamp, avoid: AgentId) {
+        self.set_phase(id, Phase::Waiting { backoff: Some(Backoff { not_before, avoid }) });
+    }
+
+    pub(super) fn finish_instance(&mut self, id: InstanceId, end: Phase, outputs: Option<Digest>) {
+        if let Some(job) = self.job_mut(id) {
+            let position = job.instances.iter().position(|instance| *instance == id);
+            if let Some(position) = position {
+                job.held.remove(&(position as u32));
+            }
+            job.open = job.open.saturating_sub(1);
+            job.outputs.extend(outputs);
+        }
+        self.set_phase(id, end);
+    }
+
+    fn job_mut(&mut self, id: InstanceId) -> Option<&mut Job> {
+        let instance = self.instances.get(&id)?;
+        self.runs.get_mut(&instance.run)?.jobs.get_mut(instance.job as usize)
+    }
+}

@@ -1,0 +1,246 @@
+//! What can be asked of the scheduler. A command carries every new id; the time comes beside it.
+
+use serde::{Deserialize, Serialize};
+use slipway_cas::Digest;
+
+use crate::ids::{AgentId, FencingToken, InstanceId, JobId, RunId};
+use crate::label::LabelSet;
+use crate::outcome::{FleetCause, Outcome};
+
+/// A request. [`crate::decide`] answers with events or a [`crate::Rejection`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// A new run.
+    Submit(Box<Submit>),
+    /// The planner's answer to [`crate::Event::JobReady`].
+    ResolveJob(ResolveJob),
+    /// An agent has free slots.
+    Grant(Grant),
+    /// An agent says how an attempt ended.
+    Report(Report),
+    /// A strict job is about to begin its first step.
+    StepBegan(LeaseRef),
+    /// A lease is over without a report.
+    Expire(Expire),
+    /// A lease's full time is to become longer.
+    ExtendLease(ExtendLease),
+    /// Somebody wants a run to stop.
+    Cancel(Cancel),
+    /// The coordinator ends an attempt whose agent let its time limit pass.
+    TimeOutInstance(LeaseRef),
+    /// A new leader begins.
+    TakeOver {
+        /// Its epoch, greater than every one before.
+        epoch: u64,
+    },
+    /// A finished run leaves the state.
+    RetireRun {
+        /// Which.
+        run: RunId,
+    },
+}
+
+/// What a run is about. Small: what is large is a blob.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RunMeta {
+    /// `owner/name`.
+    pub repository: String,
+    /// Host name of the forge, `github.com`; `local` for a checkout of no forge.
+    pub forge: String,
+    /// Path of the workflow file in the repository.
+    pub workflow_file: String,
+    /// What people see as the workflow's name.
+    pub workflow_name: String,
+    /// `push`, `pull_request`, …
+    pub event_name: String,
+    /// The full ref.
+    pub git_ref: String,
+    /// The commit.
+    pub sha: String,
+    /// Who caused it.
+    pub actor: String,
+    /// What it may touch.
+    pub trust: Trust,
+    /// W3C trace context of whoever submitted it.
+    pub traceparent: Option<String>,
+    /// `github.run_number`, from 1.
+    pub run_number: u64,
+}
+
+/// What a run may touch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trust {
+    /// Code of the repository itself.
+    #[default]
+    Trusted,
+    /// Code from outside, such as a fork's pull request: only agents that accept it run it.
+    Untrusted,
+}
+
+/// A job of a submitted run, before its condition, matrix and labels are known.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct JobDefinition {
+    /// Its id in the file.
+    pub id: JobId,
+    /// The jobs it waits for.
+    pub needs: Vec<JobId>,
+    /// Whether all its instances are strict, whatever their own mark says.
+    pub strict: bool,
+}
+
+/// [`Command::Submit`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submit {
+    /// The new run's id.
+    pub run: RunId,
+    /// What it is about.
+    pub meta: RunMeta,
+    /// The workflow file.
+    pub workflow: Digest,
+    /// The event's payload.
+    pub event: Digest,
+    /// Inputs, variables and the source, as the planner wants them.
+    pub context: Digest,
+    /// The workflow's jobs, in file order.
+    pub jobs: Vec<JobDefinition>,
+    /// Names the delivery (such as `X-GitHub-Delivery`, with the workflow's path): the second command with it does nothing.
+    pub idempotency_key: Option<String>,
+}
+
+/// [`Command::ResolveJob`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResolveJob {
+    /// The run.
+    pub run: RunId,
+    /// The job, which is ready.
+    pub job: JobId,
+    /// Whether the planner evaluated the job as one of a cancelled run. A resolution that saw another value than now
+    /// holds is refused: the planner has been asked again.
+    pub cancelled: bool,
+    /// What the planner found.
+    pub resolution: Resolution,
+}
+
+/// What a job is, once its needs are done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolution {
+    /// Its condition is false.
+    Skip {
+        /// Why, for people.
+        reason: String,
+    },
+    /// It becomes these instances.
+    Instances(Expansion),
+    /// It can't be evaluated: the job fails with this message.
+    Invalid {
+        /// Where and what, for people.
+        message: String,
+    },
+}
+
+/// The instances of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expansion {
+    /// At least one, in the matrix' order.
+    pub instances: Vec<InstanceDefinition>,
+    /// Whether the first failure cancels the others.
+    pub fail_fast: bool,
+    /// How many may wait or run at a time; `None`: all.
+    pub max_parallel: Option<u32>,
+}
+
+/// One instance of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct InstanceDefinition {
+    /// Its new id.
+    pub id: InstanceId,
+    /// `strategy.job-index`, from 0.
+    pub index: u32,
+    /// What people see.
+    pub name: String,
+    /// What its agent must offer; at least one.
+    pub labels: LabelSet,
+    /// Whether its attempts may never overlap, nor start again after a step began.
+    pub strict: bool,
+    /// Whether its author allowed a strict job to start again after a step began.
+    #[serde(default)]
+    pub restart_allowed: bool,
+    /// Its time limit, in milliseconds.
+    pub timeout_ms: u64,
+    /// Whether its failure counts as success for its run and the jobs that need it.
+    pub continue_on_error: bool,
+    /// The job specification for the agent.
+    pub spec: Digest,
+}
+
+/// What a grant needs to know of an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentView {
+    /// The agent.
+    pub id: AgentId,
+    /// What it offers.
+    pub labels: LabelSet,
+    /// Whether it runs untrusted runs too.
+    pub accepts_untrusted: bool,
+}
+
+/// [`Command::Grant`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// To whom.
+    pub agent: AgentView,
+    /// How many leases at most; more than [`crate::limits::LEASES_PER_GRANT_MAX`] counts as that.
+    pub free_slots: u32,
+}
+
+/// Names one lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LeaseRef {
+    /// The instance.
+    pub instance: InstanceId,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// The lease's token.
+    pub token: FencingToken,
+}
+
+/// [`Command::Report`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The lease under which it is said.
+    pub lease: LeaseRef,
+    /// How the attempt ended.
+    pub outcome: Outcome,
+    /// How many log records the attempt has; all are durable by now.
+    pub records: u64,
+}
+
+/// [`Command::Expire`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expire {
+    /// The lease.
+    pub lease: LeaseRef,
+    /// [`FleetCause::AgentLost`] or [`FleetCause::LeaseExpired`], as a rule.
+    pub cause: FleetCause,
+}
+
+/// [`Command::ExtendLease`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExtendLease {
+    /// The lease.
+    pub lease: LeaseRef,
+    /// Its new full time in milliseconds: longer than now, at most [`crate::limits::LEASE_MS_MAX`].
+    pub lease_ms: u64,
+}
+
+/// [`Command::Cancel`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cancel {
+    /// The run.
+    pub run: RunId,
+    /// Who wants it.
+    pub actor: String,
+    /// Why, for people.
+    pub reason: String,
+}

@@ -1,0 +1,86 @@
+//! An agent says how an attempt ended.
+
+use crate::command::{LeaseRef, Report};
+use crate::decide::cascade::Cascade;
+use crate::decide::leased;
+use crate::event::Event;
+use crate::outcome::{FleetCause, JobResult, Outcome};
+use crate::policy;
+use crate::rejection::Rejection;
+use crate::state::{Instance, State};
+use crate::time::Timestamp;
+
+pub(super) fn decide(state: &State, report: &Report, now: Timestamp) -> Result<Vec<Event>, Rejection> {
+    match leased(state, &report.lease) {
+        Ok(instance) => end_attempt(state, instance, report.lease, report.outcome, Some(report.records), now),
+        Err(_) if was_reported(state, report) => Ok(Vec::new()),
+        Err(rejection) => Err(rejection),
+    }
+}
+
+/// Whether this very report was accepted before: its acknowledgement was lost.
+fn was_reported(state: &State, report: &Report) -> bool {
+    let attempts = state.instance(report.lease.instance).map(Instance::attempts).unwrap_or_default();
+    attempts.iter().any(|attempt| {
+        attempt.number == report.lease.attempt
+            && attempt.token == report.lease.token
+            && attempt.end.is_some_and(|end| {
+                end.reported && end.outcome == report.outcome && end.records == report.records
+            })
+    })
+}
+
+/// Ends a live attempt, and what follows from it. `records` is what its agent reported, `None` if nobody did.
+pub(super) fn end_attempt(
+    state: &State,
+    instance: &Instance,
+    lease: LeaseRef,
+    outcome: Outcome,
+    records: Option<u64>,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    let run = state.run(instance.run).ok_or(Rejection::UnknownRun { run: instance.run })?;
+    let mut cascade = Cascade::new(state, run, now);
+    cascade.events.push(Event::AttemptFinished {
+        lease,
+        outcome,
+        records: records.unwrap_or(0),
+        reported: records.is_some(),
+        at: now,
+    });
+    match outcome {
+        Outcome::Fleet { .. } if instance.cancel.is_some() => {
+            cascade.finish_instance(instance, JobResult::Cancelled, None, None);
+        }
+        Outcome::Fleet { cause } => match retry(instance, cause, now) {
+            Some(retry) => cascade.events.push(retry),
+            None => cascade.finish_instance(instance, policy::result_of(&outcome), None, Some(cause)),
+        },
+        Outcome::Success { outputs } | Outcome::Failure { outputs } => {
+            cascade.finish_instance(instance, policy::result_of(&outcome), outputs, None);
+        }
+        Outcome::Cancelled | Outcome::TimedOut => {
+            cascade.finish_instance(instance, policy::result_of(&outcome), None, None);
+        }
+    }
+    Ok(cascade.events)
+}
+
+/// The next attempt after a fleet failure, if there is to be one.
+fn retry(instance: &Instance, cause: FleetCause, now: Timestamp) -> Option<Event> {
+    let last = instance.attempts.last()?;
+    let definition = &instance.definition;
+    if definition.strict && last.step_began && !definition.restart_allowed {
+        return None;
+    }
+    let same = |end: &Outcome| matches!(end, Outcome::Fleet { cause: other } if *other == cause);
+    let before = instance.attempts.iter().filter_map(|attempt| attempt.end.as_ref());
+    let failed = before.filter(|end| same(&end.outcome)).count() as u32 + 1;
+    let backoff_ms = policy::backoff_ms(cause, failed, last.number)?;
+    Some(Event::RetryScheduled {
+        instance: instance.id(),
+        attempt: last.number + 1,
+        not_before: now.after(backoff_ms),
+        avoid: last.agent,
+    })
+}

@@ -1,0 +1,104 @@
+//! A new run.
+
+use std::collections::BTreeMap;
+
+use crate::command::{JobDefinition, Submit};
+use crate::decide::within;
+use crate::event::Event;
+use crate::limits::{
+    IDEMPOTENCY_KEY_BYTES_MAX, JOB_ID_BYTES_MAX, JOBS_PER_RUN_MAX, META_BYTES_MAX, NEEDS_PER_JOB_MAX,
+    RUNS_MAX,
+};
+use crate::rejection::{InvalidJobs, Rejection};
+use crate::state::State;
+use crate::time::Timestamp;
+
+pub(super) fn decide(state: &State, submit: Submit, now: Timestamp) -> Result<Vec<Event>, Rejection> {
+    if let Some(run) = submit.idempotency_key.as_deref().and_then(|key| state.delivery(key)) {
+        return Err(Rejection::Duplicate { run });
+    }
+    if state.runs.contains_key(&submit.run) {
+        return Err(Rejection::IdInUse { id: submit.run.0 });
+    }
+    check_limits(state, &submit)?;
+    check_jobs(&submit.jobs).map_err(Rejection::InvalidJobs)?;
+
+    let Submit { run, meta, workflow, event, context, jobs, idempotency_key } = submit;
+    let ready: Vec<_> = jobs.iter().filter(|job| job.needs.is_empty()).map(|job| job.id.clone()).collect();
+    let mut events = Vec::with_capacity(1 + ready.len());
+    let meta = Box::new(meta);
+    events.push(Event::RunSubmitted { run, at: now, meta, workflow, event, context, jobs, idempotency_key });
+    events.extend(ready.into_iter().map(|job| Event::JobReady { run, job }));
+    Ok(events)
+}
+
+fn check_limits(state: &State, submit: &Submit) -> Result<(), Rejection> {
+    within("runs", state.runs.len() + 1, RUNS_MAX)?;
+    within("jobs in a run", submit.jobs.len(), JOBS_PER_RUN_MAX)?;
+    for job in &submit.jobs {
+        within("bytes in a job's id", job.id.as_str().len(), JOB_ID_BYTES_MAX)?;
+        within("needs of a job", job.needs.len(), NEEDS_PER_JOB_MAX)?;
+    }
+    if let Some(key) = &submit.idempotency_key {
+        within("bytes in an idempotency key", key.len(), IDEMPOTENCY_KEY_BYTES_MAX)?;
+    }
+    let meta = &submit.meta;
+    let texts = [
+        &meta.repository,
+        &meta.forge,
+        &meta.workflow_file,
+        &meta.workflow_name,
+        &meta.event_name,
+        &meta.git_ref,
+        &meta.sha,
+        &meta.actor,
+    ];
+    for text in texts.into_iter().chain(&meta.traceparent) {
+        within("bytes in a text of a run's description", text.len(), META_BYTES_MAX)?;
+    }
+    Ok(())
+}
+
+/// Checks ids, needs and that some order of the jobs exists.
+fn check_jobs(jobs: &[JobDefinition]) -> Result<(), InvalidJobs> {
+    if jobs.is_empty() {
+        return Err(InvalidJobs::None);
+    }
+    let mut open: BTreeMap<&str, usize> = BTreeMap::new();
+    for job in jobs {
+        let mut needs: Vec<_> = job.needs.iter().collect();
+        needs.sort_unstable();
+        needs.dedup();
+        if open.insert(job.id.as_str(), needs.len()).is_some() {
+            return Err(InvalidJobs::Twice(job.id.clone()));
+        }
+    }
+    let mut dependants: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for job in jobs {
+        let mut needs: Vec<_> = job.needs.iter().collect();
+        needs.sort_unstable();
+        needs.dedup();
+        for need in needs {
+            if !open.contains_key(need.as_str()) {
+                return Err(InvalidJobs::UnknownNeed { job: job.id.clone(), need: need.clone() });
+            }
+            dependants.entry(need.as_str()).or_default().push(job.id.as_str());
+        }
+    }
+    let mut free: Vec<&str> = open.iter().filter(|(_, needs)| **needs == 0).map(|(id, _)| *id).collect();
+    while let Some(id) = free.pop() {
+        open.remove(id);
+        for dependant in dependants.remove(id).unwrap_or_default() {
+            if let Some(needs) = open.get_mut(dependant) {
+                *needs -= 1;
+                if *needs == 0 {
+                    free.push(dependant);
+                }
+            }
+        }
+    }
+    match jobs.iter().find(|job| open.contains_key(job.id.as_str())) {
+        Some(job) => Err(InvalidJobs::Cycle(job.id.clone())),
+        None => Ok(()),
+    }
+}

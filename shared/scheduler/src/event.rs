@@ -1,0 +1,214 @@
+//! The facts that the scheduler decides. The journal keeps them as JSON, so a field once written keeps its name and
+//! meaning for good; new fields have a default.
+//!
+//! Each event is small and complete: [`crate::State::apply`] needs nothing but the state and the event.
+
+use serde::{Deserialize, Serialize};
+use slipway_cas::Digest;
+
+use crate::command::{InstanceDefinition, JobDefinition, LeaseRef, RunMeta};
+use crate::ids::{AgentId, FencingToken, InstanceId, JobId, RunId};
+use crate::outcome::{CancelReason, FleetCause, JobResult, Outcome};
+use crate::time::Timestamp;
+
+/// A fact. What a driver does about each once it is durable stands at the variant.
+#[derive(Debug, Clone, PartialEq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// A leader began. Effect: every open lease counts as renewed now.
+    EpochBegan {
+        /// Greater than every one before.
+        epoch: u64,
+        /// When.
+        at: Timestamp,
+    },
+    /// A run was accepted. Effect: answer whoever submitted it.
+    RunSubmitted {
+        /// The run.
+        run: RunId,
+        /// When.
+        at: Timestamp,
+        /// What it is about.
+        meta: Box<RunMeta>,
+        /// The workflow file.
+        workflow: Digest,
+        /// The event's payload.
+        event: Digest,
+        /// Inputs, variables and source.
+        context: Digest,
+        /// The jobs in file order.
+        jobs: Vec<JobDefinition>,
+        /// The delivery's name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        idempotency_key: Option<String>,
+    },
+    /// A job's needs are done, or its run was cancelled while it was being planned. Effect: plan it (again) and answer
+    /// with [`crate::Command::ResolveJob`].
+    JobReady {
+        /// The run.
+        run: RunId,
+        /// The job.
+        job: JobId,
+    },
+    /// A job's condition is false. [`Event::JobFinished`] follows.
+    JobSkipped {
+        /// The run.
+        run: RunId,
+        /// The job.
+        job: JobId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// A job could not be evaluated. [`Event::JobFinished`] follows.
+    JobInvalid {
+        /// The run.
+        run: RunId,
+        /// The job.
+        job: JobId,
+        /// Where and what, for people.
+        message: String,
+    },
+    /// A job became instances; the first `max_parallel` of them (all, without) wait for an agent from now on.
+    /// Effect: look for agents.
+    JobExpanded {
+        /// The run.
+        run: RunId,
+        /// The job.
+        job: JobId,
+        /// In the matrix' order.
+        instances: Vec<InstanceDefinition>,
+        /// Whether the first failure cancels the others.
+        fail_fast: bool,
+        /// How many may wait or run at a time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_parallel: Option<u32>,
+        /// When.
+        at: Timestamp,
+    },
+    /// An instance that `max-parallel` held back waits for an agent from now on. Effect: look for agents.
+    InstanceQueued {
+        /// The instance.
+        instance: InstanceId,
+        /// When.
+        at: Timestamp,
+    },
+    /// An agent may execute an attempt. Effect: send it the assignment.
+    Leased {
+        /// The instance.
+        instance: InstanceId,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// To whom.
+        agent: AgentId,
+        /// The lease's token.
+        token: FencingToken,
+        /// When.
+        at: Timestamp,
+    },
+    /// A lease's full time became longer. Effect: promise it to the agent.
+    LeaseExtended {
+        /// The lease.
+        #[serde(flatten)]
+        lease: LeaseRef,
+        /// Its full time, in milliseconds.
+        lease_ms: u64,
+    },
+    /// A strict job begins its first step: it does not start again after a fleet failure. Effect: let the agent go on.
+    StepBegan {
+        /// The lease.
+        #[serde(flatten)]
+        lease: LeaseRef,
+    },
+    /// A leased instance is to stop. Effect: tell its agent. It stays leased until the agent reports.
+    CancelRequested {
+        /// The lease.
+        #[serde(flatten)]
+        lease: LeaseRef,
+        /// Why.
+        reason: CancelReason,
+        /// When.
+        at: Timestamp,
+    },
+    /// An attempt ended and its lease with it. Effect: `reported`: acknowledge the report; else tell the agent to stop
+    /// it. Either way a slot is free: look for work.
+    AttemptFinished {
+        /// The lease.
+        #[serde(flatten)]
+        lease: LeaseRef,
+        /// How.
+        outcome: Outcome,
+        /// How many log records it has; 0 when nobody reported.
+        records: u64,
+        /// Whether the agent said so (else the coordinator decided it).
+        reported: bool,
+        /// When.
+        at: Timestamp,
+    },
+    /// A new attempt will be made. Effect: look for agents from `not_before` on.
+    RetryScheduled {
+        /// The instance.
+        instance: InstanceId,
+        /// The new attempt's number.
+        attempt: u32,
+        /// The end of the back-off.
+        not_before: Timestamp,
+        /// The agent on which the last one failed: others come first.
+        avoid: AgentId,
+    },
+    /// An instance has its result, for good. Effect: tell who follows the run.
+    InstanceFinished {
+        /// The instance.
+        instance: InstanceId,
+        /// Its own result: a failure under `continue-on-error` is one here.
+        result: JobResult,
+        /// Its outputs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        outputs: Option<Digest>,
+        /// What of the fleet failed, where that is why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<FleetCause>,
+        /// When.
+        at: Timestamp,
+    },
+    /// All of a job is done. Effect: tell who follows the run.
+    JobFinished {
+        /// The run.
+        run: RunId,
+        /// The job.
+        job: JobId,
+        /// What `needs.<job>.result` says: `continue-on-error` counts as success.
+        result: JobResult,
+        /// What people see: a failure under `continue-on-error` is one here.
+        conclusion: JobResult,
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody cancelled a run. [`Event::CancelRequested`] and [`Event::InstanceFinished`] follow.
+    RunCancelled {
+        /// The run.
+        run: RunId,
+        /// Who.
+        actor: String,
+        /// Why, for people.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// All of a run is done. Effect: tell who follows it; retire the oldest finished runs.
+    RunFinished {
+        /// The run.
+        run: RunId,
+        /// Its result.
+        result: JobResult,
+        /// What of the fleet failed, where that is why (the first such cause in the jobs' order).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<FleetCause>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A finished run left the state. The journal and its projections still know it.
+    RunRetired {
+        /// The run.
+        run: RunId,
+    },
+}

@@ -1,0 +1,162 @@
+//! Why something waits, for people: `show`, the pages, and the private fleet of `slipway run`, which ends at once when no
+//! agent will ever fit.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::command::Trust;
+use crate::fleet::Fleet;
+use crate::ids::{InstanceId, JobId, RunId};
+use crate::outcome::{FleetCause, Outcome};
+use crate::state::{Instance, Job, Phase, Run, Stage, State, is_over};
+use crate::time::Timestamp;
+
+/// Why a job or an instance is not running.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum WaitReason {
+    /// Jobs that it needs are not done.
+    Needs {
+        /// Which.
+        jobs: Vec<JobId>,
+    },
+    /// It is being planned.
+    Planning,
+    /// As many of its matrix as `max-parallel` allows run or wait before it.
+    MaxParallel {
+        /// The limit.
+        limit: u32,
+    },
+    /// The fleet failed; the next attempt waits.
+    Backoff {
+        /// Until when.
+        until: Timestamp,
+        /// What failed.
+        cause: Option<FleetCause>,
+    },
+    /// No agent has a session at all.
+    NoAgents,
+    /// No agent has all its labels.
+    NoAgentWithLabels {
+        /// What the agent that comes closest lacks.
+        missing: Vec<String>,
+    },
+    /// Agents with its labels are there, but none accepts a run from outside.
+    NoAgentForUntrusted,
+    /// Every agent that fits takes no new jobs.
+    AgentsDraining,
+    /// Every agent that fits is busy.
+    AgentsBusy {
+        /// How many of those agents there are.
+        agents: usize,
+        /// Its place among those that ask for the same labels, from 1; counting stops at
+        /// [`crate::limits::POSITION_MAX`].
+        position: usize,
+    },
+    /// An agent is free and gets it next.
+    Imminent,
+}
+
+impl WaitReason {
+    /// Whether no agent that is there now could ever take it: a private fleet gives up then.
+    #[must_use]
+    pub const fn is_hopeless(&self) -> bool {
+        matches!(self, Self::NoAgentWithLabels { .. } | Self::NoAgentForUntrusted)
+    }
+}
+
+impl fmt::Display for WaitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Needs { jobs } => {
+                let jobs: Vec<_> = jobs.iter().map(JobId::as_str).collect();
+                write!(f, "waits for {}", jobs.join(", "))
+            }
+            Self::Planning => f.write_str("is being planned"),
+            Self::MaxParallel { limit } => write!(f, "held back: `max-parallel` is {limit}"),
+            Self::Backoff { cause: Some(cause), .. } => write!(f, "waits for a new attempt after {cause}"),
+            Self::Backoff { cause: None, .. } => f.write_str("waits for a new attempt"),
+            Self::NoAgents => f.write_str("no agent is connected"),
+            Self::NoAgentWithLabels { missing } => {
+                write!(f, "no agent has all its labels; missing: {}", missing.join(", "))
+            }
+            Self::NoAgentForUntrusted => f.write_str("no agent with its labels accepts untrusted runs"),
+            Self::AgentsDraining => f.write_str("every agent with its labels is draining"),
+            Self::AgentsBusy { agents, position } => {
+                write!(f, "number {position} in the queue for {agents} busy agent(s)")
+            }
+            Self::Imminent => f.write_str("about to start"),
+        }
+    }
+}
+
+/// Why this instance is not running; `None` when it runs, is finished or does not exist.
+#[must_use]
+pub fn explain_wait(state: &State, fleet: &Fleet, id: InstanceId, now: Timestamp) -> Option<WaitReason> {
+    let instance = state.instance(id)?;
+    match instance.phase() {
+        Phase::Leased { .. } | Phase::Settling | Phase::Finished { .. } => None,
+        Phase::Held => {
+            let limit = state.job_of(instance).and_then(|job| job.max_parallel).unwrap_or_default();
+            Some(WaitReason::MaxParallel { limit })
+        }
+        Phase::Waiting { backoff: Some(backoff) } if !is_over(backoff.not_before, now) => {
+            let end = instance.attempts().last().and_then(|attempt| attempt.end);
+            let cause = end.and_then(|end| match end.outcome {
+                Outcome::Fleet { cause } => Some(cause),
+                _ => None,
+            });
+            Some(WaitReason::Backoff { until: backoff.not_before, cause })
+        }
+        Phase::Waiting { .. } => Some(explain_queue(state, fleet, instance)),
+    }
+}
+
+/// Why this job has no instances yet; `None` when it has, is finished or does not exist.
+#[must_use]
+pub fn explain_job(state: &State, run: RunId, job: &str) -> Option<WaitReason> {
+    let run: &Run = state.run(run)?;
+    let job: &Job = run.job(job)?;
+    match job.stage() {
+        Stage::Waiting => {
+            let open = run.needs(job).filter(|need| !need.is_finished());
+            Some(WaitReason::Needs { jobs: open.map(|need| need.id().clone()).collect() })
+        }
+        Stage::Ready => Some(WaitReason::Planning),
+        Stage::Expanded | Stage::Finished { .. } => None,
+    }
+}
+
+fn explain_queue(state: &State, fleet: &Fleet, instance: &Instance) -> WaitReason {
+    let (mut fitting, mut draining, mut free, mut trusted_only) = (0, 0, 0, 0);
+    let mut connected = false;
+    let mut missing: Option<Vec<String>> = None;
+    for agent in fleet.agents().filter(|agent| agent.connected) {
+        connected = true;
+        let lacks: Vec<_> =
+            instance.labels().missing_from(&agent.profile.labels).map(str::to_owned).collect();
+        if !lacks.is_empty() {
+            if missing.as_ref().is_none_or(|fewest| lacks.len() < fewest.len()) {
+                missing = Some(lacks);
+            }
+        } else if instance.trust() == Trust::Untrusted && !agent.profile.accepts_untrusted {
+            trusted_only += 1;
+        } else if agent.draining {
+            draining += 1;
+        } else {
+            fitting += 1;
+            free += usize::from(agent.free_slots > 0);
+        }
+    }
+    match missing {
+        _ if free > 0 => WaitReason::Imminent,
+        _ if fitting > 0 => {
+            WaitReason::AgentsBusy { agents: fitting, position: state.queues.position(instance) }
+        }
+        _ if draining > 0 => WaitReason::AgentsDraining,
+        _ if trusted_only > 0 => WaitReason::NoAgentForUntrusted,
+        Some(missing) if connected => WaitReason::NoAgentWithLabels { missing },
+        _ => WaitReason::NoAgents,
+    }
+}

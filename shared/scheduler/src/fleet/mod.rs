@@ -1,0 +1,124 @@
+//! The soft side: agents, their sessions and free slots, and when leases end. Never journaled; pure like the rest.
+//!
+//! A driver feeds it what agents say ([`Fleet::hello`], [`Fleet::renew`], [`Fleet::disconnect`]) and each applied event
+//! ([`Fleet::observe`]), and asks it what to do ([`Fleet::next_grant`], [`Fleet::due`]) and when ([`Fleet::next_wakeup`]).
+//!
+//! Invariant: it watches exactly the live leases of the state. A new or restarted leader begins with
+//! [`Fleet::recover`]: every open lease counts as renewed then, for that lease's full time.
+//! Deliberately absent: any authority. Losing all of it loses time, never a job: what counts is the state, and each
+//! command that comes from here is decided there.
+
+mod lease;
+mod matching;
+mod session;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use session::{AgentProfile, AgentStatus, FleetFull, Hello, Renewal, Renewed};
+
+use crate::ids::{AgentId, InstanceId};
+use crate::label::LabelSet;
+use lease::Watch;
+use session::Agent;
+
+/// The agents that the leader knows, and the clocks of their leases.
+#[derive(Debug, Clone, Default)]
+pub struct Fleet {
+    agents: BTreeMap<AgentId, Agent>,
+    watches: BTreeMap<InstanceId, Watch>,
+    /// Which leases each agent has; of agents not (yet) heard of, too.
+    held: BTreeMap<AgentId, BTreeSet<InstanceId>>,
+    /// Both clocks of each lease: its end, and the end of its job's time limit.
+    deadlines: BTreeSet<(crate::Uptime, Clock, InstanceId)>,
+    /// Agents with free slots, by what they offer; most free slots first.
+    free: BTreeMap<Offer, BTreeSet<(Reverse<u32>, AgentId)>>,
+    last_session: u64,
+}
+
+/// What a class of agents offers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Offer {
+    labels: LabelSet,
+    accepts_untrusted: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Clock {
+    Lease,
+    Limit,
+}
+
+impl Fleet {
+    /// No agents, no leases.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Every agent that is known, also those whose session has ended.
+    pub fn agents(&self) -> impl Iterator<Item = AgentStatus<'_>> {
+        self.agents.values().map(|agent| self.status(agent))
+    }
+
+    /// The agent of this id.
+    #[must_use]
+    pub fn agent(&self, id: AgentId) -> Option<AgentStatus<'_>> {
+        self.agents.get(&id).map(|agent| self.status(agent))
+    }
+
+    fn held_by(&self, agent: AgentId) -> u32 {
+        self.held.get(&agent).map_or(0, |held| held.len() as u32)
+    }
+
+    fn free_of(&self, agent: &Agent) -> u32 {
+        let usable = agent.session.is_some() && !agent.draining;
+        if usable { agent.profile.slots.saturating_sub(self.held_by(agent.profile.id)) } else { 0 }
+    }
+
+    fn status<'a>(&'a self, agent: &'a Agent) -> AgentStatus<'a> {
+        AgentStatus {
+            profile: &agent.profile,
+            connected: agent.session.is_some(),
+            draining: agent.draining,
+            leases: self.held_by(agent.profile.id),
+            free_slots: self.free_of(agent),
+        }
+    }
+
+    /// Runs `change` on an agent or its leases and keeps the index of free agents in step.
+    fn reindex<R>(&mut self, id: AgentId, change: impl FnOnce(&mut Self) -> R) -> R {
+        self.unlist(id);
+        let result = change(self);
+        self.list(id);
+        result
+    }
+
+    fn unlist(&mut self, id: AgentId) {
+        let Some(agent) = self.agents.get(&id) else { return };
+        let (offer, entry) = (Offer::of(&agent.profile), (Reverse(self.free_of(agent)), id));
+        if let Some(class) = self.free.get_mut(&offer) {
+            class.remove(&entry);
+            if class.is_empty() {
+                self.free.remove(&offer);
+            }
+        }
+    }
+
+    fn list(&mut self, id: AgentId) {
+        let Some(agent) = self.agents.get(&id) else { return };
+        let free = self.free_of(agent);
+        if free > 0 {
+            self.free.entry(Offer::of(&agent.profile)).or_default().insert((Reverse(free), id));
+        }
+    }
+}
+
+impl Offer {
+    fn of(profile: &AgentProfile) -> Self {
+        Self { labels: profile.labels.clone(), accepts_untrusted: profile.accepts_untrusted }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,250 @@
+//! Checks that follow the events.
+
+use crate::command::LeaseRef;
+use crate::event::Event;
+use crate::ids::{FencingToken, InstanceId, JobId, RunId};
+use crate::invariant::Violation;
+use crate::limits::ATTEMPTS_MAX;
+use crate::outcome::JobResult;
+use crate::policy;
+use crate::state::{Instance, Job, Phase, Run, Stage, State};
+
+/// Follows the events of one journal, from its first.
+#[derive(Debug, Clone, Default)]
+pub struct Monitor {
+    epoch: u64,
+    last_token: Option<FencingToken>,
+}
+
+impl Monitor {
+    /// A monitor of an empty journal.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Checks an event that is about to be applied to `state`.
+    ///
+    /// # Errors
+    /// The first [`Violation`] found.
+    pub fn before(&mut self, state: &State, event: &Event) -> Result<(), Violation> {
+        match event {
+            Event::EpochBegan { epoch, .. } => {
+                if *epoch <= self.epoch {
+                    return Err(Violation::Epoch(*epoch));
+                }
+                self.epoch = *epoch;
+            }
+            Event::Leased { instance, token, attempt, .. } => {
+                let target = find(state, *instance)?;
+                if target.lease().is_some() {
+                    return Err(Violation::TwoLeases(*instance));
+                }
+                waits(target)?;
+                if *attempt as usize != target.attempts.len() + 1 {
+                    return Err(Violation::Attempts(*instance));
+                }
+                if Some(*token) <= self.last_token || token.epoch != self.epoch {
+                    return Err(Violation::Token(*token));
+                }
+                self.last_token = Some(*token);
+            }
+            Event::LeaseExtended { lease, .. }
+            | Event::StepBegan { lease }
+            | Event::CancelRequested { lease, .. }
+            | Event::AttemptFinished { lease, .. } => live(state, lease)?,
+            Event::InstanceQueued { instance, .. } => {
+                if find(state, *instance)?.phase != Phase::Held {
+                    return Err(Violation::Nowhere(*instance));
+                }
+            }
+            Event::RetryScheduled { instance, .. } => {
+                if find(state, *instance)?.phase != Phase::Settling {
+                    return Err(Violation::Attempts(*instance));
+                }
+            }
+            Event::InstanceFinished { instance, .. } => match find(state, *instance)?.phase {
+                Phase::Finished { .. } => return Err(Violation::NotFinal(*instance)),
+                Phase::Leased { .. } => return Err(Violation::Leases(*instance)),
+                _ => {}
+            },
+            Event::JobReady { run, job } => stage(state, *run, job, &[Stage::Waiting, Stage::Ready])?,
+            Event::JobExpanded { run, job, .. }
+            | Event::JobSkipped { run, job, .. }
+            | Event::JobInvalid { run, job, .. } => stage(state, *run, job, &[Stage::Ready])?,
+            Event::JobFinished { run, job, .. } => stage(state, *run, job, &[Stage::Ready, Stage::Expanded])?,
+            Event::RunSubmitted { run, .. } => {
+                if state.run(*run).is_some() {
+                    return Err(Violation::Run(*run));
+                }
+            }
+            Event::RunCancelled { run, .. } | Event::RunFinished { run, .. } => {
+                if state.run(*run).is_none_or(|run| run.end.is_some()) {
+                    return Err(Violation::Run(*run));
+                }
+            }
+            Event::RunRetired { run } => {
+                if state.run(*run).is_none_or(|run| run.end.is_none()) {
+                    return Err(Violation::Run(*run));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what an event touched, after it was applied to `state`.
+    ///
+    /// # Errors
+    /// The first [`Violation`] found.
+    pub fn after(&self, state: &State, event: &Event) -> Result<(), Violation> {
+        if state.epoch != self.epoch || state.last_token != self.last_token {
+            return Err(Violation::Epoch(state.epoch));
+        }
+        match event {
+            Event::EpochBegan { .. } => Ok(()),
+            Event::RunSubmitted { run, .. }
+            | Event::RunCancelled { run, .. }
+            | Event::RunFinished { run, .. } => check_run(state.run(*run).ok_or(Violation::Unknown)?),
+            Event::RunRetired { run } if state.run(*run).is_none() => Ok(()),
+            Event::RunRetired { run } => Err(Violation::Run(*run)),
+            Event::JobSkipped { .. } | Event::JobInvalid { .. } => Ok(()),
+            Event::JobReady { run, job }
+            | Event::JobExpanded { run, job, .. }
+            | Event::JobFinished { run, job, .. } => {
+                let run = state.run(*run).ok_or(Violation::Unknown)?;
+                let job = run.job(job.as_str()).ok_or(Violation::Unknown)?;
+                if matches!(event, Event::JobExpanded { .. }) {
+                    for instance in &job.instances {
+                        check_instance(state, find(state, *instance)?)?;
+                    }
+                }
+                check_job(state, run, job)
+            }
+            Event::InstanceQueued { instance, .. }
+            | Event::Leased { instance, .. }
+            | Event::RetryScheduled { instance, .. }
+            | Event::InstanceFinished { instance, .. }
+            | Event::LeaseExtended { lease: LeaseRef { instance, .. }, .. }
+            | Event::StepBegan { lease: LeaseRef { instance, .. } }
+            | Event::CancelRequested { lease: LeaseRef { instance, .. }, .. }
+            | Event::AttemptFinished { lease: LeaseRef { instance, .. }, .. } => {
+                check_instance(state, find(state, *instance)?)
+            }
+        }
+    }
+}
+
+fn find(state: &State, id: InstanceId) -> Result<&Instance, Violation> {
+    state.instance(id).ok_or(Violation::Unknown)
+}
+
+fn waits(instance: &Instance) -> Result<(), Violation> {
+    if matches!(instance.phase, Phase::Waiting { .. }) {
+        Ok(())
+    } else {
+        Err(Violation::Queues(instance.id()))
+    }
+}
+
+fn live(state: &State, lease: &LeaseRef) -> Result<(), Violation> {
+    state.leased(lease).map(|_| ()).ok_or(Violation::NoLease(lease.instance))
+}
+
+fn stage(state: &State, run: RunId, job: &JobId, allowed: &[Stage]) -> Result<(), Violation> {
+    let found = state.run(run).and_then(|run| run.job(job.as_str())).ok_or(Violation::Unknown)?;
+    if allowed.contains(&found.stage) { Ok(()) } else { Err(Violation::Job { run, job: job.clone() }) }
+}
+
+/// One instance: it is in exactly one place, and its attempts agree with where it is.
+pub(super) fn check_instance(state: &State, instance: &Instance) -> Result<(), Violation> {
+    let id = instance.id();
+    let waiting = matches!(instance.phase, Phase::Waiting { .. });
+    if waiting != state.queues.holds(instance) {
+        return Err(Violation::Queues(id));
+    }
+    let leased = matches!(instance.phase, Phase::Leased { .. });
+    if leased != state.leased.contains(&id) {
+        return Err(Violation::Leases(id));
+    }
+    let numbered = (1..).zip(&instance.attempts).all(|(number, attempt)| attempt.number == number);
+    let rising = instance.attempts.windows(2).all(|pair| matches!(pair, [a, b] if a.token < b.token));
+    let over = instance.attempts.iter().rev().skip(usize::from(leased)).all(|attempt| attempt.end.is_some());
+    let last_is_live = match (&instance.phase, instance.attempts.last()) {
+        (Phase::Leased { token, .. }, last) => {
+            last.is_some_and(|last| last.end.is_none() && last.token == *token)
+        }
+        (Phase::Waiting { backoff: Some(_) } | Phase::Settling, last) => last.is_some(),
+        (Phase::Waiting { backoff: None } | Phase::Held, last) => last.is_none(),
+        (Phase::Finished { .. }, _) => true,
+    };
+    if !(numbered && rising && over && last_is_live) {
+        return Err(Violation::Attempts(id));
+    }
+    if instance.attempts.len() > ATTEMPTS_MAX as usize {
+        return Err(Violation::Limit("attempts of an instance"));
+    }
+    let began = instance.attempts.iter().rev().skip(1).any(|attempt| attempt.step_began);
+    if instance.definition.strict && !instance.definition.restart_allowed && began {
+        return Err(Violation::StrictRestart(id));
+    }
+    Ok(())
+}
+
+/// One job: its counts and stage agree with its instances and needs.
+pub(super) fn check_job(state: &State, run: &Run, job: &Job) -> Result<(), Violation> {
+    let violated = |run: &Run| Violation::Job { run: run.id, job: job.id.clone() };
+    let needs_done = run.needs(job).all(Job::is_finished);
+    let (mut open, mut held, mut found) = (0, 0, 0);
+    for instance in state.instances_of(job) {
+        found += 1;
+        open += u32::from(!instance.is_finished());
+        held += u32::from(instance.phase == Phase::Held);
+    }
+    if found != job.instances.len() || open != job.open || held as usize != job.held.len() {
+        return Err(violated(run));
+    }
+    let agrees = match job.stage {
+        Stage::Waiting => job.instances.is_empty() && run.end.is_none(),
+        Stage::Ready => needs_done && job.instances.is_empty() && run.end.is_none(),
+        Stage::Expanded => needs_done && !job.instances.is_empty() && run.end.is_none(),
+        Stage::Finished { .. } => needs_done && open == 0,
+    };
+    if !agrees {
+        return Err(violated(run));
+    }
+    if job.max_parallel.is_some_and(|limit| open - held > limit) {
+        return Err(Violation::MaxParallel { run: run.id, job: job.id.clone() });
+    }
+    check_result(state, run, job)
+}
+
+fn check_result(state: &State, run: &Run, job: &Job) -> Result<(), Violation> {
+    let Stage::Finished { result, conclusion, .. } = job.stage else { return Ok(()) };
+    let parts = || {
+        state
+            .instances_of(job)
+            .filter_map(|instance| Some((instance.result()?, instance.definition.continue_on_error)))
+    };
+    let expected = if job.instances.is_empty() {
+        (result, result)
+    } else {
+        let counted = policy::merge(parts().map(|(result, ignored)| policy::effective(result, ignored)));
+        (counted, policy::merge(parts().map(|(result, _)| result)))
+    };
+    let planned = matches!(result, JobResult::Skipped | JobResult::Failure);
+    if (result, conclusion) != expected || (job.instances.is_empty() && !planned) {
+        return Err(Violation::JobResult { run: run.id, job: job.id.clone() });
+    }
+    Ok(())
+}
+
+/// One run: finished exactly when all its jobs are. Between the last `JobFinished` and `RunFinished` of one decision it may
+/// be open with nothing open in it.
+pub(super) fn check_run(run: &Run) -> Result<(), Violation> {
+    let open = run.jobs.iter().filter(|job| !job.is_finished()).count();
+    let positions = run.positions.len() == run.jobs.len();
+    if open != run.open as usize || !positions || (run.end.is_some() && open > 0) {
+        return Err(Violation::Run(run.id));
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! The check of a whole state.
+
+use std::collections::BTreeSet;
+
+use crate::invariant::Violation;
+use crate::invariant::monitor::{check_instance, check_job, check_run};
+use crate::limits::{IDEMPOTENCY_KEYS_MAX, INSTANCES_MAX, RUNS_MAX};
+use crate::state::{Phase, Stage, State};
+
+/// Checks everything that must hold of a state between decisions. Costs time in proportion to the state.
+///
+/// # Errors
+/// The first [`Violation`] found.
+pub fn check(state: &State) -> Result<(), Violation> {
+    limits(state)?;
+    let (mut waiting, mut leased) = (0, 0);
+    let mut tokens = BTreeSet::new();
+    for instance in state.instances.values() {
+        if instance.phase == Phase::Settling {
+            return Err(Violation::Nowhere(instance.id()));
+        }
+        check_instance(state, instance)?;
+        waiting += usize::from(matches!(instance.phase, Phase::Waiting { .. }));
+        leased += usize::from(matches!(instance.phase, Phase::Leased { .. }));
+        for attempt in &instance.attempts {
+            if !tokens.insert(attempt.token) || state.last_token < Some(attempt.token) {
+                return Err(Violation::Token(attempt.token));
+            }
+        }
+        if !state.job_of(instance).is_some_and(|job| job.instances.contains(&instance.id())) {
+            return Err(Violation::Unknown);
+        }
+    }
+    // Each waiting instance is in its queue; with as many entries as there are of them there is nothing else in any.
+    let entries = state.queues.by_key.values().map(|queue| queue.fresh.len() + queue.delayed.len()).sum();
+    if waiting != state.queues.len || waiting != entries {
+        return Err(Violation::QueueLength { counted: waiting, claimed: state.queues.len.max(entries) });
+    }
+    if leased != state.leased.len() {
+        return Err(state.leased.first().map_or(Violation::Unknown, |id| Violation::Leases(*id)));
+    }
+    for run in state.runs.values() {
+        check_run(run)?;
+        for job in &run.jobs {
+            check_job(state, run, job)?;
+            let ready = run.needs(job).all(|need| need.result().is_some());
+            let idle = match job.stage {
+                Stage::Waiting => ready,
+                Stage::Expanded => job.open == 0,
+                Stage::Ready | Stage::Finished { .. } => false,
+            };
+            let room = job.max_parallel.is_none_or(|limit| job.open - (job.held.len() as u32) < limit);
+            if idle || (room && !job.held.is_empty()) {
+                return Err(Violation::Job { run: run.id, job: job.id.clone() });
+            }
+        }
+        if run.end.is_none() && run.open == 0 {
+            return Err(Violation::Run(run.id));
+        }
+        let listed = run.end.is_some_and(|end| state.finished_runs.contains(&(end.at, run.id)));
+        if listed != run.end.is_some() {
+            return Err(Violation::Run(run.id));
+        }
+    }
+    Ok(())
+}
+
+fn limits(state: &State) -> Result<(), Violation> {
+    let held = [
+        ("runs", state.runs.len(), RUNS_MAX),
+        ("instances", state.instances.len(), INSTANCES_MAX),
+        ("idempotency keys", state.deliveries.len(), IDEMPOTENCY_KEYS_MAX),
+        ("finished runs", state.finished_runs.len(), state.runs.len()),
+    ];
+    if let Some((what, _, _)) = held.into_iter().find(|(_, value, limit)| value > limit) {
+        return Err(Violation::Limit(what));
+    }
+    if state.deliveries.len() != state.delivery_order.len() {
+        return Err(Violation::Deliveries);
+    }
+    Ok(())
+}

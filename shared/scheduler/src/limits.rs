@@ -1,0 +1,73 @@
+//! Every bound of the scheduler, by name. A command beyond one is refused with [`crate::Rejection::Limit`] (or cut, where
+//! it is only text for people); none of them can be passed by an event.
+
+/// Runs in the state, finished ones included. The oldest finished run is to be retired before a new one is refused.
+pub const RUNS_MAX: usize = 200_000;
+/// Finished runs kept in the state for `show` and `rerun`; the driver retires the oldest above it.
+pub const FINISHED_RUNS_MAX: usize = 2_000;
+/// Instances in the state, over all runs.
+pub const INSTANCES_MAX: usize = 2_000_000;
+/// Jobs in one workflow after reusable workflows are unfolded.
+pub const JOBS_PER_RUN_MAX: usize = 1_000;
+/// Needs of one job.
+pub const NEEDS_PER_JOB_MAX: usize = 256;
+/// Instances of one job: GitHub's "a matrix will generate a maximum of 256 jobs per workflow run".
+pub const INSTANCES_PER_JOB_MAX: usize = 256;
+/// Bytes of a job's id (GitHub: fewer than 100 characters; reusable workflows join two with ` / `).
+pub const JOB_ID_BYTES_MAX: usize = 512;
+/// Bytes of an instance's name.
+pub const NAME_BYTES_MAX: usize = 1_024;
+/// Labels that a job may ask for, and that an agent may offer.
+pub const LABELS_MAX: usize = 64;
+/// Bytes of one label.
+pub const LABEL_BYTES_MAX: usize = 256;
+/// Bytes of any one text of a run's description.
+pub const META_BYTES_MAX: usize = 4_096;
+/// Bytes of a message or a reason for people; longer ones are cut.
+pub const MESSAGE_BYTES_MAX: usize = 8_192;
+/// Bytes of an idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
+/// Idempotency keys remembered; the oldest is forgotten first. At ten deliveries a second that is more than an hour.
+pub const IDEMPOTENCY_KEYS_MAX: usize = 50_000;
+/// Leases that one grant may give.
+pub const LEASES_PER_GRANT_MAX: u32 = 256;
+
+/// A lease's full time, in milliseconds.
+pub const LEASE_MS: u64 = 30_000;
+/// The longest time a lease may be extended to, in milliseconds (an agent that is being upgraded).
+pub const LEASE_MS_MAX: u64 = 3_600_000;
+/// How long before its end a strict job stops itself, in milliseconds.
+pub const LEASE_MARGIN_MS: u64 = 5_000;
+/// How often an agent renews its leases, in milliseconds.
+pub const RENEW_MS: u64 = 5_000;
+
+/// GitHub's default for `timeout-minutes`, in milliseconds.
+pub const TIMEOUT_MS_DEFAULT: u64 = 360 * 60_000;
+/// The longest time limit of a job, in milliseconds (35 days, GitHub's limit for self-hosted workflow runs).
+pub const TIMEOUT_MS_MAX: u64 = 35 * 24 * 3_600_000;
+/// What the coordinator adds to a job's time limit before it ends the job itself: image pull, start, cancel and the
+/// agent's own reporting, in milliseconds.
+pub const TIMEOUT_MARGIN_MS: u64 = 15 * 60_000;
+/// How long a job may take to end after it was asked to cancel before the coordinator ends it, in milliseconds (GitHub's
+/// `cancel-timeout-minutes` default of 5, and a minute).
+pub const CANCEL_MS: u64 = 6 * 60_000;
+
+/// Attempts of one instance, whatever the causes.
+pub const ATTEMPTS_MAX: u32 = 8;
+/// The longest back-off before a new attempt, in milliseconds.
+pub const BACKOFF_MS_MAX: u64 = 120_000;
+/// How long after its back-off a retried instance is kept from the agent on which it failed, in milliseconds. Long enough
+/// for another agent to take it, short enough that a fleet of one goes on.
+pub const AVOID_AGENT_MS: u64 = 10_000;
+/// How many retried instances one grant looks past because they avoid its agent.
+pub const AVOID_SCAN_MAX: usize = 256;
+/// Where counting a queue position for people stops.
+pub const POSITION_MAX: usize = 10_000;
+/// Agents that the coordinator knows at a time. Those that are gone and hold nothing make room.
+pub const AGENTS_MAX: usize = 100_000;
+/// Slots of one agent.
+pub const SLOTS_PER_AGENT_MAX: u32 = 1_024;
+/// Leases that an agent may present at a time; no agent holds more than this.
+pub const LEASES_PRESENTED_MAX: usize = 4_096;
+/// How many free agents of one label set are looked at for one that a retried instance does not avoid.
+pub const AGENT_SCAN_MAX: usize = 16;

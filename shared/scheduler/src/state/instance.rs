@@ -1,0 +1,191 @@
+//! One instance of a job and its attempts.
+
+use serde::{Deserialize, Serialize};
+use slipway_cas::Digest;
+
+use crate::command::{InstanceDefinition, LeaseRef, Trust};
+use crate::ids::{AgentId, FencingToken, InstanceId, RunId};
+use crate::label::LabelSet;
+use crate::outcome::{CancelReason, FleetCause, JobResult, Outcome};
+use crate::time::Timestamp;
+
+/// One instance of a job. Read-only outside this crate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    pub(crate) definition: InstanceDefinition,
+    pub(crate) run: RunId,
+    /// Position of its job in the run.
+    pub(crate) job: u32,
+    pub(crate) trust: Trust,
+    /// Its place among all instances, in the order in which they began to wait.
+    pub(crate) order: u64,
+    pub(crate) phase: Phase,
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) cancel: Option<CancelReason>,
+}
+
+/// Where an instance is; always exactly one of these.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "snake_case")]
+pub enum Phase {
+    /// `max-parallel` holds it back.
+    Held,
+    /// It waits for an agent.
+    Waiting {
+        /// The end of the back-off, for a new attempt.
+        backoff: Option<Backoff>,
+    },
+    /// An agent executes its last attempt.
+    Leased {
+        /// The lease's token.
+        token: FencingToken,
+        /// The lease's full time, in milliseconds.
+        lease_ms: u64,
+    },
+    /// Its attempt ended; whether it is tried again or finished, an event of the same decision says. Never seen between
+    /// decisions.
+    Settling,
+    /// It has its result.
+    Finished {
+        /// Its own result: a failure under `continue-on-error` is one here.
+        result: JobResult,
+        /// Its outputs.
+        outputs: Option<Digest>,
+        /// What of the fleet failed, where that is why.
+        cause: Option<FleetCause>,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// What a new attempt waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backoff {
+    /// Not before this time.
+    pub not_before: Timestamp,
+    /// Rather not on this agent.
+    pub avoid: AgentId,
+}
+
+/// One try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// From 1.
+    pub number: u32,
+    /// Who executes it.
+    pub agent: AgentId,
+    /// Its lease's token.
+    pub token: FencingToken,
+    /// When it was leased.
+    pub started_at: Timestamp,
+    /// Whether a step of a strict job began.
+    pub step_began: bool,
+    /// How it ended.
+    pub end: Option<AttemptEnd>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptEnd {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// How many log records it has; 0 when nobody reported.
+    pub records: u64,
+    /// Whether its agent said so.
+    pub reported: bool,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Instance {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> InstanceId {
+        self.definition.id
+    }
+
+    /// What the planner said about it.
+    #[must_use]
+    pub fn definition(&self) -> &InstanceDefinition {
+        &self.definition
+    }
+
+    /// Its run.
+    #[must_use]
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// What its agent must offer.
+    #[must_use]
+    pub fn labels(&self) -> &LabelSet {
+        &self.definition.labels
+    }
+
+    /// Whether only agents that accept untrusted runs may have it.
+    #[must_use]
+    pub fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// Its attempts, first to last.
+    #[must_use]
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    /// Why it is to stop, where it is.
+    #[must_use]
+    pub fn cancel(&self) -> Option<&CancelReason> {
+        self.cancel.as_ref()
+    }
+
+    /// Its own result, once it has one.
+    #[must_use]
+    pub fn result(&self) -> Option<JobResult> {
+        match self.phase {
+            Phase::Finished { result, .. } => Some(result),
+            _ => None,
+        }
+    }
+
+    /// What of the fleet failed, where its result comes from that.
+    #[must_use]
+    pub fn cause(&self) -> Option<FleetCause> {
+        match self.phase {
+            Phase::Finished { cause, .. } => cause,
+            _ => None,
+        }
+    }
+
+    /// Its live lease and the agent that has it.
+    #[must_use]
+    pub fn lease(&self) -> Option<(LeaseRef, AgentId)> {
+        match (&self.phase, self.attempts.last()) {
+            (Phase::Leased { token, .. }, Some(attempt)) => Some((
+                LeaseRef { instance: self.id(), attempt: attempt.number, token: *token },
+                attempt.agent,
+            )),
+            _ => None,
+        }
+    }
+
+    /// The full time of its live lease, in milliseconds.
+    #[must_use]
+    pub fn lease_ms(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Leased { lease_ms, .. } => Some(lease_ms),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        matches!(self.phase, Phase::Finished { .. })
+    }
+}

@@ -1,0 +1,143 @@
+//! All that the scheduler knows. Only [`State::apply`] changes it.
+//!
+//! Invariant: the state is a function of the events applied to it ([`crate::invariant`] says what always holds). What can
+//! be derived (queues, counts) is derived from the instances, never kept as a second truth.
+//! Deliberately absent: agents, sessions, heartbeats and lease deadlines. They are soft: see [`crate::fleet`].
+
+mod instance;
+mod queue;
+mod run;
+mod snapshot;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+pub use instance::{Attempt, AttemptEnd, Backoff, Instance, Phase};
+pub(crate) use queue::{Queues, is_over};
+pub use run::{Cancelled, Job, Lineage, Run, RunEnd, Stage};
+pub use snapshot::SNAPSHOT_VERSION;
+
+use crate::command::{AgentView, LeaseRef, Trust};
+use crate::ids::{AgentId, FencingToken, InstanceId, RunId};
+use crate::label::LabelSet;
+use crate::time::Timestamp;
+
+/// The scheduler's state. Serialises as a snapshot, from which it comes back equal.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct State {
+    /// The last token granted; its epoch is the current one.
+    pub(crate) last_token: Option<FencingToken>,
+    pub(crate) epoch: u64,
+    pub(crate) next_order: u64,
+    pub(crate) runs: BTreeMap<RunId, Run>,
+    pub(crate) instances: BTreeMap<InstanceId, Instance>,
+    pub(crate) deliveries: BTreeMap<String, RunId>,
+    pub(crate) delivery_order: VecDeque<String>,
+    // Derived from the above.
+    pub(crate) queues: Queues,
+    pub(crate) leased: BTreeSet<InstanceId>,
+    pub(crate) finished_runs: BTreeSet<(Timestamp, RunId)>,
+}
+
+impl State {
+    /// The state before the first event.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The current leader's epoch; 0 before the first.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The last token granted.
+    #[must_use]
+    pub fn last_token(&self) -> Option<FencingToken> {
+        self.last_token
+    }
+
+    /// The run of this id, unless it is retired.
+    #[must_use]
+    pub fn run(&self, id: RunId) -> Option<&Run> {
+        self.runs.get(&id)
+    }
+
+    /// All runs, in the order of their ids (by time, where these are UUIDs of version 7).
+    pub fn runs(&self) -> impl DoubleEndedIterator<Item = &Run> {
+        self.runs.values()
+    }
+
+    /// The instance of this id, unless its run is retired.
+    #[must_use]
+    pub fn instance(&self, id: InstanceId) -> Option<&Instance> {
+        self.instances.get(&id)
+    }
+
+    /// The instances of a run's job, in the matrix' order.
+    pub fn instances_of<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = &'a Instance> {
+        job.instances.iter().filter_map(|id| self.instances.get(id))
+    }
+
+    /// The job of an instance.
+    #[must_use]
+    pub fn job_of(&self, instance: &Instance) -> Option<&Job> {
+        self.runs.get(&instance.run)?.jobs.get(instance.job as usize)
+    }
+
+    /// The run that this delivery made, while it is remembered.
+    #[must_use]
+    pub fn delivery(&self, idempotency_key: &str) -> Option<RunId> {
+        self.deliveries.get(idempotency_key).copied()
+    }
+
+    /// Every live lease and the agent that has it.
+    pub fn leases(&self) -> impl Iterator<Item = (LeaseRef, AgentId)> {
+        self.leased.iter().filter_map(|id| self.instances.get(id)?.lease())
+    }
+
+    /// The instance of this lease, if it is live.
+    #[must_use]
+    pub fn leased(&self, lease: &LeaseRef) -> Option<&Instance> {
+        let instance = self.instances.get(&lease.instance)?;
+        instance.lease().filter(|(live, _)| live == lease).map(|_| instance)
+    }
+
+    /// How many instances wait for an agent, those in back-off included.
+    #[must_use]
+    pub fn waiting_len(&self) -> usize {
+        self.queues.len
+    }
+
+    /// How many instances are leased.
+    #[must_use]
+    pub fn leased_len(&self) -> usize {
+        self.leased.len()
+    }
+
+    /// How many instances wait, for each set of labels and level of trust.
+    pub fn queue_lengths(&self) -> impl Iterator<Item = (&LabelSet, Trust, usize)> {
+        self.queues
+            .by_key
+            .iter()
+            .map(|(key, queue)| (&key.labels, key.trust, queue.fresh.len() + queue.delayed.len()))
+    }
+
+    /// Whether a grant to this agent would lease anything now.
+    #[must_use]
+    pub fn has_work_for(&self, agent: &AgentView, now: Timestamp) -> bool {
+        self.epoch > 0 && !self.queues.next_for(agent, 1, now).is_empty()
+    }
+
+    /// When the next back-off ends, also if it is over already: look for agents then.
+    #[must_use]
+    pub fn next_retry(&self) -> Option<Timestamp> {
+        self.queues.next_retry()
+    }
+
+    /// The finished runs above this number, oldest first: to be retired.
+    pub fn retirable(&self, keep: usize) -> impl Iterator<Item = RunId> + '_ {
+        let surplus = self.finished_runs.len().saturating_sub(keep);
+        self.finished_runs.iter().take(surplus).map(|(_, run)| *run)
+    }
+}
