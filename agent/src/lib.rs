@@ -10,3 +10,4 @@ pub mod lease;
 pub mod limits;
 pub mod options;
 pub mod session;
+pub mod steps;

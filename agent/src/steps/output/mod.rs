@@ -1,0 +1,216 @@
+//! From a step's raw output to what may leave the machine: lines, commands and masks in one pipeline.
+//!
+//! Invariant: what comes out depends only on the bytes, the options and the masks given, in order, so whoever reads a
+//! spool again gets the same items; and no text in an [`Item`] but [`Item::Effect`]'s holds a secret. The state is
+//! serialisable (it may hold unmasked text, as the spool does).
+
+use serde::{Deserialize, Serialize};
+
+use super::annotations::{Annotation, Level, MAX_PER_LEVEL};
+use super::commands::{CommandOptions, Commands, Effect, LineOutcome};
+use super::lines::{Line, Lines, MAX_LINE_BYTES, Stream};
+use super::mask::{MaskStream, Masks};
+
+/// Who wrote a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The step, on standard output.
+    Stdout,
+    /// The step, on standard error.
+    Stderr,
+    /// Slipway.
+    System,
+}
+
+/// What the runner does with a step's output, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// A line for the log, masked.
+    Line {
+        /// Who wrote it.
+        source: Source,
+        /// Unix time in milliseconds.
+        time_ms: u64,
+        /// At most [`MAX_LINE_BYTES`], without a line end.
+        text: Vec<u8>,
+        /// The line goes on in the next item of the same source.
+        partial: bool,
+    },
+    /// An annotation, masked; at most [`MAX_PER_LEVEL`] of a level.
+    Annotation(Annotation),
+    /// A piece of the summary, masked; at most [`super::env_files::MAX_SUMMARY_PIECE_BYTES`].
+    Summary(Vec<u8>),
+    /// For [`super::state::JobState::apply`]. Not masked. Masks are applied already when it comes.
+    Effect(Effect),
+}
+
+/// The output of one step under interpretation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepOutput {
+    lines: Lines,
+    commands: Commands,
+    stdout: MaskStream,
+    stderr: MaskStream,
+    /// Annotations so far: notices, warnings, errors.
+    annotations: [usize; 3],
+}
+
+impl StepOutput {
+    /// Takes a chunk of the spool.
+    pub fn push(
+        &mut self,
+        options: &CommandOptions,
+        masks: &mut Masks,
+        stream: Stream,
+        time_ms: u64,
+        chunk: &[u8],
+        emit: &mut impl FnMut(Item),
+    ) {
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.push(stream, time_ms, chunk, &mut |line| self.line(options, masks, &line, emit));
+        self.lines = lines;
+    }
+
+    /// The step has ended: gives out its unterminated lines.
+    pub fn finish(&mut self, options: &CommandOptions, masks: &mut Masks, emit: &mut impl FnMut(Item)) {
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.finish(&mut |line| self.line(options, masks, &line, emit));
+    }
+
+    /// Takes what an environment file asked for ([`super::env_files::process`]), or the runner's own
+    /// [`LineOutcome`].
+    pub fn outcome(
+        &mut self,
+        masks: &mut Masks,
+        time_ms: u64,
+        outcome: LineOutcome,
+        emit: &mut impl FnMut(Item),
+    ) {
+        add_masks(masks, &outcome.effects);
+        for text in outcome.texts {
+            emit_line(Source::System, time_ms, masks.mask(&text).into_owned(), false, emit);
+        }
+        self.effects(masks, outcome.effects, emit);
+    }
+
+    /// A message of the runner's own, shown with its tag and annotated: `Process completed with exit code 1.`
+    pub fn remark(
+        &mut self,
+        masks: &mut Masks,
+        time_ms: u64,
+        level: Level,
+        message: &str,
+        emit: &mut impl FnMut(Item),
+    ) {
+        let mut outcome = LineOutcome::default();
+        outcome.remark(level, message);
+        self.outcome(masks, time_ms, outcome, emit);
+    }
+
+    /// A line of the runner's own; one of several lines becomes several.
+    pub fn say(&mut self, masks: &Masks, time_ms: u64, text: &str, emit: &mut impl FnMut(Item)) {
+        for line in text.split('\n') {
+            emit_line(Source::System, time_ms, masks.mask(line.as_bytes()).into_owned(), false, emit);
+        }
+    }
+
+    fn line(
+        &mut self,
+        options: &CommandOptions,
+        masks: &mut Masks,
+        line: &Line,
+        emit: &mut impl FnMut(Item),
+    ) {
+        let outcome = self.commands.interpret(line, options);
+        add_masks(masks, &outcome.effects);
+        let (source, stream) = match line.stream {
+            Stream::Stdout => (Source::Stdout, &mut self.stdout),
+            Stream::Stderr => (Source::Stderr, &mut self.stderr),
+        };
+        for text in outcome.texts {
+            if line.partial || line.continues {
+                let masked = stream.push(masks, &text, !line.partial);
+                // While a long secret is held back there may be nothing to say yet.
+                if !masked.is_empty() || !line.partial {
+                    emit_line(source, line.time_ms, masked, line.partial, emit);
+                }
+            } else {
+                emit_line(source, line.time_ms, masks.mask(&text).into_owned(), false, emit);
+            }
+        }
+        self.effects(masks, outcome.effects, emit);
+    }
+
+    fn effects(&mut self, masks: &Masks, effects: Vec<Effect>, emit: &mut impl FnMut(Item)) {
+        for effect in effects {
+            match effect {
+                Effect::Annotate(annotation) => self.annotate(masks, annotation, emit),
+                Effect::Summary(text) => summary(masks, &text, emit),
+                Effect::AddMask(_) => {}
+                other => emit(Item::Effect(other)),
+            }
+        }
+    }
+
+    fn annotate(&mut self, masks: &Masks, annotation: Annotation, emit: &mut impl FnMut(Item)) {
+        let slot = match annotation.level {
+            Level::Notice => 0,
+            Level::Warning => 1,
+            Level::Error => 2,
+        };
+        let Some(count) = self.annotations.get_mut(slot).filter(|count| **count < MAX_PER_LEVEL) else {
+            return;
+        };
+        *count += 1;
+        emit(Item::Annotation(Annotation {
+            message: masks.mask_str(&annotation.message),
+            title: masks.mask_str(&annotation.title),
+            file: masks.mask_str(&annotation.file),
+            ..annotation
+        }));
+    }
+}
+
+/// Masks count from the very line that adds them: with commands echoed, that line shows the value.
+fn add_masks(masks: &mut Masks, effects: &[Effect]) {
+    for effect in effects {
+        if let Effect::AddMask(value) = effect {
+            masks.add(value);
+        }
+    }
+}
+
+/// Masking may make a line longer than a record takes; it is cut again.
+fn emit_line(source: Source, time_ms: u64, text: Vec<u8>, partial: bool, emit: &mut impl FnMut(Item)) {
+    if text.len() <= MAX_LINE_BYTES {
+        emit(Item::Line { source, time_ms, text, partial });
+        return;
+    }
+    let mut pieces = text.chunks(MAX_LINE_BYTES).peekable();
+    while let Some(piece) = pieces.next() {
+        let partial = partial || pieces.peek().is_some();
+        emit(Item::Line { source, time_ms, text: piece.to_vec(), partial });
+    }
+}
+
+/// Masked line by line, as GitHub does, and cut where lines end if possible.
+fn summary(masks: &Masks, text: &[u8], emit: &mut impl FnMut(Item)) {
+    const MAX: usize = super::env_files::MAX_SUMMARY_PIECE_BYTES;
+    let mut piece = Vec::new();
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let masked = masks.mask(line);
+        for part in masked.chunks(MAX) {
+            if piece.len() + part.len() > MAX {
+                emit(Item::Summary(std::mem::take(&mut piece)));
+            }
+            piece.extend_from_slice(part);
+        }
+    }
+    if !piece.is_empty() {
+        emit(Item::Summary(piece));
+    }
+}
+
+#[cfg(test)]
+mod tests;

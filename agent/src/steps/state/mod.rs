@@ -1,0 +1,169 @@
+//! What a job remembers from step to step: the runner keeps it in the job's journal and goes on with it after a
+//! restart.
+//!
+//! It holds environment and outputs, which may hold secrets in clear, so the journal is readable by the agent only;
+//! masks are not part of it (see [`super::mask::Masks::added`] and [`super::seal`]).
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::commands::Effect;
+use super::outcome::{JobStatus, StepEnd, StepResult};
+use super::values::{Names, Values};
+
+/// Most bytes of environment, path, outputs and saved state of a job, names and values together.
+pub const MAX_STATE_BYTES: usize = 32 * 1024 * 1024;
+
+/// The job would remember too much; its text is for the step's log, and the step fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error(
+    "The job's environment and outputs together are larger than {} MiB. Keep large values in files or artifacts",
+    MAX_STATE_BYTES / 1024 / 1024
+)]
+pub struct StateFull;
+
+/// A job between two steps, or within one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobState {
+    env: Values,
+    /// Oldest first.
+    path: Vec<String>,
+    steps: Vec<StepState>,
+    status: JobStatus,
+    size_bytes: usize,
+}
+
+/// What is known of a step that was reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepState {
+    /// The step's id; generated ones start with `__`.
+    pub id: String,
+    /// Its outputs; names ignore case.
+    pub outputs: Values,
+    /// `STATE_…` for the same action's post step.
+    pub saved: Values,
+    /// Before `continue-on-error`; `None` while it runs.
+    pub outcome: Option<StepResult>,
+    /// After it.
+    pub conclusion: Option<StepResult>,
+    /// A command or an environment file failed the step.
+    pub failed_by_command: bool,
+}
+
+impl JobState {
+    /// A job whose `env` blocks (workflow, then job) were evaluated.
+    pub fn new(env: Values) -> Self {
+        let size_bytes = env.iter().map(|(name, value)| name.len() + value.len()).sum();
+        Self { env, size_bytes, ..Self::default() }
+    }
+
+    /// Workflow's and job's environment, and what `GITHUB_ENV` set since.
+    pub fn env(&self) -> &Values {
+        &self.env
+    }
+
+    /// Directories that steps put in front of `PATH`, in the order in which they go there: the newest first.
+    pub fn path(&self) -> impl Iterator<Item = &str> {
+        self.path.iter().rev().map(String::as_str)
+    }
+
+    /// The steps that were reached, in order.
+    pub fn steps(&self) -> &[StepState] {
+        &self.steps
+    }
+
+    /// How the job stands.
+    pub fn status(&self) -> JobStatus {
+        self.status
+    }
+
+    /// The job was cancelled; that stays, whatever its steps do.
+    pub fn cancel(&mut self) {
+        self.status = JobStatus::Cancelled;
+    }
+
+    /// The job failed outside its steps (its time ran out, its outputs could not be evaluated).
+    pub fn fail(&mut self) {
+        self.status = self.status.merge(JobStatus::Failure);
+    }
+
+    /// A step is reached.
+    pub fn begin_step(&mut self, id: &str) {
+        self.steps.push(StepState {
+            id: id.to_owned(),
+            outputs: Values::new(Names::IgnoreCase),
+            saved: Values::new(Names::IgnoreCase),
+            outcome: None,
+            conclusion: None,
+            failed_by_command: false,
+        });
+    }
+
+    /// The step reached last has ended.
+    pub fn end_step(&mut self, end: StepEnd) {
+        if let Some(step) = self.steps.last_mut() {
+            step.outcome = Some(end.outcome);
+            step.conclusion = Some(end.conclusion);
+        }
+        if end.conclusion == StepResult::Failure {
+            self.fail();
+        }
+    }
+
+    /// Whether a command or an environment file failed the step reached last.
+    pub fn failed_by_command(&self) -> bool {
+        self.steps.last().is_some_and(|step| step.failed_by_command)
+    }
+
+    /// Applies what the step reached last asked for. Masks, annotations and summaries change nothing here.
+    ///
+    /// # Errors
+    /// [`StateFull`]; the effect is not applied and the step counts as failed.
+    pub fn apply(&mut self, effect: &Effect) -> Result<(), StateFull> {
+        let added = match effect {
+            Effect::SetOutput { name, value }
+            | Effect::SaveState { name, value }
+            | Effect::SetEnv { name, value } => name.len() + value.len(),
+            Effect::AddPath(path) => path.len(),
+            Effect::FailStep => {
+                self.fail_step();
+                return Ok(());
+            }
+            Effect::AddMask(_) | Effect::Annotate(_) | Effect::Summary(_) => return Ok(()),
+        };
+        // Replaced values count again, so this bounds what was ever set; that keeps it simple and still bounded.
+        if self.size_bytes + added > MAX_STATE_BYTES {
+            self.fail_step();
+            return Err(StateFull);
+        }
+        self.size_bytes += added;
+        match effect {
+            Effect::SetEnv { name, value } => self.env.set(name, value),
+            Effect::AddPath(path) => {
+                self.path.retain(|known| known != path);
+                self.path.push(path.clone());
+            }
+            Effect::SetOutput { name, value } => {
+                if let Some(step) = self.steps.last_mut() {
+                    step.outputs.set(name, value);
+                }
+            }
+            Effect::SaveState { name, value } => {
+                if let Some(step) = self.steps.last_mut() {
+                    step.saved.set(name, value);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn fail_step(&mut self) {
+        if let Some(step) = self.steps.last_mut() {
+            step.failed_by_command = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

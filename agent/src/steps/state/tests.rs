@@ -1,0 +1,63 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn set_env(name: &str, value: &str) -> Effect {
+    Effect::SetEnv { name: name.into(), value: value.into() }
+}
+
+#[test]
+fn effects_add_up() {
+    let mut state = JobState::new([("A", "job"), ("B", "job")].into_iter().collect());
+    state.begin_step("one");
+    for effect in [
+        set_env("A", "step"),
+        set_env("a", "other"),
+        Effect::AddPath("/1".into()),
+        Effect::AddPath("/2".into()),
+        Effect::AddPath("/1".into()),
+        Effect::SetOutput { name: "Out".into(), value: "1".into() },
+        Effect::SetOutput { name: "OUT".into(), value: "2".into() },
+    ] {
+        state.apply(&effect).unwrap();
+    }
+    assert_eq!(state.env().iter().collect::<Vec<_>>(), [("A", "step"), ("B", "job"), ("a", "other")]);
+    assert_eq!(state.path().collect::<Vec<_>>(), ["/1", "/2"]);
+    let step = &state.steps()[0];
+    assert_eq!(step.outputs.iter().collect::<Vec<_>>(), [("Out", "2")]);
+    assert!(!state.failed_by_command());
+    state.apply(&Effect::FailStep).unwrap();
+    assert!(state.failed_by_command());
+    let saved = serde_json::to_string(&state).unwrap();
+    assert_eq!(serde_json::from_str::<JobState>(&saved).unwrap(), state);
+}
+
+#[test]
+fn status_progresses() {
+    let mut state = JobState::default();
+    let end = |ended, continues| StepEnd::new(ended, false, continues);
+    state.begin_step("a");
+    state.end_step(end(super::super::outcome::Ended::Exited(1), true));
+    assert_eq!(state.status(), JobStatus::Success);
+    state.begin_step("b");
+    state.end_step(end(super::super::outcome::Ended::Exited(1), false));
+    assert_eq!(state.status(), JobStatus::Failure);
+    state.begin_step("c");
+    state.end_step(end(super::super::outcome::Ended::Exited(0), false));
+    assert_eq!(state.status(), JobStatus::Failure);
+    state.cancel();
+    state.fail();
+    assert_eq!(state.status(), JobStatus::Cancelled);
+    assert_eq!(state.steps()[0].outcome, Some(StepResult::Failure));
+    assert_eq!(state.steps()[0].conclusion, Some(StepResult::Success));
+}
+
+#[test]
+fn a_job_cannot_remember_without_end() {
+    let mut state = JobState::default();
+    state.begin_step("a");
+    let value = "x".repeat(MAX_STATE_BYTES);
+    assert_eq!(state.apply(&set_env("A", &value)), Err(StateFull));
+    assert!(state.env().is_empty() && state.failed_by_command());
+    assert!(StateFull.to_string().contains("32 MiB"));
+}
