@@ -1,1 +1,20 @@
-//! Protobuf messages to core types and back; everything from outside is validated here, once.
+//! Protobuf messages to core types and back.
+//!
+//! Everything that arrives is validated here, once, at the edge: ids are ids, digests are digests, sizes are within
+//! their limits. Behind this crate no generated type and no unchecked string goes on. Deliberately absent: decisions,
+//! IO, and any knowledge of who is connected.
+
+pub mod digest;
+mod error;
+pub mod hello;
+pub mod lease;
+pub mod limits;
+pub mod record;
+pub mod report;
+pub mod result;
+
+pub use error::WireError;
+
+#[cfg(test)]
+#[allow(clippy::panic)]
+mod tests;

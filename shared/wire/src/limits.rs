@@ -1,0 +1,34 @@
+//! Limits of what one message may carry.
+
+/// Leases in one `Hello` or `Renew`. An agent never has more slots than this.
+pub const MAX_LEASES_PER_MESSAGE: usize = 1_024;
+
+/// Labels of one agent.
+pub const MAX_LABELS: usize = 100;
+
+/// Bytes of one label, as GitHub has it.
+pub const MAX_LABEL_BYTES: usize = 256;
+
+/// Bytes of an agent's name.
+pub const MAX_NAME_BYTES: usize = 200;
+
+/// Slots of one agent.
+pub const MAX_SLOTS: u32 = 1_024;
+
+/// Bytes of a message for people.
+pub const MAX_MESSAGE_BYTES: usize = 4_096;
+
+/// Bytes of all outputs of a job, keys and values: GitHub's 1 MiB a job.
+pub const MAX_OUTPUTS_BYTES: usize = 1024 * 1024;
+
+/// Bytes of one log line or piece of one.
+pub const MAX_LINE_BYTES: usize = 256 * 1024;
+
+/// Records in one batch.
+pub const MAX_RECORDS_PER_BATCH: usize = 65_536;
+
+/// Bytes of one batch of records, as encoded.
+pub const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of data in one chunk of a blob.
+pub const MAX_BLOB_CHUNK_BYTES: usize = 1024 * 1024;

@@ -1,0 +1,64 @@
+//! Batches of records.
+//!
+//! Records stay in their wire form behind this check: they are bytes to keep and to pass on, and a second type for each
+//! line of a million-line log would be cost without use.
+
+use slipway_proto::v1;
+
+use crate::lease::{self, WireLease};
+use crate::{WireError, limits};
+
+/// A batch whose every record is within its limits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckedBatch {
+    /// Under which lease.
+    pub lease: WireLease,
+    /// Number of the first record, from 1.
+    pub first: u64,
+    /// The records in order; empty: only asks what is durable.
+    pub records: Vec<v1::Record>,
+}
+
+/// A batch from the wire.
+///
+/// # Errors
+/// When the lease is malformed, the first number is 0, a record says nothing, or something is beyond its limit.
+pub fn from_wire(batch: v1::RecordBatch) -> Result<CheckedBatch, WireError> {
+    let lease = lease::from_wire(batch.lease.as_ref())?;
+    if batch.first == 0 {
+        return Err(WireError::invalid("batch.first", 0, "at least 1"));
+    }
+    WireError::check_limit("batch.records", batch.records.len(), limits::MAX_RECORDS_PER_BATCH)?;
+    batch.records.iter().try_for_each(check)?;
+    Ok(CheckedBatch { lease, first: batch.first, records: batch.records })
+}
+
+fn check(record: &v1::Record) -> Result<(), WireError> {
+    match record.record.as_ref().ok_or(WireError::Missing { field: "record" })? {
+        v1::record::Record::Line(line) => {
+            WireError::check_limit("record.line.text", line.text.len(), limits::MAX_LINE_BYTES)
+        }
+        v1::record::Record::Summary(summary) => {
+            WireError::check_limit("record.summary.markdown", summary.markdown.len(), limits::MAX_LINE_BYTES)
+        }
+        v1::record::Record::StepStarted(step) => WireError::check_limit(
+            "record.step_started",
+            step.id.len() + step.name.len(),
+            limits::MAX_LINE_BYTES,
+        ),
+        v1::record::Record::StepFinished(step) => {
+            WireError::check_limit(
+                "record.step_finished",
+                step.id.len() + step.name.len(),
+                limits::MAX_LINE_BYTES,
+            )?;
+            crate::result::from_wire("record.step_finished.outcome", step.outcome)?;
+            crate::result::from_wire("record.step_finished.conclusion", step.conclusion).map(drop)
+        }
+        v1::record::Record::Annotation(annotation) => WireError::check_limit(
+            "record.annotation",
+            annotation.message.len() + annotation.title.len() + annotation.file.len(),
+            limits::MAX_LINE_BYTES,
+        ),
+    }
+}

@@ -1,0 +1,135 @@
+//! What comes in is what went out, and what is wrong is named.
+
+use proptest::prelude::*;
+use slipway_proto::v1;
+use slipway_scheduler::command::LeaseRef;
+use slipway_scheduler::ids::{FencingToken, InstanceId, RunId};
+use slipway_scheduler::outcome::{FleetCause, JobResult};
+
+use crate::lease::WireLease;
+use crate::report::Ending;
+use crate::{WireError, hello, lease, limits, record, report};
+
+fn a_lease() -> WireLease {
+    WireLease {
+        run: RunId::from_u128(7),
+        lease: LeaseRef {
+            instance: InstanceId::from_u128(9),
+            attempt: 2,
+            token: FencingToken { epoch: 3, sequence: 4 },
+        },
+    }
+}
+
+fn a_hello() -> v1::Hello {
+    v1::Hello {
+        agent_id: "7d444840-9dc0-11d1-b245-5ffdce74fad2".to_owned(),
+        name: "builder\u{1b}[31m".to_owned(),
+        version: "0.1.0".to_owned(),
+        protocol: slipway_proto::PROTOCOL_VERSION,
+        architecture: "ARM64".to_owned(),
+        labels: vec!["self-hosted".to_owned(), "Linux".to_owned()],
+        slots: 2,
+        held: vec![lease::to_wire(&a_lease())],
+        draining: false,
+    }
+}
+
+#[test]
+fn a_hello_is_read_and_its_architecture_is_a_label() {
+    let read = hello::from_wire(&a_hello()).expect("valid");
+    assert_eq!(read.name, "builder[31m");
+    assert!(["arm64", "LINUX", "self-hosted"].iter().all(|label| read.labels.contains(label)));
+    assert_eq!(read.held, [a_lease()]);
+}
+
+#[test]
+fn a_wrong_hello_names_its_field() {
+    type Spoil = fn(&mut v1::Hello);
+    let cases: [(&str, Spoil); 6] = [
+        ("hello.agent_id", |hello| hello.agent_id = "me".to_owned()),
+        ("hello.architecture", |hello| hello.architecture = "x86".to_owned()),
+        ("hello.labels", |hello| hello.labels = vec!["a".to_owned(); limits::MAX_LABELS + 1]),
+        ("hello.labels", |hello| hello.labels.push("\n".to_owned())),
+        ("hello.slots", |hello| hello.slots = limits::MAX_SLOTS + 1),
+        ("protocol 99", |hello| hello.protocol = 99),
+    ];
+    for (named, spoil) in cases {
+        let mut spoiled = a_hello();
+        spoil(&mut spoiled);
+        let message = hello::from_wire(&spoiled).expect_err(named).to_string();
+        assert!(message.contains(named), "{message} does not name {named}");
+    }
+}
+
+#[test]
+fn an_unknown_cause_is_kept_as_a_fleet_failure() {
+    let read = report::from_wire(v1::Report {
+        lease: Some(lease::to_wire(&a_lease())),
+        outcome: Some(v1::report::Outcome::Fleet(v1::FleetFailure {
+            cause: "meteor".to_owned(),
+            message: "é".repeat(limits::MAX_MESSAGE_BYTES),
+        })),
+        records: 5,
+    })
+    .expect("valid");
+    let Ending::Fleet { cause, message } = read.ending else { panic!("not a fleet failure") };
+    assert_eq!(cause, FleetCause::Internal);
+    assert_eq!(message.len(), limits::MAX_MESSAGE_BYTES);
+}
+
+#[test]
+fn a_job_can_not_report_itself_skipped() {
+    let work = v1::WorkOutcome { result: v1::Result::Skipped.into(), ..v1::WorkOutcome::default() };
+    let error = report::from_wire(v1::Report {
+        lease: Some(lease::to_wire(&a_lease())),
+        outcome: Some(v1::report::Outcome::Work(work)),
+        records: 0,
+    })
+    .expect_err("skipped");
+    assert!(error.to_string().contains("report.work.result"), "{error}");
+}
+
+#[test]
+fn a_record_beyond_its_limit_is_refused() {
+    let line = v1::LogLine { text: vec![0; limits::MAX_LINE_BYTES + 1].into(), ..v1::LogLine::default() };
+    let batch = v1::RecordBatch {
+        lease: Some(lease::to_wire(&a_lease())),
+        first: 1,
+        records: vec![v1::Record { record: Some(v1::record::Record::Line(line)), ..v1::Record::default() }],
+    };
+    let error = record::from_wire(batch).expect_err("too large");
+    assert!(matches!(error, WireError::TooLarge { field: "record.line.text", .. }), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn every_lease_survives_the_wire(run: u128, instance: u128, attempt in 1u32.., epoch in 1u64.., sequence in 1u64..) {
+        let lease = WireLease {
+            run: RunId::from_u128(run),
+            lease: LeaseRef {
+                instance: InstanceId::from_u128(instance),
+                attempt,
+                token: FencingToken { epoch, sequence },
+            },
+        };
+        prop_assert_eq!(lease::from_wire(Some(&lease::to_wire(&lease))), Ok(lease));
+    }
+
+    #[test]
+    fn any_text_as_an_id_is_an_error_or_an_id(text in ".*") {
+        let mut wire = lease::to_wire(&a_lease());
+        if let Some(attempt) = wire.attempt.as_mut() {
+            attempt.instance_id = text;
+        }
+        let _ = lease::from_wire(Some(&wire));
+    }
+}
+
+#[test]
+fn results_go_both_ways() {
+    for result in [JobResult::Success, JobResult::Failure, JobResult::Cancelled, JobResult::Skipped] {
+        assert_eq!(crate::result::from_wire("result", crate::result::to_wire(result).into()), Ok(result));
+    }
+    assert!(crate::result::from_wire("result", 0).is_err());
+}

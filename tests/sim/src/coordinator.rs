@@ -1,0 +1,344 @@
+//! The coordinator as the design wants it: decide, append, apply, then effects; after a crash everything from the journal.
+
+use slipway_scheduler::command::{ExtendLease, LeaseRef, Report};
+use slipway_scheduler::invariant::{self, Monitor};
+use slipway_scheduler::limits::LEASE_MS;
+use slipway_scheduler::state::Stage;
+use slipway_scheduler::{
+    Command, Event, FencingToken, Fleet, InstanceId, JobId, JobResult, Rejection, RunId, State, Timestamp,
+    Uptime, decide,
+};
+
+use crate::config::{Fault, Sabotage};
+use crate::message::{Assignment, ToAgent, ToCoordinator};
+use crate::oracle::Broken;
+use crate::world::{Action, World};
+
+/// Finished runs that stay in the state.
+const KEEP_RUNS: usize = 4;
+
+#[derive(Default)]
+pub(crate) struct Coordinator {
+    pub(crate) up: bool,
+    pub(crate) state: State,
+    pub(crate) fleet: Fleet,
+    monitor: Monitor,
+    pub(crate) journal: Vec<Event>,
+    /// A state that was lived, and how much of the journal was in it.
+    snapshot: (State, usize),
+    wake_at: Option<Uptime>,
+    sessions: Vec<Option<u64>>,
+}
+
+impl World {
+    /// A new leader begins, from the journal and nothing else.
+    pub(crate) fn take_over(&mut self) -> Result<(), Broken> {
+        let (mut state, seen) = std::mem::take(&mut self.coordinator.snapshot);
+        for event in self.coordinator.journal.iter().skip(seen) {
+            state.apply(event);
+        }
+        if state != self.coordinator.state {
+            return Err(Broken::Replay);
+        }
+        let epoch = state.epoch() + 1;
+        let recover_at = match self.config.sabotage {
+            Some(Sabotage::ForgetRenewal) => Uptime(self.now.0.saturating_sub(LEASE_MS)),
+            _ => self.now,
+        };
+        self.coordinator.fleet = Fleet::recover(&state, recover_at, self.wall());
+        self.coordinator.snapshot = (state, self.coordinator.journal.len());
+        self.coordinator.sessions = vec![None; self.agents.len()];
+        self.coordinator.wake_at = None;
+        self.coordinator.up = true;
+        self.execute_own(Command::TakeOver { epoch })?;
+        let ready: Vec<(RunId, JobId)> = self
+            .coordinator
+            .state
+            .runs()
+            .flat_map(|run| run.jobs().iter().map(move |job| (run.id(), job)))
+            .filter(|(_, job)| job.stage() == Stage::Ready)
+            .map(|(run, job)| (run, job.id().clone()))
+            .collect();
+        for (run, job) in ready {
+            self.plan(run, &job);
+        }
+        self.settle()
+    }
+
+    /// Decides a command that nobody may refuse.
+    fn execute_own(&mut self, command: Command) -> Result<(), Broken> {
+        self.execute(command)?.map(|_| ()).map_err(Broken::FleetRefused)
+    }
+
+    /// Decides a command, appends, applies and checks its events, and causes their effects.
+    pub(crate) fn execute(&mut self, command: Command) -> Result<Result<Vec<Event>, Rejection>, Broken> {
+        let now = self.wall();
+        let events = match decide(&self.coordinator.state, command, now) {
+            Ok(events) => self.tamper(events),
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        for event in &events {
+            self.trace.event(self.now, event);
+            let coordinator = &mut self.coordinator;
+            coordinator.monitor.before(&coordinator.state, event)?;
+            coordinator.state.apply(event);
+            coordinator.monitor.after(&coordinator.state, event)?;
+            coordinator.fleet.observe(&coordinator.state, event, self.now);
+            if self.config.sabotage != Some(Sabotage::SkipJournal) || !self.random.chance(10) {
+                coordinator.journal.push(event.clone());
+            }
+        }
+        self.events += events.len() as u64;
+        if !events.is_empty() {
+            self.check()?;
+        }
+        for event in &events {
+            self.effect(event);
+        }
+        Ok(Ok(events))
+    }
+
+    fn check(&self) -> Result<(), Broken> {
+        let Coordinator { state, fleet, .. } = &self.coordinator;
+        invariant::check(state)?;
+        let watched = fleet.watched().all(|(lease, _)| state.leased(&lease).is_some());
+        if !watched || fleet.watched().count() != state.leased_len() {
+            return Err(Broken::FleetDisagrees);
+        }
+        Ok(())
+    }
+
+    fn effect(&mut self, event: &Event) {
+        match event {
+            Event::JobReady { run, job } => {
+                if self.config.sabotage != Some(Sabotage::ForgetReady) || !self.random.chance(50) {
+                    self.plan(*run, job);
+                }
+            }
+            Event::Leased { instance, attempt, agent, token, .. } => {
+                let lease = LeaseRef { instance: *instance, attempt: *attempt, token: *token };
+                let at = self.agents.iter().position(|it| it.profile.id == *agent).unwrap_or_default();
+                if let (Some(session), Some(assignment)) =
+                    (self.coordinator.sessions[at], self.assignment(lease))
+                {
+                    self.send_down(at, ToAgent::Assign { session, assignment });
+                }
+            }
+            Event::CancelRequested { lease, .. } => {
+                if let Some((at, session)) = self.holder(lease.instance) {
+                    self.send_down(at, ToAgent::Cancel { session, lease: *lease });
+                }
+            }
+            Event::AttemptFinished { lease, reported: false, .. } => {
+                if let Some((at, _)) = self.holder(lease.instance) {
+                    self.send_down(at, ToAgent::Stop { lease: *lease });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The agent of an instance's last attempt, and its session.
+    fn holder(&self, instance: InstanceId) -> Option<(usize, u64)> {
+        let agent = self.coordinator.state.instance(instance)?.attempts().last()?.agent;
+        let at = self.agents.iter().position(|it| it.profile.id == agent)?;
+        Some((at, self.coordinator.sessions[at]?))
+    }
+
+    fn assignment(&self, lease: LeaseRef) -> Option<Assignment> {
+        let definition = self.coordinator.state.instance(lease.instance)?.definition();
+        Some(Assignment { lease, strict: definition.strict, timeout_ms: definition.timeout_ms })
+    }
+
+    /// The planner looks at the job now and answers later, perhaps twice.
+    fn plan(&mut self, run: RunId, job: &JobId) {
+        let answers = if self.random.chance(self.odds.planner) { 2 } else { 1 };
+        for _ in 0..answers {
+            let late = self.random.chance(self.odds.planner);
+            if late || answers == 2 {
+                self.count(Fault::PlannerLate);
+            }
+            let delay_ms = if late { self.random.between(1_000, 60_000) } else { self.random.between(1, 50) };
+            let plan = self.workload.plan(&mut self.random, &self.coordinator.state, run, job);
+            if let Some(plan) = plan {
+                self.schedule(delay_ms, Action::Planned(Box::new(plan)));
+            }
+        }
+    }
+
+    /// What an agent says.
+    pub(crate) fn coordinator_hears(&mut self, at: usize, message: ToCoordinator) -> Result<(), Broken> {
+        if !self.coordinator.up || self.agents[at].cut {
+            return Ok(());
+        }
+        let agent = self.agents[at].profile.id;
+        match message {
+            ToCoordinator::Hello { attempt, held, sent_at } => self.greet(at, attempt, &held, sent_at)?,
+            ToCoordinator::Renew { session, held, sent_at } => {
+                match self.coordinator.fleet.renew(agent, session, &held, self.now) {
+                    Some(answer) => {
+                        let (renewed, stop) = (answer.renewed, answer.stop);
+                        self.send_down(at, ToAgent::Renewed { session, sent_at, renewed, stop });
+                    }
+                    None => self.send_down(at, ToAgent::SayHello { session }),
+                }
+            }
+            ToCoordinator::Report(report) => self.hear_report(at, report)?,
+            ToCoordinator::StepBegan(lease) => {
+                if self.execute(Command::StepBegan(lease))?.is_ok() {
+                    self.send_down(at, ToAgent::StepAllowed { lease });
+                }
+            }
+            ToCoordinator::Extend(lease) => {
+                let lease_ms = self.random.between(LEASE_MS, 4 * LEASE_MS);
+                let _refused = self.execute(Command::ExtendLease(ExtendLease { lease, lease_ms }))?;
+            }
+        }
+        self.settle()
+    }
+
+    fn greet(&mut self, at: usize, attempt: u64, held: &[LeaseRef], sent_at: Uptime) -> Result<(), Broken> {
+        let profile = self.agents[at].profile.clone();
+        let coordinator = &mut self.coordinator;
+        let Ok(hello) = coordinator.fleet.hello(&coordinator.state, profile, held, self.now) else {
+            return Ok(());
+        };
+        coordinator.sessions[at] = Some(hello.session);
+        let assign = hello.assign.iter().filter_map(|lease| self.assignment(*lease)).collect();
+        let (session, keep, stop) = (hello.session, hello.keep, hello.stop);
+        self.send_down(at, ToAgent::Welcome { attempt, session, sent_at, keep, stop, assign });
+        for command in hello.lost {
+            self.execute_own(command)?;
+        }
+        Ok(())
+    }
+
+    fn hear_report(&mut self, at: usize, mut report: Report) -> Result<(), Broken> {
+        let lease = report.lease;
+        if self.config.sabotage == Some(Sabotage::IgnoreFencing) {
+            let instance = self.coordinator.state.instance(lease.instance);
+            report.lease = instance.and_then(|instance| instance.lease()).map_or(lease, |(live, _)| live);
+        }
+        match self.execute(Command::Report(report))? {
+            Ok(events) => {
+                self.oracle.check_report(&events, at)?;
+                self.send_down(at, ToAgent::Accepted { lease });
+            }
+            Err(_) => self.send_down(at, ToAgent::Stop { lease }),
+        }
+        Ok(())
+    }
+
+    /// After anything changed: grant while an agent is free, retire old runs, and see when to look again.
+    pub(crate) fn settle(&mut self) -> Result<(), Broken> {
+        let now = self.wall();
+        while let Some(grant) = self.coordinator.fleet.next_grant(&self.coordinator.state, now) {
+            match self.execute(Command::Grant(grant))? {
+                Ok(events) if events.is_empty() => return Err(Broken::FleetDisagrees),
+                Ok(_) => {}
+                Err(rejection) => return Err(Broken::FleetRefused(rejection)),
+            }
+        }
+        let old: Vec<RunId> = self.coordinator.state.retirable(KEEP_RUNS).collect();
+        for run in old {
+            self.execute_own(Command::RetireRun { run })?;
+            self.oracle.forget_finished(&self.coordinator.state);
+        }
+        let retry =
+            self.coordinator.state.next_retry().map(|at| self.now.after(at.since(now).clamp(50, 5_000)));
+        let lease = self.coordinator.fleet.next_wakeup();
+        if let Some(at) = [retry, lease].into_iter().flatten().min()
+            && self.coordinator.wake_at.is_none_or(|planned| at < planned)
+        {
+            self.coordinator.wake_at = Some(at);
+            self.schedule(at.since(self.now), Action::Wake);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn wake(&mut self) -> Result<(), Broken> {
+        if !self.coordinator.up || self.coordinator.wake_at.is_none_or(|at| at > self.now) {
+            return Ok(());
+        }
+        self.coordinator.wake_at = None;
+        let early_ms = if self.config.sabotage == Some(Sabotage::ExpireEarly) { 20_000 } else { 0 };
+        for command in self.coordinator.fleet.due(self.now.after(early_ms)) {
+            // Two clocks of one lease may end together; the second finds the lease gone.
+            match self.execute(command)? {
+                Ok(_) | Err(Rejection::StaleLease { .. } | Rejection::UnknownInstance { .. }) => {}
+                Err(rejection) => return Err(Broken::FleetRefused(rejection)),
+            }
+        }
+        self.settle()
+    }
+
+    /// Keeps the state as it is now, as a snapshot that a later leader starts from.
+    pub(crate) fn snapshot(&mut self) {
+        self.coordinator.snapshot = (self.coordinator.state.clone(), self.coordinator.journal.len());
+    }
+
+    /// Plants the fault that this world is to have.
+    fn tamper(&mut self, mut events: Vec<Event>) -> Vec<Event> {
+        let Some(sabotage) = self.config.sabotage else { return events };
+        if !self.random.chance(200) {
+            return events;
+        }
+        let state = &self.coordinator.state;
+        match sabotage {
+            Sabotage::DoubleLease => {
+                if let Some(Event::Leased { instance, attempt, token, at, .. }) = events.last().cloned() {
+                    let token = FencingToken { sequence: token.sequence + 1, ..token };
+                    let agent = self.agents[0].profile.id;
+                    events.push(Event::Leased { instance, attempt: attempt + 1, agent, token, at });
+                }
+            }
+            Sabotage::ForgetInstance => events.retain(|event| !matches!(event, Event::RetryScheduled { .. })),
+            Sabotage::ReuseToken => {
+                for event in &mut events {
+                    if let (Event::Leased { token, .. }, Some(last)) = (event, state.last_token()) {
+                        *token = last;
+                    }
+                }
+            }
+            Sabotage::CountTwice => {
+                let twice =
+                    events.iter().find(|event| matches!(event, Event::InstanceFinished { .. })).cloned();
+                events.extend(twice);
+            }
+            Sabotage::RestartStrict => restart_strict(state, &mut events, self.now),
+            Sabotage::IgnoreMaxParallel => {
+                if let Some(Event::JobExpanded { instances, max_parallel: Some(limit), at, .. }) =
+                    events.last()
+                    && let Some(next) = instances.get(*limit as usize)
+                {
+                    let queued = Event::InstanceQueued { instance: next.id, at: *at };
+                    events.push(queued);
+                }
+            }
+            _ => {}
+        }
+        events
+    }
+}
+
+/// Turns the end of a strict job whose step began into a new attempt.
+fn restart_strict(state: &State, events: &mut Vec<Event>, now: Uptime) {
+    let found = events.iter().position(|event| {
+        matches!(event, Event::InstanceFinished { cause: Some(_), result: JobResult::Failure, .. })
+    });
+    let Some(Event::InstanceFinished { instance, .. }) = found.and_then(|at| events.get(at)).cloned() else {
+        return;
+    };
+    let Some(attempt) =
+        state.instance(instance).and_then(|it| it.attempts().last()).filter(|it| it.step_began)
+    else {
+        return;
+    };
+    events.truncate(found.unwrap_or_default());
+    events.push(Event::RetryScheduled {
+        instance,
+        attempt: attempt.number + 1,
+        not_before: Timestamp(now.0),
+        avoid: attempt.agent,
+    });
+}

@@ -1,0 +1,137 @@
+//! Random runs, and what the planner says about their jobs.
+
+use slipway_cas::Digest;
+use slipway_scheduler::command::{
+    Expansion, InstanceDefinition, JobDefinition, Resolution, ResolveJob, RunMeta, Submit, Trust,
+};
+use slipway_scheduler::{FleetCause, InstanceId, JobId, LabelSet, Outcome, RunId, State};
+
+use crate::random::Random;
+
+/// Names and label sets that every seed shares.
+pub(crate) struct Workload {
+    ids: Vec<JobId>,
+    /// What jobs ask for.
+    asked: Vec<LabelSet>,
+}
+
+/// Any blob: its bytes play no part here.
+fn blob(random: &mut Random) -> Digest {
+    Digest::from_parts([random.bits() as u8; 32], random.below(1_000))
+}
+
+impl Workload {
+    pub(crate) fn new() -> Self {
+        Self {
+            ids: ["a", "b", "c", "d", "e", "f", "g"].map(JobId::new).to_vec(),
+            asked: vec![
+                LabelSet::new(["linux"]),
+                LabelSet::new(["linux", "x64"]),
+                LabelSet::new(["linux", "arm64"]),
+                LabelSet::new(["linux", "x64", "gpu"]),
+            ],
+        }
+    }
+
+    /// A new run.
+    pub(crate) fn submit(&self, random: &mut Random, idempotency_key: Option<String>) -> Submit {
+        let count = random.between(1, 6) as usize;
+        let dense = random.between(0, 700);
+        let jobs = self.ids.iter().take(count).enumerate().map(|(at, id)| JobDefinition {
+            id: id.clone(),
+            needs: self.ids.iter().take(at).filter(|_| random.chance(dense)).cloned().collect(),
+            strict: random.chance(60),
+        });
+        let jobs = jobs.collect();
+        let trust = if random.chance(200) { Trust::Untrusted } else { Trust::Trusted };
+        let meta = RunMeta {
+            repository: String::new(),
+            forge: String::new(),
+            workflow_file: String::new(),
+            workflow_name: String::new(),
+            event_name: String::new(),
+            git_ref: String::new(),
+            sha: String::new(),
+            actor: String::new(),
+            trust,
+            traceparent: None,
+            run_number: 1,
+        };
+        Submit {
+            run: RunId::from_u128(random.wide()),
+            meta,
+            workflow: blob(random),
+            event: blob(random),
+            context: blob(random),
+            jobs,
+            idempotency_key,
+        }
+    }
+
+    /// What the planner finds for a job that is ready, as the state is now.
+    pub(crate) fn plan(
+        &self,
+        random: &mut Random,
+        state: &State,
+        run: RunId,
+        job: &JobId,
+    ) -> Option<ResolveJob> {
+        let run = state.run(run)?;
+        let lineage = run.job(job.as_str())?.lineage();
+        let cancelled = run.cancelled().is_some();
+        let condition = match random.below(10) {
+            0..=6 => lineage.all_succeeded() && !cancelled,
+            7 => lineage.failed && !cancelled,
+            _ => true,
+        };
+        let resolution = if !condition {
+            Resolution::Skip { reason: String::new() }
+        } else if random.chance(20) {
+            Resolution::Invalid { message: String::new() }
+        } else {
+            Resolution::Instances(self.expansion(random))
+        };
+        Some(ResolveJob { run: run.id(), job: job.clone(), cancelled, resolution })
+    }
+
+    fn expansion(&self, random: &mut Random) -> Expansion {
+        let count = if random.chance(500) { 1 } else { random.between(1, 6) };
+        let labels = &self.asked;
+        let continue_on_error = random.chance(150);
+        let strict = random.chance(200);
+        let restart_allowed = random.chance(300);
+        let instances = (0..count).map(|index| InstanceDefinition {
+            id: InstanceId::from_u128(random.wide()),
+            index: index as u32,
+            name: String::new(),
+            labels: labels.get(random.below(labels.len() as u64) as usize).cloned().unwrap_or_default(),
+            strict,
+            restart_allowed,
+            timeout_ms: random.between(30_000, 300_000),
+            continue_on_error: continue_on_error || random.chance(50),
+            spec: blob(random),
+        });
+        let instances = instances.collect();
+        let max_parallel = random.chance(300).then(|| random.between(1, 3) as u32);
+        Expansion { instances, fail_fast: random.chance(600), max_parallel }
+    }
+}
+
+/// How long an attempt takes, and how it ends, if nothing comes between.
+pub(crate) fn behaviour(random: &mut Random, fleet_failure: u64) -> (u64, Outcome) {
+    let length_ms = match random.below(10) {
+        0..=4 => random.between(50, 2_000),
+        5..=8 => random.between(1_000, 20_000),
+        _ => random.between(10_000, 120_000),
+    };
+    let outcome = if random.chance(fleet_failure) {
+        let causes = FleetCause::ALL;
+        let cause = causes.get(random.below(causes.len() as u64) as usize).copied();
+        Outcome::Fleet { cause: cause.unwrap_or(FleetCause::Internal) }
+    } else if random.chance(120) {
+        Outcome::Failure { outputs: None }
+    } else {
+        Outcome::Success { outputs: random.chance(300).then(|| blob(random)) }
+    };
+    (length_ms, outcome)
+}
