@@ -141,7 +141,9 @@ impl Occasion {
             return Ok(Json::Null);
         }
         let mut all: Vec<(String, String)> = match self.event.get("inputs") {
-            Some(Json::Object(inputs)) => inputs.iter().map(|(name, value)| (name.clone(), as_text(value))).collect(),
+            Some(Json::Object(inputs)) => {
+                inputs.iter().map(|(name, value)| (name.clone(), as_text(value))).collect()
+            }
             _ => Vec::new(),
         };
         all.retain(|(name, _)| !given.contains_key(name));
@@ -157,13 +159,15 @@ impl Occasion {
     pub fn explain(&self, workflow: &Workflow, inputs: &Json, vars: &Json) -> Result<Plan, Failure> {
         let event = Json::Object(self.event.clone());
         let event = filter::Event { name: &self.event_name, payload: &event, changed_files: None };
-        plan::explain(workflow, &ExplainInput { event, github: &self.github(), inputs, vars }).map_err(|mut findings| {
-            for finding in &mut findings {
-                finding.file.clone_from(&self.file.shown);
-            }
-            explain_invalid(&findings, &self.file.text);
-            Failure::usage(format!("{} cannot be planned", self.file.shown))
-        })
+        plan::explain(workflow, &ExplainInput { event, github: &self.github(), inputs, vars }).map_err(
+            |mut findings| {
+                for finding in &mut findings {
+                    finding.file.clone_from(&self.file.shown);
+                }
+                explain_invalid(&findings, &self.file.text);
+                Failure::usage(format!("{} cannot be planned", self.file.shown))
+            },
+        )
     }
 
     /// Who caused it, as the event says, else as git does.
@@ -211,7 +215,8 @@ fn only_one(checkout: &Checkout, wanted: Option<&str>) -> Result<(WorkflowFile, 
         })
         .collect();
     let events = wanted.map_or(vec!["push", "workflow_dispatch"], |wanted| vec![wanted]);
-    let has = |workflow: &Workflow, event: &str| workflow.triggers.iter().any(|trigger| trigger.event == event);
+    let has =
+        |workflow: &Workflow, event: &str| workflow.triggers.iter().any(|trigger| trigger.event == event);
     let fitting = |event: &str| valid.iter().filter(|(_, workflow)| has(workflow, event)).count();
     let event = events.iter().copied().find(|event| fitting(event) > 0).or(wanted);
     let (candidates, what_for) = match event {

@@ -70,7 +70,9 @@ pub fn default_data_dir() -> Result<PathBuf, Failure> {
 pub fn listen_address(flag: &str, text: &str) -> Result<SocketAddr, Failure> {
     let named = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
     named.as_deref().unwrap_or(text).parse().map_err(|_| {
-        Failure::usage(format!("{flag}: `{text}` is not an address to listen on; write it like {DEFAULT_HTTP}"))
+        Failure::usage(format!(
+            "{flag}: `{text}` is not an address to listen on; write it like {DEFAULT_HTTP}"
+        ))
     })
 }
 

@@ -75,7 +75,8 @@ struct TreeWriter<W: Write> {
 impl<W: Write> TreeWriter<W> {
     fn add(&mut self, root: &Path, path: &Path, stored: &Path) -> Result<(), Failure> {
         let full = root.join(path);
-        let explain = |error: std::io::Error| Failure::usage(format!("cannot take {} along: {error}", full.display()));
+        let explain =
+            |error: std::io::Error| Failure::usage(format!("cannot take {} along: {error}", full.display()));
         let metadata = match full.symlink_metadata() {
             Ok(metadata) => metadata,
             // Gone since it was listed: a build or an editor is at work.

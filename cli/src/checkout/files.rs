@@ -39,13 +39,7 @@ pub fn list(root: &Path, git: Option<&Git>) -> Result<Listing, Failure> {
     Ok(listing)
 }
 
-fn tracked(
-    root: &Path,
-    at: &Path,
-    git: &Git,
-    depth: usize,
-    listing: &mut Listing,
-) -> Result<(), Failure> {
+fn tracked(root: &Path, at: &Path, git: &Git, depth: usize, listing: &mut Listing) -> Result<(), Failure> {
     for path in git.paths(&["ls-files", "-co", "--exclude-standard", "-z"])? {
         let path = at.join(path);
         let full = root.join(&path);

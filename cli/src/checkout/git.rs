@@ -58,7 +58,9 @@ impl Git {
         command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_OPTIONAL_LOCKS", "0").stdin(Stdio::null());
         command.output().map_err(|error| {
             let root = self.root.display();
-            Failure::usage(format!("{root} is a git repository, but git cannot be started ({error}): install git"))
+            Failure::usage(format!(
+                "{root} is a git repository, but git cannot be started ({error}): install git"
+            ))
         })
     }
 

@@ -137,9 +137,8 @@ impl Checkout {
 
 /// The nearest directory upwards with workflows or a repository, else the directory itself.
 fn root_of(dir: &Path) -> Result<PathBuf, Failure> {
-    let dir = dir
-        .canonicalize()
-        .map_err(|error| Failure::usage(format!("--dir {}: {error}", dir.display())))?;
+    let dir =
+        dir.canonicalize().map_err(|error| Failure::usage(format!("--dir {}: {error}", dir.display())))?;
     if !dir.is_dir() {
         return Err(Failure::usage(format!("--dir {}: not a directory", dir.display())));
     }

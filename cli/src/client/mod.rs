@@ -120,7 +120,8 @@ impl Client {
     /// # Errors
     /// See the module.
     pub async fn cancel(&self, run: &str, reason: &str) -> Result<(), Failure> {
-        let request = self.request(Method::POST, &format!("/runs/{run}/cancel")).json(&json!({"reason": reason}));
+        let request =
+            self.request(Method::POST, &format!("/runs/{run}/cancel")).json(&json!({"reason": reason}));
         self.ask(request).await.map(drop)
     }
 
@@ -188,7 +189,10 @@ impl Client {
             return Ok(Json::Null);
         }
         serde_json::from_slice(&body).map_err(|error| {
-            Failure::fleet(format!("{} does not answer like a Slipway coordinator: {error}", self.target.url()))
+            Failure::fleet(format!(
+                "{} does not answer like a Slipway coordinator: {error}",
+                self.target.url()
+            ))
         })
     }
 
@@ -236,9 +240,9 @@ impl Client {
             StatusCode::NOT_FOUND => {
                 Failure::usage(said.unwrap_or_else(|| format!("{url} does not know that (404)")))
             }
-            _ if status.is_client_error() => Failure::usage(said.unwrap_or_else(|| {
-                format!("the coordinator at {url} refuses the request ({status})")
-            })),
+            _ if status.is_client_error() => Failure::usage(
+                said.unwrap_or_else(|| format!("the coordinator at {url} refuses the request ({status})")),
+            ),
             _ => Failure::fleet(match said {
                 Some(said) => format!("the coordinator at {url} fails ({status}): {said}"),
                 None => format!("the coordinator at {url} fails ({status})"),

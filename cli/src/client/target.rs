@@ -59,7 +59,8 @@ impl Target {
         if !is_loopback(&host) {
             return Err(Failure::usage(format!("no token for {url}: give --token or set SLIPWAY_TOKEN")));
         }
-        let folder = std::env::var_os("SLIPWAY_DATA_DIR").map(PathBuf::from).or_else(|| settings.data_dir.clone());
+        let folder =
+            std::env::var_os("SLIPWAY_DATA_DIR").map(PathBuf::from).or_else(|| settings.data_dir.clone());
         let folder = folder.map_or_else(default_data_dir, Ok)?;
         let file = folder.join("admin.token");
         match token_file(&file) {
@@ -98,7 +99,10 @@ fn token_file(path: &Path) -> Result<String, String> {
 /// `http://HOST[:PORT]` and its host, from `HOST:PORT` or a URL without a path.
 fn normal_url(server: &str) -> Result<(String, String), Failure> {
     let refuse = |why: &str| {
-        Failure::usage(format!("--server: `{}` {why}; write it like http://{DEFAULT_HTTP}", server.escape_debug()))
+        Failure::usage(format!(
+            "--server: `{}` {why}; write it like http://{DEFAULT_HTTP}",
+            server.escape_debug()
+        ))
     };
     let text = server.trim();
     let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
@@ -146,7 +150,8 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_file() {
-        let settings = Settings { server: Some("a:1".into()), token: Some("file".into()), ..Settings::default() };
+        let settings =
+            Settings { server: Some("a:1".into()), token: Some("file".into()), ..Settings::default() };
         let target = Target::resolve(&ServerArgs::default(), &settings).unwrap();
         assert_eq!((target.url(), target.token()), ("http://a:1", "file"));
         let args = ServerArgs { server: Some("b:2".into()), token: Some("flag".into()) };

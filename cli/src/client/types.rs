@@ -250,8 +250,11 @@ pub(super) fn refusal_text(body: &[u8]) -> Option<String> {
     let mut text = text.to_owned();
     let details = error.get("diagnostics").or_else(|| body.get("diagnostics")).and_then(Json::as_array);
     for detail in details.into_iter().flatten() {
-        let field = |name: &str| detail.get(name).map(|value| value.as_str().map_or(value.to_string(), str::to_owned));
-        if let (Some(line), Some(column), Some(message)) = (field("line"), field("column"), field("message")) {
+        let field = |name: &str| {
+            detail.get(name).map(|value| value.as_str().map_or(value.to_string(), str::to_owned))
+        };
+        if let (Some(line), Some(column), Some(message)) = (field("line"), field("column"), field("message"))
+        {
             text.push_str(&format!("\n  line {line}, column {column}: {message}"));
         }
     }

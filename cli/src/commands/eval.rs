@@ -18,7 +18,12 @@ const FILE_LIMIT_BYTES: u64 = 256 * 1024 * 1024;
 #[derive(Debug, Args)]
 pub struct Eval {
     /// The expression, with or without ${{ }}
-    #[arg(value_name = "EXPR", required_unless_present = "batch", conflicts_with = "batch", allow_hyphen_values = true)]
+    #[arg(
+        value_name = "EXPR",
+        required_unless_present = "batch",
+        conflicts_with = "batch",
+        allow_hyphen_values = true
+    )]
     expression: Option<String>,
     /// A JSON object of contexts: {"github": {…}, "matrix": {…}}
     #[arg(long, value_name = "F.json", conflicts_with = "batch")]
@@ -68,7 +73,8 @@ impl Eval {
                 Ok(Exit::Success)
             }
             Err(error) => {
-                let column = error.column(source).map_or(String::new(), |column| format!(" at column {column}"));
+                let column =
+                    error.column(source).map_or(String::new(), |column| format!(" at column {column}"));
                 Err(Failure::usage(format!("{} error{column}: {}", error.kind, error.message)))
             }
         }

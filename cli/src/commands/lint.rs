@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use slipway_workflow::diagnostics::{
-    Diagnostic, Severity, render_github, render_sarif, render_text,
-};
+use slipway_workflow::diagnostics::{Diagnostic, Severity, render_github, render_sarif, render_text};
 use slipway_workflow::syntax;
 
 use crate::checkout::Checkout;
@@ -98,7 +96,12 @@ fn tally(all: &[Diagnostic], files: usize) -> String {
         1 => format!("1 {thing}"),
         _ => format!("{number} {thing}s"),
     };
-    format!("{}, {} in {}", count(errors, "error"), count(all.len() - errors, "warning"), count(files, "file"))
+    format!(
+        "{}, {} in {}",
+        count(errors, "error"),
+        count(all.len() - errors, "warning"),
+        count(files, "file")
+    )
 }
 
 /// Tells what is wrong with a workflow that was to be used.

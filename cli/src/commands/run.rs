@@ -11,7 +11,7 @@ use crate::checkout::archive;
 use crate::client::types::{Instance, Submission};
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
-use crate::fleet::{Images, PrivateFleet, preflight};
+use crate::fleet::{Offer, PrivateFleet, preflight};
 use crate::follow::{Board, Ended, Screen, follow};
 use crate::occasion::{Occasion, OccasionArgs};
 use crate::output::{self, Out, escape};
@@ -49,25 +49,28 @@ impl Run {
         let inputs: BTreeMap<String, String> = self.inputs.iter().cloned().collect();
         let occasion = Occasion::find(&self.occasion, &inputs)?;
         self.check(&occasion)?;
-        let contexts = (occasion.inputs(&inputs)?, json!(self.vars.iter().cloned().collect::<BTreeMap<_, _>>()));
+        let contexts =
+            (occasion.inputs(&inputs)?, json!(self.vars.iter().cloned().collect::<BTreeMap<_, _>>()));
         let (trigger, mut stop) = shutdown::channel();
         tokio::spawn(async move { trigger.follow_signals().await });
         let mut screen = Screen::new(out, self.json);
         if self.server.server.is_some() || settings.server.is_some() {
             if !self.images.is_empty() {
-                return Err(Failure::usage("--image is for a private fleet; a coordinator's agents have their own images"));
+                output::note(
+                    "note: --image does not matter here: a coordinator's agents have their own images",
+                );
             }
             let client = Client::new(Target::resolve(&self.server, settings)?)?;
             return self.on(&client, &occasion, &inputs, &mut screen, &mut stop, None).await;
         }
-        let images = Images::of(settings, &self.images);
-        preflight(&occasion, &self.wanted(&occasion), &contexts.0, &contexts.1, &images).await?;
+        let offer = Offer::of(settings, &self.images)?;
+        preflight(&occasion, &self.wanted(&occasion), &contexts.0, &contexts.1, &offer).await?;
         let fleet = tokio::select! {
-            fleet = PrivateFleet::start(&images) => fleet?,
+            fleet = PrivateFleet::start(&offer) => fleet?,
             () = stop.reached(Stage::Drain) => return Ok(Exit::Interrupted),
         };
         let outcome = match fleet.client() {
-            Ok(client) => self.on(&client, &occasion, &inputs, &mut screen, &mut stop, Some(&images)).await,
+            Ok(client) => self.on(&client, &occasion, &inputs, &mut screen, &mut stop, Some(&offer)).await,
             Err(failure) => Err(failure),
         };
         fleet.remove().await;
@@ -133,13 +136,13 @@ impl Run {
         inputs: &BTreeMap<String, String>,
         screen: &mut Screen<'_>,
         stop: &mut Shutdown,
-        private: Option<&Images>,
+        private: Option<&Offer>,
     ) -> Result<Exit, Failure> {
         let submitted = tokio::select! {
             submitted = self.submit(client, occasion, inputs, screen) => submitted?,
             () = stop.reached(Stage::Drain) => return Ok(Exit::Interrupted),
         };
-        let unserved = |instance: &Instance| private.and_then(|images| images.unserved(instance));
+        let unserved = |instance: &Instance| private.and_then(|offer| offer.unserved(instance));
         let mut board = Board::default();
         let ended = follow(client, &submitted, &mut board, screen, stop, &unserved).await;
         match ended {
@@ -154,7 +157,9 @@ impl Run {
             Ok(Ended::Interrupted) => {
                 screen.finish(&board, None);
                 if private.is_none() {
-                    output::note(&format!("run {submitted} may still be running; `slipway show {submitted}` tells"));
+                    output::note(&format!(
+                        "run {submitted} may still be running; `slipway show {submitted}` tells"
+                    ));
                 }
                 Ok(Exit::Interrupted)
             }

@@ -6,7 +6,7 @@ use clap::Args;
 use slipway_kit::shutdown::{self, Stage};
 
 use crate::failure::{Exit, Failure};
-use crate::fleet::{Fleet, FleetOptions, Images};
+use crate::fleet::{Fleet, FleetOptions, Offer};
 use crate::output::Out;
 use crate::settings::{DEFAULT_GRPC, DEFAULT_HTTP, Settings, default_data_dir, image, listen_address};
 
@@ -39,7 +39,9 @@ impl Up {
         let grpc = self.grpc.as_deref().or(settings.grpc.as_deref()).unwrap_or(DEFAULT_GRPC);
         let agents = self.agents.or(settings.agents).unwrap_or(1);
         if agents > AGENT_LIMIT {
-            return Err(Failure::usage(format!("--agents: at most {AGENT_LIMIT} in one process, not {agents}")));
+            return Err(Failure::usage(format!(
+                "--agents: at most {AGENT_LIMIT} in one process, not {agents}"
+            )));
         }
         let data_dir = match self.data_dir.or_else(|| settings.data_dir.clone()) {
             Some(folder) => folder,
@@ -50,7 +52,7 @@ impl Up {
             http: listen_address("--http", http)?,
             grpc: listen_address("--grpc", grpc)?,
             agents,
-            images: Images::of(settings, &self.images),
+            offer: Offer::of(settings, &self.images)?,
         };
         let (trigger, mut stop) = shutdown::channel();
         tokio::spawn(async move { trigger.follow_signals().await });

@@ -103,7 +103,8 @@ impl Board {
                 fill(&mut job.name, name);
                 running(job, now_ms);
                 if outcome.as_deref() == Some("failure") {
-                    let tail = if job.step.as_deref() == Some(step) { job.tail.clone() } else { VecDeque::new() };
+                    let tail =
+                        if job.step.as_deref() == Some(step) { job.tail.clone() } else { VecDeque::new() };
                     let failed = FailedStep { name: label(job), step: step.clone(), tail };
                     if self.failed.len() < FAILED_STEPS_TOLD {
                         self.failed.push(failed);
@@ -163,8 +164,10 @@ impl Board {
             match (job.started_ms, &job.step) {
                 (Some(start), step) => {
                     let elapsed = now_ms.saturating_sub(start);
-                    let step = step.as_deref().map_or(String::new(), |step| format!("  {}", escape::name(step)));
-                    let again = if job.attempt > 1 { format!(" (try {})", job.attempt) } else { String::new() };
+                    let step =
+                        step.as_deref().map_or(String::new(), |step| format!("  {}", escape::name(step)));
+                    let again =
+                        if job.attempt > 1 { format!(" (try {})", job.attempt) } else { String::new() };
                     format!("{} {name}{again}  {}{step}", spinner(elapsed), style::duration_ms(elapsed))
                 }
                 (None, _) => {
@@ -180,7 +183,8 @@ impl Board {
     pub fn summary(&self, run: &str, result_word: &str, colours: bool) -> String {
         let mut summary = String::new();
         for failed in &self.failed {
-            let title = format!("{}: step `{}` failed", escape::name(&failed.name), escape::name(&failed.step));
+            let title =
+                format!("{}: step `{}` failed", escape::name(&failed.name), escape::name(&failed.step));
             summary.push_str(&format!("\n{}\n", style::paint(&title, 31, colours)));
             for line in &failed.tail {
                 summary.push_str(&format!("    {}\n", escape::log_line(line, colours)));
@@ -209,7 +213,11 @@ impl Board {
         let next = self.jobs.len();
         let at = *self.index.entry(instance.to_owned()).or_insert(next);
         if at == next {
-            self.jobs.push(Job { instance: instance.to_owned(), state: "waiting".to_owned(), ..Job::default() });
+            self.jobs.push(Job {
+                instance: instance.to_owned(),
+                state: "waiting".to_owned(),
+                ..Job::default()
+            });
         }
         &mut self.jobs[at]
     }

@@ -56,8 +56,10 @@ pub async fn follow(
 ) -> Result<Ended, Failure> {
     let (events_in, mut events) = mpsc::channel(QUEUE_LIMIT);
     let (status_in, mut status) = mpsc::channel(1);
-    let _events = AbortOnDrop(tokio::spawn(read_events(client.clone(), run.to_owned(), events_in)).abort_handle());
-    let _status = AbortOnDrop(tokio::spawn(read_status(client.clone(), run.to_owned(), status_in)).abort_handle());
+    let _events =
+        AbortOnDrop(tokio::spawn(read_events(client.clone(), run.to_owned(), events_in)).abort_handle());
+    let _status =
+        AbortOnDrop(tokio::spawn(read_status(client.clone(), run.to_owned(), status_in)).abort_handle());
     let mut frames = tokio::time::interval(FRAME_TIME);
     frames.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut politely = stop.clone();
@@ -120,7 +122,11 @@ fn request_cancel(client: &Client, run: &str, reason: &str) {
     });
 }
 
-async fn read_events(client: Client, run: String, events: mpsc::Sender<Result<crate::client::Line, Failure>>) {
+async fn read_events(
+    client: Client,
+    run: String,
+    events: mpsc::Sender<Result<crate::client::Line, Failure>>,
+) {
     let mut watch = client.watch(&run, true);
     loop {
         let next = watch.next().await.transpose();

@@ -45,7 +45,15 @@ fn lines_say_whose_they_are_and_steps_have_one_heading() {
     ]);
     assert_eq!(
         lines,
-        ["a | # Build", "a | one", "b | # Test", "b | two", "a | # Check", "a | step skipped", "a | job success"]
+        [
+            "a | # Build",
+            "a | one",
+            "b | # Test",
+            "b | two",
+            "a | # Check",
+            "a | step skipped",
+            "a | job success"
+        ]
     );
 }
 

@@ -61,14 +61,19 @@ impl Transcript {
                 let cause = cause.as_deref().map(escape::name);
                 lines.push(match (result, cause) {
                     (Some(result), Some(cause)) => {
-                        format!("{prefix}job {}: the fleet failed ({cause})", style::result(result, self.colours))
+                        format!(
+                            "{prefix}job {}: the fleet failed ({cause})",
+                            style::result(result, self.colours)
+                        )
                     }
                     (Some(result), None) => {
                         format!("{prefix}job {}", style::result(&escape::name(result), self.colours))
                     }
                     (None, cause) => {
                         let cause = cause.unwrap_or_else(|| "no cause given".to_owned());
-                        format!("{prefix}attempt {attempt} ended: the fleet failed ({cause}); another follows")
+                        format!(
+                            "{prefix}attempt {attempt} ended: the fleet failed ({cause}); another follows"
+                        )
                     }
                 });
             }
@@ -80,7 +85,8 @@ impl Transcript {
     fn heading(&mut self, instance: &str, step: &str, prefix: &str, lines: &mut Vec<String>) {
         if self.headings.get(instance).map(String::as_str) != Some(step) {
             self.headings.insert(instance.to_owned(), step.to_owned());
-            lines.push(format!("{prefix}{}", style::bold(&format!("# {}", escape::name(step)), self.colours)));
+            lines
+                .push(format!("{prefix}{}", style::bold(&format!("# {}", escape::name(step)), self.colours)));
         }
     }
 }

@@ -51,8 +51,7 @@ impl Table {
         push_line(&mut lines, &widths, titles);
         for row in &self.rows {
             let cells = row.iter().map(|cell| {
-                let shown =
-                    if cell.result { style::result(&cell.text, colours) } else { cell.text.clone() };
+                let shown = if cell.result { style::result(&cell.text, colours) } else { cell.text.clone() };
                 (cell.text.clone(), shown)
             });
             push_line(&mut lines, &widths, cells);

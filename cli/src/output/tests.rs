@@ -46,8 +46,7 @@ fn text_is_cut_by_characters() {
 
 #[test]
 fn durations_and_ages_read_like_speech() {
-    for (ms, said) in
-        [(0, "0.0s"), (1_450, "1.4s"), (59_999, "59s"), (64_000, "1m04s"), (7_500_000, "2h05m")]
+    for (ms, said) in [(0, "0.0s"), (1_450, "1.4s"), (59_999, "59s"), (64_000, "1m04s"), (7_500_000, "2h05m")]
     {
         assert_eq!(duration_ms(ms), said);
     }
