@@ -18,7 +18,8 @@ use crate::settings::Settings;
 #[derive(Debug, Parser)]
 #[command(name = "slipway", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 success, 1 the workflow failed or was cancelled, \
-                        2 wrong usage or an invalid workflow, 3 the fleet failed.")]
+                        2 wrong usage or an invalid workflow, 3 the fleet failed.\n\
+                        Configuration file: server, token, data_dir, http, grpc, agents, and a table [images].")]
 struct Cli {
     /// A configuration file (TOML); flags and SLIPWAY_* variables win over it
     #[arg(long, global = true, value_name = "FILE", env = "SLIPWAY_CONFIG")]

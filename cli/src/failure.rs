@@ -9,7 +9,7 @@ use std::process::ExitCode;
 pub enum Exit {
     /// 0: it worked.
     Success,
-    /// 1: the workflow failed or was cancelled; `lint` found errors.
+    /// 1: the workflow failed or was cancelled, also by Ctrl-C; `lint` found errors.
     WorkFailed,
     /// 2: wrong usage, or an invalid workflow, file or expression.
     Usage,
@@ -17,8 +17,6 @@ pub enum Exit {
     FleetFailed,
     /// 70: a defect of this program (`EX_SOFTWARE` of sysexits.h).
     Defect,
-    /// 130: stopped by the second Ctrl-C, as a shell reports it.
-    Interrupted,
 }
 
 impl Exit {
@@ -30,7 +28,6 @@ impl Exit {
             Exit::Usage => 2,
             Exit::FleetFailed => 3,
             Exit::Defect => 70,
-            Exit::Interrupted => 130,
         }
     }
 }

@@ -51,6 +51,7 @@ pub struct TreeDigest {
 /// The answer to a submission.
 #[derive(Debug, Deserialize)]
 pub(super) struct Started {
+    #[serde(alias = "run", alias = "id")]
     pub(super) run_id: String,
 }
 
@@ -58,6 +59,7 @@ pub(super) struct Started {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Run {
     /// Its id.
+    #[serde(alias = "run", alias = "id")]
     pub run_id: String,
     /// The workflow's `name`.
     #[serde(default)]
@@ -101,6 +103,7 @@ pub struct Run {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Instance {
     /// Unique.
+    #[serde(alias = "instance", alias = "id")]
     pub instance_id: String,
     /// The id in the file.
     #[serde(default)]

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::client::types::{self, Event, Run};
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
-use crate::follow::{Board, Transcript};
+use crate::follow::{Board, Job, Transcript};
 use crate::output::{Out, escape};
 use crate::settings::Settings;
 
@@ -33,15 +33,17 @@ impl Logs {
         let run: Run = types::read(client.run(&id).await?)?;
         let mut board = Board::default();
         board.take_status(&run, 0);
+        let fitting = board.jobs().iter().filter(|job| self.names(job)).count();
         if let Some(wanted) = &self.job
-            && !run.instances.is_empty()
-            && !board.jobs().iter().any(|job| is(wanted, &job.instance, &job.job, &job.name))
+            && fitting == 0
+            && run.state == "finished"
         {
             let names: Vec<String> = board.jobs().iter().map(|job| escape::name(&job.job)).collect();
             let wanted = escape::name(wanted);
             return Err(Failure::usage(format!("run {id} has no job `{wanted}`, only {}", names.join(", "))));
         }
-        let mut transcript = Transcript::new(out.colours, out.terminal, self.job.is_none());
+        // One job's log is as its steps wrote it; several need to be told apart.
+        let mut transcript = Transcript::new(out.colours, out.terminal, self.job.is_none() || fitting > 1);
         let mut watch = client.watch(&id, self.follow);
         while let Some(line) = watch.next().await? {
             if let Some(instance) = line.event.instance()
@@ -66,12 +68,14 @@ impl Logs {
     }
 
     fn wants(&self, event: &Event, board: &Board) -> bool {
-        let Some(wanted) = &self.job else { return true };
         let job = event.instance().and_then(|instance| board.job(instance));
-        job.is_some_and(|(_, job)| is(wanted, &job.instance, &job.job, &job.name))
+        self.job.is_none() || job.is_some_and(|(_, job)| self.names(job))
     }
-}
 
-fn is(wanted: &str, instance: &str, job: &str, name: &str) -> bool {
-    wanted == instance || wanted.eq_ignore_ascii_case(job) || wanted == name
+    fn names(&self, job: &Job) -> bool {
+        let named = |wanted: &String| {
+            *wanted == job.instance || wanted.eq_ignore_ascii_case(&job.job) || *wanted == job.name
+        };
+        self.job.as_ref().is_some_and(named)
+    }
 }

@@ -1,6 +1,7 @@
 //! `slipway run`: this checkout's workflow, uncommitted changes included, on a private fleet or a coordinator.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value as Json, json};
@@ -16,6 +17,9 @@ use crate::follow::{Board, Ended, Screen, follow};
 use crate::occasion::{Occasion, OccasionArgs};
 use crate::output::{self, Out, escape};
 use crate::settings::{Settings, image, pair, secret};
+
+/// How long something may take before the person is told what it is.
+const SILENCE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Flags of `slipway run`.
 #[derive(Debug, Args)]
@@ -67,7 +71,7 @@ impl Run {
         preflight(&occasion, &self.wanted(&occasion), &contexts.0, &contexts.1, &offer).await?;
         let fleet = tokio::select! {
             fleet = PrivateFleet::start(&offer) => fleet?,
-            () = stop.reached(Stage::Drain) => return Ok(Exit::Interrupted),
+            () = stop.reached(Stage::Drain) => return Ok(Exit::WorkFailed),
         };
         let outcome = match fleet.client() {
             Ok(client) => self.on(&client, &occasion, &inputs, &mut screen, &mut stop, Some(&offer)).await,
@@ -140,7 +144,7 @@ impl Run {
     ) -> Result<Exit, Failure> {
         let submitted = tokio::select! {
             submitted = self.submit(client, occasion, inputs, screen) => submitted?,
-            () = stop.reached(Stage::Drain) => return Ok(Exit::Interrupted),
+            () = stop.reached(Stage::Drain) => return Ok(Exit::WorkFailed),
         };
         let unserved = |instance: &Instance| private.and_then(|offer| offer.unserved(instance));
         let mut board = Board::default();
@@ -161,7 +165,7 @@ impl Run {
                         "run {submitted} may still be running; `slipway show {submitted}` tells"
                     ));
                 }
-                Ok(Exit::Interrupted)
+                Ok(Exit::WorkFailed)
             }
             Err(failure) => {
                 screen.finish(&board, None);
@@ -178,7 +182,14 @@ impl Run {
         screen: &mut Screen<'_>,
     ) -> Result<String, Failure> {
         let (checkout, page) = (occasion.checkout.clone(), occasion.identity.html_url.clone());
-        let packed = tokio::task::spawn_blocking(move || archive::pack(&checkout, &page)).await;
+        let mut packing = tokio::task::spawn_blocking(move || archive::pack(&checkout, &page));
+        let packed = match tokio::time::timeout(SILENCE_LIMIT, &mut packing).await {
+            Ok(packed) => packed,
+            Err(_) => {
+                screen.note("packing the working tree …");
+                packing.await
+            }
+        };
         let packed = packed.map_err(|_| Failure::usage("the working tree cannot be packed"))??;
         for skipped in &packed.skipped {
             screen.note(&format!("note: not taken along: {skipped}"));
