@@ -51,7 +51,6 @@ pub struct TreeDigest {
 /// The answer to a submission.
 #[derive(Debug, Deserialize)]
 pub(super) struct Started {
-    #[serde(alias = "run", alias = "id")]
     pub(super) run_id: String,
 }
 
@@ -59,7 +58,6 @@ pub(super) struct Started {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Run {
     /// Its id.
-    #[serde(alias = "run", alias = "id")]
     pub run_id: String,
     /// The workflow's `name`.
     #[serde(default)]
@@ -103,7 +101,6 @@ pub struct Run {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Instance {
     /// Unique.
-    #[serde(alias = "instance", alias = "id")]
     pub instance_id: String,
     /// The id in the file.
     #[serde(default)]
@@ -198,6 +195,9 @@ pub enum Event {
         /// Fleet failures only.
         #[serde(default)]
         cause: Option<String>,
+        /// Why, for a person.
+        #[serde(default)]
+        message: Option<String>,
     },
     /// A line of a log.
     Log {
@@ -206,11 +206,22 @@ pub enum Event {
         job: String,
         /// Whose.
         instance: String,
-        /// The step's name or id.
+        /// The instance's name.
         #[serde(default)]
-        step: Option<String>,
-        /// The line.
+        name: String,
+        /// The step's name or id; empty before the first.
+        #[serde(default)]
+        step: String,
+        /// The line, or a piece of one.
         line: String,
+        /// The line goes on in the next one of the same step.
+        #[serde(default)]
+        partial: bool,
+    },
+    /// A notice, warning or error of a workflow command; its line is in the log too.
+    Annotation {
+        /// Whose.
+        instance: String,
     },
     /// The run ended; the last line.
     Run {
@@ -218,6 +229,9 @@ pub enum Event {
         run: String,
         /// Its result.
         result: String,
+        /// Set when the fleet failed, not the work.
+        #[serde(default)]
+        cause: Option<String>,
     },
     /// Something a newer coordinator tells.
     #[serde(other)]
@@ -228,9 +242,10 @@ impl Event {
     /// Whose it is.
     pub fn instance(&self) -> Option<&str> {
         match self {
-            Event::Step { instance, .. } | Event::Job { instance, .. } | Event::Log { instance, .. } => {
-                Some(instance)
-            }
+            Event::Step { instance, .. }
+            | Event::Job { instance, .. }
+            | Event::Log { instance, .. }
+            | Event::Annotation { instance } => Some(instance),
             Event::Run { .. } | Event::Other => None,
         }
     }
@@ -281,7 +296,7 @@ mod tests {
             assert_eq!(event.instance(), Some("i"));
         }
         let end: Event = serde_json::from_str(r#"{"type":"run","run":"r","result":"failure"}"#).unwrap();
-        assert_eq!(end, Event::Run { run: "r".into(), result: "failure".into() });
+        assert_eq!(end, Event::Run { run: "r".into(), result: "failure".into(), cause: None });
         let newer: Event = serde_json::from_str(r#"{"type":"weather","sky":"blue"}"#).unwrap();
         assert_eq!(newer, Event::Other);
     }

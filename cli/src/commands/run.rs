@@ -150,9 +150,9 @@ impl Run {
         let mut board = Board::default();
         let ended = follow(client, &submitted, &mut board, screen, stop, &unserved).await;
         match ended {
-            Ok(Ended::Run(result)) => {
+            Ok(Ended::Run { result, cause }) => {
                 screen.finish(&board, Some((&submitted, &result)));
-                Ok(board.exit(&result))
+                Ok(board.exit(&result, cause.as_deref()))
             }
             Ok(Ended::Unserved(reason)) => {
                 screen.finish(&board, None);

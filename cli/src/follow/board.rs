@@ -35,6 +35,8 @@ pub struct Job {
     pub attempt: u32,
     /// Why the fleet failed, where it did.
     pub cause: Option<String>,
+    /// What a person is told about its end.
+    pub message: Option<String>,
     /// Why it waits.
     pub waits_for: Option<String>,
     /// The step that runs or ran last.
@@ -113,11 +115,12 @@ impl Board {
                     enter(job, step);
                 }
             }
-            Event::Log { instance, job: id, step, line } => {
+            Event::Log { instance, job: id, name, step, line, .. } => {
                 let job = self.entry(instance);
                 fill(&mut job.job, id);
+                fill(&mut job.name, name);
                 running(job, now_ms);
-                if let Some(step) = step {
+                if !step.is_empty() {
                     enter(job, step);
                 }
                 if job.tail.len() == TAIL_LINES {
@@ -125,12 +128,13 @@ impl Board {
                 }
                 job.tail.push_back(escape::fit(line, TAIL_LINE_CHARS));
             }
-            Event::Job { instance, job: id, name, result, attempt, cause } => {
+            Event::Job { instance, job: id, name, result, attempt, cause, message } => {
                 let job = self.entry(instance);
                 fill(&mut job.job, id);
                 fill(&mut job.name, name);
                 job.attempt = job.attempt.max(*attempt);
                 job.cause.clone_from(cause);
+                job.message = message.clone().filter(|message| !message.is_empty());
                 job.step = None;
                 job.tail.clear();
                 if let Some(result) = result {
@@ -139,15 +143,17 @@ impl Board {
                     job.ended_ms = Some(now_ms);
                 }
             }
-            Event::Run { .. } | Event::Other => {}
+            Event::Annotation { .. } | Event::Run { .. } | Event::Other => {}
         }
     }
 
-    /// The exit code of a run with this result: a fleet failure counts as such when no job failed by its own work.
-    pub fn exit(&self, result: &str) -> Exit {
+    /// The exit code of a run with this result and cause: a fleet failure counts as such when no job failed by its
+    /// own work.
+    pub fn exit(&self, result: &str, cause: Option<&str>) -> Exit {
         let failed = || self.jobs.iter().filter(|job| job.result.as_deref() == Some("failure"));
         match result {
             "success" => Exit::Success,
+            "failure" if cause.is_some() => Exit::FleetFailed,
             "failure" if failed().next().is_some() && failed().all(|job| job.cause.is_some()) => {
                 Exit::FleetFailed
             }

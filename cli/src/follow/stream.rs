@@ -34,8 +34,13 @@ pub type Unserved<'a> = &'a (dyn Fn(&Instance) -> Option<String> + Sync);
 /// How the following ended.
 #[derive(Debug)]
 pub enum Ended {
-    /// The run ended with this result.
-    Run(String),
+    /// The run ended.
+    Run {
+        /// Its result.
+        result: String,
+        /// Set when the fleet failed.
+        cause: Option<String>,
+    },
     /// A person wanted to stop at once.
     Interrupted,
     /// No agent for a job's labels; the run is cancelled.
@@ -101,10 +106,10 @@ pub async fn follow(
                 }
                 board.take_event(&line.event, now_ms);
                 screen.event(&line.raw, &line.event, board, now_ms);
-                if let types::Event::Run { result, .. } = line.event {
+                if let types::Event::Run { result, cause, .. } = line.event {
                     return Ok(match given_up {
                         Some((reason, _)) => Ended::Unserved(reason),
-                        None => Ended::Run(result),
+                        None => Ended::Run { result, cause },
                     });
                 }
             }

@@ -73,7 +73,7 @@ fn the_summary_tells_failed_steps_with_their_last_lines() {
 
 #[test]
 fn only_fleet_failures_alone_are_the_fleets() {
-    let exit = |events: &[Event], result| told(events).0.exit(result);
+    let exit = |events: &[Event], result| told(events).0.exit(result, None);
     let fleet = job("a", "failure", Some("agent_lost"), 3);
     assert_eq!(exit(&[job("a", "success", None, 1)], "success"), Exit::Success);
     assert_eq!(exit(&[job("a", "failure", None, 1)], "failure"), Exit::WorkFailed);
@@ -91,7 +91,7 @@ fn a_new_attempt_runs_again() {
         log("a", "Test", "again"),
         job("a", "success", None, 2),
     ]);
-    assert_eq!(lines[0], "a | attempt 1 ended: the fleet failed (agent_lost); another follows");
+    assert_eq!(lines[0], "a | attempt 1 ended, the fleet failed (agent_lost); another follows");
     let summary = board.summary("r", "success", false);
     assert!(summary.contains("(attempt 2)") && !summary.contains("agent_lost"), "{summary}");
 }

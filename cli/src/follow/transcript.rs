@@ -50,34 +50,32 @@ impl Transcript {
                 }
             }
             Event::Log { instance, step, line, .. } => {
-                if let Some(step) = step {
+                if !step.is_empty() {
                     self.heading(instance, step, &prefix, &mut lines);
                 }
                 let line = if self.terminal { escape::log_line(line, self.colours) } else { line.clone() };
                 lines.push(format!("{prefix}{line}"));
             }
-            Event::Job { instance, result, attempt, cause, .. } => {
+            Event::Job { instance, result, attempt, cause, message, .. } => {
                 self.headings.remove(instance);
                 let cause = cause.as_deref().map(escape::name);
+                let why = message.as_deref().filter(|message| !message.is_empty());
+                let why = why.map_or(String::new(), |why| format!(": {}", escape::name(why)));
                 lines.push(match (result, cause) {
                     (Some(result), Some(cause)) => {
-                        format!(
-                            "{prefix}job {}: the fleet failed ({cause})",
-                            style::result(result, self.colours)
-                        )
+                        let result = style::result(&escape::name(result), self.colours);
+                        format!("{prefix}job {result}, the fleet failed ({cause}){why}")
                     }
                     (Some(result), None) => {
-                        format!("{prefix}job {}", style::result(&escape::name(result), self.colours))
+                        format!("{prefix}job {}{why}", style::result(&escape::name(result), self.colours))
                     }
                     (None, cause) => {
                         let cause = cause.unwrap_or_else(|| "no cause given".to_owned());
-                        format!(
-                            "{prefix}attempt {attempt} ended: the fleet failed ({cause}); another follows"
-                        )
+                        format!("{prefix}attempt {attempt} ended, the fleet failed ({cause}){why}; another follows")
                     }
                 });
             }
-            Event::Run { .. } | Event::Other => {}
+            Event::Annotation { .. } | Event::Run { .. } | Event::Other => {}
         }
         lines
     }
