@@ -144,11 +144,8 @@ impl Reader<'_, '_> {
         Some(place(&text, node.position))
     }
 
-    /// A mapping of names to templates, such as `env`. Nothing at all counts as empty.
+    /// A mapping of names to templates, such as `env`. Nothing at all is refused, as on GitHub.
     pub(super) fn entries(&mut self, node: &Node, what: &str, availability: &Availability<'_>) -> Vec<Entry> {
-        if node.is_null() {
-            return Vec::new();
-        }
         if let NodeKind::String(text) = &node.kind
             && text.contains("${{")
         {
