@@ -76,6 +76,9 @@ impl Reader<'_, '_> {
     /// Records a key that the mapping can't have.
     pub(super) fn unknown_key(&mut self, key: &Key, keys: &Keys) {
         let name = &*key.text;
+        if self.report.is_full() {
+            return;
+        }
         if keys.unsupported.contains(&name) {
             self.unsupported(key.position, &format!("`{name}`"));
             return;
