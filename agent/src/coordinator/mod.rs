@@ -1,0 +1,223 @@
+//! The agent's calls to its coordinator, beside the session: blobs and secrets. Holds the one connection that the
+//! session and the record streams share.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use slipway_kit::backoff::Backoff;
+use slipway_proto::v1;
+use slipway_proto::v1::agents_client::AgentsClient;
+use thiserror::Error;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::lease::Lease;
+use crate::limits::{CONNECT_TIMEOUT, RECONNECT_FIRST, RECONNECT_MAX};
+
+/// A client that presents the agent's token.
+pub type Client = AgentsClient<InterceptedService<Channel, Authorize>>;
+
+/// Largest message taken from the coordinator.
+const MESSAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// How long a connection may be silent before it is asked whether it lives, and how long the answer may take.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// Tries of one blob before the coordinator counts as unable to give it.
+const BLOB_TRIES: u32 = 8;
+
+/// Adds `authorization: Bearer …` to every call.
+#[derive(Clone)]
+pub struct Authorize {
+    value: MetadataValue<Ascii>,
+}
+
+impl tonic::service::Interceptor for Authorize {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+        request.metadata_mut().insert("authorization", self.value.clone());
+        Ok(request)
+    }
+}
+
+/// The coordinator, as far as an agent is concerned.
+#[derive(Clone)]
+pub struct Coordinator {
+    client: Client,
+}
+
+impl std::fmt::Debug for Coordinator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Coordinator")
+    }
+}
+
+/// The address or token can't be used at all.
+#[derive(Debug, Error)]
+pub enum AddressError {
+    /// Not an address.
+    #[error("--server: `{0}` is not an address such as http://127.0.0.1:7443")]
+    Server(String),
+    /// Not a header's value.
+    #[error("--token: it has characters that a token never has")]
+    Token,
+}
+
+/// Why a blob is not there.
+#[derive(Debug, Error)]
+pub enum BlobError {
+    /// Larger than who asked allows.
+    #[error("the blob has {size_bytes} bytes; at most {max_bytes} are read")]
+    TooLarge {
+        /// Its size.
+        size_bytes: u64,
+        /// The limit.
+        max_bytes: u64,
+    },
+    /// What came is not what was asked for.
+    #[error("the coordinator sent other bytes than blob {0}")]
+    Mismatch(String),
+    /// The coordinator does not have it.
+    #[error("the coordinator does not have blob {0}")]
+    Missing(String),
+    /// The coordinator could not be asked.
+    #[error("the coordinator could not send a blob: {0}")]
+    Unavailable(String),
+    /// The bytes could not be kept.
+    #[error("cannot keep a blob: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Why there are no secrets.
+#[derive(Debug, Error)]
+pub enum SecretsError {
+    /// The lease is not current.
+    #[error("the coordinator refuses the secrets: {0}")]
+    Refused(String),
+    /// The coordinator could not be asked.
+    #[error("the coordinator could not send the secrets: {0}")]
+    Unavailable(String),
+}
+
+impl Coordinator {
+    /// Prepares the connection; nothing is sent yet.
+    ///
+    /// # Errors
+    /// See [`AddressError`].
+    pub fn new(server: &str, token: &str) -> Result<Self, AddressError> {
+        let endpoint = Endpoint::from_shared(server.to_owned())
+            .map_err(|_| AddressError::Server(server.to_owned()))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .keep_alive_while_idle(true)
+            .tcp_nodelay(true);
+        let value: MetadataValue<Ascii> = format!("Bearer {token}").parse().map_err(|_| AddressError::Token)?;
+        let client = AgentsClient::with_interceptor(endpoint.connect_lazy(), Authorize { value })
+            .max_decoding_message_size(MESSAGE_MAX_BYTES)
+            .max_encoding_message_size(MESSAGE_MAX_BYTES);
+        Ok(Self { client })
+    }
+
+    /// The client, for the session and the record streams.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Reads a small blob whole, checked.
+    ///
+    /// # Errors
+    /// See [`BlobError`].
+    pub async fn small_blob(&self, digest: &v1::Digest, max_bytes: u64) -> Result<Vec<u8>, BlobError> {
+        let mut blob = Vec::new();
+        self.blob(digest, max_bytes, |part| {
+            blob.extend_from_slice(part);
+            Ok(())
+        })
+        .await?;
+        Ok(blob)
+    }
+
+    /// Reads a blob in order and hands its parts to `keep`; goes on after an interruption where it was. What was kept
+    /// is only good when this returns `Ok`.
+    ///
+    /// # Errors
+    /// See [`BlobError`].
+    pub async fn blob(
+        &self,
+        digest: &v1::Digest,
+        max_bytes: u64,
+        mut keep: impl FnMut(&[u8]) -> std::io::Result<()> + Send,
+    ) -> Result<(), BlobError> {
+        let size_bytes = digest.size_bytes;
+        if size_bytes > max_bytes {
+            return Err(BlobError::TooLarge { size_bytes, max_bytes });
+        }
+        let (mut hash, mut offset) = (Sha256::new(), 0u64);
+        let mut backoff = Backoff::new(RECONNECT_FIRST, RECONNECT_MAX);
+        while offset < size_bytes {
+            match self.blob_part(digest, &mut offset, &mut hash, &mut keep).await {
+                Ok(()) if offset == size_bytes => break,
+                Ok(()) => return Err(BlobError::Mismatch(digest.sha256.clone())),
+                Err(BlobError::Unavailable(_)) if backoff.failures() + 1 < BLOB_TRIES => {
+                    tokio::time::sleep(backoff.next_wait()).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match hex::encode(hash.finalize()) == digest.sha256 {
+            true => Ok(()),
+            false => Err(BlobError::Mismatch(digest.sha256.clone())),
+        }
+    }
+
+    async fn blob_part(
+        &self,
+        digest: &v1::Digest,
+        offset: &mut u64,
+        hash: &mut Sha256,
+        keep: &mut (impl FnMut(&[u8]) -> std::io::Result<()> + Send),
+    ) -> Result<(), BlobError> {
+        let failed = |status: tonic::Status| match status.code() {
+            tonic::Code::NotFound => BlobError::Missing(digest.sha256.clone()),
+            _ => BlobError::Unavailable(status.message().to_owned()),
+        };
+        let request = v1::GetBlobRequest { digest: Some(digest.clone()), offset: *offset };
+        let mut parts = self.client.clone().get_blob(request).await.map_err(failed)?.into_inner();
+        while let Some(part) = parts.message().await.map_err(failed)? {
+            let data: Bytes = part.data;
+            if *offset + data.len() as u64 > digest.size_bytes {
+                return Err(BlobError::Mismatch(digest.sha256.clone()));
+            }
+            hash.update(&data);
+            keep(&data)?;
+            *offset += data.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// The secrets of a leased attempt; asks until the coordinator answers.
+    ///
+    /// # Errors
+    /// When the lease is not current, or the call is not possible at all.
+    pub async fn secrets(&self, lease: Lease) -> Result<std::collections::BTreeMap<String, String>, SecretsError> {
+        let mut backoff = Backoff::new(RECONNECT_FIRST, RECONNECT_MAX);
+        loop {
+            let request = v1::FetchSecretsRequest { lease: Some(lease.to_wire()) };
+            match self.client.clone().fetch_secrets(request).await {
+                Ok(answer) => return Ok(answer.into_inner().secrets.into_iter().collect()),
+                Err(status) => match status.code() {
+                    tonic::Code::PermissionDenied | tonic::Code::NotFound | tonic::Code::FailedPrecondition => {
+                        return Err(SecretsError::Refused(status.message().to_owned()));
+                    }
+                    tonic::Code::Unimplemented | tonic::Code::InvalidArgument => {
+                        return Err(SecretsError::Unavailable(status.message().to_owned()));
+                    }
+                    _ => tokio::time::sleep(backoff.next_wait()).await,
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Images: present ones are used as they are, missing ones pulled with a few tries.
+
+use bollard::auth::DockerCredentials;
+use bollard::query_parameters::CreateImageOptionsBuilder;
+use futures_util::StreamExt as _;
+use slipway_kit::backoff::Backoff;
+
+use super::{Engine, is_missing};
+use crate::failure::{Cause, Failure};
+use crate::limits::{PULL_TRIES, PULL_WAIT_FIRST, PULL_WAIT_MAX};
+
+/// What the agent has to know of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its id (`sha256:…`): containers are created from it, so that a tag moved meanwhile changes nothing.
+    pub id: String,
+    /// `USER`, empty for root.
+    pub user: String,
+    /// `ENV`, as `NAME=value`.
+    pub env: Vec<String>,
+}
+
+/// User name and password for a registry.
+#[derive(Clone)]
+pub struct Credentials {
+    /// The user.
+    pub username: String,
+    /// The password; never logged.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// The image of this name; pulled when it is not here. `platform` is `linux/amd64` or `linux/arm64`, for an
+    /// emulated architecture only; `told` gets one line about what takes long.
+    ///
+    /// # Errors
+    /// `image_not_found` when the registry does not know it, `image_pull` when it could not be asked.
+    pub async fn ensure_image(
+        &self,
+        name: &str,
+        platform: Option<&str>,
+        credentials: Option<&Credentials>,
+        mut told: impl FnMut(String) + Send,
+    ) -> Result<Image, Failure> {
+        if let Some(image) = self.image(name).await? {
+            return Ok(image);
+        }
+        let mut backoff = Backoff::new(PULL_WAIT_FIRST, PULL_WAIT_MAX);
+        loop {
+            told(format!("Pulling image {name}"));
+            let Err(failure) = self.pull(name, platform, credentials).await else { break };
+            if failure.cause == Cause::ImageNotFound || backoff.failures() + 1 >= PULL_TRIES {
+                return Err(failure);
+            }
+            told(format!("{failure}; trying again"));
+            tokio::time::sleep(backoff.next_wait()).await;
+        }
+        self.image(name).await?.ok_or_else(|| {
+            Failure::new(Cause::ImagePull, format!("image {name} was pulled, but the engine does not show it"))
+        })
+    }
+
+    /// The image of this name, if it is here.
+    ///
+    /// # Errors
+    /// When the engine can't be asked.
+    pub async fn image(&self, name: &str) -> Result<Option<Image>, Failure> {
+        match self.docker.inspect_image(name).await {
+            Ok(found) => {
+                let config = found.config.unwrap_or_default();
+                Ok(Some(Image {
+                    id: found.id.unwrap_or_else(|| name.to_owned()),
+                    user: config.user.unwrap_or_default(),
+                    env: config.env.unwrap_or_default(),
+                }))
+            }
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(self.failure(Cause::ImagePull, &format!("cannot look up image {name}"), &error)),
+        }
+    }
+
+    async fn pull(
+        &self,
+        name: &str,
+        platform: Option<&str>,
+        credentials: Option<&Credentials>,
+    ) -> Result<(), Failure> {
+        let mut options = CreateImageOptionsBuilder::default().from_image(name);
+        // Without a tag or digest the engine would pull every tag.
+        if !has_tag(name) {
+            options = options.tag("latest");
+        }
+        if let Some(platform) = platform {
+            options = options.platform(platform);
+        }
+        let credentials = credentials.map(|given| DockerCredentials {
+            username: Some(given.username.clone()),
+            password: Some(given.password.clone()),
+            ..DockerCredentials::default()
+        });
+        let mut progress = std::pin::pin!(self.docker.create_image(Some(options.build()), None, credentials));
+        while let Some(step) = progress.next().await {
+            if let Err(error) = step {
+                return Err(self.classify_pull(name, &error));
+            }
+        }
+        Ok(())
+    }
+
+    fn classify_pull(&self, name: &str, error: &bollard::errors::Error) -> Failure {
+        let text = error.to_string();
+        // The engine answers 404 both for "no such tag" and, after asking a registry without a login, for "denied or
+        // does not exist"; in its stream it only has words for it.
+        let missing = is_missing(error)
+            || ["manifest unknown", "not found", "does not exist", "no such image", "invalid reference format"]
+                .iter()
+                .any(|words| text.contains(words));
+        if missing && !matches!(error, bollard::errors::Error::IOError { .. }) {
+            return Failure::new(
+                Cause::ImageNotFound,
+                format!("image {name} is neither on this machine nor in its registry: check its name ({text})"),
+            );
+        }
+        self.failure(Cause::ImagePull, &format!("image {name} is not on this machine and could not be pulled"), error)
+    }
+}
+
+/// Whether the reference names a tag or digest.
+fn has_tag(name: &str) -> bool {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    last.contains(':') || last.contains('@')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_tag;
+
+    #[test]
+    fn a_port_is_not_a_tag() {
+        assert!(!has_tag("registry.example:5000/team/image"));
+        assert!(has_tag("registry.example:5000/team/image:1"));
+        assert!(has_tag("alpine@sha256:00"));
+        assert!(!has_tag("alpine"));
+    }
+}

@@ -1,0 +1,112 @@
+//! The container engine: everything the agent says to Docker is said here.
+//!
+//! Invariant: whatever this module creates carries the label [`LABEL_AGENT`], and it only ever removes what carries that
+//! label with this agent's id. Errors come out as fleet failures with a sentence that says what to do.
+//!
+//! Deliberately absent: what runs inside a container (that is the job's init) and image building.
+
+pub mod container;
+pub mod image;
+pub mod leftovers;
+pub mod memory;
+pub mod network;
+pub mod options;
+pub mod passwd;
+
+use std::time::Duration;
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+
+use crate::failure::{Cause, Failure};
+
+/// Label with the agent's id, on everything it creates.
+pub const LABEL_AGENT: &str = "slipway.agent";
+/// Label with the job's instance.
+pub const LABEL_INSTANCE: &str = "slipway.instance";
+/// Label with the attempt's number.
+pub const LABEL_ATTEMPT: &str = "slipway.attempt";
+/// Label with the run.
+pub const LABEL_RUN: &str = "slipway.run";
+/// Label with the lease's fencing token.
+pub const LABEL_TOKEN: &str = "slipway.token";
+
+/// Where the engine is without `--docker-host` and `DOCKER_HOST`.
+pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+
+/// How long one request may take; pulling an image is not one request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A connection to the engine. Cheap to clone; each request opens its own connection, so it outlives restarts of
+/// the engine.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    docker: Docker,
+    host: String,
+    agent: String,
+}
+
+impl Engine {
+    /// Connects to the engine at `host` (`unix://…`) for the agent with this id and asks whether it is there.
+    ///
+    /// # Errors
+    /// `engine_unavailable` when nothing answers, with the command that starts it; also for an address that is not a
+    /// Unix socket: the agent binds folders of its own machine into containers.
+    pub async fn connect(host: &str, agent: &str) -> Result<Self, Failure> {
+        if !host.starts_with("unix://") {
+            return Err(Failure::new(
+                Cause::EngineUnavailable,
+                format!(
+                    "the Docker engine's address `{host}` is not a Unix socket: the agent shares folders with its \
+                     containers, so the engine must be on this machine; use unix:///path/to/docker.sock"
+                ),
+            ));
+        }
+        let docker = Docker::connect_with_unix(host, REQUEST_TIMEOUT.as_secs(), API_DEFAULT_VERSION)
+            .map_err(|error| unavailable(host, &error))?
+            .negotiate_version()
+            .await
+            .map_err(|error| unavailable(host, &error))?;
+        Ok(Self { docker, host: host.to_owned(), agent: agent.to_owned() })
+    }
+
+    /// Asks whether the engine answers.
+    ///
+    /// # Errors
+    /// `engine_unavailable`.
+    pub async fn ping(&self) -> Result<(), Failure> {
+        self.docker.ping().await.map(drop).map_err(|error| unavailable(&self.host, &error))
+    }
+
+    /// Turns an error of a request into a fleet failure: `otherwise` unless the engine was out of reach or its disk
+    /// full.
+    fn failure(&self, otherwise: Cause, what: &str, error: &bollard::errors::Error) -> Failure {
+        use bollard::errors::Error;
+        match error {
+            Error::DockerResponseServerError { message, .. } => {
+                let message = message.trim();
+                let full = message.contains("no space left on device");
+                Failure::new(if full { Cause::DiskFull } else { otherwise }, format!("{what}: {message}"))
+            }
+            Error::DockerStreamError { error } => {
+                let full = error.contains("no space left on device");
+                Failure::new(if full { Cause::DiskFull } else { otherwise }, format!("{what}: {error}"))
+            }
+            Error::JsonDataError { .. } | Error::JsonSerdeError { .. } => {
+                Failure::new(otherwise, format!("{what}: {error}"))
+            }
+            other => unavailable(&self.host, other),
+        }
+    }
+}
+
+fn unavailable(host: &str, error: &bollard::errors::Error) -> Failure {
+    Failure::new(
+        Cause::EngineUnavailable,
+        format!("no Docker engine at {host} ({error}): start it with `systemctl start docker`, or name its socket with --docker-host"),
+    )
+}
+
+/// Whether the engine said that the thing does not exist.
+fn is_missing(error: &bollard::errors::Error) -> bool {
+    matches!(error, bollard::errors::Error::DockerResponseServerError { status_code: 404, .. })
+}

@@ -1,0 +1,97 @@
+//! Every bound of the agent in one place: queues, sizes, waits, retries.
+//!
+//! Memory of one running job is bounded by [`SPOOL_READ_BYTES`] + twice [`LINE_PIECE_BYTES`] (an open line of each
+//! stream) + [`UPLOAD_BATCH_BYTES`] (records read back for sending), besides what its specification and state hold
+//! ([`SPEC_MAX_BYTES`]). Everything that waits for the coordinator waits on disk: at most [`JOURNAL_BACKLOG_BYTES`] of
+//! records and one spool window a job.
+
+use std::time::Duration;
+
+/// Largest job specification that is read, in bytes. A workflow file has at most 1 MiB, so this leaves room for its
+/// contexts.
+pub const SPEC_MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Largest archive of a working tree that is unpacked, in bytes, before decompression.
+pub const TREE_MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Most bytes an unpacked working tree may have.
+pub const TREE_UNPACKED_MAX_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+
+/// Most entries in a working tree's archive.
+pub const TREE_MAX_ENTRIES: u64 = 5_000_000;
+
+/// A log line longer than this is cut into pieces of this size (`LogLine.text` in record.proto).
+pub const LINE_PIECE_BYTES: usize = 256 * 1024;
+
+/// How much of a spool is read before its records are appended to the journal.
+pub const SPOOL_READ_BYTES: usize = 1024 * 1024;
+
+/// Records sent in one message: well under the protocol's 4 MiB.
+pub const UPLOAD_BATCH_BYTES: usize = 1024 * 1024;
+
+/// Batches sent and not yet acknowledged, per job.
+pub const UPLOAD_WINDOW_BATCHES: u64 = 8;
+
+/// Silence after which an uploading stream with unacknowledged records counts as dead.
+pub const UPLOAD_ACK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A journal segment is closed above this size.
+pub const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Journal bytes of one job that may wait for the coordinator; above it the job's output waits in its spool, and when
+/// that is full, the step waits.
+pub const JOURNAL_BACKLOG_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Largest journal entry: a state with its outputs and environment. Larger ones are refused as damage.
+pub const JOURNAL_ENTRY_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// Messages from one session that wait for the supervisor, and the other way round.
+pub const SESSION_QUEUE: usize = 256;
+
+/// Orders (cancel, stop, lease) that wait for one job.
+pub const JOB_QUEUE: usize = 16;
+
+/// First wait before connecting to the coordinator again.
+pub const RECONNECT_FIRST: Duration = Duration::from_millis(100);
+
+/// Longest wait before connecting to the coordinator again.
+pub const RECONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// How long one connection attempt may take.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A report that was not accepted is sent again after this long.
+pub const REPORT_AGAIN: Duration = Duration::from_secs(10);
+
+/// Tries to pull an image, as on GitHub's runner.
+pub const PULL_TRIES: u32 = 3;
+
+/// Waits between pulls.
+pub const PULL_WAIT_FIRST: Duration = Duration::from_secs(1);
+
+/// Longest wait between pulls.
+pub const PULL_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How long the container's init may take to connect after its start.
+pub const INIT_CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// From `SIGINT` to `SIGTERM` when a step is cancelled (GitHub's runner: 7.5 s).
+pub const CANCEL_INTERRUPT: Duration = Duration::from_millis(7_500);
+
+/// From `SIGTERM` to `SIGKILL` (GitHub's runner: 2.5 s).
+pub const CANCEL_TERMINATE: Duration = Duration::from_millis(2_500);
+
+/// How long the steps with `always()` or `cancelled()` may take after a cancel (`cancel-timeout-minutes` of GitHub).
+pub const CANCEL_STEPS: Duration = Duration::from_secs(5 * 60);
+
+/// Subnets tried before the address range counts as used up.
+pub const SUBNET_TRIES: u32 = 256;
+
+/// Default limit on the processes and threads of one job's container.
+pub const DEFAULT_PIDS: i64 = 32_768;
+
+/// Clean-ups of ended jobs that may run side by side.
+pub const CLEANERS: usize = 2;
+
+/// Tries to remove a container or network before it is left to the next start.
+pub const REMOVE_TRIES: u32 = 5;

@@ -1,0 +1,511 @@
+//! What an agent is told when it starts: flags, `SLIPWAY_*` variables, a TOML file, in this order of weight.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::docker::container::Limits;
+use crate::docker::network::AddressRange;
+use crate::docker::options::bytes;
+use crate::limits::DEFAULT_PIDS;
+
+/// Labels of GitHub's own machines that stand for the default runner image.
+pub const GITHUB_LABELS: [&str; 3] = ["ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04"];
+
+/// Image of [`GITHUB_LABELS`] unless configured.
+pub const RUNNER_IMAGE: &str = "slipway/runner:latest";
+
+/// Most jobs one agent runs at once.
+pub const MAX_SLOTS: u32 = 256;
+
+/// Longest name and label.
+const MAX_NAME_CHARS: usize = 100;
+
+/// An architecture, as GitHub writes it in `runner.arch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Architecture {
+    /// x86-64.
+    X64,
+    /// AArch64.
+    Arm64,
+}
+
+impl Architecture {
+    /// This machine's, if Slipway supports it.
+    #[must_use]
+    pub fn native() -> Option<Self> {
+        match std::env::consts::ARCH {
+            "x86_64" => Some(Self::X64),
+            "aarch64" => Some(Self::Arm64),
+            _ => None,
+        }
+    }
+
+    /// `X64` or `ARM64`: the label and `runner.arch`.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::X64 => "X64",
+            Self::Arm64 => "ARM64",
+        }
+    }
+
+    /// The engine's name for it.
+    #[must_use]
+    pub fn platform(self) -> &'static str {
+        match self {
+            Self::X64 => "linux/amd64",
+            Self::Arm64 => "linux/arm64",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "x64" | "amd64" | "x86_64" => Some(Self::X64),
+            "arm64" | "aarch64" => Some(Self::Arm64),
+            _ => None,
+        }
+    }
+}
+
+/// Checked settings of an agent.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The coordinator: `http://host:port`.
+    pub server: String,
+    /// The agent token.
+    pub token: String,
+    /// What people see.
+    pub name: String,
+    /// Labels beyond `self-hosted`, `linux`, the architecture and the keys of `images`.
+    pub labels: Vec<String>,
+    /// Jobs at once.
+    pub slots: u32,
+    /// Where it keeps its id and its jobs.
+    pub data_dir: PathBuf,
+    /// Image of a label, by label in lower case.
+    pub images: BTreeMap<String, String>,
+    /// Image of a job none of whose labels has one.
+    pub default_image: String,
+    /// The architecture it works as.
+    pub architecture: Architecture,
+    /// Whether that is emulated on this machine.
+    pub emulated: bool,
+    /// The engine's socket, `unix://…`.
+    pub docker_host: String,
+    /// Where the subnets of job networks come from.
+    pub subnets: AddressRange,
+    /// What one job may use.
+    pub limits: Limits,
+    /// Whether workflows may ask for privileged containers.
+    pub allow_privileged: bool,
+}
+
+/// A setting that can't be used; names the flag.
+#[derive(Debug, Error)]
+pub enum OptionsError {
+    /// It has no value anywhere.
+    #[error("{flag} is missing: give the flag, {variable}, or `{key}` in the configuration file")]
+    Missing {
+        /// The flag.
+        flag: &'static str,
+        /// The variable.
+        variable: &'static str,
+        /// The file's key.
+        key: &'static str,
+    },
+    /// Its value makes no sense.
+    #[error("{flag}: {message}")]
+    Invalid {
+        /// The flag.
+        flag: &'static str,
+        /// What is wrong and what would do.
+        message: String,
+    },
+    /// The configuration file can't be used.
+    #[error(transparent)]
+    File(#[from] slipway_kit::config::ConfigError),
+}
+
+/// The command line of `slipway-agent`.
+#[derive(Debug, Default, Parser)]
+#[command(name = "slipway-agent", version, about = "Runs the jobs of a Slipway coordinator in containers")]
+pub struct Arguments {
+    /// Settings file (TOML); flags and variables win over it
+    #[arg(long, value_name = "FILE", env = "SLIPWAY_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The coordinator's gRPC address, for example http://127.0.0.1:7443
+    #[arg(long, value_name = "URL", env = "SLIPWAY_SERVER")]
+    pub server: Option<String>,
+    /// The agent token (it shows in the process list: prefer --token-file)
+    #[arg(long, env = "SLIPWAY_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// File with the agent token, such as DATA_DIR/agent.token of the coordinator
+    #[arg(long, value_name = "FILE", env = "SLIPWAY_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+    /// What people see; by default the host's name
+    #[arg(long, env = "SLIPWAY_NAME")]
+    pub name: Option<String>,
+    /// Labels, comma-separated; added to self-hosted, linux, the architecture and those of --image
+    #[arg(long, value_delimiter = ',', env = "SLIPWAY_LABELS")]
+    pub labels: Vec<String>,
+    /// Jobs at once; by default half the processors, at least one
+    #[arg(long, env = "SLIPWAY_SLOTS")]
+    pub slots: Option<u32>,
+    /// Where the agent keeps its id and its jobs
+    #[arg(long, value_name = "DIR", env = "SLIPWAY_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Image of jobs with this label, may be given again
+    #[arg(long, value_name = "LABEL=IMAGE", value_delimiter = ',', env = "SLIPWAY_IMAGES")]
+    pub image: Vec<String>,
+    /// Image of jobs none of whose labels has one
+    #[arg(long, value_name = "IMAGE", env = "SLIPWAY_DEFAULT_IMAGE")]
+    pub default_image: Option<String>,
+    /// Work as this architecture, X64 or ARM64; by default this machine's
+    #[arg(long, env = "SLIPWAY_ARCH")]
+    pub arch: Option<String>,
+    /// Allow --arch to be this one though it is not this machine's
+    #[arg(long, value_name = "ARCH", env = "SLIPWAY_ALLOW_EMULATION")]
+    pub allow_emulation: Option<String>,
+    /// The Docker engine's socket; by default DOCKER_HOST, else unix:///var/run/docker.sock
+    #[arg(long, value_name = "unix://SOCKET", env = "SLIPWAY_DOCKER_HOST")]
+    pub docker_host: Option<String>,
+    /// IPv4 range for the networks of jobs
+    #[arg(long, value_name = "RANGE", env = "SLIPWAY_SUBNETS")]
+    pub subnets: Option<String>,
+    /// Memory of one job, for example 8g
+    #[arg(long, value_name = "SIZE", env = "SLIPWAY_JOB_MEMORY")]
+    pub job_memory: Option<String>,
+    /// Processors of one job, for example 2.5
+    #[arg(long, value_name = "NUMBER", env = "SLIPWAY_JOB_CPUS")]
+    pub job_cpus: Option<f64>,
+    /// Processes and threads of one job
+    #[arg(long, value_name = "NUMBER", env = "SLIPWAY_JOB_PIDS")]
+    pub job_pids: Option<i64>,
+    /// Let workflows ask for privileged containers: their steps then own this machine
+    #[arg(long, env = "SLIPWAY_ALLOW_PRIVILEGED")]
+    pub allow_privileged: bool,
+    /// Send the token in clear text to a coordinator on another machine
+    #[arg(long, env = "SLIPWAY_ALLOW_PLAINTEXT")]
+    pub allow_plaintext: bool,
+}
+
+/// The settings file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    server: Option<String>,
+    token_file: Option<PathBuf>,
+    name: Option<String>,
+    labels: Vec<String>,
+    slots: Option<u32>,
+    data_dir: Option<PathBuf>,
+    images: BTreeMap<String, String>,
+    default_image: Option<String>,
+    arch: Option<String>,
+    allow_emulation: Option<String>,
+    docker_host: Option<String>,
+    subnets: Option<String>,
+    job_memory: Option<String>,
+    job_cpus: Option<f64>,
+    job_pids: Option<i64>,
+    allow_privileged: bool,
+    allow_plaintext: bool,
+}
+
+fn invalid(flag: &'static str, message: impl Into<String>) -> OptionsError {
+    OptionsError::Invalid { flag, message: message.into() }
+}
+
+impl Options {
+    /// Settings of an agent in the coordinator's own process or beside it, with defaults for the rest.
+    ///
+    /// # Errors
+    /// When this machine's architecture is not supported.
+    pub fn local(server: &str, token: &str, data_dir: &Path) -> Result<Self, OptionsError> {
+        Self::from_arguments(Arguments {
+            server: Some(server.to_owned()),
+            token: Some(token.to_owned()),
+            data_dir: Some(data_dir.to_owned()),
+            ..Arguments::default()
+        })
+    }
+
+    /// Checks the arguments, with the file they name.
+    ///
+    /// # Errors
+    /// See [`OptionsError`].
+    pub fn from_arguments(given: Arguments) -> Result<Self, OptionsError> {
+        let file: File = slipway_kit::config::load(given.config.as_deref())?;
+        let (architecture, emulated) = architecture(
+            given.arch.or(file.arch).as_deref(),
+            given.allow_emulation.or(file.allow_emulation).as_deref(),
+        )?;
+        let server = given.server.or(file.server).ok_or(OptionsError::Missing {
+            flag: "--server",
+            variable: "SLIPWAY_SERVER",
+            key: "server",
+        })?;
+        check_server(&server, given.allow_plaintext || file.allow_plaintext)?;
+        let slots = given.slots.or(file.slots).unwrap_or_else(default_slots);
+        if !(1..=MAX_SLOTS).contains(&slots) {
+            return Err(invalid("--slots", format!("{slots} is not between 1 and {MAX_SLOTS}")));
+        }
+        let labels = if given.labels.is_empty() { file.labels } else { given.labels };
+        let subnets = match given.subnets.or(file.subnets) {
+            Some(text) => AddressRange::parse(&text).map_err(|message| invalid("--subnets", message))?,
+            None => AddressRange::DEFAULT,
+        };
+        Ok(Self {
+            token: token(given.token, given.token_file.or(file.token_file))?,
+            name: checked_name("--name", given.name.or(file.name).unwrap_or_else(host_name))?,
+            labels: labels.into_iter().map(|label| checked_name("--labels", label)).collect::<Result<_, _>>()?,
+            slots,
+            data_dir: given
+                .data_dir
+                .or(file.data_dir)
+                .unwrap_or_else(|| PathBuf::from("/var/lib/slipway-agent")),
+            images: images(given.image, file.images)?,
+            default_image: given.default_image.or(file.default_image).unwrap_or_else(|| RUNNER_IMAGE.to_owned()),
+            architecture,
+            emulated,
+            docker_host: given
+                .docker_host
+                .or(file.docker_host)
+                .or_else(|| std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()))
+                .unwrap_or_else(|| crate::docker::DEFAULT_HOST.to_owned()),
+            subnets,
+            limits: limits(
+                given.job_memory.or(file.job_memory),
+                given.job_cpus.or(file.job_cpus),
+                given.job_pids.or(file.job_pids),
+            )?,
+            allow_privileged: given.allow_privileged || file.allow_privileged,
+            server,
+        })
+    }
+
+    /// All labels it offers.
+    #[must_use]
+    pub fn all_labels(&self) -> Vec<String> {
+        let mut labels = vec!["self-hosted".to_owned(), "linux".to_owned(), self.architecture.label().to_owned()];
+        for label in self.labels.iter().chain(self.images.keys()) {
+            if !labels.iter().any(|known| known.eq_ignore_ascii_case(label)) {
+                labels.push(label.clone());
+            }
+        }
+        labels
+    }
+
+    /// The image of a job without `container:`: that of the first of its labels which has one.
+    #[must_use]
+    pub fn image_for<'a>(&self, labels: impl IntoIterator<Item = &'a str>) -> &str {
+        labels
+            .into_iter()
+            .find_map(|label| self.images.get(&label.to_ascii_lowercase()))
+            .unwrap_or(&self.default_image)
+    }
+}
+
+fn architecture(asked: Option<&str>, allowed: Option<&str>) -> Result<(Architecture, bool), OptionsError> {
+    let parse = |flag, text: &str| {
+        Architecture::parse(text).ok_or_else(|| invalid(flag, format!("`{text}` is neither X64 nor ARM64")))
+    };
+    let allowed = allowed.map(|text| parse("--allow-emulation", text)).transpose()?;
+    let native = Architecture::native();
+    let asked = match asked {
+        Some(text) => parse("--arch", text)?,
+        None => native.ok_or_else(|| invalid("--arch", format!("no agent for `{}`", std::env::consts::ARCH)))?,
+    };
+    if Some(asked) == native {
+        return Ok((asked, false));
+    }
+    if allowed != Some(asked) {
+        let label = asked.label();
+        return Err(invalid(
+            "--arch",
+            format!("this machine is not {label}; to run {label} jobs under emulation add --allow-emulation {label}"),
+        ));
+    }
+    Ok((asked, true))
+}
+
+fn check_server(server: &str, allow_plaintext: bool) -> Result<(), OptionsError> {
+    let Some(rest) = server.strip_prefix("http://") else {
+        let message = match server.strip_prefix("https://") {
+            Some(_) => "TLS to the coordinator is not supported: use http:// on this machine or through a tunnel".into(),
+            None => format!("`{server}` is not an address such as http://127.0.0.1:7443"),
+        };
+        return Err(invalid("--server", message));
+    };
+    let host = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']);
+    let address: Option<std::net::IpAddr> = host.parse().ok();
+    let loopback = host == "localhost" || host.ends_with(".localhost") || address.is_some_and(|ip| ip.is_loopback());
+    if host.is_empty() || (!loopback && !allow_plaintext) {
+        return Err(invalid(
+            "--server",
+            format!("`{server}` is not on this machine and the token would go over the network in clear text; \
+                     use a tunnel, or add --allow-plaintext on a network you trust"),
+        ));
+    }
+    Ok(())
+}
+
+fn token(given: Option<String>, file: Option<PathBuf>) -> Result<String, OptionsError> {
+    let (flag, text) = match (given, file) {
+        (Some(token), _) => ("--token", token),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| invalid("--token-file", format!("cannot read {}: {error}", path.display())))?;
+            ("--token-file", text)
+        }
+        (None, None) => {
+            return Err(OptionsError::Missing {
+                flag: "--token-file",
+                variable: "SLIPWAY_TOKEN_FILE",
+                key: "token_file",
+            });
+        }
+    };
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(invalid(flag, "the token is empty or has characters that a token never has"));
+    }
+    Ok(token.to_owned())
+}
+
+fn checked_name(flag: &'static str, name: String) -> Result<String, OptionsError> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
+        return Err(invalid(flag, format!("`{name}` must have 1 to {MAX_NAME_CHARS} printable characters")));
+    }
+    Ok(name.to_owned())
+}
+
+fn images(given: Vec<String>, file: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, OptionsError> {
+    let mut images: BTreeMap<String, String> =
+        GITHUB_LABELS.iter().map(|label| ((*label).to_owned(), RUNNER_IMAGE.to_owned())).collect();
+    let given = given.iter().map(|pair| match pair.split_once('=') {
+        Some((label, image)) => Ok((label.to_owned(), image.to_owned())),
+        None => Err(invalid("--image", format!("`{pair}` is not LABEL=IMAGE"))),
+    });
+    for pair in file.into_iter().map(Ok).chain(given) {
+        let (label, image) = pair?;
+        if image.trim().is_empty() {
+            return Err(invalid("--image", format!("label `{label}` has an empty image")));
+        }
+        images.insert(checked_name("--image", label)?.to_ascii_lowercase(), image.trim().to_owned());
+    }
+    Ok(images)
+}
+
+fn limits(memory: Option<String>, cpus: Option<f64>, pids: Option<i64>) -> Result<Limits, OptionsError> {
+    let memory_bytes = memory
+        .map(|text| {
+            bytes(&text).ok_or_else(|| invalid("--job-memory", format!("`{text}` is not a size such as 8g")))
+        })
+        .transpose()?;
+    let cpu_millis = cpus
+        .map(|cpus| match (0.01..=1_024.0).contains(&cpus) {
+            true => Ok((cpus * 1_000.0) as i64),
+            false => Err(invalid("--job-cpus", format!("{cpus} is not between 0.01 and 1024"))),
+        })
+        .transpose()?;
+    let pids = pids.unwrap_or(DEFAULT_PIDS);
+    if pids < 16 {
+        return Err(invalid("--job-pids", format!("{pids} is too few for any job; at least 16")));
+    }
+    Ok(Limits { memory_bytes, cpu_millis, pids })
+}
+
+fn default_slots() -> u32 {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(processors / 2).unwrap_or(MAX_SLOTS).clamp(1, MAX_SLOTS)
+}
+
+fn host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.trim().is_empty() { "agent".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn arguments() -> Arguments {
+        Arguments {
+            server: Some("http://127.0.0.1:7443".to_owned()),
+            token: Some("secret".to_owned()),
+            ..Arguments::default()
+        }
+    }
+
+    #[test]
+    fn defaults_offer_githubs_labels() {
+        let options = Options::from_arguments(arguments()).unwrap();
+        let labels = options.all_labels();
+        for label in ["self-hosted", "linux", "ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04"] {
+            assert!(labels.iter().any(|known| known == label), "{labels:?}");
+        }
+        assert_eq!(options.image_for(["self-hosted", "Ubuntu-Latest"]), RUNNER_IMAGE);
+        assert_eq!(options.image_for(["self-hosted"]), options.default_image);
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent.toml");
+        std::fs::write(&path, "slots = 3\nname = \"file\"\n[images]\nBig = \"big:1\"\nubuntu-latest = \"own:1\"\n").unwrap();
+        let options = Options::from_arguments(Arguments {
+            config: Some(path),
+            name: Some("flag".to_owned()),
+            image: vec!["big=big:2".to_owned()],
+            ..arguments()
+        })
+        .unwrap();
+        assert_eq!((options.slots, options.name.as_str()), (3, "flag"));
+        assert_eq!(options.image_for(["BIG"]), "big:2");
+        assert_eq!(options.image_for(["ubuntu-latest"]), "own:1");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let cases: [(Arguments, &str); 9] = [
+            (Arguments { server: None, ..arguments() }, "--server"),
+            (Arguments { token: None, ..arguments() }, "--token-file"),
+            (Arguments { token: Some(" ".to_owned()), ..arguments() }, "--token"),
+            (Arguments { server: Some("http://ci.example:7443".to_owned()), ..arguments() }, "--allow-plaintext"),
+            (Arguments { server: Some("https://ci.example".to_owned()), ..arguments() }, "TLS"),
+            (Arguments { slots: Some(0), ..arguments() }, "--slots"),
+            (Arguments { image: vec!["x".to_owned()], ..arguments() }, "LABEL=IMAGE"),
+            (Arguments { job_memory: Some("much".to_owned()), ..arguments() }, "--job-memory"),
+            (Arguments { arch: Some("riscv".to_owned()), ..arguments() }, "riscv"),
+        ];
+        for (arguments, named) in cases {
+            let message = Options::from_arguments(arguments).unwrap_err().to_string();
+            assert!(message.contains(named), "{message}");
+        }
+    }
+
+    #[test]
+    fn emulation_has_to_be_allowed() {
+        let foreign = match Architecture::native() {
+            Some(Architecture::X64) => "ARM64",
+            _ => "X64",
+        };
+        let asked = Arguments { arch: Some(foreign.to_owned()), ..arguments() };
+        assert!(Options::from_arguments(asked).unwrap_err().to_string().contains("--allow-emulation"));
+        let asked = Arguments {
+            arch: Some(foreign.to_owned()),
+            allow_emulation: Some(foreign.to_owned()),
+            ..arguments()
+        };
+        assert!(Options::from_arguments(asked).unwrap().emulated);
+    }
+}

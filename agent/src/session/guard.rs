@@ -1,0 +1,107 @@
+//! How long a job may go on, told by a clock alone.
+//!
+//! All times are `CLOCK_BOOTTIME` milliseconds of this machine. Pure: nobody asks a clock here.
+
+/// What the coordinator said about time in its Welcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseTerms {
+    /// Length of a lease.
+    pub lease_ms: u64,
+    /// How long before its end a strict job stops.
+    pub margin_ms: u64,
+    /// How often leases are renewed.
+    pub renew_ms: u64,
+    /// How long an ordinary job goes on after its lease has ended.
+    pub grace_ms: u64,
+}
+
+impl Default for LeaseTerms {
+    /// DESIGN's figures; they hold until the first Welcome.
+    fn default() -> Self {
+        Self { lease_ms: 30_000, margin_ms: 5_000, renew_ms: 5_000, grace_ms: 600_000 }
+    }
+}
+
+/// The lease of one job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guard {
+    strict: bool,
+    /// When the lease ends unless renewed; none: an adopted job whose lease nobody confirmed yet.
+    until_ms: Option<u64>,
+}
+
+impl Guard {
+    /// A lease that was granted after the coordinator had answered something sent at `sent_ms`. That is earlier than the
+    /// grant, so the job's time is counted too short rather than too long.
+    #[must_use]
+    pub fn granted(strict: bool, sent_ms: u64, lease_ms: u64) -> Self {
+        Self { strict, until_ms: Some(sent_ms.saturating_add(lease_ms)) }
+    }
+
+    /// The lease of a job that an earlier process of this agent ran. Its init knows its stop time and holds it; an
+    /// ordinary job gets the grace from `now_ms`.
+    #[must_use]
+    pub fn adopted(strict: bool, now_ms: u64) -> Self {
+        Self { strict, until_ms: (!strict).then_some(now_ms) }
+    }
+
+    /// The coordinator renewed it in answer to what was sent at `sent_ms`. Never makes it shorter.
+    pub fn renewed(&mut self, sent_ms: u64, lease_ms: u64) {
+        let until_ms = sent_ms.saturating_add(lease_ms);
+        self.until_ms = Some(self.until_ms.map_or(until_ms, |known| known.max(until_ms)));
+    }
+
+    /// When the job has to be stopped unless the lease is renewed; none: when its init says.
+    #[must_use]
+    pub fn stop_at_ms(&self, terms: &LeaseTerms) -> Option<u64> {
+        let until_ms = self.until_ms?;
+        Some(match self.strict {
+            true => until_ms.saturating_sub(terms.margin_ms),
+            false => until_ms.saturating_add(terms.grace_ms),
+        })
+    }
+
+    /// Whether the job has to stop now.
+    #[must_use]
+    pub fn expired(&self, terms: &LeaseTerms, now_ms: u64) -> bool {
+        self.stop_at_ms(terms).is_some_and(|stop_at_ms| now_ms >= stop_at_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TERMS: LeaseTerms = LeaseTerms { lease_ms: 30_000, margin_ms: 5_000, renew_ms: 5_000, grace_ms: 600_000 };
+
+    #[test]
+    fn a_strict_job_stops_before_its_lease_ends() {
+        let guard = Guard::granted(true, 1_000, 30_000);
+        assert!(!guard.expired(&TERMS, 25_999));
+        assert!(guard.expired(&TERMS, 26_000));
+    }
+
+    #[test]
+    fn an_ordinary_job_goes_on_through_the_grace() {
+        let guard = Guard::granted(false, 1_000, 30_000);
+        assert!(!guard.expired(&TERMS, 630_999));
+        assert!(guard.expired(&TERMS, 631_000));
+    }
+
+    #[test]
+    fn time_counts_from_sending_and_never_goes_back() {
+        let mut guard = Guard::granted(true, 1_000, 30_000);
+        guard.renewed(6_000, 30_000);
+        guard.renewed(4_000, 30_000);
+        assert_eq!(guard.stop_at_ms(&TERMS), Some(31_000));
+    }
+
+    #[test]
+    fn an_adopted_strict_job_is_its_inits_until_confirmed() {
+        let mut guard = Guard::adopted(true, 1_000);
+        assert_eq!(guard.stop_at_ms(&TERMS), None);
+        guard.renewed(2_000, 30_000);
+        assert_eq!(guard.stop_at_ms(&TERMS), Some(27_000));
+        assert_eq!(Guard::adopted(false, 1_000).stop_at_ms(&TERMS), Some(601_000));
+    }
+}
