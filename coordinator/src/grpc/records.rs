@@ -9,15 +9,15 @@ use std::sync::Arc;
 use prost::Message as _;
 use slipway_proto::v1::{AttemptRef, RecordAck, RecordBatch};
 use slipway_wire::limits::MAX_BATCH_BYTES;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::to_wire;
 use crate::driver::message::RunLease;
-use crate::records::{AttemptKey, AttemptLog, RecordsError};
+use crate::records::{AttemptKey, AttemptLog, Progress, RecordsError};
 use crate::services::Services;
 
 /// How many acknowledgements may wait for a slow reader.
@@ -51,6 +51,13 @@ pub(super) fn take(
 struct Upload {
     log: Arc<AttemptLog>,
     lease: RunLease,
+    acknowledger: AbortHandle,
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.acknowledger.abort();
+    }
 }
 
 async fn take_all(
@@ -82,12 +89,17 @@ async fn take_all(
             .get(&key)
             .is_none_or(|upload| upload.lease != lease || upload.log.progress().borrow().broken)
         {
+            // A stream may live for months: what is over lets its files go. Nothing of it is left to acknowledge, because
+            // a report comes after the last acknowledgement.
+            uploads.retain(|_, upload| services.driver.leases().is_live(&upload.lease));
             if uploads.len() >= MAX_ATTEMPTS {
-                uploads.retain(|_, upload| services.driver.leases().is_live(&upload.lease));
+                let message = format!("one stream carries at most {MAX_ATTEMPTS} attempts at a time");
+                return Err(Status::resource_exhausted(message));
             }
             let log = services.records.attempt(key).await.map_err(|error| status(&error))?;
-            acknowledgers.spawn(acknowledge(Arc::clone(&log), key, acks.clone()));
-            uploads.insert(key, Upload { log, lease });
+            // Watched from before the first append on, so that no progress goes unseen.
+            let acknowledger = acknowledgers.spawn(acknowledge(log.progress(), key, acks.clone()));
+            uploads.insert(key, Upload { log, lease, acknowledger });
         }
         let Some(upload) = uploads.get(&key) else { continue };
         if batch.records.is_empty() {
@@ -96,7 +108,12 @@ async fn take_all(
         }
         services.metrics.records.add(batch.records.len() as u64);
         services.metrics.record_bytes.add(size_bytes as u64);
+        let last = batch.first.saturating_add(batch.records.len() as u64 - 1);
         match upload.log.append(batch.first, batch.records).await {
+            // All of it was there before: no progress will tell.
+            Ok(()) if upload.log.durable() >= last => {
+                send(&acks, ack(key, upload.log.durable(), false)).await?;
+            }
             Ok(()) => {}
             // The sender is told where to go on.
             Err(RecordsError::Gap { .. }) => send(&acks, ack(key, upload.log.durable(), false)).await?,
@@ -105,7 +122,7 @@ async fn take_all(
         while acknowledgers.try_join_next().is_some() {}
     }
     // The client said all it has to say; what it said last still becomes durable and is acknowledged.
-    for (key, upload) in uploads {
+    for (&key, upload) in &uploads {
         let mut progress = upload.log.progress();
         let written = upload.log.written();
         let reached = progress.wait_for(|progress| progress.durable >= written || progress.broken).await;
@@ -117,10 +134,11 @@ async fn take_all(
 }
 
 /// Acknowledges as the attempt's records become durable.
-async fn acknowledge(log: Arc<AttemptLog>, key: AttemptKey, acks: mpsc::Sender<Result<RecordAck, Status>>) {
-    let mut progress = log.progress();
-    // What is durable already was acknowledged or is asked for.
-    progress.mark_unchanged();
+async fn acknowledge(
+    mut progress: watch::Receiver<Progress>,
+    key: AttemptKey,
+    acks: mpsc::Sender<Result<RecordAck, Status>>,
+) {
     while progress.changed().await.is_ok() {
         let now = *progress.borrow_and_update();
         if now.broken {

@@ -19,8 +19,8 @@ use crate::driver::DriverError;
 use crate::services::Services;
 use attempts::{Progress, look};
 
-/// How many lines are read ahead of a slow reader.
-pub const READ_AHEAD: usize = 256;
+/// How many lines are read ahead of a slow reader; with the longest lines that is 16 MiB.
+pub const READ_AHEAD: usize = 64;
 
 /// Why a stream ends early.
 #[derive(Debug, thiserror::Error)]

@@ -20,7 +20,8 @@ async fn an_upload_goes_on_where_it_broke_off_without_gap_or_repeat() {
     let mut agent = FakeAgent::connect_with(fixture.handle(), hello).await;
     assert_eq!(agent.welcome.kept, vec![lease.clone()]);
     assert_eq!(agent.durable(&lease).await.durable, 500);
-    // It never heard of the last acknowledgements, and sends some again.
+    // It never heard of the last acknowledgements, and sends some again: all of them known, then some.
+    assert_eq!(agent.upload(&lease, 1, lines(1, 300)).await.durable, 500);
     agent.upload(&lease, 301, lines(301, 1_000)).await;
     // A batch that would leave a gap is answered with where to go on.
     let batch = v1::RecordBatch { lease: Some(lease.clone()), first: 2_000, records: lines(2_000, 2_001) };
