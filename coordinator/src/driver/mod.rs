@@ -16,6 +16,8 @@ pub mod payload;
 mod recover;
 mod request;
 mod session;
+#[cfg(test)]
+mod tests;
 pub mod watchers;
 
 use std::sync::Arc;
