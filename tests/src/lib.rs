@@ -1,1 +1,38 @@
-//! End-to-end, chaos and wire tests over real processes and containers.
+//! What the end-to-end tests stand on: the built programs as processes, a checkout to run, a git server over HTTP.
+//!
+//! Everything here goes through what users have: programs, their flags, their output and HTTP. Nothing of the other
+//! crates is called, so a test cannot pass by reaching around the contract. Every process and folder that a test
+//! starts here is gone when its value is dropped.
+//!
+//! `scripts/prepare-tests.sh` builds the programs and images first; nextest runs it by itself (`.config/nextest.toml`).
+
+#![allow(clippy::unwrap_used, clippy::panic)] // A test's support fails the test by panicking.
+
+mod checkout;
+mod fleet;
+mod git_server;
+mod http;
+mod outcome;
+mod process;
+
+pub use checkout::Checkout;
+pub use fleet::{Agent, AgentOptions, Coordinator};
+pub use git_server::GitServer;
+pub use http::{HttpAnswer, get, post_with_curl, signature};
+pub use outcome::Outcome;
+pub use process::{docker, program, wait_until};
+
+/// The image that jobs without `container:` run in here: git, bash and sudo, no compilers.
+pub const RUNNER_IMAGE: &str = "slipway/runner:slim";
+
+/// An image with busybox alone, of an architecture as Docker calls it: sh, no bash, no git, user root.
+#[must_use]
+pub fn busybox_image(architecture: &str) -> String {
+    format!("slipway/busybox:{architecture}")
+}
+
+/// This machine's architecture as Docker calls it.
+#[must_use]
+pub fn native_architecture() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+}

@@ -1,0 +1,18 @@
+# shellcheck shell=bash
+# What Slipway needs on a machine, named once. Each function is quick when everything is there.
+# Their arguments are the calling script's own: joining the group docker means starting that script again.
+
+want_build_dependencies() {
+  want_packages build-essential git curl ca-certificates mmdebstrap
+  want_docker_packages
+  want_rust
+  want_docker_engine "$@"
+}
+
+want_test_dependencies() {
+  want_build_dependencies "$@"
+  want_packages shellcheck busybox-static python3
+  want_cargo_tool cargo-nextest
+  want_cargo_tool cargo-deny
+  want_arm64_emulation
+}

@@ -1,0 +1,9 @@
+# shellcheck shell=bash
+# Sourced first by every script here: goes to the repository's root and loads the pieces beside this file.
+
+cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../.." || exit
+for _piece in progress root debian-packages docker-engine arm64-emulation rust dependencies image busybox-image; do
+  # shellcheck source=/dev/null
+  source "scripts/lib/$_piece.sh"
+done
+unset _piece

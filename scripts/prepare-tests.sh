@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Runs before the end-to-end tests (see .config/nextest.toml): builds the programs and the job images that they use,
+# and tells the tests where they are. By itself it prints the same.
+set -euo pipefail
+# shellcheck source=scripts/lib/load.sh
+source "$(dirname "$(readlink -f "$0")")/lib/load.sh"
+
+engine_answers || die "the end-to-end tests need a Docker engine: run scripts/install-deps.sh --for-tests"
+cargo build --quiet --workspace --bins
+scripts/runner-image.sh --slim
+want_busybox_image "$(dpkg --print-architecture)"
+[[ $(dpkg --print-architecture) != amd64 ]] || want_busybox_image arm64
+
+target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+printf 'SLIPWAY_BIN_DIR=%s\n' "$target/debug" | tee -a "${NEXTEST_ENV:-/dev/null}"

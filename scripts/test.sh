@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Every check of this repository, from a bare machine: what is missing is installed, nothing is skipped.
+# Ends with nextest's own summary, or with the first stage that failed.
+set -euo pipefail
+# shellcheck source=scripts/lib/load.sh
+source "$(dirname "$(readlink -f "$0")")/lib/load.sh"
+
+SIMULATOR_SEEDS=${SLIPWAY_SIMULATOR_SEEDS:-200}
+
+check_scripts() { git ls-files -z -- '*.sh' .ci/run | xargs -0 shellcheck -x; }
+
+want_test_dependencies "$@"
+stage "format" cargo fmt --all --check
+stage "shell scripts" check_scripts
+stage "dependencies: bans, licences, sources" cargo deny --log-level error check bans licenses sources
+stage "lint" cargo clippy --workspace --all-targets --locked -- -D warnings
+stage "build" cargo build --workspace --locked
+stage "simulator" cargo run --quiet --release --locked -p slipway-sim -- --seeds "$SIMULATOR_SEEDS"
+stage "images for the tests" scripts/prepare-tests.sh
+say
+say "everything before the tests: $SECONDS s"
+exec cargo nextest run --workspace --locked

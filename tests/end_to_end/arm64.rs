@@ -1,0 +1,36 @@
+//! ARM64 jobs on an AMD64 machine: where its admin allowed emulation they run, elsewhere they wait.
+
+use std::process::Stdio;
+
+use slipway_tests::{
+    Agent, AgentOptions, Checkout, Coordinator, busybox_image, native_architecture, wait_until,
+};
+
+const WORKFLOW: &str =
+    "on: push\njobs:\n  a:\n    runs-on: [self-hosted, linux, ARM64]\n    steps:\n      - run: uname -m\n";
+
+#[test]
+fn an_arm64_job_waits_for_an_agent_that_may_run_it() {
+    let checkout = Checkout::with_workflow(WORKFLOW);
+    let coordinator = Coordinator::start();
+    // On an ARM64 machine the plain agent is the one that may, and there is nothing to emulate.
+    let emulated = native_architecture() != "arm64";
+    let _plain = emulated.then(|| Agent::start(&coordinator, AgentOptions::named("plain")));
+    let mut client = coordinator.run_command(&checkout);
+    let mut client = client.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let run = coordinator.newest_run();
+    wait_until("show says why it waits", || {
+        let shown = coordinator.show(&run);
+        shown["instances"][0]["waits_for"].as_str().filter(|reason| reason.contains("ARM64")).map(drop)
+    });
+
+    let mut options = AgentOptions::named("arm64");
+    options.arguments = vec!["--image".to_owned(), format!("ARM64={}", busybox_image("arm64"))];
+    if emulated {
+        options.arguments.extend(["--emulate".to_owned(), "arm64".to_owned()]);
+    }
+    let _agent = Agent::start(&coordinator, options);
+    assert_eq!(client.wait().unwrap().code(), Some(0));
+    let log = coordinator.logs(&run, "a");
+    assert!(log.contains(&"aarch64".to_owned()), "{log:?}");
+}

@@ -1,0 +1,14 @@
+//! The programs as users have them, over real containers, against what the contract promises.
+//!
+//! One module per promise. A test says what must come out, never how fast.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod arm64;
+mod bad_input;
+mod delivery;
+mod many_jobs;
+mod own_ci;
+mod sudden_death;
+mod unruly_steps;
+mod workflows;

@@ -1,0 +1,233 @@
+//! A coordinator and agents as processes of their own, to be killed and started again on the same data.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::{Server, free_port};
+use crate::{Checkout, Outcome, RUNNER_IMAGE, get, program, wait_until};
+
+/// `slipway-coordinator` with data and ports of its own, which outlive the process.
+pub struct Coordinator {
+    data: TempDir,
+    http: u16,
+    grpc: u16,
+    arguments: Vec<String>,
+    server: Server,
+}
+
+impl Coordinator {
+    /// Starts one and waits until it is ready.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more arguments.
+    #[must_use]
+    pub fn start_with(arguments: &[&str]) -> Self {
+        let data = tempfile::Builder::new().prefix("slipway-coordinator-").tempdir().unwrap();
+        let (http, grpc) = (free_port(), free_port());
+        let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let server = Self::launch(data.path(), http, grpc, &arguments);
+        Self { data, http, grpc, arguments, server }
+    }
+
+    fn launch(data: &Path, http: u16, grpc: u16, arguments: &[String]) -> Server {
+        let mut command = Command::new(program("slipway-coordinator"));
+        command.arg("--data-dir").arg(data.join("data")).args(arguments);
+        command.args(["--http", &format!("127.0.0.1:{http}"), "--grpc", &format!("127.0.0.1:{grpc}")]);
+        let mut server = Server::start(&mut command, &data.join("coordinator.log"));
+        server.wait_for_line("ready ");
+        server
+    }
+
+    /// `kill -9`, and a new process on the same data and ports.
+    pub fn kill9_and_restart(&mut self) {
+        self.server.kill9();
+        self.server = Self::launch(self.data.path(), self.http, self.grpc, &self.arguments);
+    }
+
+    /// Ends it in good order and returns its exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        self.server.stop()
+    }
+
+    /// The most memory that the process has held so far, in bytes.
+    #[must_use]
+    pub fn peak_memory_bytes(&self) -> u64 {
+        self.server.peak_memory_bytes()
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.data.path().join("data")
+    }
+
+    /// Its HTTP address, with this path.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.http)
+    }
+
+    /// The token of the API.
+    #[must_use]
+    pub fn token(&self) -> String {
+        std::fs::read_to_string(self.data_dir().join("admin.token")).unwrap().trim().to_owned()
+    }
+
+    /// The JSON at a path of its API.
+    ///
+    /// # Panics
+    /// When the answer is not 200.
+    #[must_use]
+    pub fn api(&self, path: &str) -> Value {
+        let answer = get(&self.url(path), &self.token());
+        assert_eq!(answer.status, 200, "GET {path}: {answer:?}");
+        answer.json()
+    }
+
+    /// `slipway ARGUMENTS… --server …` as a person of this coordinator.
+    #[must_use]
+    pub fn slipway(&self, checkout: &Checkout, arguments: &[&str]) -> Command {
+        let mut command = checkout.slipway(arguments);
+        command.env("SLIPWAY_SERVER", self.url("")).env("SLIPWAY_TOKEN", self.token());
+        command
+    }
+
+    /// Runs the checkout's workflow here, to its end.
+    #[must_use]
+    pub fn run(&self, checkout: &Checkout) -> Outcome {
+        Outcome::of(&mut self.run_command(checkout))
+    }
+
+    /// The command of [`Coordinator::run`].
+    #[must_use]
+    pub fn run_command(&self, checkout: &Checkout) -> Command {
+        self.slipway(checkout, &["run", ".github/workflows/ci.yml", "--json"])
+    }
+
+    /// The newest run, once there is one.
+    #[must_use]
+    pub fn newest_run(&self) -> String {
+        wait_until("there is a run", || {
+            let listing = self.slipway_json(&["runs", "--json"]);
+            listing.as_array()?.first()?["run"].as_str().map(str::to_owned)
+        })
+    }
+
+    /// What `slipway show RUN --json` says.
+    #[must_use]
+    pub fn show(&self, run: &str) -> Value {
+        self.slipway_json(&["show", run, "--json"])
+    }
+
+    /// What the plain `slipway logs RUN JOB` prints, line by line.
+    #[must_use]
+    pub fn logs(&self, run: &str, job: &str) -> Vec<String> {
+        let outcome = self.plain(&["logs", run, job]);
+        assert_eq!(outcome.code, 0, "{outcome:#?}");
+        outcome.stdout.lines().map(str::to_owned).collect()
+    }
+
+    /// A command without a checkout.
+    #[must_use]
+    pub fn plain(&self, arguments: &[&str]) -> Outcome {
+        let mut command = Command::new(program("slipway"));
+        command.args(arguments).env("SLIPWAY_SERVER", self.url("")).env("SLIPWAY_TOKEN", self.token());
+        Outcome::of(command.current_dir(self.data.path()))
+    }
+
+    fn slipway_json(&self, arguments: &[&str]) -> Value {
+        let outcome = self.plain(arguments);
+        assert_eq!(outcome.code, 0, "slipway {arguments:?}: {outcome:#?}");
+        serde_json::from_str(&outcome.stdout).unwrap_or_else(|e| panic!("no JSON ({e}): {outcome:#?}"))
+    }
+}
+
+/// How an agent differs from the usual one.
+#[derive(Debug, Clone)]
+pub struct AgentOptions {
+    /// Its name.
+    pub name: String,
+    /// How many jobs it runs at a time.
+    pub slots: u32,
+    /// More arguments.
+    pub arguments: Vec<String>,
+}
+
+impl AgentOptions {
+    /// An agent of this name with two slots.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), slots: 2, arguments: Vec::new() }
+    }
+}
+
+/// `slipway-agent` with data of its own, which outlive the process.
+pub struct Agent {
+    data: TempDir,
+    options: AgentOptions,
+    grpc: String,
+    token_file: PathBuf,
+    server: Option<Server>,
+}
+
+impl Agent {
+    /// Starts one and waits until the coordinator lists it as connected.
+    #[must_use]
+    pub fn start(coordinator: &Coordinator, options: AgentOptions) -> Self {
+        let data = tempfile::Builder::new().prefix("slipway-agent-").tempdir().unwrap();
+        let grpc = format!("http://127.0.0.1:{}", coordinator.grpc);
+        let token_file = coordinator.data_dir().join("agent.token");
+        let mut agent = Self { data, options, grpc, token_file, server: None };
+        agent.start_again();
+        agent.wait_until_listed(coordinator);
+        agent
+    }
+
+    /// Starts the process on its data.
+    pub fn start_again(&mut self) {
+        let mut command = Command::new(program("slipway-agent"));
+        command.args(["--coordinator", &self.grpc]).arg("--token-file").arg(&self.token_file);
+        command.arg("--data-dir").arg(self.data.path().join("data"));
+        command.args(["--name", &self.options.name, "--slots", &self.options.slots.to_string()]);
+        command.args(["--image", &format!("ubuntu-latest={RUNNER_IMAGE}")]).args(&self.options.arguments);
+        self.server = Some(Server::start(&mut command, &self.data.path().join("agent.log")));
+    }
+
+    fn wait_until_listed(&self, coordinator: &Coordinator) {
+        wait_until("the agent is listed", || {
+            let agents = coordinator.slipway_json(&["agents", "--json"]);
+            agents.as_array()?.iter().find(|agent| agent["name"] == self.options.name.as_str()).map(drop)
+        });
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn kill9(&mut self) {
+        self.server.take().expect("the agent runs").kill9();
+    }
+
+    /// SIGTERM, and its exit code once it has ended.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn stop(&mut self) -> Option<i32> {
+        self.server.take().expect("the agent runs").stop()
+    }
+
+    /// The most memory that the process has held so far, in bytes.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn peak_memory_bytes(&self) -> u64 {
+        self.server.as_ref().expect("the agent runs").peak_memory_bytes()
+    }
+}
