@@ -94,16 +94,10 @@ impl JobLog {
         }
     }
 
-    /// Whether a text holds a secret.
+    /// What is masked.
     #[must_use]
-    pub fn contains_secret(&self, text: &str) -> bool {
-        self.masks.contains_secret(text.as_bytes())
-    }
-
-    /// A text without secrets.
-    #[must_use]
-    pub fn masked(&self, text: &str) -> String {
-        self.masks.mask_str(text)
+    pub fn masks(&self) -> &Masks {
+        &self.masks
     }
 
     /// For who uploads.
