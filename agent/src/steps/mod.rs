@@ -13,8 +13,11 @@
 
 pub mod annotations;
 pub mod commands;
+pub mod contexts;
 pub mod env_files;
 pub mod environment;
+pub mod hash_files;
+pub mod header;
 pub mod lines;
 pub mod mask;
 pub mod outcome;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value as Json};
+use slipway_workflow::value::Value;
 
 /// Members of the `github` context that become `GITHUB_*` (the runner's allow-list).
 const GITHUB_NAMES: [&str; 37] = [
@@ -59,9 +59,9 @@ pub struct EnvironmentParts<'a> {
     /// The step's `env` context: job's variables and the step's own.
     pub env: &'a [(&'a str, &'a str)],
     /// The `github` context, complete.
-    pub github: &'a Map<String, Json>,
+    pub github: &'a Value,
     /// The `runner` context, complete.
-    pub runner: &'a Map<String, Json>,
+    pub runner: &'a Value,
     /// Directories for the front of `PATH`, first one first.
     pub path: &'a [&'a str],
     /// What the runner sets above the workflow's say (`ACTIONS_*`, `INPUT_*`, `STATE_*`).
@@ -94,7 +94,7 @@ pub fn environment(parts: &EnvironmentParts<'_>) -> Vec<(String, String)> {
         set(name, value);
     }
     set("GITHUB_ACTIONS", "true");
-    for (name, value) in parts.github {
+    for (name, value) in members(parts.github) {
         let name = name.to_ascii_lowercase();
         if GITHUB_NAMES.contains(&name.as_str())
             && let Some(value) = variable(value)
@@ -102,8 +102,8 @@ pub fn environment(parts: &EnvironmentParts<'_>) -> Vec<(String, String)> {
             set(&format!("GITHUB_{}", name.to_ascii_uppercase()), &value);
         }
     }
-    for (name, value) in parts.runner {
-        if let Json::String(value) = value {
+    for (name, value) in members(parts.runner) {
+        if let Value::String(value) = value {
             set(&format!("RUNNER_{}", name.to_ascii_uppercase()), value);
         }
     }
@@ -115,12 +115,20 @@ pub fn environment(parts: &EnvironmentParts<'_>) -> Vec<(String, String)> {
 }
 
 /// Strings as they are, booleans in words; nothing else becomes a variable.
-fn variable(value: &Json) -> Option<String> {
+fn variable(value: &Value) -> Option<String> {
     match value {
-        Json::String(text) => Some(text.clone()),
-        Json::Bool(flag) => Some(flag.to_string()),
+        Value::String(text) => Some(text.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
         _ => None,
     }
+}
+
+fn members(context: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let object = match context {
+        Value::Object(object) => Some(object),
+        _ => None,
+    };
+    object.into_iter().flat_map(|object| object.iter()).map(|(name, value)| (&**name, value))
 }
 
 fn prepend_path(all: &mut BTreeMap<String, String>, path: &[&str]) {

@@ -1,12 +1,12 @@
 use super::*;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 fn get<'a>(all: &'a [(String, String)], name: &str) -> Option<&'a str> {
     all.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
-fn object(value: Json) -> Map<String, Json> {
-    value.as_object().cloned().unwrap_or_default()
+fn object(value: Json) -> Value {
+    Value::from(&value)
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn precedence() {
 
 #[test]
 fn path_has_a_default_and_the_workflows_own_counts() {
-    let none = Map::new();
+    let none = Value::Null;
     let parts = EnvironmentParts {
         image: &[],
         base: &[],
