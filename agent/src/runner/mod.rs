@@ -7,6 +7,7 @@
 //! Deliberately absent: what a step means ([`crate::steps`]), who holds a lease ([`crate::session`]).
 
 pub mod attempt;
+mod code;
 mod exec;
 pub(crate) mod finish;
 pub mod folder;
