@@ -7,6 +7,7 @@ use slipway_kit::shutdown::{self, Stage, Trigger};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::coordinator::{AddressError, Coordinator};
@@ -18,7 +19,7 @@ use crate::init::{self, InitError};
 use crate::options::Options;
 use crate::runner::attempt::{Adopted, Begin};
 use crate::runner::folder::JobFolder;
-use crate::runner::{Machine, Runner, attempt, finish};
+use crate::runner::{Machine, Runner, finish};
 use crate::session::supervisor::{Introduction, Status, Supervisor};
 
 /// Why an agent can't start.
@@ -53,8 +54,7 @@ pub struct Handle {
     trigger: Trigger,
     status: watch::Receiver<Status>,
     supervisor: JoinHandle<()>,
-    tasks: TaskTracker,
-    machine: Arc<Machine>,
+    runner: Runner,
     _identity: Identity,
 }
 
@@ -83,18 +83,22 @@ impl Agent {
         let left = leftovers(&machine).await?;
 
         let (trigger, shutdown) = shutdown::channel();
-        let tasks = TaskTracker::new();
-        let runner = Runner { machine: Arc::clone(&machine), tasks: tasks.clone() };
-        let mut supervisor = Supervisor::new(coordinator, SystemClock, introduction, Arc::new(runner), shutdown);
+        let runner = Runner {
+            machine: Arc::clone(&machine),
+            tasks: TaskTracker::new(),
+            leave: CancellationToken::new(),
+        };
+        let start = Arc::new(runner.clone());
+        let mut supervisor = Supervisor::new(coordinator, SystemClock, introduction, start, shutdown);
         for adopted in left {
             let lease = adopted.saved.lease;
             tracing::info!(attempt = %lease.attempt, "going on with a job of an earlier process");
             let link = supervisor.adopt(lease, adopted.saved.strict);
-            tasks.spawn(attempt::run(Arc::clone(&machine), Begin::Adopt(Box::new(adopted)), link));
+            runner.spawn(Begin::Adopt(Box::new(adopted)), link);
         }
         let status = supervisor.status();
         let supervisor = tokio::spawn(supervisor.run());
-        Ok(Handle { id: identity.id, trigger, status, supervisor, tasks, machine, _identity: identity })
+        Ok(Handle { id: identity.id, trigger, status, supervisor, runner, _identity: identity })
     }
 }
 
@@ -143,14 +147,18 @@ impl Handle {
     pub async fn wait(self) {
         // A panic in the supervisor was logged by the runtime's hook; there is nothing to add.
         let _ = self.supervisor.await;
-        if self.trigger.watcher().stage() < Stage::Now {
-            self.tasks.close();
-            let mut now = self.trigger.watcher();
-            tokio::select! {
-                () = self.tasks.wait() => self.machine.networks.clear().await,
-                () = now.reached(Stage::Now) => {}
-            }
+        self.runner.tasks.close();
+        let mut now = self.trigger.watcher();
+        let cleaned = tokio::select! {
+            biased;
+            () = now.reached(Stage::Now) => false,
+            () = self.runner.tasks.wait() => true,
+        };
+        if cleaned {
+            self.runner.machine.networks.clear().await;
         }
+        self.runner.leave.cancel();
+        self.runner.tasks.wait().await;
     }
 
     /// Stops for good: kills what runs, removes its containers, networks and folders, and reports nothing. For an agent
@@ -158,21 +166,24 @@ impl Handle {
     pub async fn discard(self) {
         self.trigger.raise(Stage::Now);
         let _ = self.supervisor.await;
-        // The jobs' tasks end with the supervisor's channels or not at all: what they hold is removed from here.
-        match self.machine.engine.own_containers().await {
+        self.runner.tasks.close();
+        self.runner.leave.cancel();
+        self.runner.tasks.wait().await;
+        let machine = &self.runner.machine;
+        match machine.engine.own_containers().await {
             Ok(containers) => {
                 for container in containers {
-                    if let Err(failure) = self.machine.engine.remove_container(&container.id).await {
+                    if let Err(failure) = machine.engine.remove_container(&container.id).await {
                         tracing::warn!(%failure, "a container stays behind");
                     }
                 }
             }
             Err(failure) => tracing::warn!(%failure, "containers stay behind"),
         }
-        if let Err(failure) = self.machine.networks.adopt(&[]).await {
+        if let Err(failure) = machine.networks.adopt(&[]).await {
             tracing::warn!(%failure, "networks stay behind");
         }
-        self.machine.networks.clear().await;
-        finish::remove_folder(&JobFolder::new(self.machine.jobs_dir())).await;
+        machine.networks.clear().await;
+        finish::remove_folder(&JobFolder::new(machine.jobs_dir())).await;
     }
 }
