@@ -24,17 +24,26 @@ async fn a_job_runs_its_steps_and_leaves_nothing() {
     let place = Place::new(&coordinator);
     let handle = place.start().await;
     let mut spec = job(vec![
-        run("one", "echo \"greeting=hello\" >> $GITHUB_OUTPUT; echo \"FROM_ONE=1\" >> $GITHUB_ENV; id -u; pwd"),
-        run("two", "echo ${{ steps.one.outputs.greeting }}-$FROM_ONE; echo secret ${{ secrets.KEY }}; cat $GITHUB_EVENT_PATH"),
+        run(
+            "one",
+            "echo \"greeting=hello\" >> $GITHUB_OUTPUT; echo \"FROM_ONE=1\" >> $GITHUB_ENV; id -u; pwd",
+        ),
+        run(
+            "two",
+            "echo ${{ steps.one.outputs.greeting }}-$FROM_ONE; echo secret ${{ secrets.KEY }}; cat $GITHUB_EVENT_PATH",
+        ),
     ]);
-    spec.outputs = vec![entry("said", "${{ steps.one.outputs.greeting }}"), entry("leak", "${{ secrets.KEY }}")];
+    spec.outputs =
+        vec![entry("said", "${{ steps.one.outputs.greeting }}"), entry("leak", "${{ secrets.KEY }}")];
     let instance = coordinator.assign(&spec).await;
     let job = coordinator.report(&instance).await;
     assert_eq!(job.result(), Success);
     assert_eq!(job.work().outputs.get("said").map(String::as_str), Some("hello"));
     assert_eq!(job.work().outputs.get("leak"), None);
     let lines = job.lines();
-    for line in ["1001", "/home/runner/work/hello/hello", "hello-1", "secret ***", "{\"ref\":\"refs/heads/main\"}"] {
+    for line in
+        ["1001", "/home/runner/work/hello/hello", "hello-1", "secret ***", "{\"ref\":\"refs/heads/main\"}"]
+    {
         assert!(lines.iter().any(|found| found == line), "`{line}` is not in\n{}", lines.join("\n"));
     }
     assert!(!lines.iter().any(|line| line.contains("hunter22")));

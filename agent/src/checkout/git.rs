@@ -50,7 +50,9 @@ pub(super) async fn fetch(
     loop {
         match git(folder, &arguments, say).await {
             Ok(()) => break,
-            Err(CheckoutError::Fleet(failure)) if backoff.failures() + 1 < TRIES && failure.cause != Cause::DiskFull => {
+            Err(CheckoutError::Fleet(failure))
+                if backoff.failures() + 1 < TRIES && failure.cause != Cause::DiskFull =>
+            {
                 say(format!("{failure}; trying again"));
                 tokio::time::sleep(backoff.next_wait()).await;
             }
@@ -98,8 +100,13 @@ fn missing(error: &std::io::Error) -> CheckoutError {
     Failure::new(Cause::CheckoutUnavailable, message).into()
 }
 
-async fn git(folder: &Path, arguments: &[&str], say: &mut (dyn FnMut(String) + Send)) -> Result<(), CheckoutError> {
-    let shown: Vec<&str> = arguments.iter().copied().filter(|argument| !argument.starts_with("--quiet")).collect();
+async fn git(
+    folder: &Path,
+    arguments: &[&str],
+    say: &mut (dyn FnMut(String) + Send),
+) -> Result<(), CheckoutError> {
+    let shown: Vec<&str> =
+        arguments.iter().copied().filter(|argument| !argument.starts_with("--quiet")).collect();
     say(format!("[command]git {}", shown.join(" ")));
     let mut child = command(folder, arguments)
         .stdout(Stdio::null())
@@ -118,9 +125,10 @@ async fn git(folder: &Path, arguments: &[&str], say: &mut (dyn FnMut(String) + S
                 Ok(_) => {}
             }
             let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-            refused |= ["couldn't find remote ref", "not our ref", "did not match any file", "did not match any"]
-                .iter()
-                .any(|words| line.contains(words));
+            refused |=
+                ["couldn't find remote ref", "not our ref", "did not match any file", "did not match any"]
+                    .iter()
+                    .any(|words| line.contains(words));
             if !line.is_empty() {
                 say(line.clone());
                 last = line;

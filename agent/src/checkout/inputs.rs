@@ -72,7 +72,9 @@ impl Inputs {
                 "repository" => inputs.repository = Some(value.to_owned()),
                 "ref" => inputs.git_ref = Some(value.to_owned()),
                 "fetch-depth" => {
-                    inputs.depth = value.parse().map_err(|_| format!("input `fetch-depth` is `{value}`, not a number"))?;
+                    inputs.depth = value
+                        .parse()
+                        .map_err(|_| format!("input `fetch-depth` is `{value}`, not a number"))?;
                 }
                 "path" => inputs.path = Some(below_workspace(value)?),
                 "clean" => inputs.clean = boolean("clean", value)?,
@@ -85,7 +87,12 @@ impl Inputs {
                 // Only what is taken differs, not what is in it.
                 "filter" => {}
                 known if WITHOUT_EFFECT.contains(&known) => {}
-                "lfs" | "ssh-key" | "ssh-known-hosts" | "ssh-user" | "sparse-checkout" | "sparse-checkout-cone-mode" => {
+                "lfs"
+                | "ssh-key"
+                | "ssh-known-hosts"
+                | "ssh-user"
+                | "sparse-checkout"
+                | "sparse-checkout-cone-mode" => {
                     return Err(format!("input `{name}` of actions/checkout is not supported"));
                 }
                 // GitHub only warns about inputs that an action does not know.
@@ -111,14 +118,22 @@ impl Inputs {
     ///
     /// # Errors
     /// A sentence that names the input.
-    pub fn fetch(&self, clone_url: &str, repository: &str, git_ref: &str, sha: &str) -> Result<Fetch, String> {
+    pub fn fetch(
+        &self,
+        clone_url: &str,
+        repository: &str,
+        git_ref: &str,
+        sha: &str,
+    ) -> Result<Fetch, String> {
         let own = self.repository.as_ref().is_none_or(|asked| asked.eq_ignore_ascii_case(repository));
         let url = match &self.repository {
             Some(asked) if !own => sibling(clone_url, repository, asked)?,
             _ => clone_url.to_owned(),
         };
         let (wanted, of) = match &self.git_ref {
-            Some(asked) if asked.starts_with('-') => return Err(format!("input `ref` is `{asked}`, not a ref")),
+            Some(asked) if asked.starts_with('-') => {
+                return Err(format!("input `ref` is `{asked}`, not a ref"));
+            }
             Some(asked) if !own || asked != git_ref => (asked.clone(), asked.as_str()),
             None if !own => ("HEAD".to_owned(), ""),
             _ => (sha.to_owned(), git_ref),
@@ -144,7 +159,9 @@ fn sibling(clone_url: &str, repository: &str, asked: &str) -> Result<String, Str
     let suffix = if bare.ends_with(".git") { ".git" } else { "" };
     match bare.trim_end_matches(".git").strip_suffix(repository) {
         Some(server) => Ok(format!("{server}{asked}{suffix}")),
-        None => Err(format!("input `repository: {asked}`: the server of {clone_url} has no known place for it")),
+        None => {
+            Err(format!("input `repository: {asked}`: the server of {clone_url} has no known place for it"))
+        }
     }
 }
 

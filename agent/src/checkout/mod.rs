@@ -68,7 +68,8 @@ pub async fn checkout(
     let commit = match source {
         Source::None => {
             return Err(CheckoutError::Step(
-                "there is nothing to check out: the run was started without a repository or working tree".to_owned(),
+                "there is nothing to check out: the run was started without a repository or working tree"
+                    .to_owned(),
             ));
         }
         Source::Tree { digest, size_bytes } => {
@@ -144,7 +145,10 @@ fn give_all(path: &Path, user: &ContainerUser) -> std::io::Result<()> {
                 return Ok(());
             }
             let mode = found.permissions().mode();
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode | (mode & 0o700) >> 3 | (mode & 0o700) >> 6))
+            std::fs::set_permissions(
+                path,
+                std::fs::Permissions::from_mode(mode | (mode & 0o700) >> 3 | (mode & 0o700) >> 6),
+            )
         }
         other => other,
     }

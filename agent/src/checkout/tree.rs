@@ -34,17 +34,20 @@ pub(super) async fn unpack(
         .await
         .map_err(|error| match error {
             BlobError::Io(error) => Failure::io("cannot keep the working tree", &error),
-            error => Failure::new(Cause::CheckoutUnavailable, format!("the working tree is not to be had: {error}")),
+            error => Failure::new(
+                Cause::CheckoutUnavailable,
+                format!("the working tree is not to be had: {error}"),
+            ),
         })?;
     archive.rewind().map_err(|error| Failure::io("cannot read the working tree", &error))?;
     let into = folder.to_owned();
     let unpacked = tokio::task::spawn_blocking(move || unpack_archive(archive, &into)).await;
-    unpacked
-        .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?
-        .map_err(|error| match Failure::io("cannot unpack the working tree", &error) {
+    unpacked.map_err(|error| Failure::new(Cause::Internal, error.to_string()))?.map_err(|error| {
+        match Failure::io("cannot unpack the working tree", &error) {
             full @ Failure { cause: Cause::DiskFull, .. } => CheckoutError::Fleet(full),
             Failure { message, .. } => CheckoutError::Step(message),
-        })
+        }
+    })
 }
 
 /// Unpacks a compressed archive into a folder that nobody else can change meanwhile.
@@ -71,7 +74,10 @@ fn unpack_archive(archive: impl Read, folder: &Path) -> std::io::Result<()> {
         let name = entry.path()?.into_owned();
         let stays = name.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         if !(kind.is_file() || kind.is_dir() || kind.is_symlink()) || !stays {
-            return Err(std::io::Error::other(format!("it has an entry that is not allowed: {}", name.display())));
+            return Err(std::io::Error::other(format!(
+                "it has an entry that is not allowed: {}",
+                name.display()
+            )));
         }
         if !entry.unpack_in(folder)? {
             return Err(std::io::Error::other(format!("an entry leaves the folder: {}", name.display())));

@@ -11,7 +11,7 @@ use slipway_proto::v1::record::Record as Kind;
 
 use super::wire;
 use crate::failure::{Cause, Failure};
-use crate::init::{Stream, Spool};
+use crate::init::{Spool, Stream};
 use crate::journal::{Journal, Progress};
 use crate::steps::annotations::Level;
 use crate::steps::commands::{CommandOptions, Effect, LineOutcome};
@@ -71,8 +71,9 @@ impl JobLog {
     /// # Errors
     /// `internal` when the state is not one of this version.
     pub fn new(journal: Journal, stream: &[u8]) -> Result<Self, Failure> {
-        let position: Position = serde_json::from_slice(stream)
-            .map_err(|error| Failure::new(Cause::Internal, format!("the job's journal is damaged: {error}")))?;
+        let position: Position = serde_json::from_slice(stream).map_err(|error| {
+            Failure::new(Cause::Internal, format!("the job's journal is damaged: {error}"))
+        })?;
         Ok(Self {
             journal,
             position,
@@ -225,7 +226,12 @@ impl JobLog {
     ///
     /// # Errors
     /// `disk_full` or `internal`.
-    pub async fn commit(&mut self, job: Option<Vec<u8>>, spool: Option<&Spool>, sync: bool) -> Result<(), Failure> {
+    pub async fn commit(
+        &mut self,
+        job: Option<Vec<u8>>,
+        spool: Option<&Spool>,
+        sync: bool,
+    ) -> Result<(), Failure> {
         if self.pending.is_empty() && job.is_none() && !self.moved {
             return Ok(());
         }

@@ -4,8 +4,8 @@ use slipway_proto::v1;
 use slipway_proto::v1::record::Record as Kind;
 
 use crate::steps::annotations::{Annotation, Level};
-use crate::steps::output::{Item, Source};
 use crate::steps::outcome::StepResult;
+use crate::steps::output::{Item, Source};
 
 /// The record of an item; none for effects, which stay on the agent. `now_ms` is for items without a time.
 pub(super) fn record(step: u32, now_ms: u64, item: Item) -> Option<v1::Record> {

@@ -197,7 +197,8 @@ async fn open_new(
     })?;
     let parsed = read_spec(&spec)?;
     folder.create()?;
-    std::fs::write(folder.spec(), &spec).map_err(|error| Failure::io("cannot keep the specification", &error))?;
+    std::fs::write(folder.spec(), &spec)
+        .map_err(|error| Failure::io("cannot keep the specification", &error))?;
     let saved = Saved::new(&assignment);
     let journal = Journal::create(&folder.journal(), saved.encode()?, JobLog::initial()?)
         .map_err(|error| Failure::io("cannot start the job's journal", &error))?;
@@ -211,7 +212,8 @@ fn open_adopted(
     link: &JobLink,
     folder: &JobFolder,
 ) -> Result<(Attempt, JobLog), Failure> {
-    let spec = std::fs::read(folder.spec()).map_err(|error| Failure::io("cannot read the specification", &error))?;
+    let spec =
+        std::fs::read(folder.spec()).map_err(|error| Failure::io("cannot read the specification", &error))?;
     let log = JobLog::new(adopted.journal, &adopted.stream)?;
     let mut attempt = Attempt::new(machine, link, folder, read_spec(&spec)?, adopted.saved);
     if let Some(prepared) = &attempt.saved.prepared {
@@ -267,7 +269,8 @@ impl Attempt {
     async fn vessel(&mut self, log: &mut JobLog) -> Result<Vessel, End> {
         if let Some(prepared) = &self.saved.prepared {
             let orders = self.link.orders.clone();
-            let mut vessel = Vessel::adopt(&self.folder, log.spool_offset(), prepared.container.clone(), orders)?;
+            let mut vessel =
+                Vessel::adopt(&self.folder, log.spool_offset(), prepared.container.clone(), orders)?;
             // A container that has ended is seen by the step that needs it.
             vessel.connect(&self.machine).await?;
             return Ok(vessel);
@@ -319,7 +322,10 @@ impl Attempt {
     pub(super) fn debug(&self) -> bool {
         let secret = self.secrets.iter().find(|(name, _)| name.eq_ignore_ascii_case("ACTIONS_STEP_DEBUG"));
         let variable = self.spec.contexts.vars.get("ACTIONS_STEP_DEBUG").and_then(serde_json::Value::as_str);
-        secret.map(|(_, value)| value.as_str()).or(variable).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        secret
+            .map(|(_, value)| value.as_str())
+            .or(variable)
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
     /// Sets the outcome of a job that did not get through its steps. False when there is nothing to report.
@@ -340,7 +346,9 @@ impl Attempt {
             }
         };
         self.saved.outcome = Some(match outcome {
-            Outcome::Fleet { cause, message } => Outcome::Fleet { cause, message: log.masks().mask_str(&message) },
+            Outcome::Fleet { cause, message } => {
+                Outcome::Fleet { cause, message: log.masks().mask_str(&message) }
+            }
             Outcome::Work { result, timed_out, outputs, message } => {
                 Outcome::Work { result, timed_out, outputs, message: log.masks().mask_str(&message) }
             }

@@ -289,7 +289,13 @@ impl Attempt {
     }
 
     /// What a process's end means.
-    fn judge(&mut self, log: &mut JobLog, vessel: &Vessel, last: Last, kills_before: u64) -> Result<Ran, End> {
+    fn judge(
+        &mut self,
+        log: &mut JobLog,
+        vessel: &Vessel,
+        last: Last,
+        kills_before: u64,
+    ) -> Result<Ran, End> {
         let exit = match last {
             Last::SpawnFailed { message, .. } => {
                 log.remark(Level::Error, &message);
@@ -365,15 +371,18 @@ impl Attempt {
             Some(state) if state.exit_code == i64::from(exit_code::STOP_TIME) => {
                 End::Stopped("its lease ran out".to_owned())
             }
-            Some(ContainerState { oom_killed: true, .. }) => {
-                End::Work(format!("The container was killed because it ran out of memory ({}).", self.memory_limit()))
-            }
+            Some(ContainerState { oom_killed: true, .. }) => End::Work(format!(
+                "The container was killed because it ran out of memory ({}).",
+                self.memory_limit()
+            )),
             Some(state) => Failure::new(
                 Cause::InitLost,
                 format!("the job's container ended while a step ran, with code {}", state.exit_code),
             )
             .into(),
-            None => Failure::new(Cause::InitLost, "somebody removed the job's container while a step ran").into(),
+            None => {
+                Failure::new(Cause::InitLost, "somebody removed the job's container while a step ran").into()
+            }
         }
     }
 }

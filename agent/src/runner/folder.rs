@@ -215,7 +215,8 @@ impl Layout {
     /// `internal`, when a step has put something else in its place.
     pub(crate) fn inside_temp(&self, folder: &JobFolder, below: &str) -> Result<Inside, Failure> {
         let relative = Path::new("_temp").join(below);
-        Inside::open(&folder.work(), &relative)
-            .map_err(|error| Failure::io(format!("cannot use {}", folder.work().join(relative).display()), &error))
+        Inside::open(&folder.work(), &relative).map_err(|error| {
+            Failure::io(format!("cannot use {}", folder.work().join(relative).display()), &error)
+        })
     }
 }

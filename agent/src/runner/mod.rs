@@ -55,7 +55,13 @@ pub struct Machine {
 impl Machine {
     /// Puts the shared parts together.
     #[must_use]
-    pub fn new(engine: Engine, networks: NetworkPool, options: Options, coordinator: Coordinator, init: PathBuf) -> Self {
+    pub fn new(
+        engine: Engine,
+        networks: NetworkPool,
+        options: Options,
+        coordinator: Coordinator,
+        init: PathBuf,
+    ) -> Self {
         let cleaners = Semaphore::new(crate::limits::CLEANERS);
         Self { engine, networks, options, coordinator, init, users: Mutex::default(), cleaners }
     }

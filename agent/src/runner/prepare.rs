@@ -49,7 +49,12 @@ pub(super) fn wanted(machine: &Machine, spec: &JobSpec, scope: &Scope<'_>) -> Re
     })
 }
 
-fn in_container(machine: &Machine, spec: &ContainerSpec, image: &str, scope: &Scope<'_>) -> Result<Wanted, String> {
+fn in_container(
+    machine: &Machine,
+    spec: &ContainerSpec,
+    image: &str,
+    scope: &Scope<'_>,
+) -> Result<Wanted, String> {
     let text = |text| scope.key(text).map_err(|error| error.to_string());
     let options = match &spec.options {
         Some(options) => CreateOptions::parse(&text(options)?, machine.options.allow_privileged)
@@ -66,7 +71,9 @@ fn in_container(machine: &Machine, spec: &ContainerSpec, image: &str, scope: &Sc
     }
     let ports = spec.ports.iter().map(|port| parse_port(&text(port)?)).collect::<Result<_, _>>()?;
     let credentials = match &spec.credentials {
-        Some((username, password)) => Some(Credentials { username: text(username)?, password: text(password)? }),
+        Some((username, password)) => {
+            Some(Credentials { username: text(username)?, password: text(password)? })
+        }
         None => None,
     };
     Ok(Wanted {
@@ -82,7 +89,8 @@ fn in_container(machine: &Machine, spec: &ContainerSpec, image: &str, scope: &Sc
 
 /// `8080`, `8080:80`, `127.0.0.1:8080:80/udp`
 fn parse_port(text: &str) -> Result<PortMapping, String> {
-    let wrong = || format!("container port `{text}` is not PORT, HOST:PORT or ADDRESS:HOST:PORT, with /tcp or /udp");
+    let wrong =
+        || format!("container port `{text}` is not PORT, HOST:PORT or ADDRESS:HOST:PORT, with /tcp or /udp");
     let (ports, protocol) = text.trim().split_once('/').unwrap_or((text.trim(), "tcp"));
     if !matches!(protocol, "tcp" | "udp" | "sctp") {
         return Err(wrong());
@@ -113,8 +121,9 @@ impl Attempt {
         let semantics = if wanted.in_container { Semantics::Container } else { Semantics::Host };
         let layout = Layout::new(semantics, &self.repository);
         layout.create(&self.folder, &user)?;
-        let event = serde_json::to_vec(self.spec.contexts.github.get("event").unwrap_or(&serde_json::Value::Null))
-            .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
+        let event =
+            serde_json::to_vec(self.spec.contexts.github.get("event").unwrap_or(&serde_json::Value::Null))
+                .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
         layout
             .inside_temp(&self.folder, "_github_workflow")?
             .write("event.json", &event, &user)
@@ -130,7 +139,12 @@ impl Attempt {
             self.network = Some(network);
             return Err(end);
         }
-        log.say(&format!("Container {} of image {} on {}", short(&vessel.container), wanted.image, machine.options.name));
+        log.say(&format!(
+            "Container {} of image {} on {}",
+            short(&vessel.container),
+            wanted.image,
+            machine.options.name
+        ));
         let env = image.env.into_iter().chain(wanted.env).chain(wanted.options.env).collect();
         self.network = Some(network.clone());
         self.saved.prepared = Some(Prepared {
@@ -205,7 +219,10 @@ impl Attempt {
             None => &image.user,
         };
         users.resolve(asked).ok_or_else(|| {
-            End::Work(format!("image {} has no user `{asked}`: name one that it has, or a number", wanted.image))
+            End::Work(format!(
+                "image {} has no user `{asked}`: name one that it has, or a number",
+                wanted.image
+            ))
         })
     }
 }
@@ -224,7 +241,10 @@ mod tests {
     #[test]
     fn ports_are_read_as_docker_reads_them() {
         let port = parse_port("127.0.0.1:8080:80/udp").unwrap();
-        assert_eq!((port.host_address.as_str(), port.host, port.container.as_str()), ("127.0.0.1", Some(8080), "80/udp"));
+        assert_eq!(
+            (port.host_address.as_str(), port.host, port.container.as_str()),
+            ("127.0.0.1", Some(8080), "80/udp")
+        );
         assert_eq!(parse_port("5432").unwrap().host, None);
         assert_eq!(parse_port("5432:5432").unwrap().host, Some(5432));
         for text in ["", "x", "0", "80/icmp", "1:2:3:4x", "70000"] {

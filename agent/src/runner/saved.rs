@@ -152,7 +152,8 @@ impl Saved {
     /// # Errors
     /// A sentence, when it is not one of this version.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let saved: Self = serde_json::from_slice(bytes).map_err(|error| format!("its state is damaged: {error}"))?;
+        let saved: Self =
+            serde_json::from_slice(bytes).map_err(|error| format!("its state is damaged: {error}"))?;
         match saved.version {
             VERSION => Ok(saved),
             other => Err(format!("its state has version {other}, this agent knows {VERSION}")),
@@ -170,7 +171,12 @@ impl Saved {
                     WorkResult::Cancelled => v1::Result::Cancelled,
                 };
                 let outputs = outputs.into_iter().collect();
-                v1::report::Outcome::Work(v1::WorkOutcome { result: result.into(), timed_out, outputs, message })
+                v1::report::Outcome::Work(v1::WorkOutcome {
+                    result: result.into(),
+                    timed_out,
+                    outputs,
+                    message,
+                })
             }
             Outcome::Fleet { cause, message } => {
                 v1::report::Outcome::Fleet(v1::FleetFailure { cause: cause.code().to_owned(), message })
@@ -195,5 +201,6 @@ pub fn read_spec(bytes: &[u8]) -> Result<JobSpec, Failure> {
             "the job's specification has version {version} and this agent knows {known}: bring both to one version"
         )));
     }
-    serde_json::from_value(value).map_err(|error| wrong(format!("the job's specification is not understood: {error}")))
+    serde_json::from_value(value)
+        .map_err(|error| wrong(format!("the job's specification is not understood: {error}")))
 }

@@ -110,8 +110,8 @@ impl Attempt {
                 .run_options(shell.as_ref(), working_directory.as_ref(), &self.spec.defaults)
                 .map_err(|error| error.to_string())?;
             let stem = format!("{}/{}", layout.temp(), script_stem(index));
-            let launch =
-                launch(shell.as_deref(), layout.semantics, &text, &stem).map_err(|error| error.to_string())?;
+            let launch = launch(shell.as_deref(), layout.semantics, &text, &stem)
+                .map_err(|error| error.to_string())?;
             Ok::<_, String>((text, launch, folder))
         })();
         let (text, launch, folder) = match evaluated {
@@ -129,7 +129,12 @@ impl Attempt {
         Ok(Ok((Script { launch, env: self.process_env(scope.github(), contexts, &env)?, cwd }, lines)))
     }
 
-    fn process_env(&self, github: &Value, contexts: &Contexts, env: &[(&str, &str)]) -> Result<Vec<Vec<u8>>, End> {
+    fn process_env(
+        &self,
+        github: &Value,
+        contexts: &Contexts,
+        env: &[(&str, &str)],
+    ) -> Result<Vec<Vec<u8>>, End> {
         let prepared = self.prepared()?;
         let layout = self.layout(prepared.in_container);
         let base = [("HOME".to_owned(), layout.home(&prepared.user))];
@@ -143,7 +148,10 @@ impl Attempt {
             path: &path,
             forced: &[],
         };
-        Ok(environment(&parts).into_iter().map(|(name, value)| format!("{name}={value}").into_bytes()).collect())
+        Ok(environment(&parts)
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}").into_bytes())
+            .collect())
     }
 
     /// Writes the script and fresh environment files of a step.
@@ -166,7 +174,9 @@ impl Attempt {
         // A step that removed the folder has nothing to say.
         let commands = layout.inside_temp(&self.folder, env_files::FOLDER).ok();
         for file in EnvFile::ALL {
-            let read = commands.as_ref().map(|folder| folder.read(&file_name(file, index), env_files::MAX_FILE_BYTES));
+            let read = commands
+                .as_ref()
+                .map(|folder| folder.read(&file_name(file, index), env_files::MAX_FILE_BYTES));
             let bytes = read.and_then(Result::ok).flatten().unwrap_or_default();
             log.outcome(env_files::process(file, &bytes));
         }

@@ -64,7 +64,11 @@ impl Attempt {
             let scope = scope.with_env(&env);
             let wanted = !self.out_of_time() && scope.condition(step.condition.as_ref())?;
             let limit = scope.timeout_ms(step.timeout_minutes.as_ref());
-            Ok::<_, crate::steps::contexts::EvaluationError>((wanted, scope.display_name(step, log.masks()), limit))
+            Ok::<_, crate::steps::contexts::EvaluationError>((
+                wanted,
+                scope.display_name(step, log.masks()),
+                limit,
+            ))
         });
         let (name, limit, failed) = match wanted {
             Ok((true, name, limit)) => (name, limit, None),
@@ -74,7 +78,11 @@ impl Attempt {
                 self.end_step(log, vessel, step, &name, end, Usage::default()).await?;
                 return Ok(false);
             }
-            Err(error) => (self.step_scope(contexts, index, step).display_name(step, log.masks()), Ok(None), Some(error)),
+            Err(error) => (
+                self.step_scope(contexts, index, step).display_name(step, log.masks()),
+                Ok(None),
+                Some(error),
+            ),
         };
         log.step_started(number(index), self.command_options(contexts, step), &step.id, &name);
         let limit_ms = match limit {
@@ -226,7 +234,9 @@ impl Attempt {
 
     /// When even `always()` steps have had their time after a cancel, Unix milliseconds.
     pub(super) fn cancel_deadline_ms(&self) -> Option<u64> {
-        self.saved.cancelled_ms.map(|cancelled_ms| cancelled_ms.saturating_add(CANCEL_STEPS.as_millis() as u64))
+        self.saved
+            .cancelled_ms
+            .map(|cancelled_ms| cancelled_ms.saturating_add(CANCEL_STEPS.as_millis() as u64))
     }
 
     pub(super) fn out_of_time(&self) -> bool {

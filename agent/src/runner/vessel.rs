@@ -104,7 +104,8 @@ impl Vessel {
                 Ok(Ok(connection)) => {
                     let Ready { highest_step, .. } = connection.ready;
                     self.highest = highest_step;
-                    self.stop_times = Some(tokio::spawn(tell_stop_times(connection.link.clone(), self.orders.clone())));
+                    self.stop_times =
+                        Some(tokio::spawn(tell_stop_times(connection.link.clone(), self.orders.clone())));
                     self.link = Some(connection.link);
                     self.events = Some(connection.events);
                     return Ok(Connected::Yes);

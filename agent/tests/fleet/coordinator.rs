@@ -86,7 +86,8 @@ impl FakeCoordinator {
     }
 
     pub fn blob(&self, bytes: Vec<u8>) -> v1::Digest {
-        let digest = v1::Digest { sha256: hex::encode(Sha256::digest(&bytes)), size_bytes: bytes.len() as u64 };
+        let digest =
+            v1::Digest { sha256: hex::encode(Sha256::digest(&bytes)), size_bytes: bytes.len() as u64 };
         self.with(|state| state.blobs.insert(digest.sha256.clone(), bytes));
         digest
     }
@@ -118,7 +119,8 @@ impl FakeCoordinator {
     }
 
     pub async fn cancel(&self, instance: &str) {
-        let (session, lease) = self.with(|state| (state.session.clone(), state.leases.get(instance).cloned()));
+        let (session, lease) =
+            self.with(|state| (state.session.clone(), state.leases.get(instance).cloned()));
         let cancel = v1::Cancel { lease, reason: "a test".to_owned() };
         session.unwrap().send(Ok(out(Out::Cancel(cancel)))).await.unwrap();
     }
@@ -127,6 +129,11 @@ impl FakeCoordinator {
         let (session, lease) = self.with(|state| (state.session.clone(), state.leases.remove(instance)));
         let stop = v1::Stop { lease, reason: "a test".to_owned() };
         session.unwrap().send(Ok(out(Out::Stop(stop)))).await.unwrap();
+    }
+
+    /// Takes a lease back without a word.
+    pub fn forget(&self, instance: &str) {
+        self.with(|state| state.leases.remove(instance));
     }
 
     /// Waits for a job's report.
@@ -223,7 +230,10 @@ fn out(message: Out) -> v1::CoordinatorMessage {
 }
 
 fn instance(lease: Option<&v1::Lease>) -> String {
-    lease.and_then(|lease| lease.attempt.as_ref()).map(|attempt| attempt.instance_id.clone()).unwrap_or_default()
+    lease
+        .and_then(|lease| lease.attempt.as_ref())
+        .map(|attempt| attempt.instance_id.clone())
+        .unwrap_or_default()
 }
 
 impl FakeCoordinator {
@@ -231,7 +241,8 @@ impl FakeCoordinator {
         match message {
             In::Hello(hello) => {
                 let kept = self.with(|state| {
-                    let kept = hello.held.iter().filter(|lease| state.leases.values().any(|known| known == *lease));
+                    let kept =
+                        hello.held.iter().filter(|lease| state.leases.values().any(|known| known == *lease));
                     let kept = kept.cloned().collect();
                     state.hello = Some(hello);
                     kept
@@ -304,6 +315,11 @@ impl Agents for FakeCoordinator {
                     fake.with(|state| state.session = Some(answers.clone()));
                 }
             }
+            fake.with(|state| {
+                if state.session.as_ref().is_some_and(|session| session.same_channel(&answers)) {
+                    state.session = None;
+                }
+            });
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(answers_out))))
     }

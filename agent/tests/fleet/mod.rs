@@ -91,7 +91,10 @@ impl Place {
     }
 
     pub fn id(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("data/agent.id")).unwrap_or_default().trim().to_owned()
+        std::fs::read_to_string(self.folder.path().join("data/agent.id"))
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
     }
 
     pub fn containers(&self) -> Vec<String> {
