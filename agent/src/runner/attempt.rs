@@ -1,6 +1,6 @@
 //! One attempt from its assignment to its report, and on to its clean-up.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use slipway_proto::v1;
 use slipway_workflow::job_spec::JobSpec;
@@ -80,9 +80,8 @@ pub(super) struct Attempt {
     pub(super) repository: String,
     pub(super) saved: Saved,
     pub(super) secrets: Vec<(String, String)>,
-    /// What there is to clean up.
-    pub(super) container: Option<String>,
-    pub(super) network: Option<String>,
+    /// What there is to clean up, also when this is dropped in the middle of something.
+    pub(super) things: Arc<Things>,
 }
 
 /// Runs an attempt to its end and cleans up after it.
@@ -93,8 +92,8 @@ pub async fn run(machine: Arc<Machine>, begin: Begin, link: JobLink) {
     };
     let folder = JobFolder::new(machine.jobs_dir().join(lease.attempt.folder_name()));
     let mut orders = link.orders.clone();
-    let mut things = Things { container: None, network: None };
-    let working = work(&machine, begin, &link, &folder, &mut things);
+    let things = Arc::new(Things::default());
+    let working = work(&machine, begin, &link, &folder, &things);
     let stopped = async {
         // The supervisor lives as long as its jobs; if it is gone, the process ends and another adopts the job.
         let why = match orders.wait_for(|orders| orders.stop.is_some()).await {
@@ -113,13 +112,32 @@ pub async fn run(machine: Arc<Machine>, begin: Begin, link: JobLink) {
             false
         }
     };
-    super::finish::clean_up(&machine, lease, &folder, things, reported, &link).await;
+    super::finish::clean_up(&machine, lease, &folder, &things, reported, &link).await;
 }
 
 /// What was made outside of the job's folder.
+#[derive(Debug, Default)]
 pub(super) struct Things {
-    pub(super) container: Option<String>,
-    pub(super) network: Option<String>,
+    container: Mutex<Option<String>>,
+    network: Mutex<Option<String>>,
+}
+
+impl Things {
+    pub(super) fn set_container(&self, id: &str) {
+        *self.container.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.to_owned());
+    }
+
+    pub(super) fn set_network(&self, name: &str) {
+        *self.network.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
+    }
+
+    pub(super) fn take_container(&self) -> Option<String> {
+        self.container.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) fn take_network(&self) -> Option<String> {
+        self.network.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// Executes the job and reports it. False when there is nothing to report.
@@ -128,9 +146,9 @@ async fn work(
     begin: Begin,
     link: &JobLink,
     folder: &JobFolder,
-    things: &mut Things,
+    things: &Arc<Things>,
 ) -> bool {
-    let (mut attempt, mut log) = match open(machine, begin, link, folder).await {
+    let (mut attempt, mut log) = match open(machine, begin, link, folder, things).await {
         Ok(opened) => opened,
         Err((lease, failure)) => {
             // Without a journal there are no records; the report says it all.
@@ -144,9 +162,6 @@ async fn work(
     let uploading = tokio::spawn(upload(machine.coordinator.clone(), lease, log.progress()));
     let uploading = AbortOnDrop(uploading);
     let result = attempt.execute(&mut log).await;
-    // Also when the future is dropped by a stop, clean-up finds containers by their label.
-    things.container = attempt.container.take();
-    things.network = attempt.network.take();
     if let Err(end) = result
         && !attempt.conclude_early(&mut log, end).await
     {
@@ -169,15 +184,16 @@ async fn open(
     begin: Begin,
     link: &JobLink,
     folder: &JobFolder,
+    things: &Arc<Things>,
 ) -> Result<(Attempt, JobLog), (Lease, Failure)> {
     match begin {
         Begin::New(assignment) => {
             let lease = assignment.lease;
-            open_new(machine, assignment, link, folder).await.map_err(|failure| (lease, failure))
+            open_new(machine, assignment, link, folder, things).await.map_err(|failure| (lease, failure))
         }
         Begin::Adopt(adopted) => {
             let lease = adopted.saved.lease;
-            open_adopted(machine, *adopted, link, folder).map_err(|failure| (lease, failure))
+            open_adopted(machine, *adopted, link, folder, things).map_err(|failure| (lease, failure))
         }
     }
 }
@@ -187,6 +203,7 @@ async fn open_new(
     assignment: Assignment,
     link: &JobLink,
     folder: &JobFolder,
+    things: &Arc<Things>,
 ) -> Result<(Attempt, JobLog), Failure> {
     let spec = machine.coordinator.small_blob(&assignment.spec, SPEC_MAX_BYTES).await.map_err(|error| {
         let cause = match &error {
@@ -203,7 +220,7 @@ async fn open_new(
     let journal = Journal::create(&folder.journal(), saved.encode()?, JobLog::initial()?)
         .map_err(|error| Failure::io("cannot start the job's journal", &error))?;
     let log = JobLog::new(journal, &JobLog::initial()?)?;
-    Ok((Attempt::new(machine, link, folder, parsed, saved), log))
+    Ok((Attempt::new(machine, link, folder, parsed, saved, things), log))
 }
 
 fn open_adopted(
@@ -211,20 +228,27 @@ fn open_adopted(
     adopted: Adopted,
     link: &JobLink,
     folder: &JobFolder,
+    things: &Arc<Things>,
 ) -> Result<(Attempt, JobLog), Failure> {
     let spec =
         std::fs::read(folder.spec()).map_err(|error| Failure::io("cannot read the specification", &error))?;
     let log = JobLog::new(adopted.journal, &adopted.stream)?;
-    let mut attempt = Attempt::new(machine, link, folder, read_spec(&spec)?, adopted.saved);
-    if let Some(prepared) = &attempt.saved.prepared {
-        attempt.container = Some(prepared.container.clone());
-        attempt.network = Some(prepared.network.clone());
+    if let Some(prepared) = &adopted.saved.prepared {
+        things.set_container(&prepared.container);
+        things.set_network(&prepared.network);
     }
-    Ok((attempt, log))
+    Ok((Attempt::new(machine, link, folder, read_spec(&spec)?, adopted.saved, things), log))
 }
 
 impl Attempt {
-    fn new(machine: &Arc<Machine>, link: &JobLink, folder: &JobFolder, spec: JobSpec, saved: Saved) -> Self {
+    fn new(
+        machine: &Arc<Machine>,
+        link: &JobLink,
+        folder: &JobFolder,
+        spec: JobSpec,
+        saved: Saved,
+        things: &Arc<Things>,
+    ) -> Self {
         let repository = spec.contexts.github.get("repository").and_then(serde_json::Value::as_str);
         let repository = repository.unwrap_or_default().to_owned();
         Self {
@@ -235,8 +259,7 @@ impl Attempt {
             repository,
             saved,
             secrets: Vec::new(),
-            container: None,
-            network: None,
+            things: Arc::clone(things),
         }
     }
 
@@ -341,6 +364,7 @@ impl Attempt {
                 Outcome::Fleet { cause, message }
             }
             End::Work(message) => {
+                self.abandon_step(log);
                 log.remark(Level::Error, &message);
                 Outcome::Work { result: WorkResult::Failure, timed_out: false, outputs: Vec::new(), message }
             }

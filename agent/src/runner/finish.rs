@@ -62,21 +62,20 @@ pub(super) async fn clean_up(
     machine: &Arc<Machine>,
     lease: Lease,
     folder: &JobFolder,
-    things: Things,
+    things: &Things,
     reported: bool,
     link: &JobLink,
 ) {
     {
         // The semaphore is never closed.
         let _turn = machine.cleaners.acquire().await;
-        if let Some(container) = &things.container
-            && let Err(failure) = machine.engine.remove_container(container).await
+        if let Some(container) = things.take_container()
+            && let Err(failure) = machine.engine.remove_container(&container).await
         {
             tracing::warn!(attempt = %lease.attempt, %failure, "a container stays behind; the next start removes it");
         }
         remove_containers(machine, folder).await;
-        let networks = things.network.into_iter().chain(network_of(folder));
-        for network in networks {
+        if let Some(network) = things.take_network() {
             machine.networks.give_back(network).await;
         }
     }
@@ -90,12 +89,6 @@ pub(super) async fn clean_up(
     remove_folder(folder).await;
     // Whoever waits may be gone with the agent.
     let _ = link.events.send(JobEvent::Gone(lease)).await;
-}
-
-/// The network in the journal of a job that was stopped somewhere.
-fn network_of(folder: &JobFolder) -> Option<String> {
-    let adopted = super::attempt::Adopted::read(folder).ok()??;
-    Some(adopted.saved.prepared?.network)
 }
 
 /// Removes a job's folder, off the runtime's threads: it may hold a large tree.

@@ -133,12 +133,8 @@ impl Attempt {
         let mut vessel = Vessel::create(&self.folder, self.link.orders.clone())?;
 
         let network = machine.networks.take().await?;
-        let result = self.start_container(&mut vessel, &wanted, &image, &user, &layout, &network).await;
-        if let Err(end) = result {
-            // The container is found by its label and removed with the rest.
-            self.network = Some(network);
-            return Err(end);
-        }
+        self.things.set_network(&network);
+        self.start_container(&mut vessel, &wanted, &image, &user, &layout, &network).await?;
         log.say(&format!(
             "Container {} of image {} on {}",
             short(&vessel.container),
@@ -146,7 +142,6 @@ impl Attempt {
             machine.options.name
         ));
         let env = image.env.into_iter().chain(wanted.env).chain(wanted.options.env).collect();
-        self.network = Some(network.clone());
         self.saved.prepared = Some(Prepared {
             container: vessel.container.clone(),
             network,
@@ -186,7 +181,7 @@ impl Attempt {
             options: CreateOptions { user: None, ..wanted.options.clone() },
         };
         vessel.container = machine.engine.create_container(plan).await?;
-        self.container = Some(vessel.container.clone());
+        self.things.set_container(&vessel.container);
         machine.engine.start_container(&vessel.container).await?;
         match vessel.connect(machine).await? {
             Connected::Yes => Ok(()),

@@ -176,6 +176,19 @@ impl Attempt {
         self.commit(log, Some(vessel)).await
     }
 
+    /// Ends the running step of a job that can't go on.
+    pub(super) fn abandon_step(&mut self, log: &mut JobLog) {
+        let Some(running) = self.saved.running.take() else { return };
+        let end = StepEnd::new(Ended::Failed, false, false);
+        if let Some(step) = self.spec.steps.get(self.saved.next) {
+            log.select(number(self.saved.next), CommandOptions::default());
+            log.step_finished(&step.id, &running.name, end, Usage::default());
+        }
+        self.saved.state.end_step(end);
+        self.saved.next += 1;
+        log.select(self.setup_index(), CommandOptions::default());
+    }
+
     /// Applies what output and files asked for.
     pub(super) fn apply_effects(&mut self, log: &mut JobLog) -> bool {
         let effects = log.take_effects();

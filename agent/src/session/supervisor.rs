@@ -253,15 +253,16 @@ impl<C: Clock> Supervisor<C> {
             self.send_reports(&stream)?;
             let next = if self.shutdown.stage() >= Stage::Drain { Stage::Now } else { Stage::Drain };
             tokio::select! {
-                message = stream.incoming.message() => match message {
-                    Ok(Some(message)) => match read(message).map_err(|error| error.to_string())? {
-                        // A new lease is renewed at once: it was counted from an earlier moment.
-                        Some(message) => if self.hear(&stream, message)? { renew_at = Instant::now(); },
-                        None => {}
-                    },
-                    Ok(None) => return Err("the coordinator ended the session".to_owned()),
-                    Err(status) => return Err(told(&status)),
-                },
+                message = stream.incoming.message() => {
+                    let message = message
+                        .map_err(|status| told(&status))?
+                        .ok_or_else(|| "the coordinator ended the session".to_owned())?;
+                    let message = read(message).map_err(|error| error.to_string())?;
+                    // A new lease is renewed at once: it was counted from an earlier moment.
+                    if let Some(message) = message && self.hear(&stream, message)? {
+                        renew_at = Instant::now();
+                    }
+                }
                 event = self.events.recv() => if let Some(event) = event {
                     if let JobEvent::StepBegan(lease) = &event {
                         send(&stream, Out::StepBegan(v1::StepBegan { lease: Some(lease.to_wire()) }))?;
