@@ -63,16 +63,16 @@ config='{
 }'
 
 make_image() {
-  local mirror
-  mirror=$(debian_mirror "$arch" "$release")
-  [[ -n $mirror ]] || die "apt has no mirror for $release"
-  as_root mmdebstrap --mode=root --variant=minbase --architectures="$arch" --components="$(debian_components)" \
+  local sources
+  mapfile -t sources < <(debian_sources "$arch")
+  ((${#sources[@]} > 0)) || die "apt has no source for $release"
+  as_root mmdebstrap --mode=root --variant=minbase --architectures="$arch" \
     --include="$(IFS=, && echo "${packages[*]}")" \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \
     --dpkgopt=force-unsafe-io --aptopt='APT::Install-Recommends "false"' \
     --customize-hook="$set_up_user" --customize-hook="$set_up_sudo" --customize-hook="$set_up_folders" \
-    "$release" - "$mirror" |
+    "$release" - "${sources[@]}" |
     load_image "$image" "$arch" "$config"
 }
 

@@ -3,8 +3,9 @@
 
 mod init_support;
 
-use init_support::{Job, command, run, shell};
-use slipway_agent::init::{ExitStatus, StepEnd};
+use init_support::{Job, Outcome, command, follow, next, run, shell};
+use slipway_agent::init::{Body, ExitStatus, InitEvent, Rejection, RunningStep, StepEnd, StepPhase, limits};
+use std::collections::BTreeMap;
 
 #[tokio::test]
 async fn a_step_runs_and_its_output_and_end_are_exact() {
@@ -36,4 +37,151 @@ async fn environment_arguments_and_folder_are_exactly_those_ordered() {
     start.cwd = b"/usr/bin".to_vec();
     let outcome = run(&job, &connection.link, &mut reader, start).await;
     assert_eq!(String::from_utf8(outcome.stdout).unwrap(), "/usr/bin\na b|*||$HOME|");
+}
+
+#[tokio::test]
+async fn every_byte_value_and_a_line_of_ten_megabytes_arrive_unchanged() {
+    let job = Job::new();
+    let connection = job.connect().await;
+    let mut reader = job.spool.reader(0);
+    let script = "head -c 10000000 /dev/zero | tr '\\0' x; printf '\\000\\001\\377\\n\\r\\033'";
+    let outcome = run(&job, &connection.link, &mut reader, shell(1, script)).await;
+    let (line, rest) = outcome.stdout.split_at(10_000_000);
+    assert!(line.iter().all(|byte| *byte == b'x'));
+    assert_eq!(rest, [0, 1, 255, b'\n', b'\r', 27]);
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_lines_arrive_in_order() {
+    let job = Job::new();
+    let connection = job.connect().await;
+    let mut reader = job.spool.reader(0);
+    let outcome = run(&job, &connection.link, &mut reader, shell(1, "seq 100000")).await;
+    let expected: String = (1..=100_000).map(|number| format!("{number}\n")).collect();
+    assert!(outcome.stdout == expected.as_bytes());
+}
+
+#[tokio::test]
+async fn a_background_child_neither_hangs_its_step_nor_writes_into_the_next() {
+    let job = Job::new();
+    let connection = job.connect().await;
+    let mut reader = job.spool.reader(0);
+    // The child talks on after its step has ended, and is told to stop by the next step.
+    let script = "(trap 'echo bye; exit' TERM; while :; do echo noise; sleep 0.05; done) & echo $! >&2";
+    let first = run(&job, &connection.link, &mut reader, shell(1, script)).await;
+    assert_eq!(first.exit.unwrap().end, StepEnd::PipesOpen);
+    assert!(first.stdout.starts_with(b"noise\n"));
+    let pid = String::from_utf8(first.stderr).unwrap().trim().to_owned();
+
+    let second =
+        run(&job, &connection.link, &mut reader, shell(2, &format!("kill {pid} && echo killed"))).await;
+    assert_eq!(second.stdout, b"killed\n");
+    let discarded = next(&mut reader).await.unwrap();
+    assert_eq!(discarded.frame.step, 1);
+    assert!(matches!(discarded.frame.body, Body::Discarded { bytes } if bytes >= 4), "{discarded:?}");
+}
+
+#[tokio::test]
+async fn what_a_child_writes_soon_after_the_main_process_belongs_to_the_step() {
+    let job = Job::new();
+    let connection = job.connect().await;
+    let mut reader = job.spool.reader(0);
+    let outcome = run(&job, &connection.link, &mut reader, shell(1, "(sleep 0.2; echo late) & exit 0")).await;
+    assert_eq!(outcome.stdout, b"late\n");
+    assert_eq!(outcome.exit.unwrap().end, StepEnd::Normal);
+}
+
+#[tokio::test]
+async fn a_program_or_folder_that_cannot_be_used_is_named() {
+    let job = Job::new();
+    let connection = job.connect().await;
+    let mut reader = job.spool.reader(0);
+    let folder = job.folder.path().display().to_string();
+    std::fs::write(job.folder.path().join("text"), "echo no interpreter named").unwrap();
+    let mut no_folder = command(4, &["true"]);
+    no_folder.cwd = b"/nowhere".to_vec();
+    let cases = [
+        (command(1, &["no-such-program"]), 2, "cannot run `no-such-program`: No such file"),
+        (command(2, &["/etc"]), 13, "cannot run `/etc`: Permission denied"),
+        (command(3, &[&format!("{folder}/text")]), 13, "Permission denied"),
+        (no_folder, 2, "cannot enter the working directory `/nowhere`: No such file"),
+    ];
+    for (start, errno, text) in cases {
+        let outcome = run(&job, &connection.link, &mut reader, start).await;
+        let (found, message) = outcome.failure.unwrap();
+        assert_eq!(found, errno, "{message}");
+        assert!(message.contains(text), "{message}");
+        assert!(!outcome.started);
+    }
+    // Runs no shell for a file that the kernel refuses.
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(job.folder.path().join("text"), mode).unwrap();
+    let outcome = run(&job, &connection.link, &mut reader, command(5, &[&format!("{folder}/text")])).await;
+    assert_eq!(outcome.failure.unwrap().0, 8);
+}
+
+#[tokio::test]
+async fn a_repeated_start_runs_nothing_and_announces_the_state() {
+    let job = Job::new();
+    let mut connection = job.connect().await;
+    let mut reader = job.spool.reader(0);
+    let marker = job.folder.path().join("marker");
+    let start = shell(5, &format!("echo run >> {}; read x < /dev/null; sleep 0.3", marker.display()));
+    connection.link.start(start.clone()).await.unwrap();
+    connection.link.start(start.clone()).await.unwrap();
+    let InitEvent::Step(state) = connection.events.next().await.unwrap() else { panic!("no state") };
+    assert_eq!(state.step, 5);
+    assert!(matches!(state.phase, StepPhase::Starting | StepPhase::Running), "{state:?}");
+    follow(&job.spool, &mut reader, 5).await;
+    connection.link.start(start).await.unwrap();
+    let ended = RunningStep { step: 5, phase: StepPhase::Ended, pid: 0 };
+    assert_eq!(connection.events.next().await.unwrap(), InitEvent::Step(ended));
+    assert_eq!(std::fs::read_to_string(marker).unwrap(), "run\n");
+}
+
+#[tokio::test]
+async fn a_step_inherits_nothing_of_init() {
+    let job = Job::new();
+    let connection = job.connect().await;
+    let mut reader = job.spool.reader(0);
+    let script = "ls /proc/$$/fd | tr '\\n' ' '; readlink /proc/$$/fd/0; cat /proc/$$/oom_score_adj; \
+                  grep -E '^Sig(Blk|Ign)' /proc/$$/status; cat /proc/1/oom_score_adj; cut -d' ' -f5,6 /proc/$$/stat; echo $$";
+    let outcome = run(&job, &connection.link, &mut reader, shell(1, script)).await;
+    let text = String::from_utf8(outcome.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "0 1 2 /dev/null", "{text}");
+    assert_eq!(lines[1], "500", "{text}");
+    assert_eq!(lines[2], "SigBlk:\t0000000000000000", "{text}");
+    assert_eq!(lines[3], "SigIgn:\t0000000000000000", "{text}");
+    assert_eq!(lines[4], "0", "{text}");
+    assert_eq!(lines[5], format!("{0} {0}", lines[6]), "group and session of its own: {text}");
+}
+
+#[tokio::test]
+async fn steps_side_by_side_keep_their_output_apart() {
+    let job = Job::new();
+    let mut connection = job.connect().await;
+    let mut reader = job.spool.reader(0);
+    let many = u32::try_from(limits::RUNNING_STEPS_MAX).unwrap();
+    for step in 1..=many {
+        connection
+            .link
+            .start(shell(step, &format!("sleep 0.2; seq {step}000 {step}999; sleep 0.2")))
+            .await
+            .unwrap();
+    }
+    connection.link.start(shell(many + 1, "true")).await.unwrap();
+    let rejected = InitEvent::Rejected { step: many + 1, reason: Rejection::TooManySteps };
+    assert_eq!(connection.events.next().await.unwrap(), rejected);
+    let mut outcomes: BTreeMap<u32, Outcome> = BTreeMap::new();
+    let mut ended = 0;
+    while ended < many {
+        let frame = next(&mut reader).await.unwrap();
+        ended += u32::from(outcomes.entry(frame.frame.step).or_default().add(&frame));
+    }
+    for (step, outcome) in outcomes {
+        let expected: String =
+            (step * 1000..=step * 1000 + 999).map(|number| format!("{number}\n")).collect();
+        assert_eq!(String::from_utf8(outcome.stdout).unwrap(), expected);
+    }
 }

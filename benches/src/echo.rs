@@ -59,11 +59,17 @@ impl Agents for Echo {
         absent()
     }
 
-    async fn get_blob(&self, _: Request<v1::GetBlobRequest>) -> Result<Response<Self::GetBlobStream>, Status> {
+    async fn get_blob(
+        &self,
+        _: Request<v1::GetBlobRequest>,
+    ) -> Result<Response<Self::GetBlobStream>, Status> {
         absent()
     }
 
-    async fn put_blob(&self, _: Request<Streaming<v1::BlobChunk>>) -> Result<Response<v1::PutBlobResponse>, Status> {
+    async fn put_blob(
+        &self,
+        _: Request<Streaming<v1::BlobChunk>>,
+    ) -> Result<Response<v1::PutBlobResponse>, Status> {
         absent()
     }
 

@@ -1,1 +1,9 @@
 //! The load driver: each figure beside a baseline measured in the same run.
+//!
+//! Machines are noisy and differ: a figure alone says little, so every one is printed with its baseline and their
+//! ratio. Deliberately absent: assertions. A figure that got worse is seen by people who read it, not by a test that
+//! fails on a busy machine.
+
+pub mod echo;
+pub mod figure;
+pub mod plan;

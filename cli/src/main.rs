@@ -1,3 +1,5 @@
 //! The `slipway` program.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    slipway::run(std::env::args_os())
+}

@@ -1,1 +1,29 @@
 //! The coordinator: takes commands and webhooks, decides, keeps the journal, leases jobs to agents.
+//!
+//! The way through: [`http`], [`grpc`] and [`github`] are the front doors; [`submit`] starts runs; the [`driver`] is the
+//! single writer over the [`journal`], the pure scheduler and its fleet; the [`planner`] evaluates jobs beside it;
+//! [`records`] keeps what attempts send, and [`run_stream`] reads it.
+//!
+//! Invariant: nothing that follows from an event is seen before the event is durable. Deliberately absent: everything that
+//! runs on agents; the two meet in `slipway-proto`.
+
+mod coordinator;
+pub mod data_dir;
+pub mod driver;
+pub mod github;
+pub mod grpc;
+pub mod http;
+pub mod journal;
+pub mod metrics;
+pub mod options;
+pub mod planner;
+pub mod records;
+pub mod run_stream;
+mod secret_file;
+pub mod secrets;
+pub mod services;
+pub mod submit;
+pub mod token;
+pub mod view;
+
+pub use coordinator::{Coordinator, Handle, StartError};

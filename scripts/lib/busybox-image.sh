@@ -10,11 +10,11 @@ want_busybox_image() {
 }
 
 make_busybox_image() {
-  local arch=$1 image=$2 key=$3 release folder
-  release=$(debian_release)
+  local arch=$1 image=$2 key=$3 folder sources
   folder=$(mktemp -d)
-  as_root mmdebstrap --mode=root --variant=extract --architectures="$arch" --components="$(debian_components)" \
-    --include=busybox-static "$release" - "$(debian_mirror "$arch" "$release")" >"$folder/unpacked.tar"
+  mapfile -t sources < <(debian_sources "$arch")
+  as_root mmdebstrap --mode=root --variant=extract --architectures="$arch" \
+    --include=busybox-static "$(debian_release)" - "${sources[@]}" >"$folder/unpacked.tar"
   mkdir -p "$folder"/root/{bin,etc,home,tmp,usr/bin,var/tmp}
   tar -x -O -f "$folder/unpacked.tar" --wildcards '*bin/busybox' >"$folder/root/bin/busybox"
   chmod 0755 "$folder/root/bin/busybox"

@@ -11,7 +11,7 @@ want_build_dependencies() {
 
 want_test_dependencies() {
   want_build_dependencies "$@"
-  want_packages shellcheck busybox-static python3
+  want_packages shellcheck systemd
   want_cargo_tool cargo-nextest
   want_cargo_tool cargo-deny
   want_arm64_emulation

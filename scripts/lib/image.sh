@@ -24,16 +24,24 @@ load_image() {
   [[ -z $replaced ]] || docker image rm "$replaced" >/dev/null 2>&1 || true
 }
 
-# The mirror that this machine's own apt uses for its release; Ubuntu keeps its two architectures on two mirrors.
-debian_mirror() {
-  local arch=$1 release=$2
-  if [[ -e /etc/lsb-release && $arch != "$(dpkg --print-architecture)" ]] && grep -q Ubuntu /etc/lsb-release; then
-    if [[ $arch == arm64 ]]; then echo http://ports.ubuntu.com/ubuntu-ports; else echo http://archive.ubuntu.com/ubuntu; fi
-    return
+# debian_sources ARCH: apt's lines for an image of this machine's release, with its updates and security fixes, from the
+# mirrors that this machine's own apt uses. Ubuntu keeps its two architectures on two mirrors.
+debian_sources() {
+  local arch=$1 release components=main foreign_mirror=
+  release=$(debian_release)
+  if grep -q '^ID=ubuntu' /etc/os-release; then
+    components='main universe'
+    case $arch-$(dpkg --print-architecture) in
+    arm64-amd64) foreign_mirror=http://ports.ubuntu.com/ubuntu-ports ;;
+    amd64-arm64) foreign_mirror=http://archive.ubuntu.com/ubuntu ;;
+    esac
   fi
   # shellcheck disable=SC2016 # apt fills these in.
-  apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
-    awk -v release="$release" '$2 == release { print $1; exit }'
+  apt-get indextargets --format '$(RELEASE) $(REPO_URI) $(COMPONENT)' 'Created-By: Packages' |
+    awk -v release="$release" -v mirror="$foreign_mirror" -v components="$components" '
+      $3 == "main" && ($1 == release || $1 == release "-updates" || $1 == release "-security") && !seen[$1]++ {
+        print "deb", (mirror ? mirror : $2), $1, components
+      }'
 }
 
 # This machine's release: bookworm, noble and so on.
@@ -42,8 +50,3 @@ debian_release() (
   source /etc/os-release
   echo "${UBUNTU_CODENAME:-${VERSION_CODENAME:?this release has no code name}}"
 )
-
-# On Debian everything needed is in main.
-debian_components() {
-  if grep -q '^ID=ubuntu' /etc/os-release; then echo main,universe; else echo main; fi
-}

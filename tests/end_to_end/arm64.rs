@@ -27,7 +27,7 @@ fn an_arm64_job_waits_for_an_agent_that_may_run_it() {
     let mut options = AgentOptions::named("arm64");
     options.arguments = vec!["--image".to_owned(), format!("ARM64={}", busybox_image("arm64"))];
     if emulated {
-        options.arguments.extend(["--emulate".to_owned(), "arm64".to_owned()]);
+        options.arguments.extend(["--arch", "ARM64", "--allow-emulation", "ARM64"].map(str::to_owned));
     }
     let _agent = Agent::start(&coordinator, options);
     assert_eq!(client.wait().unwrap().code(), Some(0));

@@ -52,7 +52,7 @@ fn a_job_with_a_label_that_no_agent_has_waits_and_says_why() {
     assert!(reason.contains("mainframe"), "{reason}");
 
     let mut options = AgentOptions::named("big");
-    options.arguments = vec!["--label".to_owned(), "mainframe".to_owned()];
+    options.arguments = vec!["--labels".to_owned(), "mainframe".to_owned()];
     let _big = Agent::start(&coordinator, options);
     assert_eq!(client.wait().unwrap().code(), Some(0), "it runs once an agent has the label");
 }

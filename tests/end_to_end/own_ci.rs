@@ -20,7 +20,7 @@ fn our_own_workflow_has_no_error() {
 
 #[test]
 fn our_own_workflow_is_planned_as_it_is_written() {
-    let outcome = slipway(&["plan", ".github/workflows/ci.yml", "--event", "push", "--json"]);
+    let outcome = slipway(&["plan", ".github/workflows/ci.yml", "--event", "pull_request", "--json"]);
     assert_eq!(outcome.code, 0, "{outcome:#?}");
     let plan: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
     assert_eq!(plan["triggered"], true, "{plan}");

@@ -115,7 +115,7 @@ impl Coordinator {
     pub fn newest_run(&self) -> String {
         wait_until("there is a run", || {
             let listing = self.slipway_json(&["runs", "--json"]);
-            listing.as_array()?.first()?["run"].as_str().map(str::to_owned)
+            listing.as_array()?.first()?["run_id"].as_str().map(str::to_owned)
         })
     }
 
@@ -125,12 +125,12 @@ impl Coordinator {
         self.slipway_json(&["show", run, "--json"])
     }
 
-    /// What the plain `slipway logs RUN JOB` prints, line by line.
+    /// The log lines of a job so far, as `slipway logs RUN` has them.
     #[must_use]
     pub fn logs(&self, run: &str, job: &str) -> Vec<String> {
-        let outcome = self.plain(&["logs", run, job]);
+        let outcome = self.plain(&["logs", run, "--json"]);
         assert_eq!(outcome.code, 0, "{outcome:#?}");
-        outcome.stdout.lines().map(str::to_owned).collect()
+        outcome.log(job)
     }
 
     /// A command without a checkout.
@@ -192,7 +192,7 @@ impl Agent {
     /// Starts the process on its data.
     pub fn start_again(&mut self) {
         let mut command = Command::new(program("slipway-agent"));
-        command.args(["--coordinator", &self.grpc]).arg("--token-file").arg(&self.token_file);
+        command.args(["--server", &self.grpc]).arg("--token-file").arg(&self.token_file);
         command.arg("--data-dir").arg(self.data.path().join("data"));
         command.args(["--name", &self.options.name, "--slots", &self.options.slots.to_string()]);
         command.args(["--image", &format!("ubuntu-latest={RUNNER_IMAGE}")]).args(&self.options.arguments);

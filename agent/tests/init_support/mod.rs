@@ -18,12 +18,22 @@ pub struct Job {
     pub folder: TempDir,
     pub spool: Spool,
     pub socket: JobSocket,
-    pub init: Child,
+    pub init: Guard,
     pub pid: u32,
 }
 
 pub fn run_dir(folder: &TempDir) -> PathBuf {
     folder.path().join("run")
+}
+
+/// Kills init when a test ends, however it ends.
+pub struct Guard(pub Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Job {
@@ -39,7 +49,7 @@ impl Job {
         let socket = JobSocket::bind(&run_dir(&folder)).unwrap();
         let spool = Spool::create(&folder.path().join("spool"), capacity_bytes).unwrap();
         let (init, pid) = spawn_init(&run_dir(&folder));
-        Self { folder, spool, socket, init, pid }
+        Self { folder, spool, socket, init: Guard(init), pid }
     }
 
     pub async fn connect(&self) -> Connection {
@@ -51,18 +61,21 @@ impl Job {
         tokio::time::timeout(PATIENCE, accept).await.unwrap().unwrap()
     }
 
-    pub fn wait(&mut self) -> ExitStatus {
-        self.init.wait().unwrap()
+    /// Waits for init's end without blocking the runtime, which still has orders to send.
+    pub async fn wait(&mut self) -> ExitStatus {
+        let ended = async {
+            loop {
+                if let Some(status) = self.init.0.try_wait().unwrap() {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ended).await.unwrap()
     }
 }
 
-impl Drop for Job {
-    fn drop(&mut self) {
-        let _ = self.init.kill();
-        let _ = self.init.wait();
-    }
-}
-
+#[allow(clippy::zombie_processes)] // The caller's guard waits.
 /// Starts init as the first process of a new pid namespace; `unshare` and init's pid outside of it.
 fn spawn_init(run_dir: &Path) -> (Child, u32) {
     let mut command = Command::new("unshare");

@@ -60,7 +60,7 @@ impl LabelSet {
         // Both sides are sorted: one walk.
         let mut others = offered.0.iter().peekable();
         self.0.iter().map(String::as_str).filter(move |label| {
-            while others.next_if(|other| other.as_str() < label).is_some() {}
+            while others.next_if(|other| other.as_str() < *label).is_some() {}
             others.peek().is_none_or(|other| other.as_str() != *label)
         })
     }

@@ -26,6 +26,8 @@ pub struct AgentHello {
     pub held: Vec<WireLease>,
     /// Whether it takes nothing new.
     pub draining: bool,
+    /// Whether it runs code from outside too.
+    pub accepts_untrusted: bool,
 }
 
 /// A hello from the wire.
@@ -69,5 +71,6 @@ pub fn from_wire(hello: &v1::Hello) -> Result<AgentHello, WireError> {
         slots: hello.slots,
         held: lease::all_from_wire("hello.held", &hello.held)?,
         draining: hello.draining,
+        accepts_untrusted: hello.accepts_untrusted,
     })
 }

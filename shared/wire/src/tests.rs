@@ -32,6 +32,7 @@ fn a_hello() -> v1::Hello {
         slots: 2,
         held: vec![lease::to_wire(&a_lease())],
         draining: false,
+        accepts_untrusted: false,
     }
 }
 

@@ -35,10 +35,7 @@ impl World {
             self.coordinator.fleet.set_draining(id, true);
         }
         if self.random.chance(coordinator) && self.coordinator.up {
-            self.count(Fault::CoordinatorCrash);
-            self.coordinator.up = false;
-            let until_ms = if self.random.chance(500) { 0 } else { self.random.between(100, 90_000) };
-            self.schedule(until_ms, Action::TakeOver);
+            self.crash_coordinator();
         }
         if self.random.chance(clock) {
             self.count(Fault::ClockJump);
@@ -56,6 +53,14 @@ impl World {
             self.snapshot();
         }
         Ok(())
+    }
+
+    /// The coordinator dies; another takes over at once or later.
+    pub(crate) fn crash_coordinator(&mut self) {
+        self.count(Fault::CoordinatorCrash);
+        self.coordinator.up = false;
+        let until_ms = if self.random.chance(500) { 0 } else { self.random.between(100, 90_000) };
+        self.schedule(until_ms, Action::TakeOver);
     }
 
     fn crash_agent(&mut self, at: usize, host: bool) {

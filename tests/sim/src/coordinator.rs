@@ -41,16 +41,16 @@ impl World {
             return Err(Broken::Replay);
         }
         let epoch = state.epoch() + 1;
-        let recover_at = match self.config.sabotage {
-            Some(Sabotage::ForgetRenewal) => Uptime(self.now.0.saturating_sub(LEASE_MS)),
-            _ => self.now,
-        };
-        self.coordinator.fleet = Fleet::recover(&state, recover_at, self.wall());
+        self.coordinator.fleet = Fleet::recover(&state, self.now, self.wall());
         self.coordinator.snapshot = (state, self.coordinator.journal.len());
         self.coordinator.sessions = vec![None; self.agents.len()];
         self.coordinator.wake_at = None;
         self.coordinator.up = true;
         self.execute_own(Command::TakeOver { epoch })?;
+        if self.config.sabotage == Some(Sabotage::ForgetRenewal) {
+            let long_ago = Uptime(self.now.0.saturating_sub(LEASE_MS));
+            self.coordinator.fleet = Fleet::recover(&self.coordinator.state, long_ago, self.wall());
+        }
         let ready: Vec<(RunId, JobId)> = self
             .coordinator
             .state
@@ -88,9 +88,18 @@ impl World {
                 coordinator.journal.push(event.clone());
             }
         }
-        self.events += events.len() as u64;
+        self.events.add(&events);
         if !events.is_empty() {
             self.check()?;
+        }
+        if !events.is_empty()
+            && !self.healed
+            && self.random.chance(self.odds.chaos[4])
+            && self.random.chance(50)
+        {
+            // It dies between the journal and the world: all that follows is durable and unseen.
+            self.crash_coordinator();
+            return Ok(Ok(events));
         }
         for event in &events {
             self.effect(event);
@@ -111,7 +120,8 @@ impl World {
     fn effect(&mut self, event: &Event) {
         match event {
             Event::JobReady { run, job } => {
-                if self.config.sabotage != Some(Sabotage::ForgetReady) || !self.random.chance(50) {
+                let forgets = self.config.sabotage == Some(Sabotage::ForgetReady) && self.random.chance(50);
+                if !forgets {
                     self.plan(*run, job);
                 }
             }
@@ -161,7 +171,8 @@ impl World {
             let delay_ms = if late { self.random.between(1_000, 60_000) } else { self.random.between(1, 50) };
             let plan = self.workload.plan(&mut self.random, &self.coordinator.state, run, job);
             if let Some(plan) = plan {
-                self.schedule(delay_ms, Action::Planned(Box::new(plan)));
+                let epoch = self.coordinator.state.epoch();
+                self.schedule(delay_ms, Action::Planned(epoch, Box::new(plan)));
             }
         }
     }
@@ -208,7 +219,9 @@ impl World {
         let (session, keep, stop) = (hello.session, hello.keep, hello.stop);
         self.send_down(at, ToAgent::Welcome { attempt, session, sent_at, keep, stop, assign });
         for command in hello.lost {
-            self.execute_own(command)?;
+            if self.coordinator.up {
+                self.execute_own(command)?;
+            }
         }
         Ok(())
     }
@@ -232,12 +245,17 @@ impl World {
     /// After anything changed: grant while an agent is free, retire old runs, and see when to look again.
     pub(crate) fn settle(&mut self) -> Result<(), Broken> {
         let now = self.wall();
-        while let Some(grant) = self.coordinator.fleet.next_grant(&self.coordinator.state, now) {
+        while self.coordinator.up
+            && let Some(grant) = self.coordinator.fleet.next_grant(&self.coordinator.state, now)
+        {
             match self.execute(Command::Grant(grant))? {
                 Ok(events) if events.is_empty() => return Err(Broken::FleetDisagrees),
                 Ok(_) => {}
                 Err(rejection) => return Err(Broken::FleetRefused(rejection)),
             }
+        }
+        if !self.coordinator.up {
+            return Ok(());
         }
         let old: Vec<RunId> = self.coordinator.state.retirable(KEEP_RUNS).collect();
         for run in old {
@@ -263,6 +281,9 @@ impl World {
         self.coordinator.wake_at = None;
         let early_ms = if self.config.sabotage == Some(Sabotage::ExpireEarly) { 20_000 } else { 0 };
         for command in self.coordinator.fleet.due(self.now.after(early_ms)) {
+            if !self.coordinator.up {
+                return Ok(());
+            }
             // Two clocks of one lease may end together; the second finds the lease gone.
             match self.execute(command)? {
                 Ok(_) | Err(Rejection::StaleLease { .. } | Rejection::UnknownInstance { .. }) => {}

@@ -19,6 +19,8 @@ mod message;
 pub mod oracle;
 pub mod random;
 pub mod report;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod workload;
 mod world;

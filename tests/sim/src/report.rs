@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use slipway_scheduler::Event;
+
 use crate::config::Fault;
 use crate::world::Summary;
 
@@ -10,8 +12,8 @@ use crate::world::Summary;
 pub struct Totals {
     /// Seeds run.
     pub seeds: u64,
-    /// Events decided.
-    pub events: u64,
+    /// Events decided, by kind.
+    pub events: EventCounts,
     /// The fewest events of a seed.
     pub events_min: Option<u64>,
     /// Troubles by kind.
@@ -24,8 +26,11 @@ impl Totals {
     /// Adds a seed. The order matters for `trace` alone.
     pub fn add(&mut self, summary: &Summary) {
         self.seeds += 1;
-        self.events += summary.events;
-        self.events_min = Some(self.events_min.map_or(summary.events, |least| least.min(summary.events)));
+        for (total, count) in self.events.0.iter_mut().zip(summary.events.0) {
+            *total += count;
+        }
+        let events = summary.events.total();
+        self.events_min = Some(self.events_min.map_or(events, |least| least.min(events)));
         for (total, count) in self.faults.iter_mut().zip(summary.faults) {
             *total += count;
         }
@@ -33,10 +38,81 @@ impl Totals {
     }
 }
 
+/// How many events of each kind there were.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EventCounts(pub [u64; EventCounts::KINDS]);
+
+impl EventCounts {
+    /// How many kinds of events there are.
+    pub const KINDS: usize = 18;
+
+    /// Their names, in the order of the counts.
+    pub const NAMES: [&'static str; Self::KINDS] = [
+        "epoch began",
+        "run submitted",
+        "job ready",
+        "job skipped",
+        "job invalid",
+        "job expanded",
+        "instance queued",
+        "leased",
+        "lease extended",
+        "step began",
+        "cancel requested",
+        "attempt finished",
+        "retry scheduled",
+        "instance finished",
+        "job finished",
+        "run cancelled",
+        "run finished",
+        "run retired",
+    ];
+
+    /// Counts these events.
+    pub fn add(&mut self, events: &[Event]) {
+        for event in events {
+            self.0[kind(event)] += 1;
+        }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+}
+
+const fn kind(event: &Event) -> usize {
+    match event {
+        Event::EpochBegan { .. } => 0,
+        Event::RunSubmitted { .. } => 1,
+        Event::JobReady { .. } => 2,
+        Event::JobSkipped { .. } => 3,
+        Event::JobInvalid { .. } => 4,
+        Event::JobExpanded { .. } => 5,
+        Event::InstanceQueued { .. } => 6,
+        Event::Leased { .. } => 7,
+        Event::LeaseExtended { .. } => 8,
+        Event::StepBegan { .. } => 9,
+        Event::CancelRequested { .. } => 10,
+        Event::AttemptFinished { .. } => 11,
+        Event::RetryScheduled { .. } => 12,
+        Event::InstanceFinished { .. } => 13,
+        Event::JobFinished { .. } => 14,
+        Event::RunCancelled { .. } => 15,
+        Event::RunFinished { .. } => 16,
+        Event::RunRetired { .. } => 17,
+    }
+}
+
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seeds   {}", self.seeds)?;
-        writeln!(f, "events  {} (at least {} a seed)", self.events, self.events_min.unwrap_or_default())?;
+        let events_min = self.events_min.unwrap_or_default();
+        writeln!(f, "events  {} (at least {events_min} a seed)", self.events.total())?;
+        for (name, count) in EventCounts::NAMES.iter().zip(self.events.0) {
+            writeln!(f, "  {name:<24}{count}")?;
+        }
         writeln!(f, "faults  {}", self.faults.iter().sum::<u64>())?;
         for (name, count) in Fault::NAMES.iter().zip(self.faults) {
             writeln!(f, "  {name:<24}{count}")?;

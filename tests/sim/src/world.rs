@@ -12,6 +12,7 @@ use crate::coordinator::Coordinator;
 use crate::message::{ToAgent, ToCoordinator};
 use crate::oracle::{Broken, Oracle};
 use crate::random::Random;
+use crate::report::EventCounts;
 use crate::trace::Trace;
 use crate::workload::Workload;
 
@@ -26,8 +27,8 @@ const EPOCH_MS: u64 = 1_700_000_000_000;
 pub struct Summary {
     /// The seed.
     pub seed: u64,
-    /// Events that the scheduler decided.
-    pub events: u64,
+    /// Events that the scheduler decided, by kind.
+    pub events: EventCounts,
     /// How often each kind of trouble came.
     pub faults: [u64; Fault::COUNT],
     /// Hash of the whole trace.
@@ -56,7 +57,8 @@ pub(crate) enum Action {
     Reconnect(usize),
     JobEnds(usize, LeaseRef),
     StrictStop(usize, LeaseRef),
-    Planned(Box<ResolveJob>),
+    /// The planner of this leader's answer.
+    Planned(u64, Box<ResolveJob>),
     Wake,
     TakeOver,
     Chaos,
@@ -103,7 +105,7 @@ pub(crate) struct World {
     pub(crate) oracle: Oracle,
     pub(crate) workload: Workload,
     pub(crate) trace: Trace,
-    pub(crate) events: u64,
+    pub(crate) events: EventCounts,
     pub(crate) deliveries: u64,
     faults: [u64; Fault::COUNT],
     agenda: BinaryHeap<Scheduled>,
@@ -118,9 +120,12 @@ pub fn run_seed(seed: u64, config: Config, keep_trace: bool) -> Result<Summary, 
     let mut world = World::new(seed, config, keep_trace);
     match world.run() {
         Ok(()) => Ok(Summary { seed, events: world.events, faults: world.faults, trace: world.trace.hash() }),
-        Err(broken) => {
-            Err(Box::new(Failure { seed, events: world.events, broken, tail: world.trace.into_tail() }))
-        }
+        Err(broken) => Err(Box::new(Failure {
+            seed,
+            events: world.events.total(),
+            broken,
+            tail: world.trace.into_tail(),
+        })),
     }
 }
 
@@ -139,7 +144,7 @@ impl World {
             oracle: Oracle::default(),
             workload: Workload::new(),
             trace: Trace::new(keep_trace),
-            events: 0,
+            events: EventCounts::default(),
             deliveries: 0,
             faults: [0; Fault::COUNT],
             agenda: BinaryHeap::with_capacity(256),
@@ -175,7 +180,7 @@ impl World {
     }
 
     pub(crate) fn send_down(&mut self, at: usize, message: ToAgent) {
-        if self.is_lost() {
+        if !self.coordinator.up || self.is_lost() {
             return;
         }
         if self.is_repeated() {
@@ -223,7 +228,7 @@ impl World {
         while let Some(Scheduled { at, action, .. }) = self.agenda.pop() {
             self.now = at;
             self.act(action)?;
-            if !self.healed && self.events >= self.config.events_min {
+            if !self.healed && self.events.total() >= self.config.events_min {
                 self.heal();
                 healed_at = self.now;
             }
@@ -249,7 +254,7 @@ impl World {
             Action::Reconnect(at) => self.agents[at].cut = false,
             Action::JobEnds(at, lease) => self.job_ends(at, &lease),
             Action::StrictStop(at, lease) => self.strict_stop(at, &lease),
-            Action::Planned(plan) => self.planned(*plan)?,
+            Action::Planned(epoch, plan) => self.planned(epoch, *plan)?,
             Action::Wake => self.wake()?,
             Action::TakeOver => {
                 if !self.coordinator.up {
@@ -284,8 +289,9 @@ impl World {
         self.settle()
     }
 
-    fn planned(&mut self, plan: ResolveJob) -> Result<(), Broken> {
-        if !self.coordinator.up {
+    fn planned(&mut self, epoch: u64, plan: ResolveJob) -> Result<(), Broken> {
+        // A planner dies with its leader.
+        if !self.coordinator.up || self.coordinator.state.epoch() != epoch {
             return Ok(());
         }
         // A second answer, or one from before a cancel, is refused; that is part of what is tried here.

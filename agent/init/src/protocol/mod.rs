@@ -8,6 +8,7 @@ mod framing;
 mod order;
 mod report;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
 
 pub use crate::fields::DecodeError;

@@ -3,7 +3,7 @@
 use crate::fields::{DecodeError, Fields, cut_text, put_bytes};
 use crate::limits::{FRAME_MAX_BYTES, HEADER_BYTES, MESSAGE_MAX_BYTES, PAYLOAD_MAX_BYTES};
 
-const MARK: u8 = 0x53;
+pub(super) const MARK: u8 = 0x53;
 
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;

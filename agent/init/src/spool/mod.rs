@@ -17,6 +17,7 @@
 
 mod frame;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
 
 pub use crate::fields::DecodeError;

@@ -119,6 +119,3 @@ impl Offer {
         Self { labels: profile.labels.clone(), accepts_untrusted: profile.accepts_untrusted }
     }
 }
-
-#[cfg(test)]
-mod tests;

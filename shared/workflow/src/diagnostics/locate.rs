@@ -16,11 +16,19 @@ pub fn locate(source: &str, start: Position, text: &str, offset: usize) -> Posit
 fn find(source: &str, start: Position, text: &str, offset: usize) -> Option<Position> {
     let from = byte_offset(source, start)?;
     let (before, after) = text.split_at_checked(offset.min(text.len()))?;
-    let ahead = first_line(after);
-    if !ahead.is_empty() {
+    // Lines may be joined in the text, so a whole line is tried first and its first word then.
+    let line = first_line(after);
+    for ahead in [line, line.split(' ').next().unwrap_or_default()] {
+        if ahead.is_empty() {
+            continue;
+        }
         let occurrence = before.matches(ahead).count();
-        let (at, _) = source.get(from..)?.match_indices(ahead).nth(occurrence)?;
-        return position(source, start, from, from + at);
+        if let Some((at, _)) = source.get(from..)?.match_indices(ahead).nth(occurrence) {
+            return position(source, start, from, from + at);
+        }
+    }
+    if !line.is_empty() {
+        return None;
     }
     // At the end of the text or of a line: right after what stands before.
     let behind = before.trim_end().lines().last()?;

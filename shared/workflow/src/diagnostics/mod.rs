@@ -5,6 +5,7 @@
 mod locate;
 mod render;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 mod tests;
 
 use std::borrow::Cow;
@@ -125,7 +126,7 @@ impl<'a> Reporter<'a> {
         hint: Option<String>,
     ) {
         // One more than is shown tells that there were more.
-        if self.found.len() > MAX_DIAGNOSTICS {
+        if self.is_full() {
             return;
         }
         self.found.push(Diagnostic {
@@ -137,6 +138,11 @@ impl<'a> Reporter<'a> {
             message,
             hint,
         });
+    }
+
+    /// Whether nothing more will be recorded, so that looking for advice is wasted.
+    pub fn is_full(&self) -> bool {
+        self.found.len() > MAX_DIAGNOSTICS
     }
 
     /// Whether any error was recorded.

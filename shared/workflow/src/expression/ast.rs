@@ -88,7 +88,10 @@ impl fmt::Display for Node {
             Node::Literal(value) => write_literal(f, value),
             Node::Context(name) => f.write_str(name),
             Node::Index(base, indices) => {
-                write!(f, "{base}")?;
+                match **base {
+                    Node::Literal(_) | Node::Not(_) => write!(f, "({base})")?,
+                    _ => write!(f, "{base}")?,
+                }
                 for index in indices {
                     match index {
                         Index::Star => f.write_str(".*")?,

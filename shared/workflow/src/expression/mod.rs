@@ -17,6 +17,7 @@ mod lexer;
 mod parser;
 pub mod template;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 mod tests;
 
 use std::fmt;

@@ -6,6 +6,7 @@
 mod event;
 mod glob;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 mod tests;
 
 pub use event::{Decision, Event, triggered};

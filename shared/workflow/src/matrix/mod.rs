@@ -6,6 +6,7 @@
 
 mod name;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 mod tests;
 
 use std::sync::Arc;

@@ -17,6 +17,7 @@ mod outline;
 mod resolve;
 mod spec;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 mod tests;
 
 pub use explain::{ExplainInput, Plan, PlannedJob, explain};

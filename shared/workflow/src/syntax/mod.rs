@@ -20,6 +20,7 @@ mod step;
 mod strategy;
 mod suggest;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 mod tests;
 mod trigger;
 mod workflow;

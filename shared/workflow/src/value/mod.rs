@@ -10,6 +10,7 @@ mod json;
 mod number;
 mod object;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 mod tests;
 
 use std::borrow::Cow;

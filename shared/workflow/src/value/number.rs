@@ -141,7 +141,7 @@ pub fn format_json_number(n: f64) -> String {
     let Some((digits, exponent)) = scientific(&format!("{:e}", n.abs())) else {
         return n.to_string();
     };
-    if (-7..21).contains(&exponent) {
+    if (-6..21).contains(&exponent) {
         return format!("{sign}{}", plain(&digits, exponent));
     }
     let (first, rest) = digits.split_at(1);

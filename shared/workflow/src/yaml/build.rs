@@ -29,11 +29,14 @@ pub fn parse(reporter: &mut Reporter<'_>) -> Option<Node> {
         let (event, span) = match next {
             Ok(next) => next,
             Err(error) => {
-                builder.reporter.error(
-                    position(*error.marker()),
-                    "yaml-syntax",
-                    format!("this is not valid YAML: {}", error.info()),
-                );
+                let at = position(*error.marker());
+                if error.info().contains("recursion limit") {
+                    // The scanner looks ahead, and has a limit of its own.
+                    builder.check_depth(usize::MAX, at);
+                } else {
+                    let message = format!("this is not valid YAML: {}", error.info());
+                    builder.reporter.error(at, "yaml-syntax", message);
+                }
                 return None;
             }
         };
@@ -146,7 +149,7 @@ impl Builder<'_, '_> {
             (true, "bool") => Some(resolved).filter(|kind| matches!(kind, NodeKind::Bool(_))),
             (true, "null") => Some(resolved).filter(|kind| matches!(kind, NodeKind::Null)),
             // `!` alone means text.
-            (false, "") => string(),
+            (false, "" | "!") => string(),
             _ => {
                 self.unknown_tag(tag, at);
                 return None;

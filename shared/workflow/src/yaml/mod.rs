@@ -8,6 +8,7 @@
 mod build;
 mod scalar;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 mod tests;
 
 use std::sync::Arc;

@@ -4,7 +4,10 @@ use crate::link::Link;
 use crate::spawn::OomScore;
 use crate::spool::SpoolWriter;
 use crate::step::{Due, Lingering, Step};
-use crate::system::{Reap, monotonic_ms, read_signals, reap, signal_all, signal_descriptor, unix_ms};
+use crate::system::{
+    Reap, monotonic_ms, read_signals, reap, seal_inherited_descriptors, signal_all, signal_descriptor,
+    unix_ms,
+};
 use crate::turn::{Ready, wait};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -57,6 +60,7 @@ impl Engine {
             let text = "not PID 1: it must be the container's first process (no `--init`, no `--pid=host`)";
             return Err(std::io::Error::other(text));
         }
+        seal_inherited_descriptors();
         let oom = OomScore::open();
         // From here on not even root of the container can look into this process (unless it was given CAP_SYS_PTRACE).
         set_dumpable_behavior(DumpableBehavior::NotDumpable)?;

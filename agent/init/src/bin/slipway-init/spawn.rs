@@ -112,15 +112,13 @@ pub(crate) fn spawn(
     let (stderr, stderr_write) = pipe()?;
     let (status, status_write) = pipe()?;
     let descriptors = [stdin.as_raw_fd(), stdout_write.as_raw_fd(), stderr_write.as_raw_fd()];
-    let raised = oom.as_mut().filter(|oom| oom.own < score);
-    let restore = raised.map(|oom| {
+    let mut raised = oom.as_mut().filter(|oom| oom.own < score);
+    if let Some(oom) = &mut raised {
         oom.set(score);
-        oom
-    });
+    }
     let pid = fork_and_run(&plan, descriptors, status_write.as_raw_fd());
-    if let Some(oom) = restore {
-        let own = oom.own;
-        oom.set(own);
+    if let Some(oom) = raised {
+        oom.set(oom.own);
     }
     Ok(Spawned { pid: pid?, status, stdout, stderr })
 }
@@ -184,8 +182,16 @@ unsafe fn become_program(
             }
         }
         // What init (or Rust's runtime) ignores or blocks must not pass to the step.
+        // The raw call, because glibc's keeps its hands on two signals. A kernel `sigaction` of zeros is the default.
+        let default = [0_u64; 4];
         for signal in 1..=64 {
-            libc::signal(signal, libc::SIG_DFL);
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                8_usize,
+            );
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut none);

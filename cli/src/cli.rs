@@ -1,0 +1,121 @@
+//! The command line: what can be typed, and the way from there to a command and its exit code.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use slipway_kit::telemetry::{self, TelemetryOptions};
+
+use crate::commands::{agents, cancel, eval, lint, logs, plan, run, runs, show, up};
+use crate::failure::{Exit, Failure};
+use crate::output::{self, Out};
+use crate::settings::Settings;
+
+/// Runs GitHub Actions workflows on your own machines.
+#[derive(Debug, Parser)]
+#[command(name = "slipway", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 success, 1 the workflow failed or was cancelled, \
+                        2 wrong usage or an invalid workflow, 3 the fleet failed.\n\
+                        Configuration file: server, token, data_dir, http, grpc, agents, and a table [images].")]
+struct Cli {
+    /// A configuration file (TOML); flags and SLIPWAY_* variables win over it
+    #[arg(long, global = true, value_name = "FILE", env = "SLIPWAY_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a coordinator and agents in one process
+    Up(up::Up),
+    /// Run this checkout's workflow, uncommitted changes included
+    Run(Box<run::Run>),
+    /// Check workflows for mistakes
+    Lint(lint::Lint),
+    /// Show what would run for an event, and why not
+    Plan(plan::Plan),
+    /// Evaluate an expression
+    Eval(eval::Eval),
+    /// List runs, newest first
+    Runs(runs::Runs),
+    /// Show a run: its jobs, their attempts, and what waiting ones wait for
+    Show(show::Show),
+    /// Print a run's logs
+    Logs(logs::Logs),
+    /// Cancel a run
+    Cancel(cancel::Cancel),
+    /// List the agents, or steer one
+    Agents(agents::Agents),
+}
+
+/// The whole program.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    one_line_panics();
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output with code 0; nobody reading is fine.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code()));
+        }
+    };
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| start(cli)));
+    match outcome {
+        Ok(Ok(exit)) => exit.into(),
+        Ok(Err(failure)) => {
+            if !matches!(failure, Failure::ReaderGone) {
+                output::note(&format!("error: {failure}"));
+            }
+            failure.exit().into()
+        }
+        Err(_) => Exit::Defect.into(),
+    }
+}
+
+fn start(cli: Cli) -> Result<Exit, Failure> {
+    let settings = Settings::load(cli.config.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::fleet(format!("cannot start threads: {error}")))?;
+    let outcome = runtime.block_on(dispatch(cli.command, settings));
+    // A blocking read that still waits (a name look-up, a terminal) must not hold the process up.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn dispatch(command: Command, settings: Settings) -> Result<Exit, Failure> {
+    let mut options = TelemetryOptions::new("slipway");
+    if !matches!(command, Command::Up(_)) {
+        // Everything that matters to the person is said by the command itself.
+        options.filter = "error".to_owned();
+    }
+    let _telemetry = telemetry::init(&options).map_err(|error| Failure::usage(error.to_string()))?;
+    let mut out = Out::stdout();
+    match command {
+        Command::Up(up) => up.run(&settings, &mut out).await,
+        Command::Run(run) => run.run(&settings, &mut out).await,
+        Command::Lint(lint) => lint.run(&mut out),
+        Command::Plan(plan) => plan.run(&mut out),
+        Command::Eval(eval) => eval.run(&mut out),
+        Command::Runs(runs) => runs.run(&settings, &mut out).await,
+        Command::Show(show) => show.run(&settings, &mut out).await,
+        Command::Logs(logs) => logs.run(&settings, &mut out).await,
+        Command::Cancel(cancel) => cancel.run(&settings, &mut out).await,
+        Command::Agents(agents) => agents.run(&settings, &mut out).await,
+    }
+}
+
+/// A defect says where in one line; it never shows a stack trace.
+fn one_line_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or(String::new(), |at| format!(" at {}:{}", at.file(), at.line()));
+        let message = panic.payload_as_str().unwrap_or("no message");
+        let line = format!("error: a defect of slipway{place}: {message}");
+        let _ = writeln!(std::io::stderr(), "{}", output::escape::name(&line));
+    }));
+}

@@ -1,0 +1,269 @@
+//! The client of a coordinator's `/api/v1`.
+//!
+//! Invariant: whatever goes wrong becomes one [`Failure`] that says which server and what to do: not reachable is a
+//! failure of the fleet, a refused token or an unknown run is wrong usage. Answers are bounded.
+
+mod target;
+pub mod types;
+mod watch;
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde_json::{Value as Json, json};
+
+use crate::failure::Failure;
+pub use target::{ServerArgs, Target};
+use types::{Run, Submission, TreeDigest};
+pub use watch::{Line, Watch};
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest wait for an answer that is not a stream.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Longest answer that is not a stream, in bytes.
+const ANSWER_LIMIT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Most runs looked at to find one by the beginning of its id.
+const SEARCH_LIMIT: u32 = 1000;
+
+/// Fewest characters of an id that stand for it.
+const PREFIX_MIN: usize = 4;
+
+/// A coordinator, and the right to talk to it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    target: Target,
+}
+
+impl Client {
+    /// A client of this coordinator; connects with the first call.
+    ///
+    /// # Errors
+    /// The system offers no network at all.
+    pub fn new(target: Target) -> Result<Self, Failure> {
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")));
+        if target.is_loopback() {
+            // A proxy cannot reach our own loopback.
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(|error| Failure::fleet(format!("no HTTP client: {error}")))?;
+        Ok(Client { http, target })
+    }
+
+    /// Where the coordinator is.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The newest runs, as the coordinator says it.
+    ///
+    /// # Errors
+    /// See the module.
+    pub async fn runs(&self, limit: u32) -> Result<Json, Failure> {
+        let answer = self.ask(self.request(Method::GET, &format!("/runs?limit={limit}"))).await?;
+        Ok(listing(answer, "runs"))
+    }
+
+    /// One run with its jobs, as the coordinator says it.
+    ///
+    /// # Errors
+    /// See the module.
+    pub async fn run(&self, run: &str) -> Result<Json, Failure> {
+        self.ask(self.request(Method::GET, &format!("/runs/{run}"))).await
+    }
+
+    /// The id of the run that a person named: an id, the beginning of one, or `latest`.
+    ///
+    /// # Errors
+    /// None or several fit; and see the module.
+    pub async fn find_run(&self, named: &str) -> Result<String, Failure> {
+        let usable = |c: char| c.is_ascii_hexdigit() || c == '-';
+        if named != "latest" && (named.len() < PREFIX_MIN || !named.chars().all(usable)) {
+            return Err(Failure::usage(format!(
+                "`{}` is not a run: give its id, at least {PREFIX_MIN} characters of its beginning, or `latest`",
+                named.escape_debug()
+            )));
+        }
+        let named = named.to_ascii_lowercase();
+        if named.len() == 36 {
+            return Ok(named);
+        }
+        let limit = if named == "latest" { 1 } else { SEARCH_LIMIT };
+        let runs: Vec<Run> = types::read(self.runs(limit).await?)?;
+        if named == "latest" {
+            let newest = runs.into_iter().next();
+            return newest.map(|run| run.run_id).ok_or_else(|| Failure::usage("there is no run yet"));
+        }
+        let mut fitting = runs.into_iter().map(|run| run.run_id).filter(|id| id.starts_with(&named));
+        match (fitting.next(), fitting.next()) {
+            (Some(only), None) => Ok(only),
+            (None, _) => Err(Failure::usage(format!(
+                "no run begins with `{named}` at {}; `slipway runs` lists them",
+                self.target.url()
+            ))),
+            (Some(one), Some(other)) => {
+                Err(Failure::usage(format!("`{named}` fits several runs, for example {one} and {other}")))
+            }
+        }
+    }
+
+    /// Asks for a run's cancellation.
+    ///
+    /// # Errors
+    /// See the module.
+    pub async fn cancel(&self, run: &str, reason: &str) -> Result<(), Failure> {
+        let request =
+            self.request(Method::POST, &format!("/runs/{run}/cancel")).json(&json!({"reason": reason}));
+        self.ask(request).await.map(drop)
+    }
+
+    /// The agents, as the coordinator says it.
+    ///
+    /// # Errors
+    /// See the module.
+    pub async fn agents(&self) -> Result<Json, Failure> {
+        let answer = self.ask(self.request(Method::GET, "/agents")).await?;
+        Ok(listing(answer, "agents"))
+    }
+
+    /// Tells an agent to take no new job (`drain`), or to take jobs again (`resume`).
+    ///
+    /// # Errors
+    /// See the module.
+    pub async fn steer_agent(&self, agent: &str, order: &'static str) -> Result<(), Failure> {
+        self.ask(self.request(Method::POST, &format!("/agents/{agent}/{order}"))).await.map(drop)
+    }
+
+    /// Uploads a working tree.
+    ///
+    /// # Errors
+    /// See the module.
+    pub async fn upload(&self, file: std::fs::File, size_bytes: u64) -> Result<TreeDigest, Failure> {
+        let stream = tokio_util::io::ReaderStream::new(tokio::fs::File::from_std(file));
+        let request = self
+            .http
+            .request(Method::POST, format!("{}/api/v1/blobs", self.target.url()))
+            .bearer_auth(self.target.token())
+            .header("content-length", size_bytes)
+            .header("content-type", "application/octet-stream")
+            .body(reqwest::Body::wrap_stream(stream));
+        types::read(self.ask(request).await?)
+    }
+
+    /// Starts a run; gives its id.
+    ///
+    /// # Errors
+    /// The workflow is invalid; and see the module.
+    pub async fn submit(&self, submission: &Submission) -> Result<String, Failure> {
+        let request = self.request(Method::POST, "/runs").json(submission);
+        let started: types::Started = types::read(self.ask(request).await?)?;
+        Ok(started.run_id)
+    }
+
+    /// Follows what happens to a run from its beginning; without `follow`, what has happened so far.
+    pub fn watch(&self, run: &str, follow: bool) -> Watch {
+        Watch::new(self.clone(), run, follow)
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.stream_request(method, path).timeout(ANSWER_TIMEOUT)
+    }
+
+    fn stream_request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}/api/v1{path}", self.target.url());
+        self.http.request(method, url).bearer_auth(self.target.token())
+    }
+
+    async fn ask(&self, request: RequestBuilder) -> Result<Json, Failure> {
+        let answer = self.send(request).await?;
+        let body = self.body(answer).await?;
+        if body.is_empty() {
+            return Ok(Json::Null);
+        }
+        serde_json::from_slice(&body).map_err(|error| {
+            Failure::fleet(format!(
+                "{} does not answer like a Slipway coordinator: {error}",
+                self.target.url()
+            ))
+        })
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let status = answer.status();
+        let body = self.body(answer).await?;
+        Err(self.refusal(status, &body))
+    }
+
+    async fn body(&self, answer: Response) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        let mut stream = answer.bytes_stream();
+        while let Some(part) = stream.next().await {
+            body.extend_from_slice(&part.map_err(|error| self.unreachable(&error))?);
+            if body.len() > ANSWER_LIMIT_BYTES {
+                return Err(Failure::fleet(format!("{} answers without an end", self.target.url())));
+            }
+        }
+        Ok(body)
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+        let url = self.target.url();
+        if error.is_connect() {
+            let cause = deepest(error);
+            return Failure::fleet(format!(
+                "no coordinator answers at {url} ({cause}): start one with `slipway up`, or give --server"
+            ));
+        }
+        Failure::fleet(format!("the coordinator at {url} broke off: {}", deepest(error)))
+    }
+
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> Failure {
+        let url = self.target.url();
+        let said = types::refusal_text(body);
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::usage(format!(
+                "the coordinator at {url} does not accept {}: give the token in its data directory's `admin.token` with --token or SLIPWAY_TOKEN",
+                self.target.token_origin()
+            )),
+            StatusCode::NOT_FOUND => {
+                Failure::usage(said.unwrap_or_else(|| format!("{url} does not know that (404)")))
+            }
+            _ if status.is_client_error() => Failure::usage(
+                said.unwrap_or_else(|| format!("the coordinator at {url} refuses the request ({status})")),
+            ),
+            _ => Failure::fleet(match said {
+                Some(said) => format!("the coordinator at {url} fails ({status}): {said}"),
+                None => format!("the coordinator at {url} fails ({status})"),
+            }),
+        }
+    }
+}
+
+/// The array of a listing, whether it comes bare or under its name.
+fn listing(answer: Json, name: &str) -> Json {
+    match answer {
+        Json::Object(mut object) if object.contains_key(name) => object.remove(name).unwrap_or(Json::Null),
+        other => other,
+    }
+}
+
+/// The innermost cause, which says what a person can act on (`Connection refused`).
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut deepest = error;
+    while let Some(cause) = deepest.source() {
+        deepest = cause;
+    }
+    deepest.to_string()
+}

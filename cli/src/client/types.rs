@@ -1,0 +1,311 @@
+//! The JSON of `/api/v1` as far as this program looks into it; listings with `--json` pass on all of it.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use crate::failure::Failure;
+
+/// A run to start.
+#[derive(Clone, Serialize)]
+pub struct Submission {
+    /// Path of the workflow in its repository.
+    pub workflow_file: String,
+    /// Its text.
+    pub workflow: String,
+    /// The event's name.
+    pub event_name: String,
+    /// The event's payload.
+    pub event: Map<String, Json>,
+    /// `owner/name`.
+    pub repository: String,
+    /// The full ref.
+    pub git_ref: String,
+    /// The commit.
+    pub sha: String,
+    /// Who started it.
+    pub actor: String,
+    /// `workflow_dispatch` inputs.
+    pub inputs: BTreeMap<String, String>,
+    /// `vars`
+    pub vars: BTreeMap<String, String>,
+    /// `secrets`
+    pub secrets: BTreeMap<String, String>,
+    /// Only these jobs and what they need; empty: all.
+    pub jobs: Vec<String>,
+    /// The working tree.
+    pub tree: TreeDigest,
+}
+
+/// Names an uploaded tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeDigest {
+    /// Hexadecimal.
+    pub sha256: String,
+    /// Length of the archive in bytes.
+    pub size_bytes: u64,
+}
+
+/// The answer to a submission.
+#[derive(Debug, Deserialize)]
+pub(super) struct Started {
+    pub(super) run_id: String,
+}
+
+/// A run, with its jobs where the coordinator gives them.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub run_id: String,
+    /// The workflow's `name`.
+    #[serde(default)]
+    pub workflow_name: String,
+    /// The workflow's path.
+    #[serde(default)]
+    pub workflow_file: String,
+    /// The event.
+    #[serde(default)]
+    pub event_name: String,
+    /// `owner/name`.
+    #[serde(default)]
+    pub repository: String,
+    /// The full ref.
+    #[serde(default)]
+    pub git_ref: String,
+    /// The commit.
+    #[serde(default)]
+    pub sha: String,
+    /// Who started it.
+    #[serde(default)]
+    pub actor: String,
+    /// `waiting`, `running` or `finished`.
+    #[serde(default)]
+    pub state: String,
+    /// Once finished.
+    #[serde(default)]
+    pub result: Option<String>,
+    /// Unix milliseconds.
+    #[serde(default)]
+    pub created_ms: Option<u64>,
+    /// Unix milliseconds, once finished.
+    #[serde(default)]
+    pub finished_ms: Option<u64>,
+    /// Its jobs.
+    #[serde(default)]
+    pub instances: Vec<Instance>,
+}
+
+/// One instance of a job.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Instance {
+    /// Unique.
+    pub instance_id: String,
+    /// The id in the file.
+    #[serde(default)]
+    pub job: String,
+    /// What people see.
+    #[serde(default)]
+    pub name: String,
+    /// `waiting`, `running` or `finished`.
+    #[serde(default)]
+    pub state: String,
+    /// Once finished.
+    #[serde(default)]
+    pub result: Option<String>,
+    /// The present try, from 1.
+    #[serde(default)]
+    pub attempt: u32,
+    /// Fleet failures only.
+    #[serde(default)]
+    pub cause: Option<String>,
+    /// Who runs it.
+    #[serde(default)]
+    pub agent: Option<String>,
+    /// Why it waits.
+    #[serde(default)]
+    pub waits_for: Option<String>,
+    /// What agents must have to run it.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// All tries, the present one last.
+    #[serde(default)]
+    pub attempts: Vec<Attempt>,
+}
+
+/// One try at a job.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Attempt {
+    /// From 1.
+    pub attempt: u32,
+    /// Who has or had it.
+    #[serde(default)]
+    pub agent: Option<String>,
+    /// Once it ended by its own work.
+    #[serde(default)]
+    pub result: Option<String>,
+    /// Why the fleet failed, where it did.
+    #[serde(default)]
+    pub cause: Option<String>,
+    /// Unix milliseconds.
+    #[serde(default)]
+    pub started_ms: Option<u64>,
+    /// Unix milliseconds.
+    #[serde(default)]
+    pub finished_ms: Option<u64>,
+}
+
+/// A line of a run's event stream: an object of `slipway run --json`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+pub enum Event {
+    /// A step began (no outcome yet) or ended.
+    Step {
+        /// Whose.
+        instance: String,
+        /// The instance's name.
+        #[serde(default)]
+        name: String,
+        /// The step's name or id.
+        step: String,
+        /// Before continue-on-error.
+        #[serde(default)]
+        outcome: Option<String>,
+        /// After it.
+        #[serde(default)]
+        conclusion: Option<String>,
+    },
+    /// A try at a job ended.
+    Job {
+        /// The id in the file.
+        #[serde(default)]
+        job: String,
+        /// Whose.
+        instance: String,
+        /// The instance's name.
+        #[serde(default)]
+        name: String,
+        /// `success failure cancelled skipped`; none where another try follows.
+        #[serde(default)]
+        result: Option<String>,
+        /// The try, from 1.
+        #[serde(default)]
+        attempt: u32,
+        /// Fleet failures only.
+        #[serde(default)]
+        cause: Option<String>,
+        /// Why, for a person.
+        #[serde(default)]
+        message: Option<String>,
+    },
+    /// A line of a log.
+    Log {
+        /// The id of the job in the file.
+        #[serde(default)]
+        job: String,
+        /// Whose.
+        instance: String,
+        /// The instance's name.
+        #[serde(default)]
+        name: String,
+        /// The step's name or id; empty before the first.
+        #[serde(default)]
+        step: String,
+        /// The line, or a piece of one.
+        line: String,
+        /// The line goes on in the next one of the same step.
+        #[serde(default)]
+        partial: bool,
+    },
+    /// A notice, warning or error of a workflow command; its line is in the log too.
+    Annotation {
+        /// Whose.
+        instance: String,
+    },
+    /// The run ended; the last line.
+    Run {
+        /// Its id.
+        run: String,
+        /// Its result.
+        result: String,
+        /// Set when the fleet failed, not the work.
+        #[serde(default)]
+        cause: Option<String>,
+    },
+    /// Something a newer coordinator tells.
+    #[serde(other)]
+    Other,
+}
+
+impl Event {
+    /// Whose it is.
+    pub fn instance(&self) -> Option<&str> {
+        match self {
+            Event::Step { instance, .. }
+            | Event::Job { instance, .. }
+            | Event::Log { instance, .. }
+            | Event::Annotation { instance } => Some(instance),
+            Event::Run { .. } | Event::Other => None,
+        }
+    }
+}
+
+/// Reads an answer.
+///
+/// # Errors
+/// It is not what this version knows.
+pub fn read<T: DeserializeOwned>(answer: Json) -> Result<T, Failure> {
+    serde_json::from_value(answer)
+        .map_err(|error| Failure::fleet(format!("the coordinator's answer is not understood: {error}")))
+}
+
+/// What a refusal says to a person: its `error` or `message`, and the workflow's diagnostics where it has some.
+pub(super) fn refusal_text(body: &[u8]) -> Option<String> {
+    let body: Json = serde_json::from_slice(body).ok()?;
+    let error = body.get("error").unwrap_or(&body);
+    let text = error.as_str().or_else(|| error.get("message").and_then(Json::as_str))?;
+    let mut text = text.to_owned();
+    let details = error.get("diagnostics").or_else(|| body.get("diagnostics")).and_then(Json::as_array);
+    for detail in details.into_iter().flatten() {
+        let field = |name: &str| {
+            detail.get(name).map(|value| value.as_str().map_or(value.to_string(), str::to_owned))
+        };
+        if let (Some(line), Some(column), Some(message)) = (field("line"), field("column"), field("message"))
+        {
+            text.push_str(&format!("\n  line {line}, column {column}: {message}"));
+        }
+    }
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn the_contracts_objects_are_read() {
+        for line in [
+            r#"{"type":"step","job":"b","instance":"i","name":"b (1)","step":"Test","outcome":"failure","conclusion":"success"}"#,
+            r#"{"type":"job","job":"b","instance":"i","name":"b (1)","result":"success","attempt":1,"cause":null}"#,
+            r#"{"type":"log","job":"b","instance":"i","step":"Test","line":"x"}"#,
+        ] {
+            let event: Event = serde_json::from_str(line).unwrap();
+            assert_eq!(event.instance(), Some("i"));
+        }
+        let end: Event = serde_json::from_str(r#"{"type":"run","run":"r","result":"failure"}"#).unwrap();
+        assert_eq!(end, Event::Run { run: "r".into(), result: "failure".into(), cause: None });
+        let newer: Event = serde_json::from_str(r#"{"type":"weather","sky":"blue"}"#).unwrap();
+        assert_eq!(newer, Event::Other);
+    }
+
+    #[test]
+    fn a_refusal_gives_its_reason() {
+        assert_eq!(refusal_text(br#"{"error":"no such run"}"#).as_deref(), Some("no such run"));
+        let body = br#"{"error":{"message":"invalid","diagnostics":[{"line":3,"column":5,"message":"unknown key"}]}}"#;
+        assert_eq!(refusal_text(body).as_deref(), Some("invalid\n  line 3, column 5: unknown key"));
+        assert_eq!(refusal_text(b"<html>"), None);
+    }
+}

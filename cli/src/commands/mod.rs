@@ -1,0 +1,12 @@
+//! The commands, one file each: its flags and what it does.
+
+pub mod agents;
+pub mod cancel;
+pub mod eval;
+pub mod lint;
+pub mod logs;
+pub mod plan;
+pub mod run;
+pub mod runs;
+pub mod show;
+pub mod up;

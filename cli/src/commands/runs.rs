@@ -1,0 +1,68 @@
+//! `slipway runs`: the newest runs.
+
+use clap::Args;
+use slipway_kit::clock::{Clock, SystemClock};
+
+use crate::client::types::{self, Run};
+use crate::client::{Client, ServerArgs, Target};
+use crate::failure::{Exit, Failure};
+use crate::output::table::{Table, result, text};
+use crate::output::{Out, style};
+use crate::settings::Settings;
+
+/// Characters of a run's id in the table: enough to be one of a kind.
+pub(super) const SHORT_ID: usize = 13;
+
+/// Flags of `slipway runs`.
+#[derive(Debug, Args)]
+pub struct Runs {
+    /// How many
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+    /// One JSON array, with everything the coordinator says
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+impl Runs {
+    pub(crate) async fn run(self, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
+        let client = Client::new(Target::resolve(&self.server, settings)?)?;
+        let answer = client.runs(self.limit).await?;
+        if self.json {
+            out.json(&answer)?;
+            return Ok(Exit::Success);
+        }
+        let runs: Vec<Run> = types::read(answer)?;
+        if runs.is_empty() {
+            out.line("no run yet")?;
+            return Ok(Exit::Success);
+        }
+        let now_ms = SystemClock.unix_ms();
+        let mut table = Table::new(&["RUN", "RESULT", "WORKFLOW", "EVENT", "REF", "REPOSITORY", "STARTED"]);
+        for run in runs {
+            table.row(vec![
+                text(run.run_id.get(..SHORT_ID).unwrap_or(&run.run_id)),
+                result(run.result.as_deref().unwrap_or(&run.state)),
+                text(title(&run)),
+                text(&run.event_name),
+                text(short_ref(&run.git_ref)),
+                text(&run.repository),
+                text(run.created_ms.map_or(String::new(), |then| style::ago(then, now_ms))),
+            ]);
+        }
+        out.text(&table.render(out.colours))?;
+        Ok(Exit::Success)
+    }
+}
+
+/// The workflow's name, or its file.
+pub(super) fn title(run: &Run) -> &str {
+    if run.workflow_name.is_empty() { &run.workflow_file } else { &run.workflow_name }
+}
+
+/// `refs/heads/main` as `main`.
+pub(super) fn short_ref(git_ref: &str) -> &str {
+    git_ref.strip_prefix("refs/heads/").or_else(|| git_ref.strip_prefix("refs/tags/")).unwrap_or(git_ref)
+}

@@ -1,0 +1,11 @@
+//! A coordinator and agents in this process: what `up` serves, and the private fleet of `run`.
+
+mod embedded;
+mod offer;
+mod preflight;
+mod private;
+
+pub use embedded::{Fleet, FleetOptions};
+pub use offer::{Offer, OwnSettings};
+pub use preflight::preflight;
+pub use private::PrivateFleet;

@@ -1,0 +1,157 @@
+//! What the agents of this process offer: labels, and the image behind each.
+
+use std::path::Path;
+
+use slipway_agent::options::{Arguments, Options};
+
+use crate::client::types::Instance;
+use crate::failure::Failure;
+use crate::settings::Settings;
+
+/// Stands for a coordinator that is not started yet.
+const NO_SERVER: &str = "http://127.0.0.1:1";
+
+/// The settings that all agents of this process have in common.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    images: Vec<String>,
+    options: Options,
+}
+
+impl Offer {
+    /// From `--image` flags over the configuration file's images over the agent's defaults.
+    ///
+    /// # Errors
+    /// A label or image that cannot be, or a machine that can have no agent.
+    pub fn of(settings: &Settings, flags: &[(String, String)]) -> Result<Self, Failure> {
+        let from_file = settings.images.iter().map(|(label, image)| format!("{label}={image}"));
+        let from_flags = flags.iter().map(|(label, image)| format!("{label}={image}"));
+        let images: Vec<String> = from_file.chain(from_flags).collect();
+        let options = agent_options(&images, NO_SERVER, "none", Path::new("/"), None)?;
+        Ok(Offer { images, options })
+    }
+
+    /// Settings of one agent: where its coordinator is, where its files are, its name and its slots.
+    ///
+    /// # Errors
+    /// Its name or number of slots cannot be.
+    pub fn agent(
+        &self,
+        server: &str,
+        token: &str,
+        data_dir: &Path,
+        own: OwnSettings,
+    ) -> Result<Options, Failure> {
+        agent_options(&self.images, server, token, data_dir, Some(own))
+    }
+
+    /// All labels.
+    pub fn labels(&self) -> Vec<String> {
+        self.options.all_labels()
+    }
+
+    /// The engine's socket.
+    pub fn docker_host(&self) -> &str {
+        &self.options.docker_host
+    }
+
+    /// The image of a job with these labels and no `container:`.
+    pub fn image_for(&self, labels: &[String]) -> &str {
+        self.options.image_for(labels.iter().map(String::as_str))
+    }
+
+    /// Why no agent takes a job with these labels; `None`: one does.
+    pub fn lacks(&self, job: &str, labels: &[String]) -> Option<String> {
+        let offered = self.labels();
+        let missing: Vec<&str> = labels
+            .iter()
+            .filter(|label| !offered.iter().any(|offered| offered.eq_ignore_ascii_case(label)))
+            .map(String::as_str)
+            .collect();
+        if missing.is_empty() {
+            return None;
+        }
+        let (missing, offered) = (missing.join("`, `"), offered.join(", "));
+        Some(format!(
+            "no agent for job `{job}`: the private fleet has no label `{missing}`, only {offered}; \
+             map it with --image LABEL=IMAGE, or use a coordinator with --server"
+        ))
+    }
+
+    /// Why an instance that waits will wait forever.
+    pub fn unserved(&self, instance: &Instance) -> Option<String> {
+        let waits = instance.state == "waiting" && !instance.labels.is_empty();
+        if waits { self.lacks(&instance.job, &instance.labels) } else { None }
+    }
+}
+
+/// What tells an agent from its neighbours.
+#[derive(Debug, Clone)]
+pub struct OwnSettings {
+    /// What people see; the host's name by default.
+    pub name: Option<String>,
+    /// Jobs at once; half the processors by default.
+    pub slots: Option<u32>,
+}
+
+fn agent_options(
+    images: &[String],
+    server: &str,
+    token: &str,
+    data_dir: &Path,
+    own: Option<OwnSettings>,
+) -> Result<Options, Failure> {
+    let (name, slots) = own.map_or((None, None), |own| (own.name, own.slots));
+    Options::from_arguments(Arguments {
+        server: Some(server.to_owned()),
+        token: Some(token.to_owned()),
+        data_dir: Some(data_dir.to_owned()),
+        image: images.to_vec(),
+        name,
+        slots,
+        ..Arguments::default()
+    })
+    .map_err(|error| Failure::usage(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn labels(labels: &[&str]) -> Vec<String> {
+        labels.iter().map(|label| (*label).to_owned()).collect()
+    }
+
+    #[test]
+    fn flags_map_labels_over_the_file() {
+        let settings = Settings {
+            images: [("gpu".to_owned(), "file:1".to_owned()), ("big".to_owned(), "big:1".to_owned())].into(),
+            ..Settings::default()
+        };
+        let offer = Offer::of(&settings, &[("GPU".to_owned(), "flag:2".to_owned())]).unwrap();
+        assert_eq!(offer.image_for(&labels(&["self-hosted", "gpu"])), "flag:2");
+        assert_eq!(offer.image_for(&labels(&["big"])), "big:1");
+        assert_eq!(offer.lacks("a", &labels(&["Linux", "Ubuntu-Latest", "Gpu"])), None);
+        let reason = offer.lacks("a", &labels(&["linux", "windows-latest"])).unwrap();
+        assert!(
+            reason.contains("`a`") && reason.contains("`windows-latest`") && !reason.contains("`linux`"),
+            "{reason}"
+        );
+    }
+
+    #[test]
+    fn only_waiting_instances_are_unserved() {
+        let offer = Offer::of(&Settings::default(), &[]).unwrap();
+        let instance = |state: &str, label: &str| -> Instance {
+            serde_json::from_value(
+                serde_json::json!({"instance_id": "i", "job": "a", "state": state, "labels": [label]}),
+            )
+            .unwrap()
+        };
+        assert!(offer.unserved(&instance("waiting", "gpu")).is_some());
+        assert!(offer.unserved(&instance("finished", "gpu")).is_none());
+        assert!(offer.unserved(&instance("waiting", "ubuntu-latest")).is_none());
+    }
+}

@@ -1,0 +1,256 @@
+//! What is known about a run's jobs, from its events and from the coordinator's answers.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::client::types::{Event, Run};
+use crate::failure::Exit;
+use crate::output::escape;
+use crate::output::live::spinner;
+use crate::output::style;
+use crate::output::table::{Table, result, text};
+
+/// Last log lines kept of a step, for when it fails.
+const TAIL_LINES: usize = 10;
+
+/// Characters kept of each of them.
+const TAIL_LINE_CHARS: usize = 500;
+
+/// Failed steps told at the end.
+const FAILED_STEPS_TOLD: usize = 20;
+
+/// One instance of a job.
+#[derive(Debug, Default, Clone)]
+pub struct Job {
+    /// Its id.
+    pub instance: String,
+    /// The id in the file.
+    pub job: String,
+    /// What people see.
+    pub name: String,
+    /// `waiting`, `running` or `finished`.
+    pub state: String,
+    /// Once finished.
+    pub result: Option<String>,
+    /// The present try.
+    pub attempt: u32,
+    /// Why the fleet failed, where it did.
+    pub cause: Option<String>,
+    /// What a person is told about its end.
+    pub message: Option<String>,
+    /// Why it waits.
+    pub waits_for: Option<String>,
+    /// The step that runs or ran last.
+    step: Option<String>,
+    tail: VecDeque<String>,
+    started_ms: Option<u64>,
+    ended_ms: Option<u64>,
+}
+
+/// A failed step and its last lines.
+#[derive(Debug)]
+struct FailedStep {
+    name: String,
+    step: String,
+    tail: VecDeque<String>,
+}
+
+/// All jobs of a run, in the order they became known.
+#[derive(Debug, Default)]
+pub struct Board {
+    jobs: Vec<Job>,
+    index: HashMap<String, usize>,
+    failed: Vec<FailedStep>,
+}
+
+impl Board {
+    /// Whether this instance's name is known.
+    pub fn knows(&self, instance: &str) -> bool {
+        self.index.get(instance).is_some_and(|at| !self.jobs[*at].name.is_empty())
+    }
+
+    /// An instance, where it is known.
+    pub fn job(&self, instance: &str) -> Option<(usize, &Job)> {
+        self.index.get(instance).map(|at| (*at, &self.jobs[*at]))
+    }
+
+    /// All of them.
+    pub fn jobs(&self) -> &[Job] {
+        &self.jobs
+    }
+
+    /// Takes in the coordinator's view.
+    pub fn take_status(&mut self, run: &Run, now_ms: u64) {
+        for instance in &run.instances {
+            let job = self.entry(&instance.instance_id);
+            fill(&mut job.job, &instance.job);
+            fill(&mut job.name, &instance.name);
+            job.waits_for = instance.waits_for.clone().filter(|reason| !reason.is_empty());
+            if job.result.is_none() {
+                job.attempt = job.attempt.max(instance.attempt);
+                if instance.state != "finished" {
+                    job.state.clone_from(&instance.state);
+                }
+                if instance.state == "running" {
+                    job.started_ms.get_or_insert(now_ms);
+                }
+            }
+        }
+    }
+
+    /// Takes in an event.
+    pub fn take_event(&mut self, event: &Event, now_ms: u64) {
+        match event {
+            Event::Step { instance, name, step, outcome, .. } => {
+                let job = self.entry(instance);
+                fill(&mut job.name, name);
+                running(job, now_ms);
+                if outcome.as_deref() == Some("failure") {
+                    let tail =
+                        if job.step.as_deref() == Some(step) { job.tail.clone() } else { VecDeque::new() };
+                    let failed = FailedStep { name: label(job), step: step.clone(), tail };
+                    if self.failed.len() < FAILED_STEPS_TOLD {
+                        self.failed.push(failed);
+                    }
+                } else {
+                    enter(job, step);
+                }
+            }
+            Event::Log { instance, job: id, name, step, line, .. } => {
+                let job = self.entry(instance);
+                fill(&mut job.job, id);
+                fill(&mut job.name, name);
+                running(job, now_ms);
+                if !step.is_empty() {
+                    enter(job, step);
+                }
+                if job.tail.len() == TAIL_LINES {
+                    job.tail.pop_front();
+                }
+                job.tail.push_back(escape::fit(line, TAIL_LINE_CHARS));
+            }
+            Event::Job { instance, job: id, name, result, attempt, cause, message } => {
+                let job = self.entry(instance);
+                fill(&mut job.job, id);
+                fill(&mut job.name, name);
+                job.attempt = job.attempt.max(*attempt);
+                job.cause.clone_from(cause);
+                job.message = message.clone().filter(|message| !message.is_empty());
+                job.step = None;
+                job.tail.clear();
+                if let Some(result) = result {
+                    job.state = "finished".to_owned();
+                    job.result = Some(result.clone());
+                    job.ended_ms = Some(now_ms);
+                }
+            }
+            Event::Annotation { .. } | Event::Run { .. } | Event::Other => {}
+        }
+    }
+
+    /// The exit code of a run with this result and cause: a fleet failure counts as such when no job failed by its
+    /// own work.
+    pub fn exit(&self, result: &str, cause: Option<&str>) -> Exit {
+        let failed = || self.jobs.iter().filter(|job| job.result.as_deref() == Some("failure"));
+        match result {
+            "success" => Exit::Success,
+            "failure" if cause.is_some() => Exit::FleetFailed,
+            "failure" if failed().next().is_some() && failed().all(|job| job.cause.is_some()) => {
+                Exit::FleetFailed
+            }
+            _ => Exit::WorkFailed,
+        }
+    }
+
+    /// The lines below a live log: every job that runs or waits.
+    pub fn status_lines(&self, now_ms: u64) -> Vec<String> {
+        let open = self.jobs.iter().filter(|job| job.result.is_none());
+        open.map(|job| {
+            let name = label(job);
+            let name = escape::name(&name);
+            match (job.started_ms, &job.step) {
+                (Some(start), step) => {
+                    let elapsed = now_ms.saturating_sub(start);
+                    let step =
+                        step.as_deref().map_or(String::new(), |step| format!("  {}", escape::name(step)));
+                    let again =
+                        if job.attempt > 1 { format!(" (try {})", job.attempt) } else { String::new() };
+                    format!("{} {name}{again}  {}{step}", spinner(elapsed), style::duration_ms(elapsed))
+                }
+                (None, _) => {
+                    let reason = job.waits_for.as_deref().unwrap_or("waiting");
+                    format!("· {name}  {}", escape::name(reason))
+                }
+            }
+        })
+        .collect()
+    }
+
+    /// What a person reads at the end: failed steps with their last lines, and every job's result.
+    pub fn summary(&self, run: &str, result_word: &str, colours: bool) -> String {
+        let mut summary = String::new();
+        for failed in &self.failed {
+            let title =
+                format!("{}: step `{}` failed", escape::name(&failed.name), escape::name(&failed.step));
+            summary.push_str(&format!("\n{}\n", style::paint(&title, 31, colours)));
+            for line in &failed.tail {
+                summary.push_str(&format!("    {}\n", escape::log_line(line, colours)));
+            }
+        }
+        let mut table = Table::new(&["JOB", "RESULT", "TIME", ""]);
+        for job in &self.jobs {
+            let time = match (job.started_ms, job.ended_ms) {
+                (Some(start), Some(end)) => style::duration_ms(end.saturating_sub(start)),
+                _ => "-".to_owned(),
+            };
+            let mut remark = job.cause.as_deref().map_or(String::new(), |cause| format!("fleet: {cause}"));
+            if job.attempt > 1 {
+                remark = format!("{remark} (attempt {})", job.attempt).trim().to_owned();
+            }
+            let word = job.result.as_deref().unwrap_or(&job.state);
+            table.row(vec![text(label(job)), result(word), text(time), text(remark)]);
+        }
+        summary.push_str(&format!("\n{}", table.render(colours)));
+        let word = style::result(&escape::name(result_word), colours);
+        summary.push_str(&format!("\nrun {} {word}\n", escape::name(run)));
+        summary
+    }
+
+    fn entry(&mut self, instance: &str) -> &mut Job {
+        let next = self.jobs.len();
+        let at = *self.index.entry(instance.to_owned()).or_insert(next);
+        if at == next {
+            self.jobs.push(Job {
+                instance: instance.to_owned(),
+                state: "waiting".to_owned(),
+                ..Job::default()
+            });
+        }
+        &mut self.jobs[at]
+    }
+}
+
+/// What people see, or the id until the name is known.
+pub(super) fn label(job: &Job) -> String {
+    if job.name.is_empty() { job.job.clone() } else { job.name.clone() }
+}
+
+fn fill(field: &mut String, value: &str) {
+    if !value.is_empty() {
+        value.clone_into(field);
+    }
+}
+
+fn running(job: &mut Job, now_ms: u64) {
+    if job.result.is_none() {
+        job.started_ms.get_or_insert(now_ms);
+        job.state = "running".to_owned();
+        job.waits_for = None;
+    }
+}
+
+fn enter(job: &mut Job, step: &str) {
+    if job.step.as_deref() != Some(step) {
+        job.step = Some(step.to_owned());
+        job.tail.clear();
+    }
+}

@@ -1,0 +1,120 @@
+//! The configuration file, and how its values meet flags and variables: flag > variable > file > default.
+//!
+//! clap reads flags and variables; this module only fills what both left open.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::failure::Failure;
+
+/// Where a coordinator on this machine serves HTTP unless told otherwise.
+pub const DEFAULT_HTTP: &str = "127.0.0.1:8080";
+
+/// Where a coordinator on this machine serves gRPC unless told otherwise.
+pub const DEFAULT_GRPC: &str = "127.0.0.1:7443";
+
+/// The file given with `--config` or `SLIPWAY_CONFIG`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The coordinator's HTTP address.
+    pub server: Option<String>,
+    /// The API token.
+    pub token: Option<String>,
+    /// Where `up` keeps its data.
+    pub data_dir: Option<PathBuf>,
+    /// Where `up` serves HTTP.
+    pub http: Option<String>,
+    /// Where `up` serves gRPC.
+    pub grpc: Option<String>,
+    /// How many agents `up` starts.
+    pub agents: Option<u32>,
+    /// Runner images by label.
+    #[serde(default)]
+    pub images: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// Reads the file; none given is an empty one.
+    ///
+    /// # Errors
+    /// The file cannot be read, is too long, or is not what it should be; the message names file, line and field.
+    pub fn load(path: Option<&Path>) -> Result<Self, Failure> {
+        slipway_kit::config::load(path).map_err(|error| Failure::usage(error.to_string()))
+    }
+}
+
+/// Where `up` keeps its data unless told otherwise: `/var/lib/slipway` for root, else the user's state folder
+/// (XDG Base Directory Specification).
+///
+/// # Errors
+/// An ordinary user without a home.
+pub fn default_data_dir() -> Result<PathBuf, Failure> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/slipway"));
+    }
+    absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .map(|state| state.join("slipway"))
+        .ok_or_else(|| Failure::usage("there is no home directory for the data: give --data-dir"))
+}
+
+/// An address to listen on, `HOST:PORT` with a numeric host.
+///
+/// # Errors
+/// It is not one; the message names the flag.
+pub fn listen_address(flag: &str, text: &str) -> Result<SocketAddr, Failure> {
+    let named = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    named.as_deref().unwrap_or(text).parse().map_err(|_| {
+        Failure::usage(format!(
+            "{flag}: `{text}` is not an address to listen on; write it like {DEFAULT_HTTP}"
+        ))
+    })
+}
+
+/// Whether this host name or address is this machine itself.
+pub fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// A `KEY=VALUE` argument.
+///
+/// # Errors
+/// No `=`, or nothing before it; clap adds the flag's name.
+pub fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
+
+/// A `LABEL=IMAGE` argument.
+///
+/// # Errors
+/// One side is missing.
+pub fn image(text: &str) -> Result<(String, String), String> {
+    match pair(text) {
+        Ok((label, image)) if !image.trim().is_empty() => Ok((label, image.trim().to_owned())),
+        _ => Err("expected LABEL=IMAGE, for example ubuntu-latest=slipway/runner:latest".to_owned()),
+    }
+}
+
+/// A `NAME=VALUE` or `NAME` argument; without a value it is the environment variable of that name, so that a secret
+/// need not stand in the list of processes.
+///
+/// # Errors
+/// No name, or no such variable.
+pub fn secret(text: &str) -> Result<(String, String), String> {
+    if text.contains('=') {
+        return pair(text);
+    }
+    match std::env::var(text) {
+        Ok(value) => Ok((text.to_owned(), value)),
+        Err(_) => Err(format!("no value: write {text}=VALUE, or set the environment variable {text}")),
+    }
+}

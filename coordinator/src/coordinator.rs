@@ -1,0 +1,298 @@
+//! The whole coordinator in one process: start, hand out, stop.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slipway_cas::{FolderStore, StoreError};
+use slipway_kit::clock::{Clock, SystemClock};
+use slipway_scheduler::RunId;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::data_dir::{DataDir, DataDirError};
+use crate::driver::{Driver, DriverParts, RunEnded};
+use crate::grpc::{self, GrpcError};
+use crate::http;
+use crate::journal::JournalError;
+use crate::journal::sqlite::SqliteJournal;
+use crate::metrics::Metrics;
+use crate::options::{Options, OptionsError};
+use crate::records::{Records, RecordsError};
+use crate::secrets::Secrets;
+use crate::services::Services;
+use crate::submit::{self, NewRun, SubmitError};
+use crate::token::Token;
+use crate::{github, planner};
+
+/// How long streams have to end when the coordinator stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the coordinator does not start or go on: one message for a person.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The options.
+    #[error(transparent)]
+    Options(#[from] OptionsError),
+    /// The data directory.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// A token file.
+    #[error("{place}: {source}")]
+    Token {
+        /// The file.
+        place: String,
+        /// What is wrong.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The blob store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The record store.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    /// An address that cannot be listened on.
+    #[error("{flag} {address}: {reason}")]
+    Listen {
+        /// `--http` or `--grpc`.
+        flag: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// gRPC.
+    #[error(transparent)]
+    Grpc(#[from] GrpcError),
+    /// HTTP.
+    #[error("HTTP: {0}")]
+    Http(std::io::Error),
+}
+
+/// Starts coordinators.
+#[derive(Debug)]
+pub struct Coordinator;
+
+/// A coordinator that runs. Dropped without [`Handle::shutdown`] it ends at once, as if killed.
+pub struct Handle {
+    /// Where HTTP is served.
+    pub http_addr: SocketAddr,
+    /// Where gRPC is served.
+    pub grpc_addr: SocketAddr,
+    /// Who has it may use the API.
+    pub admin_token: Token,
+    /// Who has it may be an agent.
+    pub agent_token: Token,
+    services: Services,
+    kill: CancellationToken,
+    servers: JoinSet<Result<(), StartError>>,
+    helpers: JoinSet<()>,
+    _data_dir: Arc<DataDir>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.kill.cancel();
+        self.services.closing.cancel();
+    }
+}
+
+impl Coordinator {
+    /// Starts one; it serves when this returns.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(options: Options) -> Result<Handle, StartError> {
+        Self::start_with_clock(options, Arc::new(SystemClock)).await
+    }
+
+    /// The same with another clock; for tests that let leases run out.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_with_clock(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartError> {
+        options.check()?;
+        let data_dir = DataDir::open(&options.data_dir)?;
+        let admin_token = token(&data_dir, "admin.token")?;
+        let agent_token = token(&data_dir, "agent.token")?;
+        let objects = options.objects.clone().unwrap_or_else(|| data_dir.path("objects"));
+        let store = FolderStore::open(&objects)?;
+        let records = Arc::new(Records::open(objects.join("records"))?);
+        let journal = SqliteJournal::open(&data_dir.path("journal.db"))?;
+        // Before the journal's epoch is taken: a port in use is no reason to fence anybody.
+        let http = listen("--http", options.http).await?;
+        let grpc = listen("--grpc", options.grpc).await?;
+        let (http_addr, grpc_addr) =
+            (local(&http, "--http", options.http)?, local(&grpc, "--grpc", options.grpc)?);
+
+        let metrics = Arc::<Metrics>::default();
+        let kill = CancellationToken::new();
+        let (planner, to_plan) = mpsc::unbounded_channel();
+        let (ended, over) = mpsc::unbounded_channel();
+        let parts = DriverParts {
+            journal: Box::new(journal),
+            clock,
+            planner,
+            ended,
+            metrics: Arc::clone(&metrics),
+            kill: kill.clone(),
+        };
+        // Replay blocks.
+        let started = tokio::task::spawn_blocking(move || Driver::start(parts)).await;
+        let (driver, failed) = started.map_err(|error| JournalError::Engine {
+            place: "driver".to_owned(),
+            reason: error.to_string(),
+        })??;
+        let data_dir = Arc::new(data_dir);
+        let services = Services {
+            driver,
+            store: Arc::new(store),
+            records,
+            secrets: Secrets::new(data_dir.path("secrets")),
+            admin_token: admin_token.clone(),
+            agent_token: agent_token.clone(),
+            deliveries: Arc::default(),
+            metrics,
+            options: Arc::new(options),
+            closing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        forget_old_secrets(&services).await;
+
+        let mut helpers = JoinSet::new();
+        helpers.spawn(planner::run(services.clone(), to_plan));
+        helpers.spawn(clean_up(services.clone(), over));
+        helpers.spawn(github::react(services.clone()));
+        let mut servers = JoinSet::new();
+        let (for_http, for_grpc) = (services.clone(), services.clone());
+        servers.spawn(async move { http::serve(for_http, http).await.map_err(StartError::Http) });
+        let tls = services.options.tls.clone();
+        servers.spawn(async move { Ok(grpc::serve(for_grpc, grpc, tls.as_ref()).await?) });
+        servers.spawn(async move {
+            match failed.await {
+                Ok(error) => Err(StartError::Journal(error)),
+                // The driver stopped because it was asked to.
+                Err(_) => Ok(()),
+            }
+        });
+        Ok(Handle {
+            http_addr,
+            grpc_addr,
+            admin_token,
+            agent_token,
+            services,
+            kill,
+            servers,
+            helpers,
+            _data_dir: data_dir,
+        })
+    }
+}
+
+impl Handle {
+    /// Starts a run without going through HTTP.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn submit(&self, new: NewRun) -> Result<RunId, SubmitError> {
+        submit::submit(&self.services, new).await
+    }
+
+    /// The coordinator's parts, for a program that embeds it.
+    #[must_use]
+    pub fn services(&self) -> &Services {
+        &self.services
+    }
+
+    /// Waits until the coordinator cannot go on: its journal or a server failed.
+    pub async fn failed(&mut self) -> StartError {
+        loop {
+            match self.servers.join_next().await {
+                Some(Ok(Err(error))) => return error,
+                Some(Ok(Ok(()))) => {}
+                Some(Err(panic)) => return StartError::Http(std::io::Error::other(panic)),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Stops in good order: takes nothing new, lets streams end, saves a snapshot. Jobs go on; their agents come back to
+    /// the coordinator that is started next.
+    pub async fn shutdown(mut self) {
+        self.services.closing.cancel();
+        self.services.tasks.close();
+        let ended = async {
+            self.services.tasks.wait().await;
+            while self.servers.len() > 1 && self.servers.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout(STOP_TIMEOUT, ended).await.is_err() {
+            tracing::warn!("some streams did not end in time; they are cut off");
+        }
+        self.services.driver.stop().await;
+        self.servers.shutdown().await;
+        self.helpers.shutdown().await;
+    }
+}
+
+fn token(data_dir: &DataDir, name: &str) -> Result<Token, StartError> {
+    let path = data_dir.path(name);
+    Token::load_or_create(&path)
+        .map_err(|source| StartError::Token { place: path.display().to_string(), source })
+}
+
+async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let reason = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "the address is in use; stop what uses it, or choose another".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        StartError::Listen { flag, address, reason }
+    })
+}
+
+fn local(listener: &TcpListener, flag: &'static str, address: SocketAddr) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|error| StartError::Listen { flag, address, reason: error.to_string() })
+}
+
+async fn forget_old_secrets(services: &Services) {
+    let open = services.driver.query(|view| {
+        let open = view.state.runs().filter(|run| run.end().is_none());
+        open.map(slipway_scheduler::state::Run::id).collect::<BTreeSet<_>>()
+    });
+    let Ok(open) = open.await else { return };
+    let secrets = services.secrets.clone();
+    let kept = tokio::task::spawn_blocking(move || secrets.keep_only(&open)).await;
+    if let Ok(Err(error)) = kept {
+        tracing::warn!(%error, "secrets of old runs could not be removed");
+    }
+}
+
+/// Removes what runs leave behind, until the driver is gone.
+async fn clean_up(services: Services, mut over: mpsc::UnboundedReceiver<RunEnded>) {
+    while let Some(ended) = over.recv().await {
+        match ended {
+            RunEnded::Finished(run) => {
+                let secrets = services.secrets.clone();
+                let removed = tokio::task::spawn_blocking(move || secrets.remove(run)).await;
+                if let Ok(Err(error)) = removed {
+                    tracing::warn!(%run, %error, "a run's secrets stay until the next start");
+                }
+            }
+            RunEnded::Retired(run) => {
+                if let Err(error) = services.records.delete_run(run).await {
+                    tracing::warn!(%run, %error, "a retired run's records could not be removed");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! The driver's loop and its batches.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slipway_kit::clock::Clock;
+use slipway_scheduler::command::Submit;
+use slipway_scheduler::fleet::Fleet;
+use slipway_scheduler::limits::FINISHED_RUNS_MAX;
+use slipway_scheduler::{Command, Event, Rejection, RunId, State, Timestamp, Uptime, decide};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::effects::{self, Effect, PlanRequest, RunEnded};
+use super::leases::LeaseTable;
+use super::ledger::Ledger;
+use super::payload::{DeliveryEvent, Payload};
+use super::recover::{self, Recovered};
+use super::request::{Request, View};
+use super::session::Sessions;
+use super::watchers::Watchers;
+use super::{BATCH_GRANTS, BATCH_REQUESTS, DriverError, DriverParts, MAX_SLEEP_MS, SNAPSHOT_EVERY};
+use crate::journal::{Entry, Journal, JournalError};
+use crate::metrics::Metrics;
+
+/// How many runs one batch retires at most.
+const BATCH_RETIRED: usize = 16;
+
+/// What is done after the batch is durable, in this order.
+#[derive(Default)]
+pub(super) struct Later {
+    pub(super) effects: Vec<(Effect, Option<u64>)>,
+    answers: Vec<Box<dyn FnOnce() + Send>>,
+    queries: Vec<Box<dyn FnOnce(View<'_>) + Send>>,
+    stop: Option<oneshot::Sender<()>>,
+}
+
+pub(super) struct Core {
+    pub(super) state: State,
+    pub(super) fleet: Fleet,
+    pub(super) ledger: Ledger,
+    pub(super) sessions: Sessions,
+    pub(super) later: Later,
+    /// The wall clock and the steady one, as of the batch's beginning: lease times count from before the check that
+    /// this leader's epoch stands.
+    pub(super) now: Timestamp,
+    pub(super) uptime: Uptime,
+    epoch: u64,
+    journal: Box<dyn Journal>,
+    /// Events of this batch.
+    entries: Vec<Entry>,
+    /// An event that could not be written as JSON.
+    unwritable: Option<String>,
+    snapshot: u64,
+    clock: Arc<dyn Clock>,
+    leases: Arc<LeaseTable>,
+    watchers: Arc<Watchers>,
+    planner: mpsc::UnboundedSender<PlanRequest>,
+    ended: mpsc::UnboundedSender<RunEnded>,
+    metrics: Arc<Metrics>,
+    kill: CancellationToken,
+}
+
+impl Core {
+    /// Takes over: fences whoever led before, replays, and starts again what a crash may have lost.
+    pub(super) fn recover(
+        parts: DriverParts,
+        leases: Arc<LeaseTable>,
+        watchers: Arc<Watchers>,
+    ) -> Result<Self, JournalError> {
+        let DriverParts { mut journal, clock, planner, ended, metrics, kill } = parts;
+        let epoch = journal.take_over()?;
+        let Recovered { state, ledger, snapshot } = recover::recover(&*journal)?;
+        let (now, uptime) = (Timestamp(clock.unix_ms()), Uptime(clock.boottime_ms()));
+        let fleet = Fleet::recover(&state, uptime, now);
+        for (lease, _) in state.leases() {
+            if let Some(lease) = effects::run_lease(&state, lease) {
+                leases.begin(lease.run, lease.lease);
+            }
+        }
+        let unplanned = effects::unplanned(&state);
+        let mut core = Self {
+            state,
+            fleet,
+            ledger,
+            sessions: Sessions::default(),
+            later: Later::default(),
+            now,
+            uptime,
+            epoch,
+            journal,
+            entries: Vec::new(),
+            unwritable: None,
+            snapshot,
+            clock,
+            leases,
+            watchers,
+            planner,
+            ended,
+            metrics,
+            kill,
+        };
+        if let Err(rejection) = core.decide(Command::TakeOver { epoch }) {
+            return Err(JournalError::Damaged {
+                position: core.journal.end(),
+                reason: rejection.to_string(),
+            });
+        }
+        core.later.effects.extend(unplanned.into_iter().map(|(run, job)| (Effect::Plan(run, job), None)));
+        core.commit(false)?;
+        core.act();
+        tracing::info!(
+            epoch,
+            position = core.journal.end(),
+            open_leases = core.state.leased_len(),
+            waiting = core.state.waiting_len(),
+            "took over"
+        );
+        Ok(core)
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Handles requests until it is stopped, killed, or the journal fails.
+    pub(super) async fn run(&mut self, mut inbox: mpsc::Receiver<Request>) -> Result<(), JournalError> {
+        let mut batch = Vec::with_capacity(BATCH_REQUESTS);
+        let kill = self.kill.clone();
+        loop {
+            let sleep = self.sleep();
+            let received = tokio::select! {
+                biased;
+                () = kill.cancelled() => return Ok(()),
+                received = inbox.recv_many(&mut batch, BATCH_REQUESTS) => received,
+                () = tokio::time::sleep(sleep) => usize::MAX,
+            };
+            if received == 0 {
+                return Ok(());
+            }
+            self.now = Timestamp(self.clock.unix_ms());
+            self.uptime = Uptime(self.clock.boottime_ms());
+            let mut renewed = false;
+            for request in batch.drain(..) {
+                renewed |= self.handle(request);
+            }
+            self.time_passed();
+            self.grant();
+            self.commit(renewed)?;
+            self.act();
+            if let Some(stopped) = self.later.stop.take() {
+                self.save_snapshot();
+                self.sessions.close_all();
+                // Whoever asked may not wait for it.
+                let _ = stopped.send(());
+                return Ok(());
+            }
+            if self.journal.end() >= self.snapshot + SNAPSHOT_EVERY {
+                self.save_snapshot();
+            }
+        }
+    }
+
+    fn sleep(&self) -> Duration {
+        let (now, uptime) = (Timestamp(self.clock.unix_ms()), Uptime(self.clock.boottime_ms()));
+        let lease = self.fleet.next_wakeup().map(|at| at.since(uptime));
+        // A retry whose time has come waits for an agent, not for the clock.
+        let retry = self.state.next_retry().filter(|at| *at > now).map(|at| at.since(now));
+        let sleep_ms = lease.into_iter().chain(retry).min().unwrap_or(MAX_SLEEP_MS).min(MAX_SLEEP_MS);
+        Duration::from_millis(sleep_ms)
+    }
+
+    /// Handles one request; says whether its answer promises lease time.
+    fn handle(&mut self, request: Request) -> bool {
+        match request {
+            Request::Submit { submit, answer } => {
+                let result = self.submit(*submit);
+                self.answer(answer, result);
+            }
+            Request::Command { command, answer } => {
+                let result = self.decide(command).map_err(DriverError::from);
+                self.answer(answer, result);
+            }
+            Request::Hello { hello, link, answer } => {
+                let result = self.hello(hello, link);
+                self.answer(answer, result);
+                return true;
+            }
+            Request::Disconnect { agent, session } => self.disconnect(agent, session),
+            Request::FromAgent { agent, session, message } => {
+                return self.from_agent(agent, session, message);
+            }
+            Request::Drain { agent, on, answer } => {
+                let known = self.drain(agent, on);
+                self.answer(answer, Ok(known));
+            }
+            Request::Delivery { event, answer } => {
+                let news = match &event {
+                    DeliveryEvent::Accepted { id, .. } => !self.ledger.knows_delivery(id),
+                    DeliveryEvent::Done { id, .. } => self.ledger.pending().any(|(pending, _)| pending == id),
+                };
+                if news {
+                    self.take(Payload::Delivery(event));
+                }
+                self.answer(answer, Ok(news));
+            }
+            Request::Query(look) => self.later.queries.push(look),
+            Request::Stop { answer } => self.later.stop = Some(answer),
+        }
+        false
+    }
+
+    fn submit(&mut self, mut submit: Submit) -> Result<RunId, DriverError> {
+        let run = submit.run;
+        let meta = &mut submit.meta;
+        meta.run_number = self.ledger.next_run_number(&meta.repository, &meta.workflow_file);
+        match self.decide(Command::Submit(Box::new(submit))) {
+            Ok(()) => Ok(run),
+            Err(Rejection::Duplicate { run }) => Ok(run),
+            Err(rejection) => Err(rejection.into()),
+        }
+    }
+
+    fn answer<T: Send + 'static>(
+        &mut self,
+        answer: oneshot::Sender<Result<T, DriverError>>,
+        result: Result<T, DriverError>,
+    ) {
+        self.later.answers.push(Box::new(move || {
+            // Whoever asked may have gone.
+            let _ = answer.send(result);
+        }));
+    }
+
+    /// Decides a command and takes its events into this batch.
+    pub(super) fn decide(&mut self, command: Command) -> Result<(), Rejection> {
+        for event in decide(&self.state, command, self.now)? {
+            self.take(Payload::Scheduler(event));
+        }
+        Ok(())
+    }
+
+    /// Takes an entry into this batch.
+    pub(super) fn take(&mut self, payload: Payload) {
+        match serde_json::to_vec(&payload) {
+            Ok(bytes) => self.entries.push(Entry { time_ms: self.now.0, payload: bytes }),
+            Err(error) => self.unwritable = Some(error.to_string()),
+        }
+        self.ledger.apply(&payload);
+        let Payload::Scheduler(event) = payload else { return };
+        self.state.apply(&event);
+        self.fleet.observe(&self.state, &event, self.uptime);
+        if let Event::Leased { .. } = event {
+            self.metrics.leases_granted.add(1);
+        }
+        let mut effects = Vec::new();
+        effects::of(&self.state, &event, &mut effects);
+        for effect in effects {
+            // A message is for the session that the agent has now: one that comes later hears it with its welcome.
+            let session = match &effect {
+                Effect::Tell(agent, _) => self.sessions.number(*agent),
+                _ => None,
+            };
+            self.later.effects.push((effect, session));
+        }
+    }
+
+    fn time_passed(&mut self) {
+        for command in self.fleet.due(self.uptime) {
+            if let Err(rejection) = self.decide(command) {
+                tracing::debug!(%rejection, "a lease ended otherwise");
+            }
+        }
+        let surplus: Vec<RunId> = self.state.retirable(FINISHED_RUNS_MAX).take(BATCH_RETIRED).collect();
+        for run in surplus {
+            if let Err(rejection) = self.decide(Command::RetireRun { run }) {
+                tracing::warn!(%run, %rejection, "a run cannot be retired");
+            }
+        }
+    }
+
+    fn grant(&mut self) {
+        for _ in 0..BATCH_GRANTS {
+            let Some(grant) = self.fleet.next_grant(&self.state, self.now) else { return };
+            let before = self.entries.len();
+            if let Err(rejection) = self.decide(Command::Grant(grant)) {
+                tracing::warn!(%rejection, "a grant was refused");
+                return;
+            }
+            if self.entries.len() == before {
+                return;
+            }
+        }
+    }
+
+    /// Makes this batch durable. A batch that only promises lease time checks that this leader's epoch still stands.
+    fn commit(&mut self, renewed: bool) -> Result<(), JournalError> {
+        if let Some(reason) = self.unwritable.take() {
+            return Err(JournalError::Engine { place: "event".to_owned(), reason });
+        }
+        if self.entries.is_empty() && !renewed {
+            return Ok(());
+        }
+        let started = Instant::now();
+        self.journal.append(self.epoch, &self.entries)?;
+        if !self.entries.is_empty() {
+            self.metrics.journal_batches.add(1);
+            self.metrics.journal_records.add(self.entries.len() as u64);
+            self.metrics.journal_append.observe(started.elapsed());
+        }
+        self.entries.clear();
+        Ok(())
+    }
+
+    /// Does what follows from this batch.
+    fn act(&mut self) {
+        for (effect, session) in std::mem::take(&mut self.later.effects) {
+            match effect {
+                Effect::LeaseBegan(lease) => self.leases.begin(lease.run, lease.lease),
+                Effect::LeaseEnded(lease) => self.leases.end(&lease),
+                Effect::Tell(agent, message) => {
+                    if let Some(cut_off) = self.sessions.tell(agent, session, message) {
+                        self.fleet.disconnect(agent, cut_off);
+                    }
+                }
+                Effect::Plan(run, job) => {
+                    if let Some(request) = effects::plan_request(&self.state, run, &job) {
+                        // A planner that is gone goes with the whole coordinator.
+                        let _ = self.planner.send(request);
+                    }
+                }
+                Effect::Changed(run) => self.watchers.changed(run),
+                Effect::Ended(ended) => {
+                    if let RunEnded::Retired(run) = ended {
+                        self.watchers.retired(run);
+                    }
+                    // As above.
+                    let _ = self.ended.send(ended);
+                }
+            }
+        }
+        for answer in self.later.answers.drain(..) {
+            answer();
+        }
+        let view = View { state: &self.state, fleet: &self.fleet, ledger: &self.ledger, now: self.now };
+        for look in self.later.queries.drain(..) {
+            look(view);
+        }
+    }
+
+    /// A snapshot only saves time at the next start, so failing to make one is no reason to stop.
+    fn save_snapshot(&mut self) {
+        let position = self.journal.end();
+        self.snapshot = position;
+        let saved = recover::snapshot(position, &self.state, &self.ledger)
+            .map_err(|error| error.to_string())
+            .and_then(|snapshot| self.journal.save_snapshot(&snapshot).map_err(|error| error.to_string()));
+        match saved {
+            Ok(()) => tracing::debug!(position, "snapshot saved"),
+            Err(error) => tracing::warn!(position, error, "no snapshot could be saved"),
+        }
+    }
+}

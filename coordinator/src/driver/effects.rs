@@ -1,0 +1,182 @@
+//! What follows from each event once it is durable. Effects are functions of events and the state, nothing else, so
+//! that a restart repeats those that may have been lost.
+
+use slipway_cas::Digest;
+use slipway_scheduler::command::{LeaseRef, RunMeta};
+use slipway_scheduler::outcome::CancelReason;
+use slipway_scheduler::state::{Lineage, Run, Stage};
+use slipway_scheduler::{AgentId, Event, JobId, JobResult, RunId, State};
+
+use super::message::{RunLease, ToAgent};
+
+/// A job that is to be planned, and all that its planning depends on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanRequest {
+    /// The run.
+    pub run: RunId,
+    /// The job.
+    pub job: JobId,
+    /// Whether the run is cancelled.
+    pub cancelled: bool,
+    /// What the run is about.
+    pub meta: RunMeta,
+    /// The workflow file.
+    pub workflow: Digest,
+    /// The event's payload.
+    pub event: Digest,
+    /// Inputs, variables and source.
+    pub context: Digest,
+    /// What became of all ancestors.
+    pub lineage: Lineage,
+    /// The jobs that it needs, in its order.
+    pub needs: Vec<PlanNeed>,
+}
+
+/// A finished job that another one needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanNeed {
+    /// Its id.
+    pub job: JobId,
+    /// What `needs.<job>.result` says.
+    pub result: JobResult,
+    /// Outputs of its instances, in the order in which these finished.
+    pub outputs: Vec<Digest>,
+}
+
+/// A run that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunEnded {
+    /// It has its result: its secrets go.
+    Finished(RunId),
+    /// It left the state: its records go.
+    Retired(RunId),
+}
+
+/// Something to do once the batch is durable.
+#[derive(Debug, PartialEq)]
+pub(super) enum Effect {
+    /// A lease began: uploads under it are taken.
+    LeaseBegan(RunLease),
+    /// A lease ended.
+    LeaseEnded(LeaseRef),
+    /// Tell an agent, if it has a session.
+    Tell(AgentId, ToAgent),
+    /// Plan a job.
+    Plan(RunId, JobId),
+    /// Whoever watches the run looks again.
+    Changed(RunId),
+    /// The run is over.
+    Ended(RunEnded),
+}
+
+/// The plan request of a job, unless it is not ready (any more).
+pub(super) fn plan_request(state: &State, run: RunId, job: &JobId) -> Option<PlanRequest> {
+    let run = state.run(run)?;
+    let job = run.job(job.as_str()).filter(|job| job.stage() == Stage::Ready)?;
+    let needs = run.needs(job).filter_map(|need| {
+        Some(PlanNeed { job: need.id().clone(), result: need.result()?, outputs: need.outputs().to_vec() })
+    });
+    Some(PlanRequest {
+        run: run.id(),
+        job: job.id().clone(),
+        cancelled: run.cancelled().is_some(),
+        meta: run.meta().clone(),
+        workflow: run.workflow(),
+        event: run.event(),
+        context: run.context(),
+        lineage: job.lineage(),
+        needs: needs.collect(),
+    })
+}
+
+/// The jobs of all runs that wait to be planned.
+pub(super) fn unplanned(state: &State) -> Vec<(RunId, JobId)> {
+    let open = state.runs().filter(|run| run.end().is_none());
+    let ready = |run: &Run| -> Vec<_> {
+        let jobs = run.jobs().iter().filter(|job| job.stage() == Stage::Ready);
+        jobs.map(|job| (run.id(), job.id().clone())).collect()
+    };
+    open.flat_map(ready).collect()
+}
+
+/// A lease with its run.
+pub(super) fn run_lease(state: &State, lease: LeaseRef) -> Option<RunLease> {
+    Some(RunLease { run: state.instance(lease.instance)?.run(), lease })
+}
+
+/// The assignment of a live lease.
+pub(super) fn assignment(state: &State, lease: LeaseRef) -> Option<ToAgent> {
+    let instance = state.leased(&lease)?;
+    let run = state.run(instance.run())?;
+    Some(ToAgent::Assign {
+        lease: RunLease { run: run.id(), lease },
+        spec: instance.definition().spec,
+        strict: instance.definition().strict,
+        traceparent: run.meta().traceparent.clone().unwrap_or_default(),
+        lease_ms: instance.lease_ms()?,
+    })
+}
+
+/// The request to cancel of a live lease, if somebody wants it cancelled.
+pub(super) fn cancellation(state: &State, lease: LeaseRef) -> Option<ToAgent> {
+    let instance = state.leased(&lease)?;
+    let reason = match instance.cancel()? {
+        CancelReason::FailFast { .. } => "another job of the matrix failed (`fail-fast`)".to_owned(),
+        CancelReason::Run => {
+            let cancelled = state.run(instance.run()).and_then(Run::cancelled);
+            cancelled.map_or_else(String::new, |by| format!("cancelled by {}: {}", by.actor, by.reason))
+        }
+    };
+    Some(ToAgent::Cancel { lease: run_lease(state, lease)?, reason })
+}
+
+/// The effects of an event that was just applied.
+pub(super) fn of(state: &State, event: &Event, effects: &mut Vec<Effect>) {
+    match event {
+        Event::EpochBegan { .. } | Event::LeaseExtended { .. } | Event::StepBegan { .. } => {}
+        Event::JobReady { run, job } => {
+            effects.push(Effect::Plan(*run, job.clone()));
+            effects.push(Effect::Changed(*run));
+        }
+        Event::RunSubmitted { run, .. }
+        | Event::JobSkipped { run, .. }
+        | Event::JobInvalid { run, .. }
+        | Event::JobExpanded { run, .. }
+        | Event::JobFinished { run, .. }
+        | Event::RunCancelled { run, .. } => effects.push(Effect::Changed(*run)),
+        Event::InstanceQueued { instance, .. }
+        | Event::RetryScheduled { instance, .. }
+        | Event::InstanceFinished { instance, .. } => {
+            effects.extend(state.instance(*instance).map(|instance| Effect::Changed(instance.run())));
+        }
+        Event::Leased { instance, attempt, agent, token, .. } => {
+            let lease = LeaseRef { instance: *instance, attempt: *attempt, token: *token };
+            let Some(lease) = run_lease(state, lease) else { return };
+            effects.push(Effect::LeaseBegan(lease));
+            effects.extend(assignment(state, lease.lease).map(|assign| Effect::Tell(*agent, assign)));
+            effects.push(Effect::Changed(lease.run));
+        }
+        Event::CancelRequested { lease, .. } => {
+            let agent = state.leased(lease).and_then(|instance| Some(instance.lease()?.1));
+            effects.extend(
+                agent.zip(cancellation(state, *lease)).map(|(agent, cancel)| Effect::Tell(agent, cancel)),
+            );
+        }
+        Event::AttemptFinished { lease, reported, .. } => {
+            effects.push(Effect::LeaseEnded(*lease));
+            let Some(instance) = state.instance(lease.instance) else { return };
+            let ended = instance.attempts().iter().find(|attempt| attempt.token == lease.token);
+            if let (false, Some(attempt)) = (*reported, ended) {
+                let lease = RunLease { run: instance.run(), lease: *lease };
+                let reason = "the lease ended".to_owned();
+                effects.push(Effect::Tell(attempt.agent, ToAgent::Stop { lease, reason }));
+            }
+            effects.push(Effect::Changed(instance.run()));
+        }
+        Event::RunFinished { run, .. } => {
+            effects.push(Effect::Ended(RunEnded::Finished(*run)));
+            effects.push(Effect::Changed(*run));
+        }
+        Event::RunRetired { run } => effects.push(Effect::Ended(RunEnded::Retired(*run))),
+    }
+}

@@ -1,0 +1,146 @@
+//! What the coordinator remembers beside the scheduler's state, from the same journal: run numbers, webhook deliveries
+//! and agents' words about attempts.
+//!
+//! Invariant: like the scheduler's state, it is a function of the journal; [`Ledger::apply`] cannot fail.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use slipway_cas::Digest;
+use slipway_scheduler::{Event, InstanceId, RunId};
+
+use super::payload::{AttemptNote, DeliveryEvent, Payload};
+
+/// How many deliveries are remembered after they were dealt with, so that a repeated one does nothing. GitHub repeats only
+/// by hand and within days.
+pub const DELIVERIES_MAX: usize = 50_000;
+
+/// The coordinator's own memory.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The last run number of each workflow: repository, then file.
+    run_numbers: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Deliveries that are not dealt with yet.
+    pending: BTreeMap<String, PendingDelivery>,
+    /// Deliveries that were dealt with, oldest first.
+    done: VecDeque<String>,
+    /// Words about attempts, by run, so that they go with it.
+    notes: BTreeMap<RunId, Vec<AttemptNote>>,
+    #[serde(skip)]
+    done_index: BTreeSet<String>,
+}
+
+/// A delivery that is to be dealt with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PendingDelivery {
+    /// `push`, `pull_request`, …
+    pub event: String,
+    /// Its body.
+    pub body: Digest,
+}
+
+impl Ledger {
+    /// Makes what is derived again; after it was read from a snapshot.
+    pub(super) fn reindex(&mut self) {
+        self.done_index = self.done.iter().cloned().collect();
+    }
+
+    /// Takes note of an entry of the journal.
+    pub fn apply(&mut self, payload: &Payload) {
+        match payload {
+            Payload::Scheduler(Event::RunSubmitted { meta, .. }) => {
+                let numbers = self.run_numbers.entry(meta.repository.clone()).or_default();
+                let last = numbers.entry(meta.workflow_file.clone()).or_default();
+                *last = meta.run_number.max(*last);
+            }
+            Payload::Scheduler(Event::RunRetired { run }) => {
+                self.notes.remove(run);
+            }
+            Payload::Scheduler(_) => {}
+            Payload::Delivery(DeliveryEvent::Accepted { id, event, body, .. }) => {
+                self.pending.insert(id.clone(), PendingDelivery { event: event.clone(), body: *body });
+            }
+            Payload::Delivery(DeliveryEvent::Done { id, .. }) => {
+                self.pending.remove(id);
+                if self.done_index.insert(id.clone()) {
+                    self.done.push_back(id.clone());
+                }
+                if self.done.len() > DELIVERIES_MAX
+                    && let Some(oldest) = self.done.pop_front()
+                {
+                    self.done_index.remove(&oldest);
+                }
+            }
+            Payload::AttemptNote(note) => self.notes.entry(note.run).or_default().push(note.clone()),
+        }
+    }
+
+    /// The number of the next run of this workflow, from 1.
+    #[must_use]
+    pub fn next_run_number(&self, repository: &str, workflow_file: &str) -> u64 {
+        self.run_numbers.get(repository).and_then(|files| files.get(workflow_file)).map_or(1, |last| last + 1)
+    }
+
+    /// Whether this delivery came before.
+    #[must_use]
+    pub fn knows_delivery(&self, id: &str) -> bool {
+        self.pending.contains_key(id) || self.done_index.contains(id)
+    }
+
+    /// Deliveries to deal with.
+    pub fn pending(&self) -> impl Iterator<Item = (&str, &PendingDelivery)> {
+        self.pending.iter().map(|(id, delivery)| (id.as_str(), delivery))
+    }
+
+    /// What the agent said about an attempt's end; empty if nothing.
+    #[must_use]
+    pub fn note(&self, run: RunId, instance: InstanceId, attempt: u32) -> &str {
+        let notes = self.notes.get(&run).map(Vec::as_slice).unwrap_or_default();
+        let found = notes.iter().rev().find(|note| note.instance == instance && note.attempt == attempt);
+        found.map(|note| note.message.as_str()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use slipway_scheduler::Timestamp;
+
+    use super::*;
+
+    fn accepted(id: &str) -> Payload {
+        let (id, event, body) = (id.to_owned(), "push".to_owned(), Digest::of(b"{}"));
+        Payload::Delivery(DeliveryEvent::Accepted { id, event, body, at: Timestamp(1) })
+    }
+
+    fn done(id: &str) -> Payload {
+        Payload::Delivery(DeliveryEvent::Done { id: id.to_owned(), outcome: String::new() })
+    }
+
+    #[test]
+    fn a_delivery_is_pending_until_done_and_known_after() {
+        let mut ledger = Ledger::default();
+        assert!(!ledger.knows_delivery("a"));
+        ledger.apply(&accepted("a"));
+        assert_eq!(ledger.pending().count(), 1);
+        assert!(ledger.knows_delivery("a"));
+        ledger.apply(&done("a"));
+        assert_eq!(ledger.pending().count(), 0);
+        assert!(ledger.knows_delivery("a"));
+
+        let mut again: Ledger = serde_json::from_str(&serde_json::to_string(&ledger).unwrap()).unwrap();
+        again.reindex();
+        assert_eq!(again, ledger);
+    }
+
+    #[test]
+    fn the_oldest_delivery_is_forgotten_first() {
+        let mut ledger = Ledger::default();
+        for n in 0..=DELIVERIES_MAX {
+            ledger.apply(&done(&n.to_string()));
+        }
+        assert!(!ledger.knows_delivery("0"));
+        assert!(ledger.knows_delivery("1"));
+        assert!(ledger.knows_delivery(&DELIVERIES_MAX.to_string()));
+    }
+}

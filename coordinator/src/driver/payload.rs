@@ -1,0 +1,54 @@
+//! What the journal's payloads hold: the scheduler's events and the coordinator's own.
+
+use serde::{Deserialize, Serialize};
+use slipway_cas::Digest;
+use slipway_scheduler::{Event, InstanceId, RunId, Timestamp};
+
+/// One entry of the journal (docs/JOURNAL.md).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Payload {
+    /// The scheduler decided.
+    Scheduler(Event),
+    /// A webhook came or was dealt with.
+    Delivery(DeliveryEvent),
+    /// An agent said in words how an attempt ended.
+    AttemptNote(AttemptNote),
+}
+
+/// What happens to a webhook delivery.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum DeliveryEvent {
+    /// It was accepted and is to be dealt with, however often the coordinator restarts meanwhile.
+    Accepted {
+        /// The forge's id of it.
+        id: String,
+        /// `push`, `pull_request`, …
+        event: String,
+        /// Its body.
+        body: Digest,
+        /// When.
+        at: Timestamp,
+    },
+    /// It was dealt with.
+    Done {
+        /// The forge's id of it.
+        id: String,
+        /// What became of it, for people.
+        outcome: String,
+    },
+}
+
+/// An agent's own words about an attempt's end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AttemptNote {
+    /// The run.
+    pub run: RunId,
+    /// The instance.
+    pub instance: InstanceId,
+    /// From 1.
+    pub attempt: u32,
+    /// One sentence for a person.
+    pub message: String,
+}

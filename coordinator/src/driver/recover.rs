@@ -1,0 +1,77 @@
+//! From the journal to a state: the newest snapshot that can be read, and what came after it.
+
+use serde::{Deserialize, Serialize};
+use slipway_scheduler::State;
+use slipway_scheduler::state::SNAPSHOT_VERSION;
+
+use super::ledger::Ledger;
+use super::payload::Payload;
+use crate::journal::{Journal, JournalError, Snapshot};
+
+/// What a snapshot holds.
+#[derive(Serialize)]
+struct SavedRef<'a> {
+    state: &'a State,
+    ledger: &'a Ledger,
+}
+
+#[derive(Deserialize)]
+struct Saved {
+    state: State,
+    ledger: Ledger,
+}
+
+/// A state and the position it includes.
+pub(super) struct Recovered {
+    pub(super) state: State,
+    pub(super) ledger: Ledger,
+    /// The position of the snapshot it began with; 0: none.
+    pub(super) snapshot: u64,
+}
+
+/// Replays the journal.
+pub(super) fn recover(journal: &dyn Journal) -> Result<Recovered, JournalError> {
+    let mut recovered = Recovered { state: State::new(), ledger: Ledger::default(), snapshot: 0 };
+    for snapshot in journal.snapshots()? {
+        if snapshot.version != SNAPSHOT_VERSION {
+            tracing::info!(version = snapshot.version, "a snapshot of another form is left out");
+            continue;
+        }
+        match serde_json::from_slice::<Saved>(&snapshot.state) {
+            Ok(mut saved) => {
+                saved.ledger.reindex();
+                let snapshot = snapshot.position;
+                recovered = Recovered { state: saved.state, ledger: saved.ledger, snapshot };
+                break;
+            }
+            Err(error) => {
+                tracing::warn!(position = snapshot.position, %error, "a snapshot cannot be read");
+            }
+        }
+    }
+    let mut position = recovered.snapshot;
+    loop {
+        let records = journal.read(position)?;
+        let Some(last) = records.last() else { break };
+        let end = last.position;
+        for record in &records {
+            let payload: Payload =
+                serde_json::from_slice(&record.payload).map_err(|error| JournalError::Damaged {
+                    position: record.position,
+                    reason: format!("this build does not know its event: {error}"),
+                })?;
+            if let Payload::Scheduler(event) = &payload {
+                recovered.state.apply(event);
+            }
+            recovered.ledger.apply(&payload);
+        }
+        position = end;
+    }
+    Ok(recovered)
+}
+
+/// The state as a snapshot.
+pub(super) fn snapshot(position: u64, state: &State, ledger: &Ledger) -> Result<Snapshot, serde_json::Error> {
+    let state = serde_json::to_vec(&SavedRef { state, ledger })?;
+    Ok(Snapshot { position, version: SNAPSHOT_VERSION, state })
+}

@@ -1,0 +1,108 @@
+//! What the driver is asked.
+
+use slipway_scheduler::command::{LeaseRef, Submit};
+use slipway_scheduler::fleet::{AgentProfile, Fleet};
+use slipway_scheduler::{AgentId, Command, Outcome, Rejection, RunId, State};
+use tokio::sync::oneshot;
+
+use super::DriverError;
+use super::ledger::Ledger;
+use super::message::{RunLease, SessionLink};
+use super::payload::DeliveryEvent;
+
+/// The driver's answer to whoever asked.
+pub(super) type Answer<T> = oneshot::Sender<Result<T, DriverError>>;
+
+/// All that the driver knows, to be looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The scheduler's state; durable.
+    pub state: &'a State,
+    /// The agents.
+    pub fleet: &'a Fleet,
+    /// Run numbers, deliveries, notes.
+    pub ledger: &'a Ledger,
+    /// Wall-clock time.
+    pub now: slipway_scheduler::Timestamp,
+}
+
+pub(super) enum Request {
+    /// A new run; its run number is filled in.
+    Submit { submit: Box<Submit>, answer: Answer<RunId> },
+    /// Any other command whose sender waits for its being durable.
+    Command { command: Command, answer: Answer<()> },
+    /// An agent opened a session.
+    Hello { hello: AgentHello, link: SessionLink, answer: Answer<u64> },
+    /// A session's stream ended.
+    Disconnect { agent: AgentId, session: u64 },
+    /// Something came over a session.
+    FromAgent { agent: AgentId, session: u64, message: FromAgent },
+    /// A person wants an agent to drain or to go on.
+    Drain { agent: AgentId, on: bool, answer: Answer<bool> },
+    /// Something about a webhook delivery; answers whether it was news.
+    Delivery { event: DeliveryEvent, answer: Answer<bool> },
+    /// Somebody wants to look.
+    Query(Box<dyn FnOnce(View<'_>) + Send>),
+    /// Save a snapshot and stop.
+    Stop { answer: oneshot::Sender<()> },
+}
+
+/// Who opens a session, and what it holds.
+#[derive(Debug, Clone)]
+pub struct AgentHello {
+    /// Who.
+    pub profile: AgentProfile,
+    /// What it still executes.
+    pub held: Vec<RunLease>,
+    /// Whether it takes nothing new.
+    pub draining: bool,
+}
+
+/// What an agent says during a session, in core types.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FromAgent {
+    /// It holds these leases.
+    Renew {
+        /// Echoed.
+        number: u64,
+        /// The leases.
+        leases: Vec<RunLease>,
+    },
+    /// An attempt is over; its outputs are a blob and its records durable.
+    Report {
+        /// Under which lease.
+        lease: RunLease,
+        /// How.
+        outcome: Outcome,
+        /// How many records it has.
+        records: u64,
+        /// Why, for people; may be empty.
+        message: String,
+    },
+    /// A job's first step is about to begin.
+    StepBegan(RunLease),
+    /// It cannot take an assignment.
+    Decline {
+        /// Which.
+        lease: RunLease,
+        /// Why, for people.
+        reason: String,
+    },
+    /// What it can take changed.
+    Capacity {
+        /// Slots in all.
+        slots: u32,
+        /// Whether it takes nothing new.
+        draining: bool,
+    },
+}
+
+/// Whether this rejection means that the lease is not the sender's any more.
+pub(super) fn is_stale(rejection: &Rejection) -> bool {
+    matches!(rejection, Rejection::StaleLease { .. } | Rejection::UnknownInstance { .. })
+}
+
+/// The attempt's lease as a set's key.
+pub(super) fn refs(leases: &[RunLease]) -> Vec<LeaseRef> {
+    leases.iter().map(|lease| lease.lease).collect()
+}

@@ -1,0 +1,226 @@
+//! Agents' sessions: what they say and what they are told.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use slipway_scheduler::command::{Expire, LeaseRef, Report};
+use slipway_scheduler::fleet::AgentProfile;
+use slipway_scheduler::{AgentId, Command, FleetCause, Outcome};
+
+use super::DriverError;
+use super::core::Core;
+use super::effects::{self, Effect};
+use super::message::{RunLease, SessionLink, ToAgent};
+use super::payload::{AttemptNote, Payload};
+use super::request::{AgentHello, FromAgent, is_stale, refs};
+
+/// The sessions that are open, by agent.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    open: BTreeMap<AgentId, Open>,
+    /// Agents that a person drains; they stay drained when they come back.
+    drained: BTreeSet<AgentId>,
+}
+
+#[derive(Debug)]
+struct Open {
+    link: SessionLink,
+    number: u64,
+    /// The fleet's number for it, which changes with the agent's capacity.
+    fleet_number: u64,
+}
+
+impl Sessions {
+    /// The number of the agent's session, if it has one.
+    pub(super) fn number(&self, agent: AgentId) -> Option<u64> {
+        self.open.get(&agent).map(|open| open.number)
+    }
+
+    fn is_open(&self, agent: AgentId, number: u64) -> bool {
+        self.number(agent) == Some(number)
+    }
+
+    /// Sends a message over this very session. When the agent does not read its messages it is cut off, and the fleet's
+    /// number of its session comes back.
+    pub(super) fn tell(&mut self, agent: AgentId, number: Option<u64>, message: ToAgent) -> Option<u64> {
+        let open = self.open.get(&agent).filter(|open| Some(open.number) == number)?;
+        if open.link.outbox.try_send(message).is_ok() {
+            return None;
+        }
+        tracing::warn!(%agent, "an agent does not read its messages; its session is cut off");
+        self.close(agent)
+    }
+
+    fn close(&mut self, agent: AgentId) -> Option<u64> {
+        let open = self.open.remove(&agent)?;
+        open.link.over.cancel();
+        Some(open.fleet_number)
+    }
+
+    pub(super) fn close_all(&mut self) {
+        for open in std::mem::take(&mut self.open).into_values() {
+            open.link.over.cancel();
+        }
+    }
+}
+
+impl Core {
+    fn tell(&mut self, agent: AgentId, message: ToAgent) {
+        let session = self.sessions.number(agent);
+        self.later.effects.push((Effect::Tell(agent, message), session));
+    }
+
+    fn run_leases(&self, leases: &[LeaseRef]) -> Vec<RunLease> {
+        leases.iter().filter_map(|lease| effects::run_lease(&self.state, *lease)).collect()
+    }
+
+    pub(super) fn hello(&mut self, hello: AgentHello, link: SessionLink) -> Result<u64, DriverError> {
+        let agent = hello.profile.id;
+        let presented = refs(&hello.held);
+        let answer = self
+            .fleet
+            .hello(&self.state, hello.profile, &presented, self.uptime)
+            .map_err(|error| DriverError::Refused(error.to_string()))?;
+        if self.sessions.close(agent).is_some() {
+            tracing::info!(%agent, "a newer session replaces the agent's older one");
+        }
+        let number = answer.session;
+        let open = super::session::Open { link, number, fleet_number: number };
+        self.sessions.open.insert(agent, open);
+        let kept: Vec<LeaseRef> = answer.keep.iter().map(|renewed| renewed.lease).collect();
+        let cancelled: Vec<ToAgent> =
+            kept.iter().filter_map(|lease| effects::cancellation(&self.state, *lease)).collect();
+        let kept = self.run_leases(&kept);
+        let epoch = self.epoch();
+        self.tell(agent, ToAgent::Welcome { epoch, kept });
+        for cancel in cancelled {
+            self.tell(agent, cancel);
+        }
+        for lease in &answer.assign {
+            if let Some(assign) = effects::assignment(&self.state, *lease) {
+                self.tell(agent, assign);
+            }
+            if let Some(cancel) = effects::cancellation(&self.state, *lease) {
+                self.tell(agent, cancel);
+            }
+        }
+        for command in answer.lost {
+            if let Err(rejection) = self.decide(command) {
+                tracing::warn!(%agent, %rejection, "a lost lease cannot be ended");
+            }
+        }
+        let drained = self.sessions.drained.contains(&agent);
+        if drained || hello.draining {
+            self.fleet.set_draining(agent, true);
+        }
+        if drained {
+            self.tell(agent, ToAgent::Drain { on: true });
+        }
+        Ok(number)
+    }
+
+    pub(super) fn disconnect(&mut self, agent: AgentId, session: u64) {
+        if self.sessions.is_open(agent, session)
+            && let Some(fleet_number) = self.sessions.close(agent)
+        {
+            self.fleet.disconnect(agent, fleet_number);
+        }
+    }
+
+    pub(super) fn drain(&mut self, agent: AgentId, on: bool) -> bool {
+        if self.fleet.agent(agent).is_none() {
+            return false;
+        }
+        if on {
+            self.sessions.drained.insert(agent);
+        } else {
+            self.sessions.drained.remove(&agent);
+        }
+        self.fleet.set_draining(agent, on);
+        self.tell(agent, ToAgent::Drain { on });
+        true
+    }
+
+    /// Handles what an agent said; says whether the answer promises lease time.
+    pub(super) fn from_agent(&mut self, agent: AgentId, session: u64, message: FromAgent) -> bool {
+        if !self.sessions.is_open(agent, session) {
+            // Said over a session that is over: the agent says it again over the new one.
+            return false;
+        }
+        match message {
+            FromAgent::Renew { number, leases } => {
+                self.renew(agent, number, &leases);
+                return true;
+            }
+            FromAgent::Report { lease, outcome, records, message } => {
+                self.report(agent, lease, outcome, records, message);
+            }
+            FromAgent::StepBegan(lease) => match self.decide(Command::StepBegan(lease.lease)) {
+                Ok(()) => self.tell(agent, ToAgent::BeginStep { lease }),
+                Err(rejection) => {
+                    self.tell(agent, ToAgent::Stop { lease, reason: rejection.to_string() });
+                }
+            },
+            FromAgent::Decline { lease, reason } => {
+                tracing::info!(%agent, instance = %lease.lease.instance, reason, "an agent declined a lease");
+                let expire = Expire { lease: lease.lease, cause: FleetCause::AgentLost };
+                if let Err(rejection) = self.decide(Command::Expire(expire)) {
+                    tracing::debug!(%rejection, "the declined lease had ended");
+                }
+            }
+            FromAgent::Capacity { slots, draining } => self.capacity(agent, slots, draining),
+        }
+        false
+    }
+
+    fn renew(&mut self, agent: AgentId, number: u64, leases: &[RunLease]) {
+        let Some(fleet_number) = self.sessions.open.get(&agent).map(|open| open.fleet_number) else { return };
+        let Some(answer) = self.fleet.renew(agent, fleet_number, &refs(leases), self.uptime) else { return };
+        let renewed: Vec<LeaseRef> = answer.renewed.iter().map(|renewed| renewed.lease).collect();
+        let renewed = self.run_leases(&renewed);
+        self.tell(agent, ToAgent::Renewed { number, leases: renewed });
+        for lease in leases.iter().filter(|lease| answer.stop.contains(&lease.lease)) {
+            let reason = "the lease is not this agent's any more".to_owned();
+            self.tell(agent, ToAgent::Stop { lease: *lease, reason });
+        }
+    }
+
+    fn report(&mut self, agent: AgentId, lease: RunLease, outcome: Outcome, records: u64, message: String) {
+        let report = Report { lease: lease.lease, outcome, records };
+        let before = self.state.leased(&lease.lease).is_some();
+        match self.decide(Command::Report(report)) {
+            Ok(()) => {
+                if before && !message.is_empty() {
+                    let (instance, attempt) = (lease.lease.instance, lease.lease.attempt);
+                    let note = AttemptNote { run: lease.run, instance, attempt, message };
+                    self.take(Payload::AttemptNote(note));
+                }
+                self.tell(agent, ToAgent::Accepted { lease });
+            }
+            Err(rejection) => {
+                if !is_stale(&rejection) {
+                    tracing::warn!(%agent, instance = %lease.lease.instance, %rejection, "a report was refused");
+                }
+                self.tell(agent, ToAgent::Stop { lease, reason: rejection.to_string() });
+            }
+        }
+    }
+
+    /// The fleet learns an agent's size from its hello, so a changed one is told as a hello that presents all its leases.
+    fn capacity(&mut self, agent: AgentId, slots: u32, draining: bool) {
+        let Some(profile) = self.fleet.agent(agent).map(|status| status.profile.clone()) else { return };
+        if profile.slots != slots {
+            let held: Vec<LeaseRef> =
+                self.fleet.watched().filter(|(_, holder)| *holder == agent).map(|(lease, _)| lease).collect();
+            let profile = AgentProfile { slots, ..profile };
+            match self.fleet.hello(&self.state, profile, &held, self.uptime) {
+                Ok(answer) => {
+                    if let Some(open) = self.sessions.open.get_mut(&agent) {
+                        open.fleet_number = answer.session;
+                    }
+                }
+                Err(error) => tracing::warn!(%agent, %error, "an agent's size cannot be changed"),
+            }
+        }
+        self.fleet.set_draining(agent, draining || self.sessions.drained.contains(&agent));
+    }
+}

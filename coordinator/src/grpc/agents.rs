@@ -1,0 +1,118 @@
+//! `slipway.v1.Agents`.
+
+use std::pin::Pin;
+
+use slipway_proto::v1::agents_server::Agents;
+use slipway_proto::v1::{
+    AgentMessage, BlobChunk, CoordinatorMessage, FetchSecretsRequest, FetchSecretsResponse, GetBlobRequest,
+    PutBlobResponse, RecordAck, RecordBatch,
+};
+use tokio::sync::mpsc;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{blobs, records, session, to_wire};
+use crate::services::Services;
+
+/// How many messages may wait between a session's driver side and the network.
+const OUTBOUND_QUEUE: usize = 16;
+
+/// Answers agents.
+pub(super) struct AgentsService {
+    services: Services,
+}
+
+impl AgentsService {
+    pub(super) fn new(services: Services) -> Self {
+        Self { services }
+    }
+}
+
+type Outbound<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Agents for AgentsService {
+    type SessionStream = Outbound<CoordinatorMessage>;
+    type RecordsStream = Outbound<RecordAck>;
+    type GetBlobStream = Outbound<BlobChunk>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let mut inbound = request.into_inner();
+        let services = self.services.clone();
+        let (outbound, stream) = mpsc::channel(OUTBOUND_QUEUE);
+        // The response begins before the hello was read: a client may wait for it before it sends.
+        self.services.tasks.spawn(async move {
+            let mut opened = match session::open(&services, &mut inbound).await {
+                Ok(opened) => opened,
+                Err(status) => {
+                    // A client that is gone needs no reason.
+                    let _ = outbound.send(Err(status)).await;
+                    return;
+                }
+            };
+            let (agent, number, over) = (opened.agent, opened.number, opened.over.clone());
+            let talk = async {
+                while let Some(message) = opened.outbox.recv().await {
+                    if outbound.send(Ok(to_wire::message(&message))).await.is_err() {
+                        return;
+                    }
+                }
+            };
+            let ended = tokio::select! {
+                ended = session::listen(&services, &mut inbound, agent, number, &over) => ended,
+                () = talk => Ok(()),
+                () = services.closing.cancelled() => Ok(()),
+            };
+            services.driver.disconnect(agent, number).await;
+            if let Err(status) = ended {
+                tracing::warn!(%agent, reason = status.message(), "a session ended");
+                // As above.
+                let _ = outbound.send(Err(status)).await;
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn records(
+        &self,
+        request: Request<Streaming<RecordBatch>>,
+    ) -> Result<Response<Self::RecordsStream>, Status> {
+        Ok(Response::new(Box::pin(records::take(self.services.clone(), request.into_inner()))))
+    }
+
+    async fn get_blob(
+        &self,
+        request: Request<GetBlobRequest>,
+    ) -> Result<Response<Self::GetBlobStream>, Status> {
+        let stream = blobs::get(self.services.clone(), request.into_inner()).await?;
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn put_blob(
+        &self,
+        request: Request<Streaming<BlobChunk>>,
+    ) -> Result<Response<PutBlobResponse>, Status> {
+        blobs::put(&self.services, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn fetch_secrets(
+        &self,
+        request: Request<FetchSecretsRequest>,
+    ) -> Result<Response<FetchSecretsResponse>, Status> {
+        let lease = slipway_wire::lease::from_wire(request.get_ref().lease.as_ref())
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        if !self.services.driver.leases().is_live(&to_wire::from_wire_lease(&lease)) {
+            return Err(Status::permission_denied("the lease is not current"));
+        }
+        let secrets = self.services.secrets.clone();
+        let loaded = tokio::task::spawn_blocking(move || secrets.load(lease.run)).await;
+        let secrets = loaded
+            .map_err(|error| Status::internal(error.to_string()))?
+            .map_err(|error| Status::unavailable(format!("the run's secrets cannot be read: {error}")))?;
+        Ok(Response::new(FetchSecretsResponse { secrets: secrets.into_iter().collect() }))
+    }
+}

@@ -1,0 +1,143 @@
+//! The gRPC front door: agents, the client API, health and reflection.
+//!
+//! Generated types stop here: [`slipway_wire`] checks what comes in. Every call of `Agents` carries the agent token,
+//! every call of `Runs` the admin token; health and reflection are open.
+
+mod agents;
+mod auth;
+mod blobs;
+mod records;
+mod runs;
+mod session;
+mod to_wire;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use slipway_proto::v1::agents_server::AgentsServer;
+use slipway_proto::v1::runs_server::RunsServer;
+use tonic::Status;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
+
+use crate::driver::DriverError;
+use crate::options::TlsOptions;
+use crate::services::Services;
+use auth::RequireToken;
+
+/// The longest message that is read, in bytes: a batch of records and what is around it.
+pub const MAX_MESSAGE_BYTES: usize = 5 << 20;
+
+/// After how long without traffic a peer is asked whether it lives.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long it has to answer before its connection is closed.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the gRPC server could not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum GrpcError {
+    /// The certificate or its key cannot be used.
+    #[error("TLS certificate {certificate} with key {key} cannot be used: {reason}")]
+    Tls {
+        /// The certificate's file.
+        certificate: String,
+        /// The key's file.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The transport failed.
+    #[error("gRPC on {address}: {reason}")]
+    Transport {
+        /// Where it listens.
+        address: SocketAddr,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+fn identity(tls: &TlsOptions) -> Result<ServerTlsConfig, GrpcError> {
+    let failed = |reason: String| GrpcError::Tls {
+        certificate: tls.certificate.display().to_string(),
+        key: tls.key.display().to_string(),
+        reason,
+    };
+    let certificate = std::fs::read(&tls.certificate).map_err(|error| failed(error.to_string()))?;
+    let key = std::fs::read(&tls.key).map_err(|error| failed(error.to_string()))?;
+    Ok(ServerTlsConfig::new().identity(Identity::from_pem(certificate, key)))
+}
+
+/// Serves until [`Services::closing`] is raised. Listening began before, so that the address is known.
+///
+/// # Errors
+/// [`GrpcError`].
+pub async fn serve(
+    services: Services,
+    listener: tokio::net::TcpListener,
+    tls: Option<&TlsOptions>,
+) -> Result<(), GrpcError> {
+    let address = listener.local_addr().map_err(|error| GrpcError::Transport {
+        address: services.options.grpc,
+        reason: error.to_string(),
+    })?;
+    let transport = |reason: String| GrpcError::Transport { address, reason };
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<AgentsServer<agents::AgentsService>>().await;
+    health.set_serving::<RunsServer<runs::RunsService>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(slipway_proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|error| transport(error.to_string()))?;
+    let agents = AgentsServer::new(agents::AgentsService::new(services.clone()))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let runs = RunsServer::new(runs::RunsService::new(services.clone()))
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let for_agents = RequireToken::new(services.agent_token.clone(), services.metrics.clone());
+    let for_clients = RequireToken::new(services.admin_token.clone(), services.metrics.clone());
+
+    let mut server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .initial_stream_window_size(Some(4 << 20))
+        .initial_connection_window_size(Some(8 << 20));
+    if let Some(tls) = tls {
+        let error = |error: tonic::transport::Error| GrpcError::Tls {
+            certificate: tls.certificate.display().to_string(),
+            key: tls.key.display().to_string(),
+            reason: error.to_string(),
+        };
+        server = server.tls_config(identity(tls)?).map_err(error)?;
+    }
+    server
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(tonic::service::interceptor::InterceptedService::new(agents, for_agents))
+        .add_service(tonic::service::interceptor::InterceptedService::new(runs, for_clients))
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            services.closing.clone().cancelled_owned(),
+        )
+        .await
+        .map_err(|error| transport(error.to_string()))
+}
+
+/// The driver's refusal for a client.
+fn driver_status(error: &DriverError) -> Status {
+    use slipway_scheduler::Rejection;
+    match error {
+        DriverError::Stopped => Status::unavailable(error.to_string()),
+        DriverError::Refused(_) => Status::resource_exhausted(error.to_string()),
+        DriverError::Rejected(rejection) => match rejection {
+            Rejection::UnknownRun { .. } | Rejection::UnknownJob { .. } => {
+                Status::not_found(error.to_string())
+            }
+            Rejection::Limit { .. } => Status::resource_exhausted(error.to_string()),
+            Rejection::InvalidJobs(_) => Status::invalid_argument(error.to_string()),
+            _ => Status::failed_precondition(error.to_string()),
+        },
+    }
+}

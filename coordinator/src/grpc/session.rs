@@ -1,0 +1,161 @@
+//! One agent's session: what it says goes to the driver, what the driver says goes to it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use slipway_proto::v1::{self, agent_message::Message};
+use slipway_scheduler::fleet::AgentProfile;
+use slipway_scheduler::{AgentId, JobResult, Outcome};
+use slipway_wire::report::Ending;
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+
+use super::{driver_status, to_wire};
+use crate::driver::message::{RunLease, SESSION_QUEUE, SessionLink, ToAgent};
+use crate::driver::{AgentHello, FromAgent};
+use crate::records::AttemptKey;
+use crate::services::Services;
+
+/// How long a new stream has for its hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A session that was opened.
+pub(super) struct Opened {
+    pub(super) agent: AgentId,
+    pub(super) number: u64,
+    pub(super) outbox: mpsc::Receiver<ToAgent>,
+    pub(super) over: CancellationToken,
+}
+
+/// Reads the hello and opens the session.
+pub(super) async fn open(
+    services: &Services,
+    inbound: &mut Streaming<v1::AgentMessage>,
+) -> Result<Opened, Status> {
+    let first = tokio::time::timeout(HELLO_TIMEOUT, inbound.message())
+        .await
+        .map_err(|_| Status::deadline_exceeded("no hello came"))??;
+    let Some(Message::Hello(hello)) = first.and_then(|first| first.message) else {
+        return Err(Status::failed_precondition("the first message of a session is Hello"));
+    };
+    let hello =
+        slipway_wire::hello::from_wire(&hello).map_err(|e| Status::invalid_argument(e.to_string()))?;
+    let agent = hello.agent;
+    tracing::info!(%agent, name = hello.name, version = hello.version, held = hello.held.len(), "agent says hello");
+    let (sender, outbox) = mpsc::channel(SESSION_QUEUE);
+    let over = CancellationToken::new();
+    let link = SessionLink { agent, outbox: sender, over: over.clone() };
+    let profile = AgentProfile {
+        id: agent,
+        name: hello.name,
+        labels: hello.labels,
+        slots: hello.slots,
+        accepts_untrusted: hello.accepts_untrusted,
+    };
+    let held = hello.held.iter().map(to_wire::from_wire_lease).collect();
+    let hello = AgentHello { profile, held, draining: hello.draining };
+    let number = services.driver.hello(hello, link).await.map_err(|error| driver_status(&error))?;
+    Ok(Opened { agent, number, outbox, over })
+}
+
+/// Passes on what the agent says until its stream or the session ends. What it says wrongly ends the session, with the
+/// reason as its answer.
+pub(super) async fn listen(
+    services: &Services,
+    inbound: &mut Streaming<v1::AgentMessage>,
+    agent: AgentId,
+    number: u64,
+    over: &CancellationToken,
+) -> Result<(), Status> {
+    loop {
+        let message = tokio::select! {
+            () = over.cancelled() => return Ok(()),
+            message = inbound.next() => message,
+        };
+        let message = match message {
+            Some(Ok(message)) => message,
+            // The connection broke: no news, the agent comes back.
+            Some(Err(_)) | None => return Ok(()),
+        };
+        let Some(message) = message.message else { continue };
+        let message = convert(services, message).await?;
+        services.driver.from_agent(agent, number, message).await.map_err(|error| driver_status(&error))?;
+    }
+}
+
+async fn convert(services: &Services, message: Message) -> Result<FromAgent, Status> {
+    let invalid = |error: slipway_wire::WireError| Status::invalid_argument(error.to_string());
+    let lease = |lease: Option<&v1::Lease>| -> Result<RunLease, Status> {
+        Ok(to_wire::from_wire_lease(&slipway_wire::lease::from_wire(lease).map_err(invalid)?))
+    };
+    Ok(match message {
+        Message::Hello(_) => {
+            return Err(Status::failed_precondition("Hello is a session's first message only"));
+        }
+        Message::Renew(renew) => {
+            let leases =
+                slipway_wire::lease::all_from_wire("renew.leases", &renew.leases).map_err(invalid)?;
+            let leases = leases.iter().map(to_wire::from_wire_lease).collect();
+            FromAgent::Renew { number: renew.number, leases }
+        }
+        Message::Report(report) => {
+            let report = slipway_wire::report::from_wire(report).map_err(invalid)?;
+            let lease = to_wire::from_wire_lease(&report.lease);
+            check_records(services, &lease, report.records).await?;
+            let (outcome, message) = outcome(services, report.ending).await?;
+            FromAgent::Report { lease, outcome, records: report.records, message }
+        }
+        Message::Capacity(capacity) => {
+            if capacity.slots > slipway_wire::limits::MAX_SLOTS {
+                return Err(Status::invalid_argument("`capacity.slots` is beyond its limit"));
+            }
+            FromAgent::Capacity { slots: capacity.slots, draining: capacity.draining }
+        }
+        Message::StepBegan(began) => FromAgent::StepBegan(lease(began.lease.as_ref())?),
+        Message::Decline(decline) => {
+            let reason = decline.reason.chars().take(1_000).collect();
+            FromAgent::Decline { lease: lease(decline.lease.as_ref())?, reason }
+        }
+    })
+}
+
+/// A report comes after its records: they are counted before the scheduler hears of it.
+async fn check_records(services: &Services, lease: &RunLease, records: u64) -> Result<(), Status> {
+    if records == 0 || !services.driver.leases().is_live(lease) {
+        return Ok(());
+    }
+    let key = AttemptKey { run: lease.run, instance: lease.lease.instance, attempt: lease.lease.attempt };
+    let log = services.records.attempt(key).await.map_err(|error| Status::internal(error.to_string()))?;
+    let durable = log.durable();
+    if durable == records {
+        return Ok(());
+    }
+    Err(Status::failed_precondition(format!(
+        "the report counts {records} records, but {durable} are durable: all records come before the report"
+    )))
+}
+
+async fn outcome(services: &Services, ending: Ending) -> Result<(Outcome, String), Status> {
+    Ok(match ending {
+        Ending::Fleet { cause, message } => (Outcome::Fleet { cause }, message),
+        Ending::Work { timed_out: true, message, .. } => (Outcome::TimedOut, message),
+        Ending::Work { result: JobResult::Cancelled, message, .. } => (Outcome::Cancelled, message),
+        Ending::Work { result, outputs, message, .. } => {
+            let outputs = if outputs.is_empty() {
+                None
+            } else {
+                let json =
+                    serde_json::to_vec(&outputs).map_err(|error| Status::internal(error.to_string()))?;
+                let stored = services.store.put(Bytes::from(json)).await;
+                Some(stored.map_err(|error| Status::unavailable(error.to_string()))?)
+            };
+            let outcome = match result {
+                JobResult::Success => Outcome::Success { outputs },
+                _ => Outcome::Failure { outputs },
+            };
+            (outcome, message)
+        }
+    })
+}

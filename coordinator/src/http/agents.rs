@@ -1,0 +1,38 @@
+//! `/api/v1/agents`.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use slipway_scheduler::AgentId;
+
+use super::error::ApiError;
+use crate::services::Services;
+use crate::view;
+
+pub(super) async fn list(State(services): State<Services>) -> Result<Json<Value>, ApiError> {
+    let agents = services.driver.query(view::agents).await?;
+    Ok(Json(json!({ "agents": agents })))
+}
+
+pub(super) async fn drain(services: State<Services>, agent: Path<String>) -> Result<Json<Value>, ApiError> {
+    steer(services, agent, true).await
+}
+
+pub(super) async fn resume(services: State<Services>, agent: Path<String>) -> Result<Json<Value>, ApiError> {
+    steer(services, agent, false).await
+}
+
+async fn steer(
+    State(services): State<Services>,
+    Path(agent): Path<String>,
+    on: bool,
+) -> Result<Json<Value>, ApiError> {
+    let unknown = || ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no agent of this id");
+    let id: AgentId = agent.parse().map_err(|_| unknown())?;
+    if !services.driver.drain(id, on).await? {
+        return Err(unknown());
+    }
+    tracing::info!(agent = %id, on, "an agent is steered");
+    Ok(Json(json!({"agent_id": id.to_string(), "draining": on})))
+}

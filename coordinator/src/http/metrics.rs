@@ -1,0 +1,95 @@
+//! `/metrics`.
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+
+use super::error::ApiError;
+use crate::driver::View;
+use crate::metrics::{Page, escape_label};
+use crate::services::Services;
+
+/// What is read from the state when somebody asks.
+struct Gauges {
+    queues: Vec<(String, u64)>,
+    leased: u64,
+    agents: [u64; 3],
+    slots: [u64; 2],
+    open_runs: u64,
+}
+
+fn read(view: View<'_>) -> Gauges {
+    let queues = crate::view::waiting_reasons(view)
+        .map(|(labels, waiting)| (format!("labels=\"{}\"", escape_label(&labels)), waiting));
+    let mut gauges = Gauges {
+        queues: queues.collect(),
+        leased: view.state.leased_len() as u64,
+        agents: [0; 3],
+        slots: [0; 2],
+        open_runs: view.state.runs().filter(|run| run.end().is_none()).count() as u64,
+    };
+    for agent in view.fleet.agents() {
+        let place = if !agent.connected {
+            2
+        } else if agent.draining {
+            1
+        } else {
+            0
+        };
+        gauges.agents[place] += 1;
+        if agent.connected {
+            gauges.slots[0] += u64::from(agent.leases);
+            gauges.slots[1] += u64::from(agent.free_slots);
+        }
+    }
+    gauges
+}
+
+pub(super) async fn page(State(services): State<Services>) -> Result<impl IntoResponse, ApiError> {
+    let gauges = services.driver.query(read).await?;
+    let metrics = &services.metrics;
+    let mut page = Page::default();
+    let labelled = |name: &str, values: &[(&str, u64)]| -> Vec<(String, u64)> {
+        values.iter().map(|(value, count)| (format!("{name}=\"{value}\""), *count)).collect()
+    };
+    page.gauge("slipway_epoch", "Epoch of this leader.", &[(String::new(), services.driver.epoch())]);
+    page.gauge("slipway_runs_open", "Runs that are not finished.", &[(String::new(), gauges.open_runs)]);
+    page.gauge("slipway_queue_length", "Instances that wait for an agent, by labels.", &gauges.queues);
+    page.gauge("slipway_leases", "Attempts that are leased.", &[(String::new(), gauges.leased)]);
+    let [ready, draining, gone] = gauges.agents;
+    let agents = labelled("state", &[("ready", ready), ("draining", draining), ("gone", gone)]);
+    page.gauge("slipway_agents", "Agents, by state.", &agents);
+    let [used, free] = gauges.slots;
+    page.gauge(
+        "slipway_slots",
+        "Slots of connected agents.",
+        &labelled("use", &[("used", used), ("free", free)]),
+    );
+    page.counter("slipway_leases_granted_total", "Leases granted.", metrics.leases_granted.get());
+    page.counter(
+        "slipway_journal_records_total",
+        "Entries appended to the journal.",
+        metrics.journal_records.get(),
+    );
+    page.counter(
+        "slipway_journal_batches_total",
+        "Transactions that appended them.",
+        metrics.journal_batches.get(),
+    );
+    page.histogram("slipway_journal_append_seconds", "How long an append took.", &metrics.journal_append);
+    page.histogram("slipway_planning_seconds", "How long planning a job took.", &metrics.planning);
+    page.counter("slipway_records_total", "Records that agents sent.", metrics.records.get());
+    page.counter("slipway_record_bytes_total", "Bytes of record batches.", metrics.record_bytes.get());
+    page.counter(
+        "slipway_records_stale_total",
+        "Record batches refused because their lease was over.",
+        metrics.records_stale.get(),
+    );
+    page.counter("slipway_deliveries_total", "Webhook deliveries accepted.", metrics.deliveries.get());
+    page.counter(
+        "slipway_unauthorized_total",
+        "Calls with no or a wrong token or signature.",
+        metrics.unauthorized.get(),
+    );
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.finish()))
+}

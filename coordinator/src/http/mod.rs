@@ -1,0 +1,76 @@
+//! The HTTP front door: health, metrics, `/api/v1`, webhooks and one page for people.
+//!
+//! `/api/v1` needs the admin token, but for its description; webhooks need their signature; health and metrics are open.
+//! Every error has one form: `{"error":{"code","message"}}`. GitHub's JSON stops at [`crate::github`].
+
+mod agents;
+mod auth;
+mod blobs;
+mod error;
+mod events;
+mod health;
+mod metrics;
+pub mod openapi;
+mod page;
+mod runs;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{get, post};
+
+pub(crate) use error::ApiError;
+
+use crate::github;
+use crate::services::Services;
+
+/// The longest JSON body, in bytes: a workflow, an event payload and what is around them.
+pub const MAX_JSON_BYTES: usize = 32 << 20;
+
+/// All routes.
+pub(crate) fn router(services: Services) -> Router {
+    let api = Router::new()
+        .route("/runs", get(runs::list).post(runs::submit))
+        .route("/runs/{run}", get(runs::show))
+        .route("/runs/{run}/events", get(events::events))
+        .route("/runs/{run}/logs", get(events::logs))
+        .route("/runs/{run}/cancel", post(runs::cancel))
+        .route("/agents", get(agents::list))
+        .route("/agents/{agent}/drain", post(agents::drain))
+        .route("/agents/{agent}/resume", post(agents::resume))
+        .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
+        .route("/blobs", post(blobs::upload).layer(DefaultBodyLimit::disable()))
+        .layer(middleware::from_fn_with_state(services.clone(), auth::require_admin))
+        // Whoever has no token may still read how to get along.
+        .route("/openapi.json", get(openapi::document))
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed);
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::page))
+        .route(
+            "/webhooks/github",
+            post(github::webhook).layer(DefaultBodyLimit::max(github::MAX_PAYLOAD_BYTES)),
+        )
+        .route("/", get(page::home))
+        .fallback(error::not_found)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .with_state(services)
+}
+
+/// Serves until [`Services::closing`] is raised.
+///
+/// # Errors
+/// When the listener breaks.
+pub(crate) async fn serve(services: Services, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    use axum::serve::ListenerExt as _;
+    let closing = services.closing.clone();
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+    });
+    axum::serve(listener, router(services)).with_graceful_shutdown(closing.cancelled_owned()).await
+}

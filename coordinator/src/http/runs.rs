@@ -1,0 +1,173 @@
+//! `/api/v1/runs`.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use slipway_scheduler::command::{Cancel, Trust};
+use slipway_scheduler::{Command, RunId};
+use slipway_workflow::job_spec::Source;
+
+use super::error::ApiError;
+use crate::services::Services;
+use crate::submit::{self, NewRun};
+use crate::view::{self, DEFAULT_LISTED, Detail, MAX_LISTED};
+
+/// A run to start.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Submission {
+    workflow_file: String,
+    workflow: String,
+    event_name: String,
+    #[serde(default = "empty_object")]
+    event: Value,
+    #[serde(default)]
+    repository: String,
+    #[serde(default)]
+    git_ref: String,
+    #[serde(default)]
+    sha: String,
+    #[serde(default)]
+    actor: String,
+    #[serde(default)]
+    inputs: BTreeMap<String, String>,
+    #[serde(default)]
+    vars: BTreeMap<String, String>,
+    #[serde(default)]
+    secrets: BTreeMap<String, String>,
+    #[serde(default)]
+    jobs: Vec<String>,
+    clone_url: Option<String>,
+    tree: Option<Tree>,
+    source: Option<SourceField>,
+    #[serde(default)]
+    traceparent: String,
+}
+
+/// An uploaded working tree.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tree {
+    sha256: String,
+    size_bytes: u64,
+}
+
+/// `source`: where the code comes from, in one field.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourceField {
+    clone_url: Option<String>,
+    tree: Option<Tree>,
+}
+
+fn empty_object() -> Value {
+    json!({})
+}
+
+impl Submission {
+    fn into_new_run(self, headers: &HeaderMap) -> Result<NewRun, ApiError> {
+        let (mut clone_url, mut tree) = (self.clone_url, self.tree);
+        if let Some(source) = self.source {
+            clone_url = clone_url.or(source.clone_url);
+            tree = tree.or(source.tree);
+        }
+        let source = match (clone_url, tree) {
+            (None, None) => Source::None,
+            (Some(clone_url), None) => Source::Git {
+                clone_url,
+                repository: self.repository.clone(),
+                git_ref: self.git_ref.clone(),
+                sha: self.sha.clone(),
+            },
+            (None, Some(tree)) => Source::Tree { digest: tree.sha256, size_bytes: tree.size_bytes },
+            (Some(_), Some(_)) => {
+                return Err(ApiError::bad_request("give `clone_url` or `tree`, not both"));
+            }
+        };
+        let header = headers.get("traceparent").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let traceparent = if self.traceparent.is_empty() { header.to_owned() } else { self.traceparent };
+        Ok(NewRun {
+            workflow_file: self.workflow_file,
+            workflow: self.workflow,
+            event_name: self.event_name,
+            event: self.event,
+            repository: self.repository,
+            forge: "local".to_owned(),
+            git_ref: self.git_ref,
+            sha: self.sha,
+            actor: self.actor,
+            inputs: self.inputs,
+            vars: self.vars,
+            secrets: self.secrets,
+            jobs: self.jobs,
+            source,
+            trust: Trust::Trusted,
+            traceparent,
+            idempotency_key: None,
+        })
+    }
+}
+
+pub(super) async fn submit(
+    State(services): State<Services>,
+    headers: HeaderMap,
+    body: Result<Json<Submission>, JsonRejection>,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let Json(submission) = body?;
+    let run = submit::submit(&services, submission.into_new_run(&headers)?).await?.to_string();
+    Ok((StatusCode::CREATED, Json(json!({"run": run, "run_id": run}))))
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Listing {
+    limit: Option<usize>,
+}
+
+pub(super) async fn list(
+    State(services): State<Services>,
+    Query(listing): Query<Listing>,
+) -> Result<Json<Value>, ApiError> {
+    let limit = listing.limit.unwrap_or(DEFAULT_LISTED).min(MAX_LISTED);
+    let runs = services.driver.query(move |view| view::recent_runs(view, limit)).await?;
+    Ok(Json(json!({ "runs": runs })))
+}
+
+/// The run that a path names.
+pub(super) async fn find(services: &Services, text: String) -> Result<RunId, ApiError> {
+    Ok(services.driver.query(move |view| view::find_run(view, &text)).await??)
+}
+
+pub(super) async fn show(
+    State(services): State<Services>,
+    Path(run): Path<String>,
+) -> Result<Json<view::RunView>, ApiError> {
+    let run = find(&services, run).await?;
+    let shown = services.driver.query(move |view| view::run(view, run, Detail::Full)).await?;
+    let retired = || ApiError::new(StatusCode::NOT_FOUND, "not_found", format!("there is no run {run}"));
+    shown.map(Json).ok_or_else(retired)
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct CancelBody {
+    reason: String,
+    actor: String,
+}
+
+pub(super) async fn cancel(
+    State(services): State<Services>,
+    Path(run): Path<String>,
+    body: Option<Json<CancelBody>>,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let run = find(&services, run).await?;
+    let CancelBody { reason, actor } = body.map(|Json(body)| body).unwrap_or_default();
+    let actor = if actor.is_empty() { "an API client".to_owned() } else { actor };
+    tracing::info!(%run, actor, reason, "a run is cancelled");
+    services.driver.command(Command::Cancel(Cancel { run, actor, reason })).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "run": run.to_string() }))))
+}

@@ -1,0 +1,147 @@
+//! What holds for every journal engine, as one suite: an engine's tests call [`check`] with how to make a place for
+//! an empty journal and how to open what is there.
+//!
+//! Each check panics with what it expected, as tests do.
+#![allow(clippy::unwrap_used)]
+
+use super::record::{GENESIS, RECORD_VERSION};
+use super::{Entry, Journal, JournalError, KEPT_SNAPSHOTS, MAX_PAYLOAD_BYTES, MAX_READ, Snapshot, verify};
+
+/// Makes a new empty place, and opens journals in it.
+pub trait Factory {
+    /// Where a journal lies.
+    type Place;
+    /// The engine.
+    type Journal: Journal;
+    /// A place with nothing in it.
+    fn place(&mut self) -> Self::Place;
+    /// Opens the journal there. Called again after the one opened before was dropped.
+    fn open(&mut self, place: &Self::Place) -> Self::Journal;
+}
+
+/// Runs every check, each in a place of its own.
+///
+/// # Panics
+/// When the engine breaks the contract.
+pub fn check<F: Factory>(factory: &mut F) {
+    records_come_back_in_order(factory);
+    an_older_epoch_is_fenced(factory);
+    a_refused_batch_leaves_nothing(factory);
+    everything_survives_opening_again(factory);
+    reading_is_bounded(factory);
+    the_newest_snapshots_are_kept(factory);
+}
+
+fn entry(text: &str) -> Entry {
+    Entry { time_ms: text.len() as u64, payload: text.as_bytes().to_vec() }
+}
+
+fn texts(journal: &dyn Journal, position: u64) -> Vec<String> {
+    let records = journal.read(position).unwrap();
+    records.into_iter().map(|record| String::from_utf8(record.payload).unwrap()).collect()
+}
+
+fn records_come_back_in_order<F: Factory>(factory: &mut F) {
+    let place = factory.place();
+    let mut journal = factory.open(&place);
+    assert_eq!(journal.end(), 0);
+    assert!(journal.read(0).unwrap().is_empty());
+    let epoch = journal.take_over().unwrap();
+    assert_eq!(epoch, 1);
+    assert_eq!(journal.append(epoch, &[]).unwrap(), 0);
+    assert_eq!(journal.append(epoch, &[entry("a"), entry("bb")]).unwrap(), 2);
+    assert_eq!(journal.append(epoch, &[entry("")]).unwrap(), 3);
+    assert_eq!(journal.end(), 3);
+    assert_eq!(texts(&journal, 0), ["a", "bb", ""]);
+    assert_eq!(texts(&journal, 1), ["bb", ""]);
+    assert!(texts(&journal, 3).is_empty());
+    assert!(texts(&journal, 99).is_empty());
+
+    let records = journal.read(0).unwrap();
+    let mut previous = GENESIS;
+    for (record, position) in records.iter().zip(1..) {
+        assert_eq!((record.position, record.epoch, record.version), (position, epoch, RECORD_VERSION));
+        assert_eq!(record.time_ms, record.payload.len() as u64);
+        assert_eq!(record.previous, previous);
+        record.check(position, &previous).unwrap();
+        previous = record.hash();
+    }
+    assert_eq!(verify(&journal).unwrap(), 3);
+}
+
+fn an_older_epoch_is_fenced<F: Factory>(factory: &mut F) {
+    let place = factory.place();
+    let mut journal = factory.open(&place);
+    let first = journal.take_over().unwrap();
+    let second = journal.take_over().unwrap();
+    assert_eq!(second, first + 1);
+    for epoch in [first, second + 1, 0] {
+        let error = journal.append(epoch, &[entry("late")]).unwrap_err();
+        assert!(
+            matches!(error, JournalError::Fenced { ours, current } if (ours, current) == (epoch, second)),
+            "{error}"
+        );
+    }
+    assert_eq!(journal.append(second, &[entry("in time")]).unwrap(), 1);
+    assert_eq!(texts(&journal, 0), ["in time"]);
+}
+
+fn a_refused_batch_leaves_nothing<F: Factory>(factory: &mut F) {
+    let place = factory.place();
+    let mut journal = factory.open(&place);
+    let epoch = journal.take_over().unwrap();
+    let huge = Entry { time_ms: 0, payload: vec![0; MAX_PAYLOAD_BYTES + 1] };
+    let error = journal.append(epoch, &[entry("small"), huge]).unwrap_err();
+    assert!(matches!(error, JournalError::TooLong { .. }), "{error}");
+    assert_eq!(journal.end(), 0);
+    assert!(journal.read(0).unwrap().is_empty());
+    assert_eq!(journal.append(epoch, &[entry("next")]).unwrap(), 1);
+    assert_eq!(verify(&journal).unwrap(), 1);
+}
+
+fn everything_survives_opening_again<F: Factory>(factory: &mut F) {
+    let place = factory.place();
+    let mut journal = factory.open(&place);
+    let epoch = journal.take_over().unwrap();
+    journal.append(epoch, &[entry("before")]).unwrap();
+    journal.save_snapshot(&Snapshot { position: 1, version: 7, state: b"state".to_vec() }).unwrap();
+    drop(journal);
+
+    let mut journal = factory.open(&place);
+    assert_eq!(journal.end(), 1);
+    let next = journal.take_over().unwrap();
+    assert_eq!(next, epoch + 1);
+    journal.append(next, &[entry("after")]).unwrap();
+    assert_eq!(texts(&journal, 0), ["before", "after"]);
+    assert_eq!(verify(&journal).unwrap(), 2);
+    let snapshots = journal.snapshots().unwrap();
+    assert_eq!(snapshots, [Snapshot { position: 1, version: 7, state: b"state".to_vec() }]);
+}
+
+fn reading_is_bounded<F: Factory>(factory: &mut F) {
+    let place = factory.place();
+    let mut journal = factory.open(&place);
+    let epoch = journal.take_over().unwrap();
+    let entries: Vec<Entry> = (0..=MAX_READ).map(|n| entry(&n.to_string())).collect();
+    journal.append(epoch, &entries).unwrap();
+    let first = journal.read(0).unwrap();
+    assert_eq!(first.len(), MAX_READ);
+    assert_eq!(journal.read(first.last().unwrap().position).unwrap().len(), 1);
+    assert_eq!(verify(&journal).unwrap(), MAX_READ as u64 + 1);
+}
+
+fn the_newest_snapshots_are_kept<F: Factory>(factory: &mut F) {
+    let place = factory.place();
+    let mut journal = factory.open(&place);
+    assert!(journal.snapshots().unwrap().is_empty());
+    let epoch = journal.take_over().unwrap();
+    for position in 1..=5_u64 {
+        journal.append(epoch, &[entry("x")]).unwrap();
+        let state = vec![position as u8; 1_000];
+        journal.save_snapshot(&Snapshot { position, version: 1, state }).unwrap();
+    }
+    let positions: Vec<u64> = journal.snapshots().unwrap().iter().map(|snapshot| snapshot.position).collect();
+    assert_eq!(positions, [5, 4]);
+    assert_eq!(positions.len(), KEPT_SNAPSHOTS);
+    assert!(journal.snapshots().unwrap().iter().all(|s| s.state == vec![s.position as u8; 1_000]));
+}

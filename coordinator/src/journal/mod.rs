@@ -1,0 +1,158 @@
+//! The append-only, totally ordered log of events: the only source of truth.
+//!
+//! Invariants: positions rise by one from 1; a batch is appended whole or not at all; what [`Journal::append`]
+//! returned for is durable; only the holder of the current epoch appends (checked in the transaction that appends);
+//! a record is never changed or removed, and one that was shows, because each carries the hash of the one before
+//! (docs/JOURNAL.md).
+//!
+//! Payloads are opaque here: what they mean is [`crate::driver`]'s business. Engines are [`sqlite`] and, for tests
+//! and measurements, [`memory`]; each passes [`conformance`].
+
+pub mod conformance;
+pub mod memory;
+pub mod record;
+pub mod sqlite;
+
+#[cfg(test)]
+mod tests;
+
+pub use record::{Hash, Record};
+
+/// The longest payload of a record, in bytes. Events hold digests of what is large, so none comes near.
+pub const MAX_PAYLOAD_BYTES: usize = 16 << 20;
+
+/// How many records [`Journal::read`] returns at most.
+pub const MAX_READ: usize = 4_096;
+
+/// How many snapshots are kept: the newest, and one before it in case the newest cannot be read.
+pub const KEPT_SNAPSHOTS: usize = 2;
+
+/// What is to be appended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// When it was decided, Unix milliseconds.
+    pub time_ms: u64,
+    /// The event.
+    pub payload: Vec<u8>,
+}
+
+/// State as of a position, so that start-up replays only what came after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The last record the state includes.
+    pub position: u64,
+    /// Version of the state's form; a build that does not know it replays instead.
+    pub version: u32,
+    /// The state.
+    pub state: Vec<u8>,
+}
+
+/// Why the journal could not do what it was asked. All but `Fenced` and `TooLong` mean that a person has to look.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Another coordinator took over: this one must stop.
+    #[error("this coordinator's epoch {ours} is over, epoch {current} has taken over; it must stop")]
+    Fenced {
+        /// The epoch that tried to append.
+        ours: u64,
+        /// The journal's epoch.
+        current: u64,
+    },
+    /// Written by a later version of Slipway.
+    #[error(
+        "data directory was written by a newer version (format {found}, this build reads ≤ {supported}); start the \
+         newer version, or restore a backup that this one made"
+    )]
+    Newer {
+        /// The format found.
+        found: u32,
+        /// The newest this build reads.
+        supported: u32,
+    },
+    /// The file is another program's.
+    #[error("{place} is not a Slipway journal; choose another data directory")]
+    Foreign {
+        /// Which file.
+        place: String,
+    },
+    /// A record is damaged, missing or changed.
+    #[error("journal is damaged at position {position}: {reason}; restore it from a backup")]
+    Damaged {
+        /// The first position that is wrong.
+        position: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A payload over [`MAX_PAYLOAD_BYTES`].
+    #[error("a record of {size_bytes} bytes is over the limit of {MAX_PAYLOAD_BYTES} bytes")]
+    TooLong {
+        /// Its size.
+        size_bytes: usize,
+    },
+    /// The engine failed.
+    #[error("journal {place}: {reason}")]
+    Engine {
+        /// Which file or server.
+        place: String,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// A journal engine. Used by one thread, the driver's.
+pub trait Journal: Send + 'static {
+    /// Begins a new epoch, one above the last, and fences every earlier one. Returns it.
+    ///
+    /// # Errors
+    /// [`JournalError::Engine`].
+    fn take_over(&mut self) -> Result<u64, JournalError>;
+
+    /// Appends all entries in one transaction and makes them durable. Returns the last position, which is
+    /// [`Journal::end`] unchanged when there are none.
+    ///
+    /// # Errors
+    /// [`JournalError::Fenced`] when `epoch` is not the current one, [`JournalError::TooLong`], and
+    /// [`JournalError::Engine`], after which nobody knows whether the batch is durable: the process must stop.
+    fn append(&mut self, epoch: u64, entries: &[Entry]) -> Result<u64, JournalError>;
+
+    /// The position of the last record; 0 when there is none.
+    fn end(&self) -> u64;
+
+    /// Up to [`MAX_READ`] records after `position`, in order, each checked against its checksum and its predecessor.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`], [`JournalError::Newer`], [`JournalError::Engine`].
+    fn read(&self, position: u64) -> Result<Vec<Record>, JournalError>;
+
+    /// Keeps a snapshot and forgets all but the newest [`KEPT_SNAPSHOTS`].
+    ///
+    /// # Errors
+    /// [`JournalError::Engine`].
+    fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), JournalError>;
+
+    /// The snapshots that are whole, newest first. A damaged one is left out: replay does without it.
+    ///
+    /// # Errors
+    /// [`JournalError::Engine`].
+    fn snapshots(&self) -> Result<Vec<Snapshot>, JournalError>;
+}
+
+/// Reads the whole journal and checks the chain from its first record to its head. Returns how many records it has.
+///
+/// # Errors
+/// As [`Journal::read`].
+pub fn verify(journal: &dyn Journal) -> Result<u64, JournalError> {
+    let mut position = 0;
+    loop {
+        match journal.read(position)?.last() {
+            Some(record) => position = record.position,
+            None if position == journal.end() => return Ok(position),
+            None => {
+                return Err(JournalError::Damaged {
+                    position: position + 1,
+                    reason: format!("the journal should go on to {}", journal.end()),
+                });
+            }
+        }
+    }
+}

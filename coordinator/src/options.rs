@@ -1,0 +1,373 @@
+//! How a coordinator is started: flags over `SLIPWAY_*` variables over the configuration file over defaults.
+//!
+//! What this build does not support (other journals, caches, object stores) is refused by name here, before anything is
+//! touched.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use slipway_kit::config::{self, ConfigError};
+
+/// The longest blob that can be uploaded, in bytes.
+pub const MAX_BLOB_BYTES: u64 = 16 << 30;
+
+/// Where HTTP is served by default.
+pub const DEFAULT_HTTP: &str = "127.0.0.1:8080";
+
+/// Where gRPC is served by default.
+pub const DEFAULT_GRPC: &str = "127.0.0.1:7443";
+
+/// What cannot be used of the options. Each text names the flag and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionsError {
+    /// The configuration file.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A flag's value.
+    #[error("{flag}: {reason}")]
+    Flag {
+        /// Which flag.
+        flag: &'static str,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+}
+
+fn wrong(flag: &'static str, reason: impl Into<String>) -> OptionsError {
+    OptionsError::Flag { flag, reason: reason.into() }
+}
+
+/// The flags, each with its variable. A program that embeds the coordinator may flatten them into its own.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Flags {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = "SLIPWAY_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where everything is kept [default: /var/lib/slipway for root, else ~/.local/state/slipway]
+    #[arg(long, value_name = "D", env = "SLIPWAY_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where to serve HTTP [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "A", env = "SLIPWAY_HTTP")]
+    pub http: Option<String>,
+    /// Where to serve gRPC [default: 127.0.0.1:7443]
+    #[arg(long, value_name = "A", env = "SLIPWAY_GRPC")]
+    pub grpc: Option<String>,
+    /// TLS certificate chain (PEM) for gRPC; needed on any address but loopback
+    #[arg(long, value_name = "FILE", env = "SLIPWAY_TLS_CERT")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", env = "SLIPWAY_TLS_KEY")]
+    pub tls_key: Option<PathBuf>,
+    /// Where the journal is: `sqlite` (in the data directory) [default: sqlite]
+    #[arg(long, value_name = "URL", env = "SLIPWAY_JOURNAL")]
+    pub journal: Option<String>,
+    /// What backs the cache: nothing but the data directory yet
+    #[arg(long, value_name = "URL", env = "SLIPWAY_CACHE")]
+    pub cache: Option<String>,
+    /// Where blobs and logs are: `file:///FOLDER` [default: in the data directory]
+    #[arg(long, value_name = "URL", env = "SLIPWAY_OBJECTS")]
+    pub objects: Option<String>,
+    /// File with the secret that signs GitHub's webhooks; without one no webhook is accepted
+    #[arg(long, value_name = "FILE", env = "SLIPWAY_WEBHOOK_SECRET_FILE")]
+    pub webhook_secret_file: Option<PathBuf>,
+    /// Accept webhooks of this repository only; may be repeated [default: every one that is signed]
+    #[arg(
+        long = "allow-repository",
+        value_name = "OWNER/NAME",
+        env = "SLIPWAY_ALLOW_REPOSITORIES",
+        value_delimiter = ','
+    )]
+    pub allow_repositories: Vec<String>,
+    /// Send traces to this OTLP collector (gRPC), such as http://127.0.0.1:4317
+    #[arg(long, value_name = "URL", env = "SLIPWAY_OTLP")]
+    pub otlp: Option<String>,
+    /// The secret itself, for `SLIPWAY_WEBHOOK_SECRET`; a flag would show in the list of processes
+    #[arg(skip)]
+    pub webhook_secret: Option<String>,
+}
+
+/// The configuration file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Settings {
+    data_dir: Option<PathBuf>,
+    http: Option<String>,
+    grpc: Option<String>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    journal: Option<String>,
+    cache: Option<String>,
+    objects: Option<String>,
+    webhook_secret: Option<String>,
+    webhook_secret_file: Option<PathBuf>,
+    allow_repositories: Vec<String>,
+    otlp: Option<String>,
+    repository: Vec<Repository>,
+}
+
+/// A repository whose webhooks are accepted, and where its code is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repository {
+    /// `owner/name`, compared without case.
+    pub name: String,
+    /// What `git clone` takes.
+    pub clone_url: String,
+}
+
+/// Files of a TLS identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsOptions {
+    /// The certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+}
+
+/// A webhook secret; `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WebhookSecret(pub String);
+
+impl std::fmt::Debug for WebhookSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WebhookSecret(…)")
+    }
+}
+
+/// How webhooks are taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WebhookOptions {
+    /// What signs them; none are accepted without.
+    pub secret: Option<WebhookSecret>,
+    /// Repositories with their own clone URL.
+    pub repositories: Vec<Repository>,
+    /// The only other repositories that are accepted, with the clone URL of the payload; empty: all, unless
+    /// `repositories` names some.
+    pub allowed: Vec<String>,
+}
+
+/// How a coordinator is started; checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Where to serve HTTP. Port 0: any.
+    pub http: SocketAddr,
+    /// Where to serve gRPC. Port 0: any.
+    pub grpc: SocketAddr,
+    /// TLS of the gRPC port.
+    pub tls: Option<TlsOptions>,
+    /// Where blobs and records are; `None`: in the data directory.
+    pub objects: Option<PathBuf>,
+    /// Webhooks.
+    pub webhook: WebhookOptions,
+    /// Where traces go.
+    pub otlp: Option<String>,
+}
+
+impl Options {
+    /// Defaults on any free loopback ports, for embedding and tests.
+    #[must_use]
+    pub fn embedded(data_dir: impl Into<PathBuf>) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            data_dir: data_dir.into(),
+            http: any,
+            grpc: any,
+            tls: None,
+            objects: None,
+            webhook: WebhookOptions::default(),
+            otlp: None,
+        }
+    }
+
+    /// Options from flags, variables (clap read them into the flags) and the configuration file.
+    ///
+    /// # Errors
+    /// [`OptionsError`].
+    pub fn load(flags: Flags) -> Result<Self, OptionsError> {
+        let file: Settings = config::load(flags.config.as_deref())?;
+        let data_dir = match flags.data_dir.or(file.data_dir) {
+            Some(folder) => folder,
+            None => default_data_dir()?,
+        };
+        check_journal(flags.journal.or(file.journal).as_deref())?;
+        check_cache(flags.cache.or(file.cache).as_deref())?;
+        let objects = objects_folder(flags.objects.or(file.objects).as_deref())?;
+        let http = address("--http", flags.http.or(file.http).as_deref().unwrap_or(DEFAULT_HTTP))?;
+        let grpc = address("--grpc", flags.grpc.or(file.grpc).as_deref().unwrap_or(DEFAULT_GRPC))?;
+        let tls = match (flags.tls_cert.or(file.tls_cert), flags.tls_key.or(file.tls_key)) {
+            (Some(certificate), Some(key)) => Some(TlsOptions { certificate, key }),
+            (None, None) => None,
+            (Some(_), None) => return Err(wrong("--tls-cert", "needs --tls-key too")),
+            (None, Some(_)) => return Err(wrong("--tls-key", "needs --tls-cert too")),
+        };
+        let secret_file = flags.webhook_secret_file.or(file.webhook_secret_file);
+        let secret = match (flags.webhook_secret, secret_file) {
+            (Some(secret), _) => Some(secret),
+            (None, Some(path)) => Some(read_secret(&path)?),
+            (None, None) => file.webhook_secret,
+        };
+        let allowed = if flags.allow_repositories.is_empty() {
+            file.allow_repositories
+        } else {
+            flags.allow_repositories
+        };
+        for name in allowed.iter().chain(file.repository.iter().map(|repository| &repository.name)) {
+            check_repository(name)?;
+        }
+        let secret = secret.filter(|secret| !secret.is_empty()).map(WebhookSecret);
+        let webhook = WebhookOptions { secret, repositories: file.repository, allowed };
+        let options = Self { data_dir, http, grpc, tls, objects, webhook, otlp: flags.otlp.or(file.otlp) };
+        options.check()?;
+        Ok(options)
+    }
+
+    /// Checks what only all options together tell.
+    ///
+    /// # Errors
+    /// gRPC without TLS on an address that is not loopback.
+    pub fn check(&self) -> Result<(), OptionsError> {
+        if self.tls.is_none() && !self.grpc.ip().is_loopback() {
+            return Err(wrong(
+                "--grpc",
+                format!(
+                    "{} is not loopback, and tokens and secrets would cross the network unencrypted; give \
+                     --tls-cert and --tls-key, or listen on 127.0.0.1",
+                    self.grpc
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn default_data_dir() -> Result<PathBuf, OptionsError> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/slipway"));
+    }
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/state"));
+    let found = state.filter(|path| path.is_absolute()).or(home);
+    found
+        .map(|path| path.join("slipway"))
+        .ok_or_else(|| wrong("--data-dir", "is needed: there is no home folder"))
+}
+
+fn scheme(url: &str) -> &str {
+    url.split_once(':').map_or(url, |(scheme, _)| scheme)
+}
+
+fn check_journal(url: Option<&str>) -> Result<(), OptionsError> {
+    match url {
+        None | Some("sqlite") => Ok(()),
+        Some(url) => Err(wrong(
+            "--journal",
+            format!(
+                "`{}` is not supported by this build; leave it out for SQLite in the data directory",
+                scheme(url)
+            ),
+        )),
+    }
+}
+
+fn check_cache(url: Option<&str>) -> Result<(), OptionsError> {
+    let Some(url) = url else { return Ok(()) };
+    Err(wrong("--cache", format!("`{}` is not supported by this build; leave it out", scheme(url))))
+}
+
+fn objects_folder(url: Option<&str>) -> Result<Option<PathBuf>, OptionsError> {
+    let Some(url) = url else { return Ok(None) };
+    match url.strip_prefix("file://") {
+        Some(path) if path.starts_with('/') => Ok(Some(PathBuf::from(path))),
+        Some(_) => Err(wrong("--objects", "write file:///ABSOLUTE/FOLDER")),
+        None => Err(wrong(
+            "--objects",
+            format!(
+                "`{}` is not supported by this build; use file:///FOLDER, or leave it out for the data directory",
+                scheme(url)
+            ),
+        )),
+    }
+}
+
+fn address(flag: &'static str, text: &str) -> Result<SocketAddr, OptionsError> {
+    let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
+    found.ok_or_else(|| wrong(flag, format!("`{text}` is no address to listen on; write HOST:PORT")))
+}
+
+fn check_repository(name: &str) -> Result<(), OptionsError> {
+    match name.split_once('/') {
+        Some((owner, name)) if !owner.is_empty() && !name.is_empty() && !name.contains('/') => Ok(()),
+        _ => Err(wrong("--allow-repository", format!("`{name}` is no repository; write OWNER/NAME"))),
+    }
+}
+
+fn read_secret(path: &Path) -> Result<String, OptionsError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| wrong("--webhook-secret-file", format!("{}: {error}", path.display())))?;
+    let secret = text.trim();
+    if secret.is_empty() {
+        return Err(wrong("--webhook-secret-file", format!("{} is empty", path.display())));
+    }
+    Ok(secret.to_owned())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn load(change: impl FnOnce(&mut Flags)) -> Result<Options, String> {
+        let mut flags = Flags { data_dir: Some("/data".into()), ..Flags::default() };
+        change(&mut flags);
+        Options::load(flags).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_not_supported_is_refused_by_name() {
+        type Change = fn(&mut Flags);
+        let cases: [(Change, &[&str]); 8] = [
+            (|flags| flags.journal = Some("postgres://db".into()), &["--journal", "`postgres`"]),
+            (|flags| flags.cache = Some("rediss://cache".into()), &["--cache", "`rediss`"]),
+            (|flags| flags.objects = Some("s3://bucket".into()), &["--objects", "`s3`"]),
+            (|flags| flags.objects = Some("file://relative".into()), &["--objects", "file:///"]),
+            (|flags| flags.grpc = Some("0.0.0.0:7443".into()), &["--grpc", "--tls-cert"]),
+            (|flags| flags.http = Some("nowhere".into()), &["--http", "`nowhere`"]),
+            (|flags| flags.tls_cert = Some("c".into()), &["--tls-cert", "--tls-key"]),
+            (|flags| flags.allow_repositories = vec!["a".into()], &["--allow-repository", "`a`"]),
+        ];
+        for (change, parts) in cases {
+            let error = load(change).unwrap_err();
+            assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        let text = "http = '127.0.0.1:1'\ngrpc = '127.0.0.1:2'\nwebhook_secret = 's'\n[[repository]]\nname = 'o/n'\n\
+                    clone_url = 'https://x/o/n.git'\n";
+        std::fs::write(&path, text).unwrap();
+        let options = load(|flags| {
+            flags.config = Some(path);
+            flags.http = Some("127.0.0.1:3".into());
+        });
+        let options = options.unwrap();
+        assert_eq!((options.http.port(), options.grpc.port()), (3, 2));
+        assert_eq!(options.webhook.secret, Some(WebhookSecret("s".into())));
+        assert_eq!(options.webhook.repositories.len(), 1);
+        assert!(!format!("{options:?}").contains("\"s\""));
+    }
+
+    #[test]
+    fn an_unknown_field_of_the_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        std::fs::write(&path, "htttp = 'x'\n").unwrap();
+        let error = load(|flags| flags.config = Some(path)).unwrap_err();
+        assert!(error.contains("htttp") && error.contains("c.toml"), "{error}");
+    }
+}

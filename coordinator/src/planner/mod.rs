@@ -1,0 +1,142 @@
+//! Evaluates jobs whose needs are done: skip them, or make instances with labels and a job specification.
+//!
+//! Runs beside the driver, never in it. Asked twice it answers twice, and the scheduler takes the first answer: so a
+//! restart may ask for everything again that is not resolved. A job that cannot be evaluated, also by a bug that
+//! panics, becomes a failed job with a message, never a stuck one.
+//!
+//! Deliberately absent: secrets. What may use one stays a template.
+
+mod evaluate;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use slipway_cas::{Digest, StoreError};
+use slipway_kit::backoff::Backoff;
+use slipway_scheduler::command::{Expansion, InstanceDefinition, Resolution, ResolveJob};
+use slipway_scheduler::{Command, InstanceId, LabelSet, Rejection};
+use slipway_workflow::plan;
+use tokio::sync::{Semaphore, mpsc};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::driver::{DriverError, PlanRequest};
+use crate::services::Services;
+
+/// How many jobs are planned at a time.
+const CONCURRENCY: usize = 16;
+
+/// How often reading or writing blobs is tried before the job fails.
+const STORE_TRIES: u32 = 5;
+
+/// The first wait between two tries, and the longest.
+const STORE_WAITS_MS: (u64, u64) = (50, 2_000);
+
+/// Plans jobs as they become ready, until the driver is gone.
+pub(crate) async fn run(services: Services, mut requests: mpsc::UnboundedReceiver<PlanRequest>) {
+    // One entry for each job that is ready, so the scheduler's limits bound the queue.
+    let places = Arc::new(Semaphore::new(CONCURRENCY));
+    let workflows = Arc::<evaluate::Workflows>::default();
+    while let Some(request) = requests.recv().await {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let (services, workflows) = (services.clone(), Arc::clone(&workflows));
+        tokio::spawn(async move {
+            let started = Instant::now();
+            let span = tracing::info_span!("plan", run = %request.run, job = %request.job);
+            if let Some(parent) = &request.meta.traceparent {
+                slipway_kit::telemetry::continue_trace(&span, parent);
+            }
+            plan_job(&services, workflows, request).instrument(span).await;
+            services.metrics.planning.observe(started.elapsed());
+            drop(place);
+        });
+    }
+}
+
+async fn plan_job(services: &Services, workflows: Arc<evaluate::Workflows>, request: PlanRequest) {
+    let mut backoff = Backoff::new(
+        std::time::Duration::from_millis(STORE_WAITS_MS.0),
+        std::time::Duration::from_millis(STORE_WAITS_MS.1),
+    );
+    let resolution = loop {
+        match resolve(services, &workflows, &request).await {
+            Ok(resolution) => break resolution,
+            Err(error @ (StoreError::NotFound(_) | StoreError::Damaged(_))) => {
+                break Resolution::Invalid { message: format!("the job cannot be planned: {error}") };
+            }
+            Err(error) if backoff.failures() + 1 >= STORE_TRIES => {
+                break Resolution::Invalid { message: format!("the job cannot be planned: {error}") };
+            }
+            Err(error) => {
+                tracing::warn!(%error, "planning a job is tried again");
+                tokio::time::sleep(backoff.next_wait()).await;
+            }
+        }
+    };
+    answer(services, &request, resolution).await;
+}
+
+async fn answer(services: &Services, request: &PlanRequest, resolution: Resolution) {
+    let command = |resolution| {
+        let (run, job, cancelled) = (request.run, request.job.clone(), request.cancelled);
+        Command::ResolveJob(ResolveJob { run, job, cancelled, resolution })
+    };
+    match services.driver.command(command(resolution)).await {
+        Err(DriverError::Rejected(
+            rejection @ (Rejection::InvalidInstances { .. } | Rejection::Limit { .. }),
+        )) => {
+            let message = rejection.to_string();
+            // Refused only where the first answer would have been, too.
+            let _ = services.driver.command(command(Resolution::Invalid { message })).await;
+        }
+        Err(DriverError::Rejected(rejection)) => {
+            tracing::debug!(run = %request.run, job = %request.job, %rejection, "a plan was not needed any more");
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
+async fn resolve(
+    services: &Services,
+    workflows: &Arc<evaluate::Workflows>,
+    request: &PlanRequest,
+) -> Result<Resolution, StoreError> {
+    let material = evaluate::load(services, workflows, request).await?;
+    let evaluated = tokio::task::spawn_blocking(move || material.evaluate()).await;
+    let planned = match evaluated {
+        Ok(Ok(plan::Resolution::Skip { reason })) => return Ok(Resolution::Skip { reason }),
+        Ok(Ok(plan::Resolution::Instances(planned))) => planned,
+        Ok(Err(message)) => return Ok(Resolution::Invalid { message }),
+        Err(panic) => {
+            tracing::error!(run = %request.run, job = %request.job, %panic, "planning a job panicked");
+            let message = "planning the job failed by a bug of Slipway; the coordinator's log tells more";
+            return Ok(Resolution::Invalid { message: message.to_owned() });
+        }
+    };
+    let (fail_fast, max_parallel) =
+        planned.first().map_or((true, None), |first| (first.fail_fast, first.max_parallel));
+    let mut instances = Vec::with_capacity(planned.len());
+    for instance in planned {
+        let spec = match serde_json::to_vec(&instance.spec) {
+            Ok(json) => services.store.put(Bytes::from(json)).await?,
+            Err(error) => return Ok(Resolution::Invalid { message: error.to_string() }),
+        };
+        instances.push(definition(instance, spec));
+    }
+    Ok(Resolution::Instances(Expansion { instances, fail_fast, max_parallel }))
+}
+
+fn definition(instance: plan::InstancePlan, spec: Digest) -> InstanceDefinition {
+    InstanceDefinition {
+        id: InstanceId(Uuid::now_v7()),
+        index: u32::try_from(instance.index).unwrap_or(u32::MAX),
+        name: instance.name,
+        labels: LabelSet::new(&instance.labels),
+        strict: false,
+        restart_allowed: false,
+        timeout_ms: instance.timeout_ms,
+        continue_on_error: instance.continue_on_error,
+        spec,
+    }
+}

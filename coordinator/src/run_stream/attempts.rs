@@ -1,0 +1,192 @@
+//! The attempts of a run, and the readers of their records.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use slipway_scheduler::state::Stage;
+use slipway_scheduler::{InstanceId, RunId};
+use tokio::sync::{Semaphore, watch};
+
+use super::line::{Naming, RunLine};
+use super::{Lines, StreamError, say};
+use crate::driver::{DriverError, View};
+use crate::records::{AttemptKey, Reader};
+use crate::services::Services;
+
+/// An attempt as the driver sees it.
+#[derive(Debug, Clone)]
+pub(super) struct AttemptState {
+    pub(super) instance: InstanceId,
+    pub(super) number: u32,
+    pub(super) job: String,
+    pub(super) name: String,
+    /// Whether it has ended: then what is durable is all, because a report comes after its records.
+    pub(super) ended: bool,
+}
+
+/// An instance's result.
+#[derive(Debug, Clone)]
+pub(super) struct InstanceResult {
+    pub(super) instance: String,
+    pub(super) line: RunLine,
+}
+
+/// Where a run is.
+#[derive(Debug, Clone)]
+pub(super) struct Progress {
+    pub(super) attempts: Vec<AttemptState>,
+    pub(super) results: Vec<InstanceResult>,
+    pub(super) end: Option<RunLine>,
+}
+
+/// Asks the driver; `None`: there is no such run.
+pub(super) async fn look(services: &Services, run: RunId) -> Result<Option<Progress>, DriverError> {
+    services.driver.query(move |view| progress(view, run)).await
+}
+
+fn progress(view: View<'_>, id: RunId) -> Option<Progress> {
+    let run = view.state.run(id)?;
+    let mut progress = Progress { attempts: Vec::new(), results: Vec::new(), end: None };
+    for job in run.jobs() {
+        for instance in view.state.instances_of(job) {
+            let name = &instance.definition().name;
+            for attempt in instance.attempts() {
+                progress.attempts.push(AttemptState {
+                    instance: instance.id(),
+                    number: attempt.number,
+                    job: job.id().to_string(),
+                    name: name.clone(),
+                    ended: attempt.end.is_some(),
+                });
+            }
+            let Some(result) = instance.result() else { continue };
+            let attempt = instance.attempts().last().map_or(0, |attempt| attempt.number);
+            let note = view.ledger.note(id, instance.id(), attempt);
+            progress.results.push(InstanceResult {
+                instance: instance.id().to_string(),
+                line: RunLine::Job {
+                    job: job.id().to_string(),
+                    instance: instance.id().to_string(),
+                    name: name.clone(),
+                    result,
+                    attempt,
+                    cause: instance.cause(),
+                    message: (!note.is_empty()).then(|| note.to_owned()),
+                },
+            });
+        }
+        if let (Stage::Finished { conclusion, .. }, []) = (job.stage(), job.instances()) {
+            let id = job.id().to_string();
+            progress.results.push(InstanceResult {
+                instance: id.clone(),
+                line: RunLine::Job {
+                    job: id.clone(),
+                    instance: id.clone(),
+                    name: id,
+                    result: conclusion,
+                    attempt: 0,
+                    cause: None,
+                    message: job.message().map(str::to_owned),
+                },
+            });
+        }
+    }
+    progress.end =
+        run.end().map(|end| RunLine::Run { run: id.to_string(), result: end.result, cause: end.cause });
+    Some(progress)
+}
+
+/// The attempts that are being or were read.
+#[derive(Debug, Default)]
+pub(super) struct Readers {
+    known: BTreeMap<(InstanceId, u32), Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    ended: watch::Sender<bool>,
+    done: Arc<AtomicBool>,
+}
+
+/// What a reader is told, and how it tells that it is done.
+#[derive(Debug)]
+pub(super) struct Span {
+    ended: watch::Receiver<bool>,
+    done: Arc<AtomicBool>,
+}
+
+impl Readers {
+    /// Takes note of an attempt; `start` starts the reader of one that is new.
+    pub(super) fn update(
+        &mut self,
+        attempt: &AttemptState,
+        follow: bool,
+        start: impl FnOnce(&AttemptState, Span),
+    ) {
+        // Without following, what is durable now is all.
+        let ended = attempt.ended || !follow;
+        let known = self.known.entry((attempt.instance, attempt.number));
+        let std::collections::btree_map::Entry::Vacant(vacant) = known else {
+            if let Some(known) = self.known.get(&(attempt.instance, attempt.number)) {
+                known.ended.send_if_modified(|present| std::mem::replace(present, ended) != ended);
+            }
+            return;
+        };
+        let (sender, receiver) = watch::channel(ended);
+        let done = Arc::new(AtomicBool::new(false));
+        vacant.insert(Known { ended: sender, done: Arc::clone(&done) });
+        start(attempt, Span { ended: receiver, done });
+    }
+
+    /// Whether any attempt of this instance is still being read.
+    pub(super) fn is_reading(&self, instance: &str) -> bool {
+        self.known
+            .iter()
+            .any(|((id, _), known)| id.to_string() == instance && !known.done.load(Ordering::Acquire))
+    }
+}
+
+/// Says all lines of an attempt, until its end.
+pub(super) async fn read(
+    services: Services,
+    run: RunId,
+    attempt: AttemptState,
+    mut span: Span,
+    lines: Lines,
+    turns: Arc<Semaphore>,
+) -> Result<(), StreamError> {
+    let over = *span.ended.borrow();
+    // It is never closed: the stream keeps it.
+    let _turn = if over { Arc::clone(&turns).acquire_owned().await.ok() } else { None };
+    let key = AttemptKey { run, instance: attempt.instance, attempt: attempt.number };
+    let mut naming = Naming::new(attempt.job, attempt.instance.to_string(), attempt.name);
+    let mut next = 1;
+    'log: loop {
+        let mut reader = Reader::new(services.records.attempt(key).await?, next);
+        loop {
+            // Before reading: what was durable at the end is read after it was seen.
+            let ended = *span.ended.borrow_and_update();
+            let records = reader.next().await?;
+            next = reader.position();
+            if !records.is_empty() {
+                for record in records {
+                    if let Some(line) = naming.line(record) {
+                        say(&lines, line).await;
+                    }
+                }
+                continue;
+            }
+            if ended {
+                break 'log;
+            }
+            tokio::select! {
+                more = reader.ready() => if !more { continue 'log },
+                // The sender lives as long as the stream, and with it this reader.
+                _ = span.ended.changed() => {}
+            }
+        }
+    }
+    span.done.store(true, Ordering::Release);
+    Ok(())
+}

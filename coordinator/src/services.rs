@@ -1,0 +1,42 @@
+//! What every front door needs, in one place.
+
+use std::sync::Arc;
+
+use slipway_cas::Store;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::driver::Driver;
+use crate::metrics::Metrics;
+use crate::options::Options;
+use crate::records::Records;
+use crate::secrets::Secrets;
+use crate::token::Token;
+
+/// The coordinator's parts; cheap to clone.
+#[derive(Clone)]
+pub struct Services {
+    /// The single writer.
+    pub driver: Driver,
+    /// Blobs.
+    pub store: Arc<dyn Store>,
+    /// Records of attempts.
+    pub records: Arc<Records>,
+    /// Secrets of open runs.
+    pub secrets: Secrets,
+    /// Who has it may use the API.
+    pub admin_token: Token,
+    /// Who has it may be an agent.
+    pub agent_token: Token,
+    /// Wakes whoever deals with webhook deliveries.
+    pub deliveries: Arc<Notify>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How the coordinator was started.
+    pub options: Arc<Options>,
+    /// Raised when nothing new is taken any more and streams are to end.
+    pub closing: CancellationToken,
+    /// Work that a graceful end waits for.
+    pub tasks: TaskTracker,
+}

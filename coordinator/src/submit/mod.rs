@@ -1,0 +1,250 @@
+//! A new run: checked, its texts stored as blobs, its secrets put away, and then one command for the driver.
+//!
+//! Invariant: a run exists only after everything it names is durable. What a refused or crashed submission leaves behind
+//! are blobs that nobody names and secrets that the next start removes.
+
+mod context;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use serde_json::Value as Json;
+use slipway_cas::{Digest, StoreError};
+use slipway_scheduler::command::{JobDefinition, RunMeta, Submit, Trust};
+use slipway_scheduler::{JobId, RunId};
+use slipway_workflow::diagnostics::Diagnostic;
+use slipway_workflow::job_spec::Source;
+use slipway_workflow::plan::{self, JobOutline};
+use slipway_workflow::syntax::{self, Workflow};
+use uuid::Uuid;
+
+pub use context::RunContext;
+
+use crate::driver::DriverError;
+use crate::secrets::{MAX_SECRETS_BYTES, SecretMap};
+use crate::services::Services;
+
+/// The longest workflow file, in bytes, as on GitHub.
+pub const MAX_WORKFLOW_BYTES: usize = 1 << 20;
+
+/// The longest event payload, in bytes, as on GitHub.
+pub const MAX_EVENT_BYTES: usize = 25 << 20;
+
+/// The most bytes of `vars` or inputs.
+pub const MAX_VARIABLES_BYTES: usize = 1 << 20;
+
+/// A run to start.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// Path of the workflow in its repository.
+    pub workflow_file: String,
+    /// The file's text.
+    pub workflow: String,
+    /// `push`, …
+    pub event_name: String,
+    /// The payload, an object.
+    pub event: Json,
+    /// `owner/name`.
+    pub repository: String,
+    /// Host of the forge; `local` for a checkout of none.
+    pub forge: String,
+    /// The full ref.
+    pub git_ref: String,
+    /// The commit.
+    pub sha: String,
+    /// Who caused it.
+    pub actor: String,
+    /// Inputs of `workflow_dispatch`, as text.
+    pub inputs: BTreeMap<String, String>,
+    /// `vars`
+    pub vars: BTreeMap<String, String>,
+    /// `secrets`
+    pub secrets: SecretMap,
+    /// Only these jobs and what they need; empty: all.
+    pub jobs: Vec<String>,
+    /// Where the code comes from.
+    pub source: Source,
+    /// What the run may touch.
+    pub trust: Trust,
+    /// W3C trace context of whoever submits; empty: the present span's.
+    pub traceparent: String,
+    /// Names the delivery: a second run with the same key is the first.
+    pub idempotency_key: Option<String>,
+}
+
+/// Why no run was started.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The workflow file is not valid.
+    #[error("the workflow {file} is not valid")]
+    Workflow {
+        /// Its path.
+        file: String,
+        /// What is wrong, where.
+        diagnostics: Vec<Diagnostic>,
+    },
+    /// A field of the request.
+    #[error("{0}")]
+    Field(String),
+    /// The scheduler refused.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// A blob cannot be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The secrets cannot be put away.
+    #[error("the run's secrets cannot be kept: {0}")]
+    Secrets(std::io::Error),
+}
+
+fn field(text: impl Into<String>) -> SubmitError {
+    SubmitError::Field(text.into())
+}
+
+/// Starts a run; it is durable when this returns.
+///
+/// # Errors
+/// [`SubmitError`].
+pub async fn submit(services: &Services, new: NewRun) -> Result<RunId, SubmitError> {
+    check_sizes(&new)?;
+    let workflow = syntax::parse(&new.workflow_file, &new.workflow)
+        .map_err(|diagnostics| SubmitError::Workflow { file: new.workflow_file.clone(), diagnostics })?;
+    let jobs = chosen_jobs(&workflow, &new.jobs)?;
+    check_source(services, &new.source).await?;
+    let inputs = inputs(&workflow, &new)?;
+    let context = RunContext { inputs, vars: new.vars, source: new.source };
+    let json = |error: serde_json::Error| field(format!("the request is not JSON: {error}"));
+    let (workflow_blob, event, context) = (
+        services.store.put(Bytes::from(new.workflow.into_bytes())).await?,
+        services.store.put(Bytes::from(serde_json::to_vec(&new.event).map_err(json)?)).await?,
+        services.store.put(Bytes::from(serde_json::to_vec(&context).map_err(json)?)).await?,
+    );
+
+    let run = RunId(Uuid::now_v7());
+    let traceparent = if new.traceparent.is_empty() {
+        slipway_kit::telemetry::current_traceparent()
+    } else {
+        new.traceparent
+    };
+    let meta = RunMeta {
+        repository: new.repository,
+        forge: new.forge,
+        workflow_name: workflow.display_name().to_owned(),
+        workflow_file: new.workflow_file,
+        event_name: new.event_name,
+        git_ref: new.git_ref,
+        sha: new.sha,
+        actor: new.actor,
+        trust: new.trust,
+        traceparent: Some(traceparent).filter(|parent| !parent.is_empty()),
+        // The driver counts.
+        run_number: 1,
+    };
+    keep_secrets(services, run, new.secrets).await?;
+    let submit = Submit {
+        run,
+        meta,
+        workflow: workflow_blob,
+        event,
+        context,
+        jobs: jobs.into_iter().map(definition).collect(),
+        idempotency_key: new.idempotency_key,
+    };
+    let started = services.driver.submit(submit).await;
+    if !matches!(&started, Ok(started) if *started == run) {
+        forget_secrets(services, run).await;
+    }
+    let started = started?;
+    tracing::info!(run = %started, "run submitted");
+    Ok(started)
+}
+
+fn definition(job: JobOutline) -> JobDefinition {
+    JobDefinition {
+        id: JobId::from(job.id),
+        needs: job.needs.into_iter().map(JobId::from).collect(),
+        strict: job.strict,
+    }
+}
+
+fn check_sizes(new: &NewRun) -> Result<(), SubmitError> {
+    if new.workflow.len() > MAX_WORKFLOW_BYTES {
+        return Err(field(format!("`workflow` is longer than {MAX_WORKFLOW_BYTES} bytes")));
+    }
+    if !new.event.is_object() {
+        return Err(field("`event` must be a JSON object"));
+    }
+    for (name, map, limit) in [
+        ("inputs", &new.inputs, MAX_VARIABLES_BYTES),
+        ("vars", &new.vars, MAX_VARIABLES_BYTES),
+        ("secrets", &new.secrets, MAX_SECRETS_BYTES),
+    ] {
+        if map.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > limit {
+            return Err(field(format!("`{name}` is longer than {limit} bytes in all")));
+        }
+    }
+    for (name, text) in [("workflow_file", &new.workflow_file), ("event_name", &new.event_name)] {
+        if text.is_empty() {
+            return Err(field(format!("`{name}` is missing")));
+        }
+    }
+    Ok(())
+}
+
+/// The jobs asked for and, transitively, what they need; in file order.
+fn chosen_jobs(workflow: &Workflow, wanted: &[String]) -> Result<Vec<JobOutline>, SubmitError> {
+    let outline = plan::prepare(workflow);
+    if wanted.is_empty() {
+        return Ok(outline);
+    }
+    let mut chosen = BTreeSet::new();
+    let mut open: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    while let Some(id) = open.pop() {
+        let Some(job) = outline.iter().find(|job| job.id.eq_ignore_ascii_case(id)) else {
+            let known: Vec<&str> = outline.iter().map(|job| job.id.as_str()).collect();
+            return Err(field(format!("the workflow has no job `{id}`; it has {}", known.join(", "))));
+        };
+        if chosen.insert(job.id.clone()) {
+            open.extend(job.needs.iter().map(String::as_str));
+        }
+    }
+    Ok(outline.into_iter().filter(|job| chosen.contains(&job.id)).collect())
+}
+
+fn inputs(workflow: &Workflow, new: &NewRun) -> Result<Json, SubmitError> {
+    if new.event_name != "workflow_dispatch" {
+        return match new.inputs.keys().next() {
+            None => Ok(Json::Null),
+            Some(name) => Err(field(format!(
+                "the input `{name}` has no meaning for `{}`: only workflow_dispatch has inputs",
+                new.event_name
+            ))),
+        };
+    }
+    let given: Vec<(String, String)> =
+        new.inputs.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    plan::dispatch_inputs(workflow, &given).map_err(|problems| field(problems.join("; ")))
+}
+
+async fn check_source(services: &Services, source: &Source) -> Result<(), SubmitError> {
+    let Source::Tree { digest, size_bytes } = source else { return Ok(()) };
+    let digest = Digest::from_hex(digest, *size_bytes).map_err(|error| field(format!("`tree`: {error}")))?;
+    if services.store.exists(digest).await? {
+        return Ok(());
+    }
+    Err(field(format!("`tree`: there is no blob {digest}; upload it first")))
+}
+
+async fn keep_secrets(services: &Services, run: RunId, secrets: SecretMap) -> Result<(), SubmitError> {
+    let store = services.secrets.clone();
+    let kept = tokio::task::spawn_blocking(move || store.save(run, &secrets)).await;
+    kept.map_err(|error| SubmitError::Secrets(std::io::Error::other(error)))?.map_err(SubmitError::Secrets)
+}
+
+async fn forget_secrets(services: &Services, run: RunId) {
+    let store = services.secrets.clone();
+    let removed = tokio::task::spawn_blocking(move || store.remove(run)).await;
+    if let Ok(Err(error)) = removed {
+        tracing::warn!(%run, %error, "the secrets of a refused run stay until the next start");
+    }
+}

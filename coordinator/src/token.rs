@@ -1,0 +1,105 @@
+//! Bearer tokens: made once, kept in the data directory, compared in constant time.
+//!
+//! Two of them: whoever has the *admin* token may use the API, whoever has the *agent* token may be an agent. A token's
+//! text is never logged, and `Debug` hides it.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use subtle::ConstantTimeEq as _;
+
+use crate::secret_file;
+
+/// The longest token that is read from a file, in bytes.
+const MAX_TOKEN_BYTES: usize = 1_024;
+
+/// A bearer token.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+impl Token {
+    /// A token of 244 random bits.
+    #[must_use]
+    pub fn random() -> Self {
+        let half = || uuid::Uuid::new_v4().simple().to_string();
+        Self(format!("slip_{}{}", half(), half()))
+    }
+
+    /// The token in this file; a new one is made and written when there is no file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written, or holds no token.
+    pub fn load_or_create(path: &Path) -> io::Result<Self> {
+        match fs::read_to_string(path) {
+            Ok(text) if (1..=MAX_TOKEN_BYTES).contains(&text.trim().len()) => {
+                Ok(Self(text.trim().to_owned()))
+            }
+            Ok(_) => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it holds no token; delete it to get a new one",
+            )),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let token = Self::random();
+                secret_file::write(path, token.0.as_bytes())?;
+                Ok(token)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The text, to hand to whoever may have it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether an `authorization` header carries this token. Takes the same time for every wrong token of its length.
+    #[must_use]
+    pub fn matches(&self, authorization: Option<&[u8]>) -> bool {
+        let Some((scheme, token)) = authorization.and_then(|value| value.split_at_checked(7)) else {
+            return false;
+        };
+        scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(token.ct_eq(self.0.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_token_itself_matches() {
+        let token = Token::random();
+        let header = format!("Bearer {}", token.reveal());
+        assert!(token.matches(Some(header.as_bytes())));
+        assert!(token.matches(Some(header.replace("Bearer", "bearer").as_bytes())));
+        for wrong in
+            ["", "Bearer ", "Bearer", token.reveal(), &header[..header.len() - 1], &format!("{header}x")]
+        {
+            assert!(!token.matches(Some(wrong.as_bytes())), "{wrong}");
+        }
+        assert!(!token.matches(None));
+        assert!(!format!("{token:?}").contains(token.reveal()));
+    }
+
+    #[test]
+    fn a_token_is_made_once_and_private() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("admin.token");
+        let token = Token::load_or_create(&path).unwrap();
+        assert_eq!(Token::load_or_create(&path).unwrap().reveal(), token.reveal());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::write(&path, "\n").unwrap();
+        assert!(Token::load_or_create(&path).is_err());
+    }
+}

@@ -1,0 +1,50 @@
+//! Agents.
+
+use serde::Serialize;
+
+use crate::driver::View;
+
+/// An agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AgentView {
+    /// Its id.
+    pub agent_id: String,
+    /// What people call it.
+    pub name: String,
+    /// `X64` or `ARM64`.
+    pub arch: String,
+    /// What it offers, in lower case.
+    pub labels: Vec<String>,
+    /// How many jobs it runs at a time.
+    pub slots: u32,
+    /// How many more it would take now.
+    pub free_slots: u32,
+    /// How many jobs it has.
+    pub leases: u32,
+    /// Whether it has a session.
+    pub connected: bool,
+    /// Whether it takes nothing new.
+    pub draining: bool,
+    /// Whether it runs code from outside too.
+    pub accepts_untrusted: bool,
+}
+
+/// All agents that are known.
+#[must_use]
+pub fn agents(view: View<'_>) -> Vec<AgentView> {
+    view.fleet
+        .agents()
+        .map(|agent| AgentView {
+            agent_id: agent.profile.id.to_string(),
+            name: agent.profile.name.clone(),
+            arch: if agent.profile.labels.contains("arm64") { "ARM64" } else { "X64" }.to_owned(),
+            labels: agent.profile.labels.iter().map(str::to_owned).collect(),
+            slots: agent.profile.slots,
+            free_slots: agent.free_slots,
+            leases: agent.leases,
+            connected: agent.connected,
+            draining: agent.draining,
+            accepts_untrusted: agent.profile.accepts_untrusted,
+        })
+        .collect()
+}

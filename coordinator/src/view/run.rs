@@ -1,0 +1,311 @@
+//! Runs, their jobs, instances and attempts.
+
+use serde::Serialize;
+use slipway_scheduler::explain::{WaitReason, explain_job, explain_wait};
+use slipway_scheduler::state::{Attempt, Instance, Job, Phase, Run, Stage};
+use slipway_scheduler::{FleetCause, JobResult, Outcome, RunId};
+
+use super::{FindError, MIN_PREFIX};
+use crate::driver::View;
+
+/// Where a run, job or instance is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StateWord {
+    /// Nothing of it runs yet.
+    Waiting,
+    /// It runs.
+    Running,
+    /// It has its result.
+    Finished,
+}
+
+impl StateWord {
+    /// As in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Finished => "finished",
+        }
+    }
+}
+
+/// How much of a run is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Without jobs and instances.
+    Listing,
+    /// All.
+    Full,
+}
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunView {
+    /// Its id, as in the lines of its event stream.
+    pub run: String,
+    /// The same, as in the gRPC API.
+    pub run_id: String,
+    /// `github.run_number`.
+    pub run_number: u64,
+    /// The workflow's name.
+    pub workflow_name: String,
+    /// Its path.
+    pub workflow_file: String,
+    /// The event.
+    pub event_name: String,
+    /// `owner/name`.
+    pub repository: String,
+    /// The full ref.
+    pub git_ref: String,
+    /// The commit.
+    pub sha: String,
+    /// Who caused it.
+    pub actor: String,
+    /// Where it is.
+    pub state: StateWord,
+    /// Once finished.
+    pub result: Option<JobResult>,
+    /// What of the fleet failed, where that is why.
+    pub cause: Option<FleetCause>,
+    /// Who cancelled it and why.
+    pub cancelled: Option<String>,
+    /// When it was submitted, Unix milliseconds.
+    pub created_ms: u64,
+    /// When it finished.
+    pub finished_ms: Option<u64>,
+    /// W3C trace context of whoever submitted it.
+    pub traceparent: Option<String>,
+    /// Its jobs in file order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<Vec<JobView>>,
+    /// The instances of its jobs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instances: Option<Vec<InstanceView>>,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct JobView {
+    /// Its id in the file.
+    pub job: String,
+    /// Where it is.
+    pub state: StateWord,
+    /// What people see, once finished.
+    pub result: Option<JobResult>,
+    /// The jobs it needs.
+    pub needs: Vec<String>,
+    /// Why it was skipped or could not be evaluated.
+    pub message: Option<String>,
+    /// Why it waits.
+    pub waits_for: Option<String>,
+}
+
+/// An instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct InstanceView {
+    /// Its id.
+    pub instance_id: String,
+    /// The job's id in the file.
+    pub job: String,
+    /// What people see.
+    pub name: String,
+    /// Where it is.
+    pub state: StateWord,
+    /// Once finished.
+    pub result: Option<JobResult>,
+    /// The last attempt's number; 0 before the first.
+    pub attempt: u32,
+    /// Fleet failures only.
+    pub cause: Option<FleetCause>,
+    /// What the agent said about the last attempt's end.
+    pub message: Option<String>,
+    /// The name of the agent that has or had the last attempt.
+    pub agent: Option<String>,
+    /// What an agent must have to run it.
+    pub labels: Vec<String>,
+    /// Why it waits, for a person.
+    pub waits_for: Option<String>,
+    /// The same for programs.
+    pub wait: Option<WaitReason>,
+    /// All attempts.
+    pub attempts: Vec<AttemptView>,
+}
+
+/// An attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AttemptView {
+    /// From 1.
+    pub attempt: u32,
+    /// The name of its agent, or its id when the agent is not known any more.
+    pub agent: String,
+    /// Its agent's id.
+    pub agent_id: String,
+    /// `success`, `failure`, `cancelled`, `timed_out` or `fleet`, once ended.
+    pub outcome: Option<&'static str>,
+    /// Its result, once its work ended.
+    pub result: Option<JobResult>,
+    /// What of the fleet failed.
+    pub cause: Option<FleetCause>,
+    /// What the agent said about its end.
+    pub message: Option<String>,
+    /// Unix milliseconds.
+    pub started_ms: u64,
+    /// Unix milliseconds.
+    pub finished_ms: Option<u64>,
+    /// How many records it reported.
+    pub records: u64,
+}
+
+/// The run of this id, or of the only id that begins with the text.
+///
+/// # Errors
+/// [`FindError`].
+pub fn find_run(view: View<'_>, text: &str) -> Result<RunId, FindError> {
+    if text.len() == 36
+        && let Ok(run) = text.parse::<RunId>()
+    {
+        let known = view.state.run(run).is_some();
+        return if known { Ok(run) } else { Err(FindError::Unknown(text.to_owned())) };
+    }
+    let prefix = text.to_ascii_lowercase();
+    let hexadecimal = prefix.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    if prefix.len() < MIN_PREFIX || prefix.len() > 36 || !hexadecimal {
+        return Err(FindError::Malformed(text.chars().take(64).flat_map(char::escape_debug).collect()));
+    }
+    let mut fitting = view.state.runs().map(Run::id).filter(|run| run.to_string().starts_with(&prefix));
+    match (fitting.next(), fitting.next()) {
+        (Some(run), None) => Ok(run),
+        (None, _) => Err(FindError::Unknown(prefix)),
+        (Some(first), Some(second)) => Err(FindError::Ambiguous { text: prefix, first, second }),
+    }
+}
+
+/// The newest runs, without their jobs.
+#[must_use]
+pub fn recent_runs(view: View<'_>, limit: usize) -> Vec<RunView> {
+    // Ids are UUIDs of version 7: the last are the newest.
+    view.state.runs().rev().take(limit).map(|run| show(view, run, Detail::Listing)).collect()
+}
+
+/// A run.
+#[must_use]
+pub fn run(view: View<'_>, run: RunId, detail: Detail) -> Option<RunView> {
+    Some(show(view, view.state.run(run)?, detail))
+}
+
+/// How many instances wait for each reason, for metrics.
+pub fn waiting_reasons(view: View<'_>) -> impl Iterator<Item = (String, u64)> + '_ {
+    view.state.queue_lengths().map(|(labels, _, waiting)| (labels.to_string(), waiting as u64))
+}
+
+fn show(view: View<'_>, run: &Run, detail: Detail) -> RunView {
+    let meta = run.meta();
+    let full = detail == Detail::Full;
+    let instances = || run.jobs().iter().flat_map(|job| view.state.instances_of(job).map(move |i| (job, i)));
+    RunView {
+        run: run.id().to_string(),
+        run_id: run.id().to_string(),
+        run_number: meta.run_number,
+        workflow_name: meta.workflow_name.clone(),
+        workflow_file: meta.workflow_file.clone(),
+        event_name: meta.event_name.clone(),
+        repository: meta.repository.clone(),
+        git_ref: meta.git_ref.clone(),
+        sha: meta.sha.clone(),
+        actor: meta.actor.clone(),
+        state: run_state(view, run),
+        result: run.end().map(|end| end.result),
+        cause: run.end().and_then(|end| end.cause),
+        cancelled: run.cancelled().map(|by| format!("by {}: {}", by.actor, by.reason)),
+        created_ms: run.submitted_at().0,
+        finished_ms: run.end().map(|end| end.at.0),
+        traceparent: meta.traceparent.clone(),
+        jobs: full.then(|| run.jobs().iter().map(|job| show_job(view, run, job)).collect()),
+        instances: full
+            .then(|| instances().map(|(job, instance)| show_instance(view, run, job, instance)).collect()),
+    }
+}
+
+fn run_state(view: View<'_>, run: &Run) -> StateWord {
+    let begun = |instance: &Instance| !instance.attempts().is_empty() || instance.result().is_some();
+    if run.end().is_some() {
+        StateWord::Finished
+    } else if run.jobs().iter().any(|job| view.state.instances_of(job).any(begun)) {
+        StateWord::Running
+    } else {
+        StateWord::Waiting
+    }
+}
+
+fn show_job(view: View<'_>, run: &Run, job: &Job) -> JobView {
+    let state = match job.stage() {
+        Stage::Waiting | Stage::Ready => StateWord::Waiting,
+        Stage::Expanded => StateWord::Running,
+        Stage::Finished { .. } => StateWord::Finished,
+    };
+    JobView {
+        job: job.id().to_string(),
+        state,
+        result: job.conclusion(),
+        needs: run.needs(job).map(|need| need.id().to_string()).collect(),
+        message: job.message().map(str::to_owned),
+        waits_for: explain_job(view.state, run.id(), job.id().as_str()).map(|reason| reason.to_string()),
+    }
+}
+
+fn show_instance(view: View<'_>, run: &Run, job: &Job, instance: &Instance) -> InstanceView {
+    let state = match instance.phase() {
+        Phase::Held | Phase::Waiting { .. } => StateWord::Waiting,
+        Phase::Leased { .. } | Phase::Settling => StateWord::Running,
+        Phase::Finished { .. } => StateWord::Finished,
+    };
+    let attempts: Vec<AttemptView> =
+        instance.attempts().iter().map(|attempt| show_attempt(view, run, instance, attempt)).collect();
+    let wait = explain_wait(view.state, view.fleet, instance.id(), view.now);
+    let last = attempts.last();
+    InstanceView {
+        instance_id: instance.id().to_string(),
+        job: job.id().to_string(),
+        name: instance.definition().name.clone(),
+        state,
+        result: instance.result(),
+        attempt: last.map_or(0, |attempt| attempt.attempt),
+        cause: instance.cause(),
+        message: last.and_then(|attempt| attempt.message.clone()),
+        agent: last.map(|attempt| attempt.agent.clone()),
+        labels: instance.labels().iter().map(str::to_owned).collect(),
+        waits_for: wait.as_ref().map(ToString::to_string),
+        wait,
+        attempts,
+    }
+}
+
+fn show_attempt(view: View<'_>, run: &Run, instance: &Instance, attempt: &Attempt) -> AttemptView {
+    let end = attempt.end.as_ref();
+    let (outcome, result, cause) = match end.map(|end| end.outcome) {
+        None => (None, None, None),
+        Some(Outcome::Success { .. }) => (Some("success"), Some(JobResult::Success), None),
+        Some(Outcome::Failure { .. }) => (Some("failure"), Some(JobResult::Failure), None),
+        Some(Outcome::Cancelled) => (Some("cancelled"), Some(JobResult::Cancelled), None),
+        Some(Outcome::TimedOut) => (Some("timed_out"), Some(JobResult::Cancelled), None),
+        Some(Outcome::Fleet { cause }) => (Some("fleet"), None, Some(cause)),
+    };
+    let agent_id = attempt.agent.to_string();
+    let known = view.fleet.agent(attempt.agent).map(|agent| agent.profile.name.clone());
+    let note = view.ledger.note(run.id(), instance.id(), attempt.number);
+    AttemptView {
+        attempt: attempt.number,
+        agent: known.unwrap_or_else(|| agent_id.clone()),
+        agent_id,
+        outcome,
+        result,
+        cause,
+        message: (!note.is_empty()).then(|| note.to_owned()),
+        started_ms: attempt.started_at.0,
+        finished_ms: end.map(|end| end.at.0),
+        records: end.map_or(0, |end| end.records),
+    }
+}

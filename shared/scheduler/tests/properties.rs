@@ -1,0 +1,194 @@
+//! Whatever is asked, in whatever order: the invariants hold, refusals have no effect, and the journal is the truth.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod scene;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use scene::{FAILURE, SUCCESS, Scene, expansion, fleet_failure, instances, submit, view};
+use slipway_scheduler::command::{
+    Cancel, Expansion, Expire, ExtendLease, Grant, LeaseRef, Report, Resolution, ResolveJob,
+};
+use slipway_scheduler::state::Stage;
+use slipway_scheduler::{Command, FencingToken, FleetCause, InstanceId, Outcome, RunId, State, policy};
+
+const RUNS: u128 = 3;
+const JOBS: [&str; 4] = ["a", "b: a", "c: a", "d: b c"];
+
+fn run_id() -> impl Strategy<Value = RunId> {
+    (0..RUNS).prop_map(RunId::from_u128)
+}
+
+/// Any lease at all, most of them of nothing.
+fn any_lease() -> impl Strategy<Value = LeaseRef> {
+    (0u128..40, 1u32..3, 0u64..4, 0u64..30).prop_map(|(instance, attempt, epoch, sequence)| LeaseRef {
+        instance: InstanceId::from_u128(instance),
+        attempt,
+        token: FencingToken { epoch, sequence },
+    })
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        3 => Just(SUCCESS),
+        2 => Just(FAILURE),
+        1 => Just(Outcome::Cancelled),
+        1 => Just(Outcome::TimedOut),
+        3 => (0..FleetCause::ALL.len()).prop_map(|at| fleet_failure(FleetCause::ALL[at])),
+    ]
+}
+
+/// A command, with its lease still to be chosen: `pick` names one of the live ones.
+#[derive(Debug, Clone)]
+enum Step {
+    Plain(Command),
+    /// Resolves some ready job, with new instances.
+    Plan {
+        pick: usize,
+        count: u8,
+        fail_fast: bool,
+        max_parallel: Option<u32>,
+        skip: bool,
+        strict: bool,
+    },
+    Report {
+        pick: usize,
+        outcome: Outcome,
+    },
+    Expire {
+        pick: usize,
+    },
+    Begin {
+        pick: usize,
+    },
+    TimeOut {
+        pick: usize,
+    },
+    Pass {
+        milliseconds: u64,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let jobs = ["a", "b", "c", "d", "x"];
+    let plan =
+        (any::<usize>(), 1u8..5, any::<bool>(), proptest::option::of(1u32..3), any::<bool>(), any::<bool>());
+    prop_oneof![
+        2 => run_id().prop_map(|run| Step::Plain(Command::Submit(Box::new(submit(run, &JOBS))))),
+        8 => plan.prop_map(|(pick, count, fail_fast, max_parallel, skip, strict)| Step::Plan {
+            pick, count, fail_fast, max_parallel, skip: skip && count == 1, strict,
+        }),
+        8 => (1u128..4, 0u32..4).prop_map(|(agent, free_slots)| {
+            Step::Plain(Command::Grant(Grant { agent: view(agent, &["linux"]), free_slots }))
+        }),
+        8 => (any::<usize>(), outcome()).prop_map(|(pick, outcome)| Step::Report { pick, outcome }),
+        2 => any::<usize>().prop_map(|pick| Step::Expire { pick }),
+        2 => any::<usize>().prop_map(|pick| Step::Begin { pick }),
+        1 => any::<usize>().prop_map(|pick| Step::TimeOut { pick }),
+        1 => run_id().prop_map(|run| {
+            Step::Plain(Command::Cancel(Cancel { run, actor: "me".into(), reason: "why".into() }))
+        }),
+        1 => run_id().prop_map(|run| Step::Plain(Command::RetireRun { run })),
+        1 => (0u64..6).prop_map(|epoch| Step::Plain(Command::TakeOver { epoch })),
+        1 => (any_lease(), outcome()).prop_map(|(lease, outcome)| {
+            Step::Plain(Command::Report(Report { lease, outcome, records: 0 }))
+        }),
+        1 => any_lease().prop_map(|lease| Step::Plain(Command::Expire(Expire { lease, cause: FleetCause::Internal }))),
+        1 => (any_lease(), 0u64..100_000).prop_map(|(lease, lease_ms)| {
+            Step::Plain(Command::ExtendLease(ExtendLease { lease, lease_ms }))
+        }),
+        1 => (run_id(), 0..jobs.len(), any::<bool>()).prop_map(move |(run, job, cancelled)| {
+            let resolution = instances(&[1]);
+            Step::Plain(Command::ResolveJob(ResolveJob { run, job: jobs[job].into(), cancelled, resolution }))
+        }),
+        2 => (0u64..150_000).prop_map(|milliseconds| Step::Pass { milliseconds }),
+    ]
+}
+
+fn command(scene: &mut Scene, step: Step, next_id: &mut u128) -> Option<Command> {
+    let live: Vec<_> = scene.state.leases().map(|(lease, _)| lease).collect();
+    let chosen = |pick: usize| (!live.is_empty()).then(|| live[pick % live.len()]);
+    Some(match step {
+        Step::Plain(command) => command,
+        Step::Pass { milliseconds } => {
+            scene.pass(milliseconds);
+            return None;
+        }
+        Step::Report { pick, outcome } => {
+            Command::Report(Report { lease: chosen(pick)?, outcome, records: 1 })
+        }
+        Step::Expire { pick } => {
+            Command::Expire(Expire { lease: chosen(pick)?, cause: FleetCause::AgentLost })
+        }
+        Step::Begin { pick } => Command::StepBegan(chosen(pick)?),
+        Step::TimeOut { pick } => Command::TimeOutInstance(chosen(pick)?),
+        Step::Plan { pick, count, fail_fast, max_parallel, skip, strict } => {
+            let ready: Vec<_> = scene
+                .state
+                .runs()
+                .flat_map(|run| run.jobs().iter().map(move |job| (run, job)))
+                .filter(|(_, job)| job.stage() == Stage::Ready)
+                .map(|(run, job)| (run.id(), run.cancelled().is_some(), job.id().clone()))
+                .collect();
+            let (run, cancelled, job) = ready.get(pick % ready.len().max(1))?.clone();
+            let numbers: Vec<_> = (0..u128::from(count)).map(|at| *next_id + at).collect();
+            *next_id += 10;
+            let mut matrix = Expansion { fail_fast, max_parallel, ..expansion(&numbers) };
+            for instance in &mut matrix.instances {
+                instance.strict = strict;
+            }
+            let resolution =
+                if skip { Resolution::Skip { reason: "no".into() } } else { Resolution::Instances(matrix) };
+            Command::ResolveJob(ResolveJob { run, job, cancelled, resolution })
+        }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_commands_keep_the_invariants(steps in vec(step(), 1..120)) {
+        let mut scene = Scene::new();
+        let mut next_id = 100;
+        for step in steps {
+            let before = scene.state.clone();
+            if let Some(command) = command(&mut scene, step, &mut next_id) {
+                // The scene checks every invariant after every event.
+                if scene.attempt(command).map_or(true, |events| events.is_empty()) {
+                    prop_assert_eq!(&scene.state, &before);
+                }
+            }
+        }
+        let mut replayed = State::new();
+        for event in &scene.journal {
+            replayed.apply(event);
+        }
+        prop_assert_eq!(&replayed, &scene.state);
+        let snapshot = serde_json::to_string(&scene.state).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<State>(&snapshot).unwrap(), &scene.state);
+    }
+
+    #[test]
+    fn merging_is_the_worst_of_the_parts(parts in vec(0usize..4, 0..10)) {
+        use slipway_scheduler::JobResult::{Cancelled, Failure, Skipped, Success};
+        let worst_last = [Skipped, Success, Cancelled, Failure];
+        let expected = parts.iter().max().map_or(Success, |at| worst_last[*at]);
+        prop_assert_eq!(policy::merge(parts.iter().map(|at| worst_last[*at])), expected);
+    }
+
+    /// An event that fits nothing must not bring `apply` down: a journal may be damaged.
+    #[test]
+    fn apply_never_fails(order in vec(any::<usize>(), 1..60)) {
+        let mut scene = Scene::with(&JOBS);
+        scene.expand("a", &[1, 2]);
+        let leases = scene.grant(1, 2);
+        scene.report(leases[0], fleet_failure(FleetCause::DiskFull));
+        scene.report(leases[1], FAILURE);
+        scene.cancel();
+        let mut state = State::new();
+        for at in order {
+            state.apply(&scene.journal[at % scene.journal.len()]);
+        }
+    }
+}
