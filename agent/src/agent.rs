@@ -77,6 +77,7 @@ impl Agent {
             architecture: options.architecture.label().to_owned(),
             labels: options.all_labels(),
             slots: options.slots,
+            accepts_untrusted: options.accept_untrusted,
         };
         let machine = Arc::new(Machine::new(engine, networks, options, coordinator.clone(), installed));
         std::fs::create_dir_all(machine.jobs_dir())?;

@@ -102,6 +102,9 @@ pub struct Options {
     pub limits: Limits,
     /// Whether workflows may ask for privileged containers.
     pub allow_privileged: bool,
+    /// Whether it runs code from outside (a fork's pull request) too. Then no job gains rights by setuid (no `sudo`),
+    /// for a specification does not say whose code it runs.
+    pub accept_untrusted: bool,
 }
 
 /// A setting that can't be used; names the flag.
@@ -188,6 +191,9 @@ pub struct Arguments {
     /// Let workflows ask for privileged containers: their steps then own this machine
     #[arg(long, env = "SLIPWAY_ALLOW_PRIVILEGED")]
     pub allow_privileged: bool,
+    /// Run code from outside (pull requests of forks) too: then no job on this agent can use sudo
+    #[arg(long, env = "SLIPWAY_ACCEPT_UNTRUSTED", conflicts_with = "allow_privileged")]
+    pub accept_untrusted: bool,
     /// Send the token in clear text to a coordinator on another machine
     #[arg(long, env = "SLIPWAY_ALLOW_PLAINTEXT")]
     pub allow_plaintext: bool,
@@ -213,6 +219,7 @@ struct File {
     job_cpus: Option<f64>,
     job_pids: Option<i64>,
     allow_privileged: bool,
+    accept_untrusted: bool,
     allow_plaintext: bool,
 }
 
@@ -250,6 +257,13 @@ impl Options {
             key: "server",
         })?;
         check_server(&server, given.allow_plaintext || file.allow_plaintext)?;
+        let allow_privileged = given.allow_privileged || file.allow_privileged;
+        let accept_untrusted = given.accept_untrusted || file.accept_untrusted;
+        if allow_privileged && accept_untrusted {
+            let message =
+                "cannot be combined with --allow-privileged: code from outside would own this machine";
+            return Err(invalid("--accept-untrusted", message));
+        }
         let slots = given.slots.or(file.slots).unwrap_or_else(default_slots);
         if !(1..=MAX_SLOTS).contains(&slots) {
             return Err(invalid("--slots", format!("{slots} is not between 1 and {MAX_SLOTS}")));
@@ -289,7 +303,8 @@ impl Options {
                 given.job_cpus.or(file.job_cpus),
                 given.job_pids.or(file.job_pids),
             )?,
-            allow_privileged: given.allow_privileged || file.allow_privileged,
+            allow_privileged,
+            accept_untrusted,
             server,
         })
     }

@@ -55,3 +55,56 @@ async fn an_agent_says_what_it_is() {
     handle.trigger().raise(Stage::Drain);
     handle.wait().await;
 }
+
+/// A job that shows when it dies, to whoever looks at its container.
+fn endless() -> slipway_workflow::job_spec::JobSpec {
+    job(vec![run("long", "echo ready; sleep 1000")])
+}
+
+/// Whether the container still runs.
+fn runs(container: &str) -> bool {
+    let inspect = std::process::Command::new("docker")
+        .args(["inspect", "--format", "{{.State.Running}}", container])
+        .output()
+        .unwrap();
+    inspect.stdout.starts_with(b"true")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strict_job_is_stopped_when_the_coordinator_falls_silent() {
+    let coordinator = FakeCoordinator::start().await;
+    coordinator.terms(3_000, 1_000);
+    let place = Place::new(&coordinator);
+    let handle = place.start().await;
+    let strict = coordinator.assign_as(&endless(), true).await;
+    let ordinary = coordinator.assign_as(&endless(), false).await;
+    coordinator.line(&strict, "ready").await;
+    coordinator.line(&ordinary, "ready").await;
+    coordinator.fall_silent();
+    let mut status = handle.status();
+    status.wait_for(|status| status.jobs == 1).await.unwrap();
+    // The ordinary one goes on, through all of its grace.
+    let left = place.containers();
+    assert!(left.iter().any(|container| runs(container)), "{left:?}");
+    handle.discard().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strict_job_ends_by_itself_when_its_agent_is_gone() {
+    let coordinator = FakeCoordinator::start().await;
+    coordinator.terms(3_000, 1_000);
+    let place = Place::new(&coordinator);
+    let handle = place.start().await;
+    let strict = coordinator.assign_as(&endless(), true).await;
+    coordinator.line(&strict, "ready").await;
+    let container = place.containers().pop().unwrap();
+    // As if killed: nobody looks after the job any more, and nobody ends it.
+    handle.trigger().raise(Stage::Now);
+    handle.wait().await;
+    let ended = async {
+        while runs(&container) {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(fleet::coordinator::PATIENCE, ended).await.unwrap();
+}

@@ -177,7 +177,7 @@ impl Attempt {
             ports: wanted.ports.clone(),
             network: network.to_owned(),
             limits: machine.options.limits,
-            no_new_privileges: false,
+            no_new_privileges: machine.options.accept_untrusted,
             options: CreateOptions { user: None, ..wanted.options.clone() },
         };
         vessel.container = machine.engine.create_container(plan).await?;

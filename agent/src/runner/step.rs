@@ -20,6 +20,14 @@ impl Attempt {
     pub(super) async fn run_steps(&mut self, log: &mut JobLog, vessel: &mut Vessel) -> Result<(), End> {
         // The supervisor takes events as long as it lives; when it does not, another process goes on.
         let _ = self.link.events.send(JobEvent::StepBegan(self.saved.lease)).await;
+        let first = self.saved.next == 0 && self.saved.running.is_none();
+        if self.saved.strict && first {
+            let mut orders = self.link.orders.clone();
+            // No supervisor, no answer: another process asks again.
+            if orders.wait_for(|orders| orders.begin).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
         let contexts = self.contexts(self.in_container());
         while let Some(step) = self.spec.steps.get(self.saved.next).cloned() {
             self.step(log, vessel, &contexts, &step).await?;

@@ -31,6 +31,10 @@ struct State {
     hello: Option<v1::Hello>,
     session: Option<mpsc::Sender<Result<v1::CoordinatorMessage, Status>>>,
     began: Vec<String>,
+    /// Length and margin of leases, in milliseconds.
+    terms: Option<(u32, u32)>,
+    /// Neither answers nor takes new sessions.
+    silent: bool,
     /// Counts everything that happens.
     changes: u64,
 }
@@ -94,6 +98,24 @@ impl FakeCoordinator {
 
     /// Assigns a job and gives its instance.
     pub async fn assign(&self, spec: &JobSpec) -> String {
+        self.assign_as(spec, false).await
+    }
+
+    /// Leases are of this length and margin from the next session on.
+    pub fn terms(&self, lease_ms: u32, margin_ms: u32) {
+        self.with(|state| state.terms = Some((lease_ms, margin_ms)));
+    }
+
+    /// Answers nothing any more.
+    pub fn fall_silent(&self) {
+        self.with(|state| {
+            state.silent = true;
+            state.session = None;
+        });
+    }
+
+    /// Assigns a job, strict or not.
+    pub async fn assign_as(&self, spec: &JobSpec, strict: bool) -> String {
         let spec = self.blob(serde_json::to_vec(spec).unwrap());
         let session = self.until("a session", |state| state.session.clone()).await;
         let instance = uuid::Uuid::new_v4().to_string();
@@ -110,9 +132,9 @@ impl FakeCoordinator {
         let assign = v1::Assign {
             lease: Some(lease),
             spec: Some(spec),
-            strict: false,
+            strict,
             traceparent: String::new(),
-            lease_ms: 30_000,
+            lease_ms: self.with(|state| state.terms.map_or(30_000, |terms| terms.0)),
         };
         session.send(Ok(out(Out::Assign(assign)))).await.unwrap();
         instance
@@ -249,8 +271,8 @@ impl FakeCoordinator {
                 });
                 Some(out(Out::Welcome(v1::Welcome {
                     epoch: 1,
-                    lease_ms: 30_000,
-                    margin_ms: 5_000,
+                    lease_ms,
+                    margin_ms,
                     renew_ms: 500,
                     grace_ms: 600_000,
                     kept,
@@ -273,8 +295,9 @@ impl FakeCoordinator {
                 Some(out(Out::Accepted(v1::Accepted { lease })))
             }
             In::StepBegan(began) => {
-                self.with(|state| state.began.push(instance(began.lease.as_ref())));
-                None
+                let lease = began.lease;
+                self.with(|state| state.began.push(instance(lease.as_ref())));
+                Some(out(Out::BeginStep(v1::BeginStep { lease })))
             }
             In::Decline(decline) => {
                 self.with(|state| state.declined.push(decline));
@@ -301,12 +324,18 @@ impl Agents for FakeCoordinator {
         if authorization.is_none_or(|value| value != format!("Bearer {TOKEN}")) {
             return Err(Status::unauthenticated("wrong token"));
         }
+        if self.with(|state| state.silent) {
+            return Err(Status::unavailable("silent"));
+        }
         let mut messages = request.into_inner();
         let (answers, answers_out) = mpsc::channel(64);
         let fake = self.clone();
         tokio::spawn(async move {
             while let Some(Ok(message)) = messages.next().await {
                 let Some(message) = message.message else { continue };
+                if fake.with(|state| state.silent) {
+                    continue;
+                }
                 let welcome = matches!(message, In::Hello(_));
                 if let Some(answer) = fake.hear(message) {
                     let _ = answers.send(Ok(answer)).await;
