@@ -86,10 +86,11 @@ impl Core {
         let number = answer.session;
         let open = super::session::Open { link, number, fleet_number: number };
         self.sessions.open.insert(agent, open);
-        let kept = self.run_leases(&answer.keep);
+        let keep: Vec<LeaseRef> = answer.keep.iter().map(|renewed| renewed.lease).collect();
+        let kept = self.run_leases(&keep);
         let epoch = self.epoch();
         self.tell(agent, ToAgent::Welcome { epoch, kept });
-        for lease in &answer.keep {
+        for lease in &keep {
             if let Some(cancel) = effects::cancellation(&self.state, *lease) {
                 self.tell(agent, cancel);
             }
@@ -174,7 +175,8 @@ impl Core {
     fn renew(&mut self, agent: AgentId, number: u64, leases: &[RunLease]) {
         let Some(fleet_number) = self.sessions.open.get(&agent).map(|open| open.fleet_number) else { return };
         let Some(answer) = self.fleet.renew(agent, fleet_number, &refs(leases), self.uptime) else { return };
-        let renewed = self.run_leases(&answer.renewed);
+        let renewed: Vec<LeaseRef> = answer.renewed.iter().map(|renewed| renewed.lease).collect();
+        let renewed = self.run_leases(&renewed);
         self.tell(agent, ToAgent::Renewed { number, leases: renewed });
         for lease in leases.iter().filter(|lease| answer.stop.contains(&lease.lease)) {
             let reason = "the lease is not this agent's any more".to_owned();
