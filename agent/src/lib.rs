@@ -9,5 +9,6 @@ pub mod journal;
 pub mod lease;
 pub mod limits;
 pub mod options;
+pub mod records;
 pub mod session;
 pub mod steps;
