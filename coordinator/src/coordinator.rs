@@ -130,7 +130,8 @@ impl Coordinator {
         // Before the journal's epoch is taken: a port in use is no reason to fence anybody.
         let http = listen("--http", options.http).await?;
         let grpc = listen("--grpc", options.grpc).await?;
-        let (http_addr, grpc_addr) = (local(&http, "--http", options.http)?, local(&grpc, "--grpc", options.grpc)?);
+        let (http_addr, grpc_addr) =
+            (local(&http, "--http", options.http)?, local(&grpc, "--grpc", options.grpc)?);
 
         let metrics = Arc::<Metrics>::default();
         let kill = CancellationToken::new();

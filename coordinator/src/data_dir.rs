@@ -21,13 +21,17 @@ use rustix::fs::{FlockOperation, flock};
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
     /// Another process uses it.
-    #[error("data directory {place} is in use by another process; stop that one, or choose another --data-dir")]
+    #[error(
+        "data directory {place} is in use by another process; stop that one, or choose another --data-dir"
+    )]
     Locked {
         /// The directory.
         place: String,
     },
     /// It cannot be made, read or written.
-    #[error("data directory {place} cannot be used: {source}; make it writable, or choose another --data-dir")]
+    #[error(
+        "data directory {place} cannot be used: {source}; make it writable, or choose another --data-dir"
+    )]
     Io {
         /// The file or folder.
         place: String,
@@ -67,7 +71,9 @@ impl DataDir {
             .map_err(io_at(&path))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(DataDirError::Locked { place: root.display().to_string() }),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                Err(DataDirError::Locked { place: root.display().to_string() })
+            }
             Err(error) => Err(io_at(&path)(error.into())),
         }
     }

@@ -108,7 +108,8 @@ impl Page {
         }
         let count = histogram.count.load(Ordering::Relaxed);
         let sum = histogram.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
-        let _ = write!(self.0, "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}\n");
+        let _ =
+            write!(self.0, "{name}_bucket{{le=\"+Inf\"}} {count}\n{name}_sum {sum}\n{name}_count {count}\n");
     }
 
     /// The text.

@@ -250,7 +250,9 @@ fn default_data_dir() -> Result<PathBuf, OptionsError> {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
     let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/state"));
     let found = state.filter(|path| path.is_absolute()).or(home);
-    found.map(|path| path.join("slipway")).ok_or_else(|| wrong("--data-dir", "is needed: there is no home folder"))
+    found
+        .map(|path| path.join("slipway"))
+        .ok_or_else(|| wrong("--data-dir", "is needed: there is no home folder"))
 }
 
 fn scheme(url: &str) -> &str {

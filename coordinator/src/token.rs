@@ -39,8 +39,13 @@ impl Token {
     /// When the file cannot be read or written, or holds no token.
     pub fn load_or_create(path: &Path) -> io::Result<Self> {
         match fs::read_to_string(path) {
-            Ok(text) if (1..=MAX_TOKEN_BYTES).contains(&text.trim().len()) => Ok(Self(text.trim().to_owned())),
-            Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "it holds no token; delete it to get a new one")),
+            Ok(text) if (1..=MAX_TOKEN_BYTES).contains(&text.trim().len()) => {
+                Ok(Self(text.trim().to_owned()))
+            }
+            Ok(_) => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it holds no token; delete it to get a new one",
+            )),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let token = Self::random();
                 secret_file::write(path, token.0.as_bytes())?;
@@ -59,7 +64,9 @@ impl Token {
     /// Whether an `authorization` header carries this token. Takes the same time for every wrong token of its length.
     #[must_use]
     pub fn matches(&self, authorization: Option<&[u8]>) -> bool {
-        let Some((scheme, token)) = authorization.and_then(|value| value.split_at_checked(7)) else { return false };
+        let Some((scheme, token)) = authorization.and_then(|value| value.split_at_checked(7)) else {
+            return false;
+        };
         scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(token.ct_eq(self.0.as_bytes()))
     }
 }
@@ -75,7 +82,9 @@ mod tests {
         let header = format!("Bearer {}", token.reveal());
         assert!(token.matches(Some(header.as_bytes())));
         assert!(token.matches(Some(header.replace("Bearer", "bearer").as_bytes())));
-        for wrong in ["", "Bearer ", "Bearer", token.reveal(), &header[..header.len() - 1], &format!("{header}x")] {
+        for wrong in
+            ["", "Bearer ", "Bearer", token.reveal(), &header[..header.len() - 1], &format!("{header}x")]
+        {
             assert!(!token.matches(Some(wrong.as_bytes())), "{wrong}");
         }
         assert!(!token.matches(None));

@@ -101,7 +101,10 @@ impl Core {
             kill,
         };
         if let Err(rejection) = core.decide(Command::TakeOver { epoch }) {
-            return Err(JournalError::Damaged { position: core.journal.end(), reason: rejection.to_string() });
+            return Err(JournalError::Damaged {
+                position: core.journal.end(),
+                reason: rejection.to_string(),
+            });
         }
         core.later.effects.extend(unplanned.into_iter().map(|(run, job)| (Effect::Plan(run, job), None)));
         core.commit(false)?;
@@ -339,8 +342,7 @@ impl Core {
         for answer in self.later.answers.drain(..) {
             answer();
         }
-        let view =
-            View { state: &self.state, fleet: &self.fleet, ledger: &self.ledger, now: self.now };
+        let view = View { state: &self.state, fleet: &self.fleet, ledger: &self.ledger, now: self.now };
         for look in self.later.queries.drain(..) {
             look(view);
         }

@@ -86,14 +86,14 @@ impl Core {
         let number = answer.session;
         let open = super::session::Open { link, number, fleet_number: number };
         self.sessions.open.insert(agent, open);
-        let keep: Vec<LeaseRef> = answer.keep.iter().map(|renewed| renewed.lease).collect();
-        let kept = self.run_leases(&keep);
+        let kept: Vec<LeaseRef> = answer.keep.iter().map(|renewed| renewed.lease).collect();
+        let cancelled: Vec<ToAgent> =
+            kept.iter().filter_map(|lease| effects::cancellation(&self.state, *lease)).collect();
+        let kept = self.run_leases(&kept);
         let epoch = self.epoch();
         self.tell(agent, ToAgent::Welcome { epoch, kept });
-        for lease in &keep {
-            if let Some(cancel) = effects::cancellation(&self.state, *lease) {
-                self.tell(agent, cancel);
-            }
+        for cancel in cancelled {
+            self.tell(agent, cancel);
         }
         for lease in &answer.assign {
             if let Some(assign) = effects::assignment(&self.state, *lease) {

@@ -27,11 +27,16 @@ pub(super) struct WorkflowFile {
 }
 
 /// Fetches the commit and reads its workflow files.
-pub(super) async fn workflows(mirrors: &Path, clone_url: &str, sha: &str) -> Result<Vec<WorkflowFile>, String> {
+pub(super) async fn workflows(
+    mirrors: &Path,
+    clone_url: &str,
+    sha: &str,
+) -> Result<Vec<WorkflowFile>, String> {
     let mirror = mirror(mirrors, clone_url).await?;
     let have = git(&mirror, &["cat-file", "-e", &format!("{sha}^{{commit}}")]).await;
     if have.is_err() {
-        git(&mirror, &["fetch", "--quiet", "--no-tags", "--depth=1", "--end-of-options", clone_url, sha]).await?;
+        git(&mirror, &["fetch", "--quiet", "--no-tags", "--depth=1", "--end-of-options", clone_url, sha])
+            .await?;
     }
     let listing = git(&mirror, &["ls-tree", "-z", "-l", sha, "--", FOLDER]).await?;
     let mut files = Vec::new();

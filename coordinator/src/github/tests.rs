@@ -68,7 +68,8 @@ fn only_served_repositories_count() {
 fn a_forks_pull_request_is_untrusted() {
     let mut payload = push();
     payload["number"] = json!(5);
-    payload["pull_request"] = json!({"merge_commit_sha": null, "head": {"sha": "b".repeat(40), "repo": {"full_name": "fork/n"}}});
+    payload["pull_request"] =
+        json!({"merge_commit_sha": null, "head": {"sha": "b".repeat(40), "repo": {"full_name": "fork/n"}}});
     let occasion = payload::read("pull_request", &payload, &WebhookOptions::default()).unwrap();
     assert_eq!((occasion.git_ref.as_str(), occasion.trust), ("refs/pull/5/head", Trust::Untrusted));
     payload["pull_request"]["merge_commit_sha"] = json!("c".repeat(40));

@@ -59,8 +59,10 @@ pub(super) async fn put(
     services: &Services,
     mut chunks: Streaming<BlobChunk>,
 ) -> Result<PutBlobResponse, Status> {
-    let mut chunk =
-        chunks.message().await?.ok_or_else(|| Status::invalid_argument("the first chunk carries the digest"))?;
+    let mut chunk = chunks
+        .message()
+        .await?
+        .ok_or_else(|| Status::invalid_argument("the first chunk carries the digest"))?;
     let digest = slipway_wire::digest::from_wire("digest", chunk.digest.as_ref())
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
     if digest.size_bytes() > MAX_BLOB_BYTES {

@@ -77,9 +77,10 @@ pub async fn serve(
     listener: tokio::net::TcpListener,
     tls: Option<&TlsOptions>,
 ) -> Result<(), GrpcError> {
-    let address = listener
-        .local_addr()
-        .map_err(|error| GrpcError::Transport { address: services.options.grpc, reason: error.to_string() })?;
+    let address = listener.local_addr().map_err(|error| GrpcError::Transport {
+        address: services.options.grpc,
+        reason: error.to_string(),
+    })?;
     let transport = |reason: String| GrpcError::Transport { address, reason };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<AgentsServer<agents::AgentsService>>().await;
@@ -131,7 +132,9 @@ fn driver_status(error: &DriverError) -> Status {
         DriverError::Stopped => Status::unavailable(error.to_string()),
         DriverError::Refused(_) => Status::resource_exhausted(error.to_string()),
         DriverError::Rejected(rejection) => match rejection {
-            Rejection::UnknownRun { .. } | Rejection::UnknownJob { .. } => Status::not_found(error.to_string()),
+            Rejection::UnknownRun { .. } | Rejection::UnknownJob { .. } => {
+                Status::not_found(error.to_string())
+            }
             Rejection::Limit { .. } => Status::resource_exhausted(error.to_string()),
             Rejection::InvalidJobs(_) => Status::invalid_argument(error.to_string()),
             _ => Status::failed_precondition(error.to_string()),

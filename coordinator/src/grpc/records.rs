@@ -66,8 +66,8 @@ async fn take_all(
         if size_bytes > MAX_BATCH_BYTES + 4_096 {
             return Err(Status::invalid_argument(format!("a batch has at most {MAX_BATCH_BYTES} bytes")));
         }
-        let batch =
-            slipway_wire::record::from_wire(batch).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let batch = slipway_wire::record::from_wire(batch)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let lease = to_wire::from_wire_lease(&batch.lease);
         let key = AttemptKey { run: lease.run, instance: lease.lease.instance, attempt: lease.lease.attempt };
         let live = services.driver.leases().is_live(&lease);
@@ -78,7 +78,10 @@ async fn take_all(
             send(&acks, ack).await?;
             continue;
         }
-        if uploads.get(&key).is_none_or(|upload| upload.lease != lease || upload.log.progress().borrow().broken) {
+        if uploads
+            .get(&key)
+            .is_none_or(|upload| upload.lease != lease || upload.log.progress().borrow().broken)
+        {
             if uploads.len() >= MAX_ATTEMPTS {
                 uploads.retain(|_, upload| services.driver.leases().is_live(&upload.lease));
             }
@@ -134,7 +137,12 @@ async fn acknowledge(log: Arc<AttemptLog>, key: AttemptKey, acks: mpsc::Sender<R
 
 /// The lease is not live: either it ended with a report that this sender made, and it only asks what is durable, or it is
 /// stale.
-async fn over(services: &Services, lease: &RunLease, key: AttemptKey, asks: bool) -> Result<RecordAck, Status> {
+async fn over(
+    services: &Services,
+    lease: &RunLease,
+    key: AttemptKey,
+    asks: bool,
+) -> Result<RecordAck, Status> {
     let lease = *lease;
     let ended_here = services
         .driver
@@ -170,7 +178,9 @@ async fn send(acks: &mpsc::Sender<Result<RecordAck, Status>>, ack: RecordAck) ->
 
 fn status(error: &RecordsError) -> Status {
     match error {
-        RecordsError::TooLong { what: "an attempt's records", .. } => Status::resource_exhausted(error.to_string()),
+        RecordsError::TooLong { what: "an attempt's records", .. } => {
+            Status::resource_exhausted(error.to_string())
+        }
         RecordsError::Zero | RecordsError::TooLong { .. } => Status::invalid_argument(error.to_string()),
         RecordsError::Gap { .. } => Status::failed_precondition(error.to_string()),
         RecordsError::Damaged { .. } => Status::data_loss(error.to_string()),

@@ -10,8 +10,8 @@ use slipway_proto::v1::{
 use slipway_scheduler::command::{Cancel, Trust};
 use slipway_scheduler::{Command, RunId};
 use slipway_workflow::job_spec::Source;
-use tokio_stream::{Stream, StreamExt as _};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
 
 use super::{blobs, driver_status};
@@ -34,7 +34,9 @@ impl RunsService {
         let found = self.services.driver.query(move |view| view::find_run(view, &text)).await;
         found.map_err(|error| driver_status(&error))?.map_err(|error| match error {
             FindError::Unknown(_) => Status::not_found(error.to_string()),
-            FindError::Malformed(_) | FindError::Ambiguous { .. } => Status::invalid_argument(error.to_string()),
+            FindError::Malformed(_) | FindError::Ambiguous { .. } => {
+                Status::invalid_argument(error.to_string())
+            }
         })
     }
 }
@@ -55,7 +57,8 @@ fn new_run(request: SubmitRequest) -> Result<NewRun, Status> {
     };
     Ok(NewRun {
         workflow_file: request.workflow_file,
-        workflow: String::from_utf8(request.workflow.to_vec()).map_err(|_| invalid("`workflow` is not UTF-8"))?,
+        workflow: String::from_utf8(request.workflow.to_vec())
+            .map_err(|_| invalid("`workflow` is not UTF-8"))?,
         event_name: request.event_name,
         event: serde_json::from_slice(&request.event).map_err(|_| invalid("`event` is not JSON"))?,
         repository: request.repository,

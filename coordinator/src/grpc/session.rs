@@ -40,7 +40,8 @@ pub(super) async fn open(
     let Some(Message::Hello(hello)) = first.and_then(|first| first.message) else {
         return Err(Status::failed_precondition("the first message of a session is Hello"));
     };
-    let hello = slipway_wire::hello::from_wire(&hello).map_err(|e| Status::invalid_argument(e.to_string()))?;
+    let hello =
+        slipway_wire::hello::from_wire(&hello).map_err(|e| Status::invalid_argument(e.to_string()))?;
     let agent = hello.agent;
     tracing::info!(%agent, name = hello.name, version = hello.version, held = hello.held.len(), "agent says hello");
     let (sender, outbox) = mpsc::channel(SESSION_QUEUE);
@@ -90,9 +91,12 @@ async fn convert(services: &Services, message: Message) -> Result<FromAgent, Sta
         Ok(to_wire::from_wire_lease(&slipway_wire::lease::from_wire(lease).map_err(invalid)?))
     };
     Ok(match message {
-        Message::Hello(_) => return Err(Status::failed_precondition("Hello is a session's first message only")),
+        Message::Hello(_) => {
+            return Err(Status::failed_precondition("Hello is a session's first message only"));
+        }
         Message::Renew(renew) => {
-            let leases = slipway_wire::lease::all_from_wire("renew.leases", &renew.leases).map_err(invalid)?;
+            let leases =
+                slipway_wire::lease::all_from_wire("renew.leases", &renew.leases).map_err(invalid)?;
             let leases = leases.iter().map(to_wire::from_wire_lease).collect();
             FromAgent::Renew { number: renew.number, leases }
         }

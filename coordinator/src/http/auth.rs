@@ -9,7 +9,11 @@ use super::error::ApiError;
 use crate::services::Services;
 
 /// Lets a request through that carries the admin token.
-pub(super) async fn require_admin(State(services): State<Services>, request: Request, next: Next) -> Response {
+pub(super) async fn require_admin(
+    State(services): State<Services>,
+    request: Request,
+    next: Next,
+) -> Response {
     let given = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
     if services.admin_token.matches(given) {
         return next.run(request).await;

@@ -35,7 +35,8 @@ pub(super) async fn upload(
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let expected = expected(announced, &headers)?;
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > MAX_BLOB_BYTES) {
         return Err(StoreError::TooLong { limit_bytes: MAX_BLOB_BYTES }.into());
     }

@@ -111,7 +111,11 @@ impl From<JsonRejection> for ApiError {
 }
 
 pub(super) async fn not_found() -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is nothing here; /api/v1/openapi.json lists what is")
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "there is nothing here; /api/v1/openapi.json lists what is",
+    )
 }
 
 pub(super) async fn method_not_allowed() -> ApiError {

@@ -45,7 +45,8 @@ pub(super) async fn logs(
     let wanted = following.job;
     let text = ReceiverStream::new(lines).filter_map(move |line| match line {
         Ok(RunLine::Log { job, instance, name, line, partial, .. }) => {
-            let fits = |wanted: &String| *wanted == instance || wanted.eq_ignore_ascii_case(&job) || *wanted == name;
+            let fits =
+                |wanted: &String| *wanted == instance || wanted.eq_ignore_ascii_case(&job) || *wanted == name;
             let end = if partial { "" } else { "\n" };
             match &wanted {
                 Some(wanted) => fits(wanted).then(|| Ok(Bytes::from(format!("{line}{end}")))),

@@ -12,7 +12,11 @@ pub(super) async fn alive() -> &'static str {
 
 pub(super) async fn ready(State(services): State<Services>) -> Result<&'static str, ApiError> {
     if services.closing.is_cancelled() {
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the coordinator is stopping"));
+        return Err(ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "stopping",
+            "the coordinator is stopping",
+        ));
     }
     // The driver answers only after its batch is durable.
     services.driver.query(|_| ()).await?;

@@ -60,10 +60,22 @@ pub(super) async fn page(State(services): State<Services>) -> Result<impl IntoRe
     let agents = labelled("state", &[("ready", ready), ("draining", draining), ("gone", gone)]);
     page.gauge("slipway_agents", "Agents, by state.", &agents);
     let [used, free] = gauges.slots;
-    page.gauge("slipway_slots", "Slots of connected agents.", &labelled("use", &[("used", used), ("free", free)]));
+    page.gauge(
+        "slipway_slots",
+        "Slots of connected agents.",
+        &labelled("use", &[("used", used), ("free", free)]),
+    );
     page.counter("slipway_leases_granted_total", "Leases granted.", metrics.leases_granted.get());
-    page.counter("slipway_journal_records_total", "Entries appended to the journal.", metrics.journal_records.get());
-    page.counter("slipway_journal_batches_total", "Transactions that appended them.", metrics.journal_batches.get());
+    page.counter(
+        "slipway_journal_records_total",
+        "Entries appended to the journal.",
+        metrics.journal_records.get(),
+    );
+    page.counter(
+        "slipway_journal_batches_total",
+        "Transactions that appended them.",
+        metrics.journal_batches.get(),
+    );
     page.histogram("slipway_journal_append_seconds", "How long an append took.", &metrics.journal_append);
     page.histogram("slipway_planning_seconds", "How long planning a job took.", &metrics.planning);
     page.counter("slipway_records_total", "Records that agents sent.", metrics.records.get());

@@ -90,8 +90,7 @@ impl Submission {
             }
         };
         let header = headers.get("traceparent").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let traceparent =
-            if self.traceparent.is_empty() { header.to_owned() } else { self.traceparent };
+        let traceparent = if self.traceparent.is_empty() { header.to_owned() } else { self.traceparent };
         Ok(NewRun {
             workflow_file: self.workflow_file,
             workflow: self.workflow,

@@ -108,7 +108,9 @@ impl SqliteJournal {
     fn load_head(&mut self) -> Result<(), JournalError> {
         let (position, hash): (u64, Hash) = self
             .connection
-            .query_row("SELECT head_position, head_hash FROM leader", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row("SELECT head_position, head_hash FROM leader", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .map_err(engine(&self.place))?;
         let last: Option<u64> = self
             .connection
@@ -283,7 +285,9 @@ impl Journal for SqliteJournal {
         let error = engine(&self.place);
         let mut statement = self
             .connection
-            .prepare("SELECT position, version, checksum, size_bytes, state FROM snapshot ORDER BY position DESC")
+            .prepare(
+                "SELECT position, version, checksum, size_bytes, state FROM snapshot ORDER BY position DESC",
+            )
             .map_err(&error)?;
         let rows = statement
             .query_map([], |row| {
@@ -294,13 +298,16 @@ impl Journal for SqliteJournal {
         let mut snapshots = Vec::new();
         for row in rows {
             let (position, version, checksum, size_bytes, packed) = row.map_err(&error)?;
-            if crc32fast::hash(&packed) != checksum || position > self.end || size_bytes > MAX_SNAPSHOT_BYTES {
+            if crc32fast::hash(&packed) != checksum || position > self.end || size_bytes > MAX_SNAPSHOT_BYTES
+            {
                 tracing::warn!(position, "a damaged snapshot is left out");
                 continue;
             }
             match zstd::bulk::decompress(&packed, size_bytes) {
                 Ok(state) => snapshots.push(Snapshot { position, version, state }),
-                Err(error) => tracing::warn!(position, %error, "a snapshot that cannot be unpacked is left out"),
+                Err(error) => {
+                    tracing::warn!(position, %error, "a snapshot that cannot be unpacked is left out")
+                }
             }
         }
         Ok(snapshots)

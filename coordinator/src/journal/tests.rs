@@ -56,7 +56,8 @@ fn filled(factory: &mut Sqlite, records: usize) -> PathBuf {
     let place = factory.place();
     let mut journal = factory.open(&place);
     let epoch = journal.take_over().unwrap();
-    let entries: Vec<Entry> = (0..records).map(|n| Entry { time_ms: 5, payload: vec![n as u8; 20] }).collect();
+    let entries: Vec<Entry> =
+        (0..records).map(|n| Entry { time_ms: 5, payload: vec![n as u8; 20] }).collect();
     journal.append(epoch, &entries).unwrap();
     journal.save_snapshot(&Snapshot { position: 2, version: 1, state: vec![1; 100] }).unwrap();
     place
@@ -87,7 +88,10 @@ fn whatever_was_changed_shows() {
         assert_eq!(open_and_verify(&place).unwrap(), 5);
         tamper(&place, sql);
         let error = open_and_verify(&place).unwrap_err();
-        assert!(matches!(error, JournalError::Damaged { position: p, .. } if p == position), "{sql}: {error}");
+        assert!(
+            matches!(error, JournalError::Damaged { position: p, .. } if p == position),
+            "{sql}: {error}"
+        );
     }
 }
 

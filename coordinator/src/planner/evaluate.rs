@@ -96,7 +96,10 @@ async fn load_workflow(
 }
 
 /// A JSON blob that this program wrote. One that is not JSON was damaged.
-async fn load_json<T: serde::de::DeserializeOwned>(services: &Services, digest: Digest) -> Result<T, StoreError> {
+async fn load_json<T: serde::de::DeserializeOwned>(
+    services: &Services,
+    digest: Digest,
+) -> Result<T, StoreError> {
     let bytes = services.store.get(digest).await?;
     serde_json::from_slice(&bytes).map_err(|_| StoreError::Damaged(digest))
 }

@@ -84,14 +84,8 @@ pub(super) fn chunks(folder: &Path) -> Result<Vec<u64>, RecordsError> {
 impl AttemptLog {
     /// Opens what is there, cutting a torn tail. Makes nothing on disk before the first record comes.
     pub(super) fn open(folder: PathBuf) -> Result<Self, RecordsError> {
-        let mut tail = Tail {
-            chunk: None,
-            next: 1,
-            total_bytes: 0,
-            unsynced: false,
-            broken: false,
-            syncing: false,
-        };
+        let mut tail =
+            Tail { chunk: None, next: 1, total_bytes: 0, unsynced: false, broken: false, syncing: false };
         let firsts = chunks(&folder)?;
         for first in &firsts {
             let path = folder.join(chunk_name(*first));
@@ -104,11 +98,7 @@ impl AttemptLog {
             tail.chunk = Some(chunk);
         }
         let progress = Progress { durable: tail.next - 1, broken: false };
-        let shared = Shared {
-            folder,
-            tail: Mutex::new(tail),
-            progress: watch::Sender::new(progress),
-        };
+        let shared = Shared { folder, tail: Mutex::new(tail), progress: watch::Sender::new(progress) };
         Ok(Self { shared: Arc::new(shared) })
     }
 

@@ -132,4 +132,3 @@ async fn tell_results(
         say(lines, result.line.clone()).await;
     }
 }
-

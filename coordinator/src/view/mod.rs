@@ -5,7 +5,8 @@ mod run;
 
 pub use agent::{AgentView, agents};
 pub use run::{
-    AttemptView, Detail, InstanceView, JobView, RunView, StateWord, find_run, recent_runs, run, waiting_reasons,
+    AttemptView, Detail, InstanceView, JobView, RunView, StateWord, find_run, recent_runs, run,
+    waiting_reasons,
 };
 
 use slipway_scheduler::RunId;

@@ -175,8 +175,7 @@ pub fn find_run(view: View<'_>, text: &str) -> Result<RunId, FindError> {
     if prefix.len() < MIN_PREFIX || prefix.len() > 36 || !hexadecimal {
         return Err(FindError::Malformed(text.chars().take(64).flat_map(char::escape_debug).collect()));
     }
-    let mut fitting =
-        view.state.runs().map(Run::id).filter(|run| run.to_string().starts_with(&prefix));
+    let mut fitting = view.state.runs().map(Run::id).filter(|run| run.to_string().starts_with(&prefix));
     match (fitting.next(), fitting.next()) {
         (Some(run), None) => Ok(run),
         (None, _) => Err(FindError::Unknown(prefix)),

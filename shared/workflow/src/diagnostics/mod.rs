@@ -126,7 +126,7 @@ impl<'a> Reporter<'a> {
         hint: Option<String>,
     ) {
         // One more than is shown tells that there were more.
-        if self.found.len() > MAX_DIAGNOSTICS {
+        if self.is_full() {
             return;
         }
         self.found.push(Diagnostic {
@@ -138,6 +138,11 @@ impl<'a> Reporter<'a> {
             message,
             hint,
         });
+    }
+
+    /// Whether nothing more will be recorded, so that looking for advice is wasted.
+    pub fn is_full(&self) -> bool {
+        self.found.len() > MAX_DIAGNOSTICS
     }
 
     /// Whether any error was recorded.

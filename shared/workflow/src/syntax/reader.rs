@@ -76,6 +76,9 @@ impl Reader<'_, '_> {
     /// Records a key that the mapping can't have.
     pub(super) fn unknown_key(&mut self, key: &Key, keys: &Keys) {
         let name = &*key.text;
+        if self.report.is_full() {
+            return;
+        }
         if keys.unsupported.contains(&name) {
             self.unsupported(key.position, &format!("`{name}`"));
             return;
@@ -144,11 +147,8 @@ impl Reader<'_, '_> {
         Some(place(&text, node.position))
     }
 
-    /// A mapping of names to templates, such as `env`. Nothing at all counts as empty.
+    /// A mapping of names to templates, such as `env`. Nothing at all is refused, as on GitHub.
     pub(super) fn entries(&mut self, node: &Node, what: &str, availability: &Availability<'_>) -> Vec<Entry> {
-        if node.is_null() {
-            return Vec::new();
-        }
         if let NodeKind::String(text) = &node.kind
             && text.contains("${{")
         {

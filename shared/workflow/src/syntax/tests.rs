@@ -135,6 +135,7 @@ fn wrong_shapes() {
     refuse(&job("    timeout-minutes: soon"), 5, 22, "wrong-type", "number above 0");
     refuse(&job("    timeout-minutes: 0"), 5, 22, "wrong-type", "number above 0");
     refuse(&job("    continue-on-error: 'true'"), 5, 24, "wrong-type", "must be true or false");
+    refuse(&job("    env:"), 5, 8, "wrong-type", "`env` must be a mapping, not nothing");
     refuse(&job("    env: [a]"), 5, 10, "wrong-type", "`env` must be a mapping");
     refuse(&job("    needs: {}"), 5, 12, "wrong-type", "`needs` must be text");
     refuse(&job("    container: {ports: []}"), 5, 16, "missing-key", "needs an `image`");
