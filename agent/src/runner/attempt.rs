@@ -97,9 +97,13 @@ pub async fn run(machine: Arc<Machine>, begin: Begin, link: JobLink) {
     let working = work(&machine, begin, &link, &folder, &mut things);
     let stopped = async {
         // The supervisor lives as long as its jobs; if it is gone, the process ends and another adopts the job.
-        match orders.wait_for(|orders| orders.stop.is_some()).await {
-            Ok(orders) => orders.stop.clone().unwrap_or_default(),
-            Err(_) => std::future::pending().await,
+        let why = match orders.wait_for(|orders| orders.stop.is_some()).await {
+            Ok(orders) => Some(orders.stop.clone().unwrap_or_default()),
+            Err(_) => None,
+        };
+        match why {
+            Some(why) => why,
+            None => std::future::pending().await,
         }
     };
     let reported = tokio::select! {

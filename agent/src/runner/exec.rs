@@ -204,7 +204,7 @@ impl Attempt {
     }
 
     /// Whether the running step has to be stopped, and notes why.
-    fn must_stop(&mut self, log: &mut JobLog, contexts: &Contexts, step: &StepSpec) -> bool {
+    pub(super) fn must_stop(&mut self, log: &mut JobLog, contexts: &Contexts, step: &StepSpec) -> bool {
         let newly_cancelled = self.notice_cancel();
         let newly_over = self.notice_timeout(log);
         let Some(running) = &self.saved.running else { return false };
@@ -226,7 +226,7 @@ impl Attempt {
     }
 
     /// The next moment at which the clock may end the step.
-    fn next_deadline(&self) -> Instant {
+    pub(super) fn next_deadline(&self) -> Instant {
         let step = self.saved.running.as_ref().and_then(|running| running.deadline_ms);
         let job = self.job_deadline_ms().filter(|_| self.saved.cancelled_ms.is_none());
         let next_ms = [step, job, self.cancel_deadline_ms()].into_iter().flatten().min();
@@ -312,19 +312,8 @@ impl Attempt {
             cpu_ms: exit.user_us.saturating_add(exit.system_us) / 1_000,
             max_rss_bytes: exit.max_rss_bytes,
         };
-        let (timed_out, stopped, limit_ms) = match &self.saved.running {
-            Some(running) => (running.timed_out, running.stopped_ms.is_some(), running.limit_ms),
-            None => (false, false, None),
-        };
-        if timed_out {
-            let minutes = limit_ms.unwrap_or(0) as f64 / 60_000.0;
-            let message = format!("The step has timed out after {minutes} minutes.");
-            log.remark(Level::Error, &message);
-            return Ok(Ran { ended: Ended::TimedOut, usage, message: Some(message) });
-        }
-        if stopped {
-            log.remark(Level::Error, "The operation was canceled.");
-            return Ok(Ran { ended: Ended::Cancelled, usage, message: None });
+        if self.saved.running.as_ref().is_some_and(|running| running.stopped_ms.is_some()) {
+            return Ok(Ran { usage, ..self.stopped(log) });
         }
         let mut message = None;
         if code != 0 {
@@ -337,6 +326,25 @@ impl Attempt {
             message = Some(text);
         }
         Ok(Ran { ended: Ended::Exited(code), usage, message })
+    }
+
+    /// How a step ends that was told to stop.
+    pub(super) fn stopped(&self, log: &mut JobLog) -> Ran {
+        let limit_ms = match &self.saved.running {
+            Some(running) if running.timed_out => running.limit_ms,
+            _ => None,
+        };
+        match limit_ms {
+            Some(limit_ms) => {
+                let message = format!("The step has timed out after {} minutes.", limit_ms as f64 / 60_000.0);
+                log.remark(Level::Error, &message);
+                Ran { ended: Ended::TimedOut, message: Some(message), ..Ran::failed() }
+            }
+            None => {
+                log.remark(Level::Error, "The operation was canceled.");
+                Ran { ended: Ended::Cancelled, ..Ran::failed() }
+            }
+        }
     }
 
     fn memory_limit(&self) -> String {
@@ -354,7 +362,7 @@ impl Attempt {
             Err(failure) => return failure.into(),
         };
         match state {
-            Some(ContainerState { exit_code: exit_code::STOP_TIME, .. }) => {
+            Some(state) if state.exit_code == i64::from(exit_code::STOP_TIME) => {
                 End::Stopped("its lease ran out".to_owned())
             }
             Some(ContainerState { oom_killed: true, .. }) => {

@@ -7,6 +7,7 @@
 //! Deliberately absent: what a step means ([`crate::steps`]), who holds a lease ([`crate::session`]).
 
 pub mod attempt;
+mod code;
 mod exec;
 pub(crate) mod finish;
 pub mod folder;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::coordinator::Coordinator;
@@ -78,11 +80,22 @@ pub struct Runner {
     pub machine: Arc<Machine>,
     /// The running ones, until they are cleaned up.
     pub tasks: TaskTracker,
+    /// Ends them where they are; another process goes on.
+    pub leave: CancellationToken,
+}
+
+impl Runner {
+    /// Runs a job as a task.
+    pub fn spawn(&self, begin: attempt::Begin, link: JobLink) {
+        let running = attempt::run(Arc::clone(&self.machine), begin, link);
+        let leave = self.leave.clone();
+        self.tasks.spawn(async move { leave.run_until_cancelled(running).await });
+    }
 }
 
 impl StartJob for Runner {
     fn start(&self, assignment: Assignment, link: JobLink) {
-        self.tasks.spawn(attempt::run(Arc::clone(&self.machine), attempt::Begin::New(assignment), link));
+        self.spawn(attempt::Begin::New(assignment), link);
     }
 }
 
