@@ -141,7 +141,7 @@ impl Core {
     }
 
     /// Handles what an agent said; says whether the answer promises lease time.
-    pub(super) fn from_agent(&mut self, agent: AgentId, session: u64, message: FromAgent) -> bool {
+    pub(super) fn agent_said(&mut self, agent: AgentId, session: u64, message: FromAgent) -> bool {
         if !self.sessions.is_open(agent, session) {
             // Said over a session that is over: the agent says it again over the new one.
             return false;
