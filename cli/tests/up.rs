@@ -4,7 +4,7 @@
 mod program;
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use program::{Done, Place, finish, refuses};
 use serde_json::Value as Json;
@@ -19,6 +19,7 @@ jobs:
 
 struct Up {
     child: Child,
+    stdout: BufReader<ChildStdout>,
     http: String,
     place: Place,
     line: String,
@@ -32,12 +33,11 @@ impl Up {
         command.args(["--data-dir", "data"]).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
-        let stdout = child.stdout.take().unwrap();
-        BufReader::new(&stdout).read_line(&mut line).unwrap();
-        child.stdout = Some(stdout);
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
         let http =
             line.split(' ').find_map(|word| word.strip_prefix("http=")).expect("a ready line").to_owned();
-        Up { child, http, place, line }
+        Up { child, stdout, http, place, line }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -99,7 +99,7 @@ fn one_ready_line_a_token_and_a_graceful_end() {
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert_eq!(up.child.wait().unwrap().code(), Some(0));
     let mut rest = String::new();
-    up.child.stdout.take().unwrap().read_to_string(&mut rest).unwrap();
+    up.stdout.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "", "exactly one line");
 }
 

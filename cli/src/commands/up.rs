@@ -74,10 +74,7 @@ impl Up {
             () = stop.reached(Stage::Drain) => None,
             failure = fleet.failed() => Some(failure),
         };
-        tokio::select! {
-            () = fleet.stop() => {}
-            () = stop.reached(Stage::Now) => {}
-        }
+        fleet.stop(stop).await;
         failed.map_or(Ok(Exit::Success), Err)
     }
 

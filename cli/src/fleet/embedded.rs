@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use slipway_agent::{Agent, Handle as AgentHandle};
+use slipway_agent::agent::{Agent, Handle as AgentHandle};
 use slipway_coordinator::options::Options as CoordinatorOptions;
 use slipway_coordinator::{Coordinator, Handle as CoordinatorHandle, StartError};
+use slipway_kit::shutdown::{Shutdown, Stage};
 
 use super::{Offer, OwnSettings};
 use crate::client::{Client, Target};
@@ -49,7 +50,7 @@ impl Fleet {
         match fleet.start_agents(data_dir, options.agents, options.slots, &options.offer).await {
             Ok(()) => Ok(fleet),
             Err(failure) => {
-                fleet.stop().await;
+                fleet.discard().await;
                 Err(failure)
             }
         }
@@ -109,18 +110,35 @@ impl Fleet {
         explain(self.coordinator.failed().await)
     }
 
-    /// Ends every job at once, with its containers, and then the coordinator.
-    pub async fn kill(self) {
+    /// Ends every job at once, removes its containers and networks, and ends the coordinator.
+    pub async fn discard(self) {
         for agent in self.agents {
-            agent.kill().await;
+            agent.discard().await;
         }
         self.coordinator.shutdown().await;
     }
 
-    /// Stops in good order: agents take nothing new and finish what they run, then the coordinator ends.
-    pub async fn stop(self) {
-        for agent in self.agents {
-            agent.shutdown().await;
+    /// Stops in good order: agents take nothing new and finish what they run, then the coordinator ends. Once `hurry`
+    /// says so, jobs that still run are left to their containers, and the next start takes them over.
+    pub async fn stop(self, mut hurry: Shutdown) {
+        let triggers: Vec<_> = self.agents.iter().map(AgentHandle::trigger).collect();
+        let raise = |stage| triggers.iter().for_each(|trigger| trigger.raise(stage));
+        raise(Stage::Drain);
+        if self.agents.iter().any(|agent| agent.status().borrow().jobs > 0) {
+            tracing::info!("waiting for running jobs; a second signal leaves them to the next start");
+        }
+        let drained = async {
+            for agent in self.agents {
+                agent.wait().await;
+            }
+        };
+        let mut drained = std::pin::pin!(drained);
+        tokio::select! {
+            () = &mut drained => {}
+            () = hurry.reached(Stage::Now) => {
+                raise(Stage::Now);
+                drained.await;
+            }
         }
         self.coordinator.shutdown().await;
     }

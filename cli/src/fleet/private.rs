@@ -53,7 +53,7 @@ impl PrivateFleet {
     /// Ends every job at once and removes everything.
     pub async fn remove(self) {
         let folder = self.folder.path().display().to_string();
-        if tokio::time::timeout(REMOVE_LIMIT, self.fleet.kill()).await.is_err() {
+        if tokio::time::timeout(REMOVE_LIMIT, self.fleet.discard()).await.is_err() {
             crate::output::note(&format!(
                 "note: containers did not end in time; `docker ps --filter label=slipway.agent` lists them, files are in {folder}"
             ));
