@@ -113,7 +113,7 @@ fn a_run_waits_says_why_and_is_cancelled() {
     let listing = up.until(&["runs", "--json"], |runs| runs.as_array().is_some_and(|runs| !runs.is_empty()));
     let run = listing[0]["run_id"].as_str().unwrap().to_owned();
     let shown = up.until(&["show", "latest", "--json"], |run| run["instances"][0]["waits_for"].is_string());
-    assert!(shown["instances"][0]["waits_for"].as_str().unwrap().contains("gpu"), "{shown}");
+    assert!(shown["instances"][0]["waits_for"].as_str().unwrap().contains("no agent"), "{shown}");
     let people = up.run(&["show", &run[..13]]);
     assert!(people.code == 0 && people.out.contains("build waits: "), "{people:?}");
     let table = up.run(&["runs"]);
