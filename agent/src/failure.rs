@@ -60,7 +60,8 @@ impl Failure {
 
     /// A failed file operation: a full disk is told apart from the rest.
     pub fn io(what: impl std::fmt::Display, error: &std::io::Error) -> Self {
-        let full = matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
+        let full =
+            matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
         let cause = if full { Cause::DiskFull } else { Cause::Internal };
         Self::new(cause, format!("{what}: {error}"))
     }

@@ -1,5 +1,16 @@
 //! The agent: leases jobs from a coordinator and runs them in containers.
+//!
+//! [`agent::Agent::start`] puts the parts together: [`session`] holds the leases, [`runner`] executes jobs with
+//! [`docker`] and each container's [`init`], [`steps`] says what their steps mean, [`records`] and [`journal`] keep
+//! what must not be lost.
+//!
+//! Invariant: the process may be killed at any instant; the next one finds its jobs in their journals and their
+//! containers by label, and goes on without losing or repeating a log line.
+//!
+//! Deliberately absent: scheduling. An agent decides nothing about which job runs where, and never talks to another.
 
+pub mod agent;
+pub mod checkout;
 pub mod coordinator;
 pub mod docker;
 pub mod failure;
@@ -9,5 +20,7 @@ pub mod journal;
 pub mod lease;
 pub mod limits;
 pub mod options;
+pub mod records;
+pub mod runner;
 pub mod session;
 pub mod steps;

@@ -1,3 +1,42 @@
 //! The `slipway-agent` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use slipway_agent::agent::Agent;
+use slipway_agent::options::{Arguments, Options};
+use slipway_kit::telemetry::{self, TelemetryOptions};
+
+/// Wrong usage, as the other programs' (the contract's exit codes).
+const USAGE: u8 = 2;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = match Options::from_arguments(Arguments::parse()) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("slipway-agent: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    match run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("slipway-agent: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> anyhow::Result<()> {
+    let _telemetry = telemetry::init(&TelemetryOptions::new("slipway-agent"))?;
+    let handle = Agent::start(options).await?;
+    let trigger = handle.trigger();
+    tokio::spawn(async move {
+        if let Err(error) = trigger.follow_signals().await {
+            tracing::error!(%error, "signals are not heard; stop the agent with SIGKILL, its jobs go on");
+        }
+    });
+    handle.wait().await;
+    Ok(())
+}

@@ -102,6 +102,9 @@ pub struct Options {
     pub limits: Limits,
     /// Whether workflows may ask for privileged containers.
     pub allow_privileged: bool,
+    /// Whether it runs code from outside (a fork's pull request) too. Then no job gains rights by setuid (no `sudo`),
+    /// for a specification does not say whose code it runs.
+    pub accept_untrusted: bool,
 }
 
 /// A setting that can't be used; names the flag.
@@ -188,6 +191,9 @@ pub struct Arguments {
     /// Let workflows ask for privileged containers: their steps then own this machine
     #[arg(long, env = "SLIPWAY_ALLOW_PRIVILEGED")]
     pub allow_privileged: bool,
+    /// Run code from outside (pull requests of forks) too: then no job on this agent can use sudo
+    #[arg(long, env = "SLIPWAY_ACCEPT_UNTRUSTED", conflicts_with = "allow_privileged")]
+    pub accept_untrusted: bool,
     /// Send the token in clear text to a coordinator on another machine
     #[arg(long, env = "SLIPWAY_ALLOW_PLAINTEXT")]
     pub allow_plaintext: bool,
@@ -213,6 +219,7 @@ struct File {
     job_cpus: Option<f64>,
     job_pids: Option<i64>,
     allow_privileged: bool,
+    accept_untrusted: bool,
     allow_plaintext: bool,
 }
 
@@ -250,6 +257,13 @@ impl Options {
             key: "server",
         })?;
         check_server(&server, given.allow_plaintext || file.allow_plaintext)?;
+        let allow_privileged = given.allow_privileged || file.allow_privileged;
+        let accept_untrusted = given.accept_untrusted || file.accept_untrusted;
+        if allow_privileged && accept_untrusted {
+            let message =
+                "cannot be combined with --allow-privileged: code from outside would own this machine";
+            return Err(invalid("--accept-untrusted", message));
+        }
         let slots = given.slots.or(file.slots).unwrap_or_else(default_slots);
         if !(1..=MAX_SLOTS).contains(&slots) {
             return Err(invalid("--slots", format!("{slots} is not between 1 and {MAX_SLOTS}")));
@@ -262,14 +276,20 @@ impl Options {
         Ok(Self {
             token: token(given.token, given.token_file.or(file.token_file))?,
             name: checked_name("--name", given.name.or(file.name).unwrap_or_else(host_name))?,
-            labels: labels.into_iter().map(|label| checked_name("--labels", label)).collect::<Result<_, _>>()?,
+            labels: labels
+                .into_iter()
+                .map(|label| checked_name("--labels", label))
+                .collect::<Result<_, _>>()?,
             slots,
             data_dir: given
                 .data_dir
                 .or(file.data_dir)
                 .unwrap_or_else(|| PathBuf::from("/var/lib/slipway-agent")),
             images: images(given.image, file.images)?,
-            default_image: given.default_image.or(file.default_image).unwrap_or_else(|| RUNNER_IMAGE.to_owned()),
+            default_image: given
+                .default_image
+                .or(file.default_image)
+                .unwrap_or_else(|| RUNNER_IMAGE.to_owned()),
             architecture,
             emulated,
             docker_host: given
@@ -283,7 +303,8 @@ impl Options {
                 given.job_cpus.or(file.job_cpus),
                 given.job_pids.or(file.job_pids),
             )?,
-            allow_privileged: given.allow_privileged || file.allow_privileged,
+            allow_privileged,
+            accept_untrusted,
             server,
         })
     }
@@ -291,7 +312,8 @@ impl Options {
     /// All labels it offers.
     #[must_use]
     pub fn all_labels(&self) -> Vec<String> {
-        let mut labels = vec!["self-hosted".to_owned(), "linux".to_owned(), self.architecture.label().to_owned()];
+        let mut labels =
+            vec!["self-hosted".to_owned(), "linux".to_owned(), self.architecture.label().to_owned()];
         for label in self.labels.iter().chain(self.images.keys()) {
             if !labels.iter().any(|known| known.eq_ignore_ascii_case(label)) {
                 labels.push(label.clone());
@@ -318,7 +340,9 @@ fn architecture(asked: Option<&str>, allowed: Option<&str>) -> Result<(Architect
     let native = Architecture::native();
     let asked = match asked {
         Some(text) => parse("--arch", text)?,
-        None => native.ok_or_else(|| invalid("--arch", format!("no agent for `{}`", std::env::consts::ARCH)))?,
+        None => {
+            native.ok_or_else(|| invalid("--arch", format!("no agent for `{}`", std::env::consts::ARCH)))?
+        }
     };
     if Some(asked) == native {
         return Ok((asked, false));
@@ -327,7 +351,9 @@ fn architecture(asked: Option<&str>, allowed: Option<&str>) -> Result<(Architect
         let label = asked.label();
         return Err(invalid(
             "--arch",
-            format!("this machine is not {label}; to run {label} jobs under emulation add --allow-emulation {label}"),
+            format!(
+                "this machine is not {label}; to run {label} jobs under emulation add --allow-emulation {label}"
+            ),
         ));
     }
     Ok((asked, true))
@@ -336,7 +362,10 @@ fn architecture(asked: Option<&str>, allowed: Option<&str>) -> Result<(Architect
 fn check_server(server: &str, allow_plaintext: bool) -> Result<(), OptionsError> {
     let Some(rest) = server.strip_prefix("http://") else {
         let message = match server.strip_prefix("https://") {
-            Some(_) => "TLS to the coordinator is not supported: use http:// on this machine or through a tunnel".into(),
+            Some(_) => {
+                "TLS to the coordinator is not supported: use http:// on this machine or through a tunnel"
+                    .into()
+            }
             None => format!("`{server}` is not an address such as http://127.0.0.1:7443"),
         };
         return Err(invalid("--server", message));
@@ -344,12 +373,15 @@ fn check_server(server: &str, allow_plaintext: bool) -> Result<(), OptionsError>
     let host = rest.split(['/', '?']).next().unwrap_or_default();
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']);
     let address: Option<std::net::IpAddr> = host.parse().ok();
-    let loopback = host == "localhost" || host.ends_with(".localhost") || address.is_some_and(|ip| ip.is_loopback());
+    let loopback =
+        host == "localhost" || host.ends_with(".localhost") || address.is_some_and(|ip| ip.is_loopback());
     if host.is_empty() || (!loopback && !allow_plaintext) {
         return Err(invalid(
             "--server",
-            format!("`{server}` is not on this machine and the token would go over the network in clear text; \
-                     use a tunnel, or add --allow-plaintext on a network you trust"),
+            format!(
+                "`{server}` is not on this machine and the token would go over the network in clear text; \
+                     use a tunnel, or add --allow-plaintext on a network you trust"
+            ),
         ));
     }
     Ok(())
@@ -359,8 +391,9 @@ fn token(given: Option<String>, file: Option<PathBuf>) -> Result<String, Options
     let (flag, text) = match (given, file) {
         (Some(token), _) => ("--token", token),
         (None, Some(path)) => {
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| invalid("--token-file", format!("cannot read {}: {error}", path.display())))?;
+            let text = std::fs::read_to_string(&path).map_err(|error| {
+                invalid("--token-file", format!("cannot read {}: {error}", path.display()))
+            })?;
             ("--token-file", text)
         }
         (None, None) => {
@@ -386,7 +419,10 @@ fn checked_name(flag: &'static str, name: String) -> Result<String, OptionsError
     Ok(name.to_owned())
 }
 
-fn images(given: Vec<String>, file: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, OptionsError> {
+fn images(
+    given: Vec<String>,
+    file: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, OptionsError> {
     let mut images: BTreeMap<String, String> =
         GITHUB_LABELS.iter().map(|label| ((*label).to_owned(), RUNNER_IMAGE.to_owned())).collect();
     let given = given.iter().map(|pair| match pair.split_once('=') {
@@ -461,7 +497,11 @@ mod tests {
     fn flags_win_over_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agent.toml");
-        std::fs::write(&path, "slots = 3\nname = \"file\"\n[images]\nBig = \"big:1\"\nubuntu-latest = \"own:1\"\n").unwrap();
+        std::fs::write(
+            &path,
+            "slots = 3\nname = \"file\"\n[images]\nBig = \"big:1\"\nubuntu-latest = \"own:1\"\n",
+        )
+        .unwrap();
         let options = Options::from_arguments(Arguments {
             config: Some(path),
             name: Some("flag".to_owned()),
@@ -480,7 +520,10 @@ mod tests {
             (Arguments { server: None, ..arguments() }, "--server"),
             (Arguments { token: None, ..arguments() }, "--token-file"),
             (Arguments { token: Some(" ".to_owned()), ..arguments() }, "--token"),
-            (Arguments { server: Some("http://ci.example:7443".to_owned()), ..arguments() }, "--allow-plaintext"),
+            (
+                Arguments { server: Some("http://ci.example:7443".to_owned()), ..arguments() },
+                "--allow-plaintext",
+            ),
             (Arguments { server: Some("https://ci.example".to_owned()), ..arguments() }, "TLS"),
             (Arguments { slots: Some(0), ..arguments() }, "--slots"),
             (Arguments { image: vec!["x".to_owned()], ..arguments() }, "LABEL=IMAGE"),

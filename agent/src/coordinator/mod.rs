@@ -113,7 +113,8 @@ impl Coordinator {
             .keep_alive_timeout(KEEP_ALIVE)
             .keep_alive_while_idle(true)
             .tcp_nodelay(true);
-        let value: MetadataValue<Ascii> = format!("Bearer {token}").parse().map_err(|_| AddressError::Token)?;
+        let value: MetadataValue<Ascii> =
+            format!("Bearer {token}").parse().map_err(|_| AddressError::Token)?;
         let client = AgentsClient::with_interceptor(endpoint.connect_lazy(), Authorize { value })
             .max_decoding_message_size(MESSAGE_MAX_BYTES)
             .max_encoding_message_size(MESSAGE_MAX_BYTES);
@@ -202,14 +203,19 @@ impl Coordinator {
     ///
     /// # Errors
     /// When the lease is not current, or the call is not possible at all.
-    pub async fn secrets(&self, lease: Lease) -> Result<std::collections::BTreeMap<String, String>, SecretsError> {
+    pub async fn secrets(
+        &self,
+        lease: Lease,
+    ) -> Result<std::collections::BTreeMap<String, String>, SecretsError> {
         let mut backoff = Backoff::new(RECONNECT_FIRST, RECONNECT_MAX);
         loop {
             let request = v1::FetchSecretsRequest { lease: Some(lease.to_wire()) };
             match self.client.clone().fetch_secrets(request).await {
                 Ok(answer) => return Ok(answer.into_inner().secrets.into_iter().collect()),
                 Err(status) => match status.code() {
-                    tonic::Code::PermissionDenied | tonic::Code::NotFound | tonic::Code::FailedPrecondition => {
+                    tonic::Code::PermissionDenied
+                    | tonic::Code::NotFound
+                    | tonic::Code::FailedPrecondition => {
                         return Err(SecretsError::Refused(status.message().to_owned()));
                     }
                     tonic::Code::Unimplemented | tonic::Code::InvalidArgument => {

@@ -95,9 +95,11 @@ impl Engine {
         let body = self.create_body(plan);
         match self.docker.create_container(Some(options.build()), body).await {
             Ok(created) => Ok(created.id),
-            Err(error) if is_missing(&error) => {
-                Err(self.failure(Cause::ImageNotFound, "the image went away before its container was made", &error))
-            }
+            Err(error) if is_missing(&error) => Err(self.failure(
+                Cause::ImageNotFound,
+                "the image went away before its container was made",
+                &error,
+            )),
             Err(error) => Err(self.failure(Cause::ContainerStart, "cannot create the container", &error)),
         }
     }
@@ -155,7 +157,11 @@ impl Engine {
                 options
                     .ulimits
                     .into_iter()
-                    .map(|(name, soft, hard)| ResourcesUlimits { name: Some(name), soft: Some(soft), hard: Some(hard) })
+                    .map(|(name, soft, hard)| ResourcesUlimits {
+                        name: Some(name),
+                        soft: Some(soft),
+                        hard: Some(hard),
+                    })
                     .collect(),
             ),
             // Init writes what steps say to the spool; the engine's own log would only hold init's last words.
@@ -179,7 +185,13 @@ impl Engine {
             host_config: Some(host),
             hostname: options.hostname,
             exposed_ports: Some(plan.ports.into_iter().map(|port| port.container).collect()),
-            labels: Some(labels.map(|(name, value)| (name.to_owned(), value)).into_iter().chain(options.labels).collect()),
+            labels: Some(
+                labels
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .into_iter()
+                    .chain(options.labels)
+                    .collect(),
+            ),
             ..ContainerCreateBody::default()
         }
     }
@@ -225,7 +237,9 @@ impl Engine {
         match self.docker.kill_container(id, Some(options)).await {
             Ok(()) => Ok(()),
             // 409: it does not run.
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409 | 500, .. }) => Ok(()),
+            Err(bollard::errors::Error::DockerResponseServerError {
+                status_code: 404 | 409 | 500, ..
+            }) => Ok(()),
             Err(error) => Err(self.failure(Cause::EngineUnavailable, "cannot kill the container", &error)),
         }
     }
@@ -246,7 +260,11 @@ impl Engine {
                 Ok(()) => return Ok(()),
                 Err(error) if is_missing(&error) => return Ok(()),
                 Err(error) if backoff.failures() + 1 >= REMOVE_TRIES => {
-                    return Err(self.failure(Cause::EngineUnavailable, "cannot remove the container", &error));
+                    return Err(self.failure(
+                        Cause::EngineUnavailable,
+                        "cannot remove the container",
+                        &error,
+                    ));
                 }
                 Err(_) => tokio::time::sleep(backoff.next_wait()).await,
             }

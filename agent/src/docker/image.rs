@@ -62,7 +62,10 @@ impl Engine {
             tokio::time::sleep(backoff.next_wait()).await;
         }
         self.image(name).await?.ok_or_else(|| {
-            Failure::new(Cause::ImagePull, format!("image {name} was pulled, but the engine does not show it"))
+            Failure::new(
+                Cause::ImagePull,
+                format!("image {name} was pulled, but the engine does not show it"),
+            )
         })
     }
 
@@ -81,7 +84,9 @@ impl Engine {
                 }))
             }
             Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(self.failure(Cause::ImagePull, &format!("cannot look up image {name}"), &error)),
+            Err(error) => {
+                Err(self.failure(Cause::ImagePull, &format!("cannot look up image {name}"), &error))
+            }
         }
     }
 
@@ -118,16 +123,28 @@ impl Engine {
         // The engine answers 404 both for "no such tag" and, after asking a registry without a login, for "denied or
         // does not exist"; in its stream it only has words for it.
         let missing = is_missing(error)
-            || ["manifest unknown", "not found", "does not exist", "no such image", "invalid reference format"]
-                .iter()
-                .any(|words| text.contains(words));
+            || [
+                "manifest unknown",
+                "not found",
+                "does not exist",
+                "no such image",
+                "invalid reference format",
+            ]
+            .iter()
+            .any(|words| text.contains(words));
         if missing && !matches!(error, bollard::errors::Error::IOError { .. }) {
             return Failure::new(
                 Cause::ImageNotFound,
-                format!("image {name} is neither on this machine nor in its registry: check its name ({text})"),
+                format!(
+                    "image {name} is neither on this machine nor in its registry: check its name ({text})"
+                ),
             );
         }
-        self.failure(Cause::ImagePull, &format!("image {name} is not on this machine and could not be pulled"), error)
+        self.failure(
+            Cause::ImagePull,
+            &format!("image {name} is not on this machine and could not be pulled"),
+            error,
+        )
     }
 }
 

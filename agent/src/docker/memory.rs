@@ -38,9 +38,15 @@ mod tests {
     #[test]
     fn both_versions_of_control_groups_are_read() {
         let one = "11:memory:/docker/abc\n10:pids:/docker/abc\n";
-        assert_eq!(counter_file(one), Some(PathBuf::from("/sys/fs/cgroup/memory/docker/abc/memory.oom_control")));
+        assert_eq!(
+            counter_file(one),
+            Some(PathBuf::from("/sys/fs/cgroup/memory/docker/abc/memory.oom_control"))
+        );
         let two = "0::/system.slice/docker-abc.scope\n";
-        assert_eq!(counter_file(two), Some(PathBuf::from("/sys/fs/cgroup/system.slice/docker-abc.scope/memory.events")));
+        assert_eq!(
+            counter_file(two),
+            Some(PathBuf::from("/sys/fs/cgroup/system.slice/docker-abc.scope/memory.events"))
+        );
         assert_eq!(parse_kills("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"), Some(3));
         assert_eq!(parse_kills("low 0\noom 1\noom_kill 1\n"), Some(1));
         assert_eq!(parse_kills(""), None);

@@ -102,7 +102,9 @@ impl Engine {
 fn unavailable(host: &str, error: &bollard::errors::Error) -> Failure {
     Failure::new(
         Cause::EngineUnavailable,
-        format!("no Docker engine at {host} ({error}): start it with `systemctl start docker`, or name its socket with --docker-host"),
+        format!(
+            "no Docker engine at {host} ({error}): start it with `systemctl start docker`, or name its socket with --docker-host"
+        ),
     )
 }
 

@@ -83,7 +83,8 @@ pub struct NetworkPool {
 impl NetworkPool {
     /// An empty pool that keeps at most `keep` free networks.
     pub fn new(engine: Engine, range: AddressRange, keep: usize) -> Self {
-        let start = engine.agent.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+        let start =
+            engine.agent.bytes().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
         Self { engine, range, next: AtomicU32::new(start), free: Mutex::new(Vec::new()), keep }
     }
 
@@ -94,12 +95,10 @@ impl NetworkPool {
     pub async fn adopt(&self, used: &[String]) -> Result<(), Failure> {
         let filters = HashMap::from([("label", vec![format!("{LABEL_AGENT}={}", self.engine.agent)])]);
         let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
-        let found = self
-            .engine
-            .docker
-            .list_networks(Some(options))
-            .await
-            .map_err(|error| self.engine.failure(Cause::EngineUnavailable, "cannot list networks", &error))?;
+        let found =
+            self.engine.docker.list_networks(Some(options)).await.map_err(|error| {
+                self.engine.failure(Cause::EngineUnavailable, "cannot list networks", &error)
+            })?;
         for name in found.into_iter().filter_map(|network| network.name) {
             if !used.contains(&name) {
                 self.give_back(name).await;
@@ -171,13 +170,20 @@ impl NetworkPool {
                 Ok(_) => return Ok(name),
                 Err(error) if overlaps(&error) => {}
                 Err(error) => {
-                    return Err(self.engine.failure(Cause::ContainerStart, "cannot create a network", &error));
+                    return Err(self.engine.failure(
+                        Cause::ContainerStart,
+                        "cannot create a network",
+                        &error,
+                    ));
                 }
             }
         }
         Err(Failure::new(
             Cause::ContainerStart,
-            format!("{tries} subnets of {} overlap with other networks: name a free range with --subnets", self.range),
+            format!(
+                "{tries} subnets of {} overlap with other networks: name a free range with --subnets",
+                self.range
+            ),
         ))
     }
 }
@@ -194,7 +200,9 @@ impl Engine {
 
 fn overlaps(error: &bollard::errors::Error) -> bool {
     let text = error.to_string();
-    text.contains("overlap") || text.contains("is not available") || text.contains("failed to allocate gateway")
+    text.contains("overlap")
+        || text.contains("is not available")
+        || text.contains("failed to allocate gateway")
 }
 
 #[cfg(test)]

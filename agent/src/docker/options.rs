@@ -107,7 +107,8 @@ impl CreateOptions {
                     if !TAKES_VALUE.contains(&name.as_str()) {
                         return Err(OptionsError::Unsupported(name));
                     }
-                    let value = inline.or_else(|| words.next()).ok_or_else(|| OptionsError::NoValue(name.clone()))?;
+                    let value =
+                        inline.or_else(|| words.next()).ok_or_else(|| OptionsError::NoValue(name.clone()))?;
                     options.set(&name, value, privileged)?;
                 }
             }
@@ -121,8 +122,10 @@ impl CreateOptions {
             value: value.to_owned(),
             expected,
         };
-        let not_allowed = |value: &str| OptionsError::NotAllowed(format!("{name} {value}"), "--allow-privileged");
-        let number_of_bytes = |value: &str| bytes(value).ok_or_else(|| bad(value, "a size such as 512m or 2g"));
+        let not_allowed =
+            |value: &str| OptionsError::NotAllowed(format!("{name} {value}"), "--allow-privileged");
+        let number_of_bytes =
+            |value: &str| bytes(value).ok_or_else(|| bad(value, "a size such as 512m or 2g"));
         match name {
             "--user" | "-u" => self.user = Some(value),
             "--env" | "-e" => {
@@ -199,9 +202,30 @@ impl CreateOptions {
 }
 
 const TAKES_VALUE: [&str; 24] = [
-    "--user", "-u", "--env", "-e", "--cpus", "--memory", "-m", "--shm-size", "--pids-limit", "--hostname", "-h",
-    "--add-host", "--tmpfs", "--ulimit", "--cap-add", "--cap-drop", "--dns", "--group-add", "--label", "-l",
-    "--volume", "-v", "--ipc", "--security-opt",
+    "--user",
+    "-u",
+    "--env",
+    "-e",
+    "--cpus",
+    "--memory",
+    "-m",
+    "--shm-size",
+    "--pids-limit",
+    "--hostname",
+    "-h",
+    "--add-host",
+    "--tmpfs",
+    "--ulimit",
+    "--cap-add",
+    "--cap-drop",
+    "--dns",
+    "--group-add",
+    "--label",
+    "-l",
+    "--volume",
+    "-v",
+    "--ipc",
+    "--security-opt",
 ];
 
 /// Reads `512m`, `2g`, `1024`, as Docker does: powers of 1024.

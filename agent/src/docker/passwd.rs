@@ -147,7 +147,11 @@ impl Engine {
                 Ok(bytes) => archive.extend_from_slice(&bytes),
                 Err(error) if is_missing(&error) => return Ok(String::new()),
                 Err(error) => {
-                    return Err(self.failure(Cause::ContainerStart, &format!("cannot read {path} of the image"), &error));
+                    return Err(self.failure(
+                        Cause::ContainerStart,
+                        &format!("cannot read {path} of the image"),
+                        &error,
+                    ));
                 }
             }
             if archive.len() > FILE_MAX_BYTES {
@@ -174,7 +178,8 @@ mod tests {
 
     fn users() -> Users {
         Users::new(
-            "root:x:0:0:root:/root:/bin/bash\nrunner:x:1001:1002::/home/runner:/bin/bash\nbroken\n".to_owned(),
+            "root:x:0:0:root:/root:/bin/bash\nrunner:x:1001:1002::/home/runner:/bin/bash\nbroken\n"
+                .to_owned(),
             "root:x:0:\ndocker:x:999:runner\n".to_owned(),
         )
     }

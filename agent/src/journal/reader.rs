@@ -90,7 +90,13 @@ impl Reader {
         };
         let mut file = BufReader::new(File::open(&segment.path)?);
         file.seek(SeekFrom::Start(HEAD_BYTES))?;
-        Ok(Place { path: segment.path, file, offset: HEAD_BYTES, next: segment.first, ahead: VecDeque::new() })
+        Ok(Place {
+            path: segment.path,
+            file,
+            offset: HEAD_BYTES,
+            next: segment.first,
+            ahead: VecDeque::new(),
+        })
     }
 }
 
@@ -103,7 +109,8 @@ impl Place {
             return Ok(false);
         }
         self.offset += PREFIX_BYTES + payload.len() as u64;
-        let group = decode_payload(&payload).ok_or_else(|| std::io::Error::other("a journal group is damaged"))?;
+        let group =
+            decode_payload(&payload).ok_or_else(|| std::io::Error::other("a journal group is damaged"))?;
         self.ahead.extend(group.records.into_iter().map(<[u8]>::to_vec));
         Ok(true)
     }

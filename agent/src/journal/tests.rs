@@ -45,7 +45,11 @@ fn a_torn_group_is_cut_off_and_numbers_go_on() {
         let before = std::fs::metadata(&path).unwrap().len();
         OpenOptions::new().append(true).open(&path).unwrap().write_all(&whole[..cut]).unwrap();
         let found = Journal::open(folder.path()).unwrap().unwrap();
-        assert_eq!((found.journal.last_record(), found.stream.as_slice()), (2, b"s1".as_slice()), "cut at {cut}");
+        assert_eq!(
+            (found.journal.last_record(), found.stream.as_slice()),
+            (2, b"s1".as_slice()),
+            "cut at {cut}"
+        );
         assert_eq!(std::fs::metadata(&path).unwrap().len(), before);
     }
     let mut journal = Journal::open(folder.path()).unwrap().unwrap().journal;

@@ -72,7 +72,8 @@ impl Guard {
 mod tests {
     use super::*;
 
-    const TERMS: LeaseTerms = LeaseTerms { lease_ms: 30_000, margin_ms: 5_000, renew_ms: 5_000, grace_ms: 600_000 };
+    const TERMS: LeaseTerms =
+        LeaseTerms { lease_ms: 30_000, margin_ms: 5_000, renew_ms: 5_000, grace_ms: 600_000 };
 
     #[test]
     fn a_strict_job_stops_before_its_lease_ends() {

@@ -19,6 +19,7 @@ pub(super) struct Job {
     pub(super) guard: Guard,
     pub(super) orders: watch::Sender<JobOrders>,
     pub(super) step_began: bool,
+    pub(super) step_began_sent: Option<Instant>,
     /// Set once it has ended.
     pub(super) report: Option<v1::Report>,
     pub(super) report_sent: Option<Instant>,
@@ -69,6 +70,11 @@ impl<C: Clock> Supervisor<C> {
                 {
                     job.orders.send_modify(|orders| orders.accepted = true);
                     self.count_jobs();
+                }
+            }
+            Incoming::BeginStep(lease) => {
+                if let Some(job) = self.held(lease) {
+                    job.orders.send_if_modified(|orders| !std::mem::replace(&mut orders.begin, true));
                 }
             }
             Incoming::Drain(on) => self.draining = on,
@@ -174,10 +180,15 @@ impl<C: Clock> Supervisor<C> {
         }
     }
 
-    /// Sends the reports that were not sent on this connection, or not accepted for a while.
-    pub(super) fn send_reports(&mut self, stream: &Stream) -> Result<(), String> {
+    /// Sends what was not sent on this connection, or not answered for a while: that steps begin, and reports.
+    pub(super) fn send_unanswered(&mut self, stream: &Stream) -> Result<(), String> {
         let now = Instant::now();
         for job in self.jobs.values_mut() {
+            let due = job.step_began_sent.is_none_or(|sent| now.duration_since(sent) >= REPORT_AGAIN);
+            if job.step_began && due && !job.orders.borrow().begin {
+                send(stream, Out::StepBegan(v1::StepBegan { lease: Some(job.lease.to_wire()) }))?;
+                job.step_began_sent = Some(now);
+            }
             let due = job.report_sent.is_none_or(|sent| now.duration_since(sent) >= REPORT_AGAIN);
             if let Some(report) = job.report.as_ref().filter(|_| due) {
                 send(stream, Out::Report(report.clone()))?;

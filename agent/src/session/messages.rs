@@ -39,6 +39,8 @@ pub enum Incoming {
     Stop(Lease, String),
     /// The report is durable.
     Accepted(Lease),
+    /// The first step may start.
+    BeginStep(Lease),
     /// Take nothing new, or again.
     Drain(bool),
 }
@@ -66,6 +68,7 @@ pub fn read(message: v1::CoordinatorMessage) -> Result<Option<Incoming>, BadMess
         In::Cancel(cancel) => Incoming::Cancel(Lease::from_wire(cancel.lease.as_ref())?, cancel.reason),
         In::Stop(stop) => Incoming::Stop(Lease::from_wire(stop.lease.as_ref())?, stop.reason),
         In::Accepted(accepted) => Incoming::Accepted(Lease::from_wire(accepted.lease.as_ref())?),
+        In::BeginStep(begin) => Incoming::BeginStep(Lease::from_wire(begin.lease.as_ref())?),
         In::Drain(drain) => Incoming::Drain(drain.on),
     }))
 }

@@ -36,6 +36,8 @@ pub struct JobOrders {
     pub cancel: Option<String>,
     /// End at once and report nothing. With the reason.
     pub stop: Option<String>,
+    /// The coordinator knows that steps begin; a strict job waits for it.
+    pub begin: bool,
     /// The report is durable: the attempt may be forgotten.
     pub accepted: bool,
     /// When the job's own init has to end it, by `CLOCK_BOOTTIME`; none: not known yet.

@@ -44,6 +44,8 @@ pub struct Introduction {
     pub labels: Vec<String>,
     /// Jobs at once.
     pub slots: u32,
+    /// Whether it runs code from outside too.
+    pub accepts_untrusted: bool,
 }
 
 /// How the session stands, for `Handle` and tests.
@@ -123,7 +125,15 @@ impl<C: Clock> Supervisor<C> {
     pub(super) fn insert(&mut self, lease: Lease, guard: Guard) -> JobLink {
         let orders = JobOrders { stop_boottime_ms: guard.stop_at_ms(&self.terms), ..JobOrders::default() };
         let (orders, receiver) = watch::channel(orders);
-        let job = Job { lease, guard, orders, step_began: false, report: None, report_sent: None };
+        let job = Job {
+            lease,
+            guard,
+            orders,
+            step_began: false,
+            step_began_sent: None,
+            report: None,
+            report_sent: None,
+        };
         self.jobs.insert(lease.attempt, job);
         JobLink { orders: receiver, events: self.events_in.clone() }
     }
@@ -210,6 +220,7 @@ impl<C: Clock> Supervisor<C> {
             architecture: about.architecture,
             labels: about.labels,
             slots: about.slots,
+            accepts_untrusted: about.accepts_untrusted,
             held: self.jobs.values().map(|job| job.lease.to_wire()).collect(),
             draining: self.draining || self.shutdown.stage() >= Stage::Drain,
         }))
@@ -223,7 +234,7 @@ impl<C: Clock> Supervisor<C> {
         self.answered_ms = hello_ms;
         self.renewals.clear();
         for job in self.jobs.values_mut() {
-            job.report_sent = None;
+            (job.step_began_sent, job.report_sent) = (None, None);
             if kept.contains(&job.lease) {
                 job.guard.renewed(hello_ms, terms.lease_ms);
             } else {
@@ -236,9 +247,6 @@ impl<C: Clock> Supervisor<C> {
 
     /// Serves a connection. `Ok` when the supervisor is done, else why the connection ended.
     async fn serve(&mut self, mut stream: Stream) -> Result<(), String> {
-        for job in self.jobs.values().filter(|job| job.step_began) {
-            send(&stream, Out::StepBegan(v1::StepBegan { lease: Some(job.lease.to_wire()) }))?;
-        }
         let mut renew_at = Instant::now() + Duration::from_millis(self.terms.renew_ms);
         let mut told_draining = self.draining;
         loop {
@@ -250,22 +258,20 @@ impl<C: Clock> Supervisor<C> {
                 let slots = self.introduction.slots;
                 send(&stream, Out::Capacity(v1::Capacity { slots, draining: told_draining }))?;
             }
-            self.send_reports(&stream)?;
+            self.send_unanswered(&stream)?;
             let next = if self.shutdown.stage() >= Stage::Drain { Stage::Now } else { Stage::Drain };
             tokio::select! {
-                message = stream.incoming.message() => match message {
-                    Ok(Some(message)) => match read(message).map_err(|error| error.to_string())? {
-                        // A new lease is renewed at once: it was counted from an earlier moment.
-                        Some(message) => if self.hear(&stream, message)? { renew_at = Instant::now(); },
-                        None => {}
-                    },
-                    Ok(None) => return Err("the coordinator ended the session".to_owned()),
-                    Err(status) => return Err(told(&status)),
-                },
-                event = self.events.recv() => if let Some(event) = event {
-                    if let JobEvent::StepBegan(lease) = &event {
-                        send(&stream, Out::StepBegan(v1::StepBegan { lease: Some(lease.to_wire()) }))?;
+                message = stream.incoming.message() => {
+                    let message = message
+                        .map_err(|status| told(&status))?
+                        .ok_or_else(|| "the coordinator ended the session".to_owned())?;
+                    let message = read(message).map_err(|error| error.to_string())?;
+                    // A new lease is renewed at once: it was counted from an earlier moment.
+                    if let Some(message) = message && self.hear(&stream, message)? {
+                        renew_at = Instant::now();
                     }
+                }
+                event = self.events.recv() => if let Some(event) = event {
                     self.job_said(event);
                 },
                 () = tokio::time::sleep_until(renew_at) => {

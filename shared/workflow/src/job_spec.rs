@@ -21,6 +21,9 @@ pub struct JobSpec {
     pub job: String,
     /// What people see: GitHub's job name, with its matrix suffix.
     pub name: String,
+    /// The labels of `runs-on`, in order: without `container:` they choose the image.
+    #[serde(default)]
+    pub labels: Vec<String>,
     /// Contexts the coordinator fixed: `github` (complete but for runner paths), `inputs`, `vars`, `needs`,
     /// `strategy`, `matrix`; each a JSON object.
     pub contexts: SpecContexts,

@@ -2,7 +2,7 @@
 //! restart.
 //!
 //! It holds environment and outputs, which may hold secrets in clear, so the journal is readable by the agent only;
-//! masks are not part of it (see [`super::mask::Masks::added`] and [`super::seal`]).
+//! masks are not part of it: whoever keeps [`super::mask::Masks::added`] must not keep it in clear.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

@@ -181,7 +181,7 @@ fn resolve(
             Some(templated) => instance::boolean(workflow, templated, "continue-on-error", &environment)?,
             None => false,
         };
-        let spec = spec::job_spec(workflow, job, &name, timeout_ms, input, &environment)?;
+        let spec = spec::job_spec(workflow, job, &name, &labels, timeout_ms, input, &environment)?;
         plans.push(InstancePlan {
             name,
             labels,

@@ -16,6 +16,7 @@ pub(super) fn job_spec(
     workflow: &Workflow,
     job: &Job,
     name: &str,
+    labels: &[String],
     timeout_ms: u64,
     input: &ResolveInput,
     environment: &PlanEnvironment,
@@ -29,6 +30,7 @@ pub(super) fn job_spec(
         workflow_file: workflow.file.clone(),
         job: job.id.clone(),
         name: name.to_owned(),
+        labels: labels.to_vec(),
         contexts: SpecContexts {
             github,
             inputs: input.inputs.clone(),

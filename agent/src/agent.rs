@@ -1,0 +1,190 @@
+//! An agent in a process: what `slipway-agent` and `slipway up` start.
+
+use std::sync::Arc;
+
+use slipway_kit::clock::SystemClock;
+use slipway_kit::shutdown::{self, Stage, Trigger};
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::coordinator::{AddressError, Coordinator};
+use crate::docker::Engine;
+use crate::docker::network::NetworkPool;
+use crate::failure::Failure;
+use crate::identity::{Identity, IdentityError};
+use crate::init::{self, InitError};
+use crate::options::Options;
+use crate::runner::attempt::{Adopted, Begin};
+use crate::runner::folder::JobFolder;
+use crate::runner::{Machine, Runner, finish};
+use crate::session::supervisor::{Introduction, Status, Supervisor};
+
+/// Why an agent can't start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The data directory can't be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The container engine is not there.
+    #[error("{0}")]
+    Engine(#[from] Failure),
+    /// The coordinator's address or token can't be used.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The init program can't be put into the data directory.
+    #[error("{0}")]
+    Init(#[from] InitError),
+    /// The jobs folder can't be used.
+    #[error("cannot use the jobs folder: {0}")]
+    Jobs(#[from] std::io::Error),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Agent;
+
+/// A running agent. Dropping it leaves the agent running.
+#[derive(Debug)]
+pub struct Handle {
+    /// The agent's id.
+    pub id: uuid::Uuid,
+    trigger: Trigger,
+    status: watch::Receiver<Status>,
+    supervisor: JoinHandle<()>,
+    runner: Runner,
+    _identity: Identity,
+}
+
+impl Agent {
+    /// Starts an agent: connects to the engine, takes over what an earlier process left, and serves the coordinator
+    /// in the background, whether or not it can be reached yet.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(options: Options) -> Result<Handle, StartError> {
+        let identity = Identity::take(&options.data_dir)?;
+        let id = identity.id.to_string();
+        let coordinator = Coordinator::new(&options.server, &options.token)?;
+        let engine = Engine::connect(&options.docker_host, &id).await?;
+        let installed = init::install(&options.data_dir)?;
+        let networks = NetworkPool::new(engine.clone(), options.subnets, options.slots as usize);
+        let introduction = Introduction {
+            agent_id: id,
+            name: options.name.clone(),
+            architecture: options.architecture.label().to_owned(),
+            labels: options.all_labels(),
+            slots: options.slots,
+            accepts_untrusted: options.accept_untrusted,
+        };
+        let machine = Arc::new(Machine::new(engine, networks, options, coordinator.clone(), installed));
+        std::fs::create_dir_all(machine.jobs_dir())?;
+        let left = leftovers(&machine).await?;
+
+        let (trigger, shutdown) = shutdown::channel();
+        let runner = Runner {
+            machine: Arc::clone(&machine),
+            tasks: TaskTracker::new(),
+            leave: CancellationToken::new(),
+        };
+        let start = Arc::new(runner.clone());
+        let mut supervisor = Supervisor::new(coordinator, SystemClock, introduction, start, shutdown);
+        for adopted in left {
+            let lease = adopted.saved.lease;
+            tracing::info!(attempt = %lease.attempt, "going on with a job of an earlier process");
+            let link = supervisor.adopt(lease, adopted.saved.strict);
+            runner.spawn(Begin::Adopt(Box::new(adopted)), link);
+        }
+        let status = supervisor.status();
+        let supervisor = tokio::spawn(supervisor.run());
+        Ok(Handle { id: identity.id, trigger, status, supervisor, runner, _identity: identity })
+    }
+}
+
+/// Finds the jobs of an earlier process, and removes what belongs to none.
+async fn leftovers(machine: &Machine) -> Result<Vec<Adopted>, StartError> {
+    let mut left = Vec::new();
+    for entry in std::fs::read_dir(machine.jobs_dir())? {
+        let folder = JobFolder::new(entry?.path());
+        match Adopted::read(&folder) {
+            Ok(Some(adopted)) => left.push(adopted),
+            Ok(None) => finish::remove_folder(&folder).await,
+            Err(why) => {
+                tracing::error!(folder = %folder.root().display(), why, "a job can't be gone on with; it is removed");
+                finish::remove_folder(&folder).await;
+            }
+        }
+    }
+    let names: Vec<String> = left.iter().map(|adopted| adopted.saved.lease.attempt.folder_name()).collect();
+    for container in machine.engine.own_containers().await? {
+        if !names.contains(&container.folder_name) {
+            machine.engine.remove_container(&container.id).await?;
+        }
+    }
+    let used: Vec<String> =
+        left.iter().filter_map(|adopted| Some(adopted.saved.prepared.as_ref()?.network.clone())).collect();
+    machine.networks.adopt(&used).await?;
+    Ok(left)
+}
+
+impl Handle {
+    /// How the session stands, now and as it changes.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// What stops it; a program hands it the process's signals ([`Trigger::follow_signals`]).
+    #[must_use]
+    pub fn trigger(&self) -> Trigger {
+        self.trigger.clone()
+    }
+
+    /// Waits until the agent has stopped: after `Drain` when its jobs have ended and are cleaned up, after `Now` at
+    /// once. Jobs that still run then go on in their containers, and the next agent with this data directory adopts
+    /// them.
+    pub async fn wait(self) {
+        // A panic in the supervisor was logged by the runtime's hook; there is nothing to add.
+        let _ = self.supervisor.await;
+        self.runner.tasks.close();
+        let mut now = self.trigger.watcher();
+        let cleaned = tokio::select! {
+            biased;
+            () = now.reached(Stage::Now) => false,
+            () = self.runner.tasks.wait() => true,
+        };
+        if cleaned {
+            self.runner.machine.networks.clear().await;
+        }
+        self.runner.leave.cancel();
+        self.runner.tasks.wait().await;
+    }
+
+    /// Stops for good: kills what runs, removes its containers, networks and folders, and reports nothing. For an agent
+    /// whose coordinator ends with it.
+    pub async fn discard(self) {
+        self.trigger.raise(Stage::Now);
+        let _ = self.supervisor.await;
+        self.runner.tasks.close();
+        self.runner.leave.cancel();
+        self.runner.tasks.wait().await;
+        let machine = &self.runner.machine;
+        match machine.engine.own_containers().await {
+            Ok(containers) => {
+                for container in containers {
+                    if let Err(failure) = machine.engine.remove_container(&container.id).await {
+                        tracing::warn!(%failure, "a container stays behind");
+                    }
+                }
+            }
+            Err(failure) => tracing::warn!(%failure, "containers stay behind"),
+        }
+        if let Err(failure) = machine.networks.adopt(&[]).await {
+            tracing::warn!(%failure, "networks stay behind");
+        }
+        machine.networks.clear().await;
+        finish::remove_folder(&JobFolder::new(machine.jobs_dir())).await;
+    }
+}

@@ -1,0 +1,155 @@
+//! `actions/checkout`, built in: the run's code into the workspace, without Node and without asking GitHub.
+//!
+//! The tree is made in a folder of the agent's own, given to the container's user and then moved into the workspace in
+//! one rename. So nothing that an earlier step left there (a link, a git configuration, a hook) can make the agent run
+//! or overwrite anything on the host.
+//!
+//! Deliberately absent: Git LFS, and credentials left behind for later steps; what is asked for and not supported is
+//! refused by name.
+
+mod git;
+mod inputs;
+mod tree;
+
+use std::path::{Path, PathBuf};
+
+use slipway_workflow::job_spec::Source;
+
+use crate::coordinator::Coordinator;
+use crate::docker::passwd::ContainerUser;
+use crate::failure::{Cause, Failure};
+use crate::runner::inside::Inside;
+use crate::steps::values::Values;
+pub use inputs::{Fetch, Inputs};
+
+/// Why there is no code.
+#[derive(Debug)]
+pub enum CheckoutError {
+    /// The workflow asks for what can't be; the step fails.
+    Step(String),
+    /// The fleet could not get it.
+    Fleet(Failure),
+}
+
+impl From<Failure> for CheckoutError {
+    fn from(failure: Failure) -> Self {
+        Self::Fleet(failure)
+    }
+}
+
+/// Where a checkout goes.
+#[derive(Debug)]
+pub struct Target<'a> {
+    /// A folder of the agent's own on the same file system.
+    pub staging: PathBuf,
+    /// The job's `work` folder, below which the container's processes may change anything.
+    pub work: &'a Path,
+    /// The workspace below `work`.
+    pub workspace: PathBuf,
+    /// Whom the files belong to.
+    pub user: &'a ContainerUser,
+}
+
+/// Checks the run's code out; `say` gets lines for the step's log. Gives the commit, where there is one.
+///
+/// # Errors
+/// See [`CheckoutError`].
+pub async fn checkout(
+    coordinator: &Coordinator,
+    source: &Source,
+    with: &Values,
+    target: &Target<'_>,
+    say: &mut (dyn FnMut(String) + Send),
+) -> Result<Option<String>, CheckoutError> {
+    let inputs = Inputs::read(with).map_err(CheckoutError::Step)?;
+    let io = |error: std::io::Error| Failure::io("cannot prepare the checkout", &error);
+    remove(&target.staging).map_err(io)?;
+    std::fs::create_dir_all(&target.staging).map_err(io)?;
+    let commit = match source {
+        Source::None => {
+            return Err(CheckoutError::Step(
+                "there is nothing to check out: the run was started without a repository or working tree"
+                    .to_owned(),
+            ));
+        }
+        Source::Tree { digest, size_bytes } => {
+            inputs.refuse_other_code().map_err(CheckoutError::Step)?;
+            say("Unpacking the uploaded working tree".to_owned());
+            tree::unpack(coordinator, digest, *size_bytes, &target.staging).await?;
+            None
+        }
+        Source::Git { clone_url, repository, git_ref, sha } => {
+            let fetch = inputs.fetch(clone_url, repository, git_ref, sha).map_err(CheckoutError::Step)?;
+            say(format!("Fetching {} at {}", fetch.url, fetch.wanted));
+            Some(git::fetch(&fetch, &target.staging, say).await?)
+        }
+    };
+    let (staging, user) = (target.staging.clone(), target.user.clone());
+    let given = tokio::task::spawn_blocking(move || give_all(&staging, &user)).await;
+    given
+        .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?
+        .map_err(|error| Failure::io("cannot give the code to the container's user", &error))?;
+    place(target, &inputs)?;
+    Ok(commit)
+}
+
+/// Moves the staged tree to where the step wants it, in place of what is there.
+fn place(target: &Target<'_>, inputs: &Inputs) -> Result<(), CheckoutError> {
+    let destination = match &inputs.path {
+        Some(path) => target.workspace.join(path),
+        None => target.workspace.clone(),
+    };
+    let (Some(parent), Some(name)) = (destination.parent(), destination.file_name()) else {
+        return Err(CheckoutError::Step("`path` must name a folder in the workspace".to_owned()));
+    };
+    let unusable = |error: std::io::Error| {
+        CheckoutError::Step(format!("cannot check out into {}: {error}", destination.display()))
+    };
+    let parent = Inside::make(target.work, parent, target.user).map_err(unusable)?;
+    let there = parent.path().join(name);
+    if !inputs.clean && std::fs::read_dir(&there).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(CheckoutError::Step(
+            "`clean: false` over files of an earlier step is not supported; give another `path`".to_owned(),
+        ));
+    }
+    remove(&there).map_err(unusable)?;
+    std::fs::rename(&target.staging, &there).map_err(unusable)
+}
+
+/// Removes a file, link or folder, whatever is there.
+fn remove(path: &Path) -> std::io::Result<()> {
+    let removed = match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Gives a tree to the container's user. An agent that is not root may not; then the tree stays its own, and is
+/// writable for others.
+fn give_all(path: &Path, user: &ContainerUser) -> std::io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let found = std::fs::symlink_metadata(path)?;
+    if found.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            give_all(&entry?.path(), user)?;
+        }
+    }
+    match std::os::unix::fs::lchown(path, Some(user.uid), Some(user.gid)) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            if found.is_symlink() || found.uid() == user.uid {
+                return Ok(());
+            }
+            let mode = found.permissions().mode();
+            std::fs::set_permissions(
+                path,
+                std::fs::Permissions::from_mode(mode | (mode & 0o700) >> 3 | (mode & 0o700) >> 6),
+            )
+        }
+        other => other,
+    }
+}

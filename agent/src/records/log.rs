@@ -1,0 +1,262 @@
+//! The writing end of a job's log.
+//!
+//! Records collect in memory until [`JobLog::commit`] writes them, together with what became true with them: the job's
+//! state, and where reading the spool goes on. What was not committed is derived again from the spool.
+
+use prost::Message as _;
+use serde::{Deserialize, Serialize};
+use slipway_kit::clock::{Clock, SystemClock};
+use slipway_proto::v1;
+use slipway_proto::v1::record::Record as Kind;
+
+use super::wire;
+use crate::failure::{Cause, Failure};
+use crate::init::{Spool, Stream};
+use crate::journal::{Journal, Progress};
+use crate::steps::annotations::Level;
+use crate::steps::commands::{CommandOptions, Effect, LineOutcome};
+use crate::steps::lines;
+use crate::steps::mask::Masks;
+use crate::steps::outcome::StepEnd;
+use crate::steps::output::{Item, StepOutput};
+
+/// Where the log stands, as the journal keeps it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Position {
+    /// End of the last frame whose records are in the journal.
+    spool_offset: u64,
+    /// The interpretation of the running step's output.
+    output: StepOutput,
+    /// Values that steps asked to mask. They stand in the same step's spool, and this file is as closed as that one.
+    masks: Vec<String>,
+}
+
+/// See the module.
+pub struct JobLog {
+    journal: Journal,
+    position: Position,
+    masks: Masks,
+    /// Index of the step that records belong to.
+    step: u32,
+    options: CommandOptions,
+    pending: Vec<Vec<u8>>,
+    effects: Vec<Effect>,
+    /// Set when the position moved since the last commit.
+    moved: bool,
+    clock: SystemClock,
+}
+
+/// A step's use of the machine, for its last record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Exit code, when a process ended it.
+    pub exit_code: Option<i32>,
+    /// CPU time in milliseconds.
+    pub cpu_ms: u64,
+    /// Largest resident size of one process, in bytes.
+    pub max_rss_bytes: u64,
+}
+
+impl JobLog {
+    /// The state of a log that has not begun, for [`Journal::create`].
+    ///
+    /// # Errors
+    /// `internal`.
+    pub fn initial() -> Result<Vec<u8>, Failure> {
+        encode(&Position::default())
+    }
+
+    /// Goes on with a journal and its last stream state.
+    ///
+    /// # Errors
+    /// `internal` when the state is not one of this version.
+    pub fn new(journal: Journal, stream: &[u8]) -> Result<Self, Failure> {
+        let position: Position = serde_json::from_slice(stream).map_err(|error| {
+            Failure::new(Cause::Internal, format!("the job's journal is damaged: {error}"))
+        })?;
+        Ok(Self {
+            journal,
+            position,
+            masks: Masks::default(),
+            step: 0,
+            options: CommandOptions::default(),
+            pending: Vec::new(),
+            effects: Vec::new(),
+            moved: false,
+            clock: SystemClock,
+        })
+    }
+
+    /// Masks these values from now on, and those that steps asked for before. Call it before anything is read.
+    pub fn mask<'a>(&mut self, secrets: impl IntoIterator<Item = &'a str>) {
+        self.masks = Masks::new(secrets);
+        for value in &self.position.masks {
+            self.masks.add(value);
+        }
+    }
+
+    /// What is masked.
+    #[must_use]
+    pub fn masks(&self) -> &Masks {
+        &self.masks
+    }
+
+    /// For who uploads.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.journal.progress()
+    }
+
+    /// Number of the last record that was committed.
+    #[must_use]
+    pub fn last_record(&self) -> u64 {
+        self.journal.last_record()
+    }
+
+    /// End of the last spool frame whose records are committed.
+    #[must_use]
+    pub fn spool_offset(&self) -> u64 {
+        self.position.spool_offset
+    }
+
+    /// What follows belongs to the step of this index.
+    pub fn select(&mut self, step: u32, options: CommandOptions) {
+        self.step = step;
+        self.options = options;
+    }
+
+    /// The step of this index begins: a record, and a fresh interpretation.
+    pub fn step_started(&mut self, step: u32, options: CommandOptions, id: &str, name: &str) {
+        self.select(step, options);
+        self.position.output = StepOutput::default();
+        self.moved = true;
+        let name = self.masks.mask_str(name);
+        self.push(Kind::StepStarted(v1::StepStarted { id: id.to_owned(), name }));
+    }
+
+    /// The selected step has ended.
+    pub fn step_finished(&mut self, id: &str, name: &str, end: StepEnd, usage: Usage) {
+        let name = self.masks.mask_str(name);
+        self.push(Kind::StepFinished(v1::StepFinished {
+            id: id.to_owned(),
+            name,
+            outcome: wire::result(end.outcome).into(),
+            conclusion: wire::result(end.conclusion).into(),
+            exit_code: usage.exit_code,
+            cpu_ms: usage.cpu_ms,
+            max_rss_bytes: usage.max_rss_bytes,
+        }));
+    }
+
+    fn push(&mut self, kind: Kind) {
+        let record = v1::Record { time_ms: self.clock.unix_ms(), step: self.step, record: Some(kind) };
+        self.pending.push(record.encode_to_vec());
+    }
+
+    /// A line of Slipway's own.
+    pub fn say(&mut self, text: &str) {
+        let now_ms = self.clock.unix_ms();
+        self.feed(now_ms, |output, masks, _, emit| output.say(masks, now_ms, text, emit));
+    }
+
+    /// A message of Slipway's own, annotated.
+    pub fn remark(&mut self, level: Level, text: &str) {
+        let now_ms = self.clock.unix_ms();
+        self.feed(now_ms, |output, masks, _, emit| output.remark(masks, now_ms, level, text, emit));
+    }
+
+    /// What an environment file asked for.
+    pub fn outcome(&mut self, outcome: LineOutcome) {
+        let now_ms = self.clock.unix_ms();
+        self.feed(now_ms, |output, masks, _, emit| output.outcome(masks, now_ms, outcome, emit));
+    }
+
+    /// Output of the selected step; `end_offset` is where its frame ends.
+    pub fn output(&mut self, stream: Stream, time_ms: u64, bytes: &[u8], end_offset: u64) {
+        let stream = match stream {
+            Stream::Stdout => lines::Stream::Stdout,
+            Stream::Stderr => lines::Stream::Stderr,
+        };
+        self.feed(time_ms, |output, masks, options, emit| {
+            output.push(options, masks, stream, time_ms, bytes, emit);
+        });
+        self.skip(end_offset);
+    }
+
+    /// A frame without output was read.
+    pub fn skip(&mut self, end_offset: u64) {
+        self.position.spool_offset = end_offset;
+        self.moved = true;
+    }
+
+    /// The selected step writes no more: gives out its unterminated lines.
+    pub fn output_ended(&mut self) {
+        let now_ms = self.clock.unix_ms();
+        self.feed(now_ms, |output, masks, options, emit| output.finish(options, masks, emit));
+    }
+
+    fn feed(
+        &mut self,
+        now_ms: u64,
+        what: impl FnOnce(&mut StepOutput, &mut Masks, &CommandOptions, &mut &mut dyn FnMut(Item)),
+    ) {
+        let (step, pending, effects) = (self.step, &mut self.pending, &mut self.effects);
+        let mut emit = |item: Item| match item {
+            Item::Effect(effect) => effects.push(effect),
+            item => pending.extend(wire::record(step, now_ms, item).map(|record| record.encode_to_vec())),
+        };
+        let mut emit: &mut dyn FnMut(Item) = &mut emit;
+        what(&mut self.position.output, &mut self.masks, &self.options, &mut emit);
+        self.moved = true;
+    }
+
+    /// What the output asked for since the last call; apply it and commit the state with it.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Whether there is something to commit. Spool offsets alone are not: they are found again.
+    #[must_use]
+    pub fn has_records(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Writes what collected, with the job's state if it changed; then the spool's space up to there is free. Waits
+    /// while too much is not durable yet.
+    ///
+    /// # Errors
+    /// `disk_full` or `internal`.
+    pub async fn commit(
+        &mut self,
+        job: Option<Vec<u8>>,
+        spool: Option<&Spool>,
+        sync: bool,
+    ) -> Result<(), Failure> {
+        if self.pending.is_empty() && job.is_none() && !self.moved {
+            return Ok(());
+        }
+        self.journal.room().await;
+        let stream = match self.moved {
+            true => {
+                self.position.masks = self.masks.added().to_vec();
+                Some(encode(&self.position)?)
+            }
+            false => None,
+        };
+        self.journal
+            .append(&self.pending, job, stream, sync)
+            .map_err(|error| Failure::io("cannot write the job's journal", &error))?;
+        self.pending.clear();
+        self.moved = false;
+        if let Some(spool) = spool {
+            spool
+                .release(self.position.spool_offset)
+                .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+fn encode(position: &Position) -> Result<Vec<u8>, Failure> {
+    serde_json::to_vec(position).map_err(|error| Failure::new(Cause::Internal, error.to_string()))
+}

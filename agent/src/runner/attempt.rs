@@ -1,0 +1,408 @@
+//! One attempt from its assignment to its report, and on to its clean-up.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use slipway_proto::v1;
+use slipway_workflow::job_spec::JobSpec;
+
+use super::Machine;
+use super::folder::JobFolder;
+use super::saved::{Outcome, Saved, WorkResult, read_spec};
+use super::vessel::Vessel;
+use crate::coordinator::{BlobError, SecretsError};
+use crate::failure::{Cause, Failure};
+use crate::journal::{Journal, Recovered};
+use crate::lease::Lease;
+use crate::limits::SPEC_MAX_BYTES;
+use crate::records::log::JobLog;
+use crate::records::upload::{UploadEnd, upload};
+use crate::session::{Assignment, JobEvent, JobLink};
+use crate::steps::annotations::Level;
+use crate::steps::contexts::{Contexts, RunnerFacts};
+
+/// How an attempt comes to be.
+pub enum Begin {
+    /// It was assigned.
+    New(Assignment),
+    /// An earlier process left it.
+    Adopt(Box<Adopted>),
+}
+
+/// What an earlier process left.
+pub struct Adopted {
+    /// Its journal.
+    pub journal: Journal,
+    /// The last state of its output.
+    pub stream: Vec<u8>,
+    /// The job.
+    pub saved: Saved,
+}
+
+impl Adopted {
+    /// Reads a job's folder. None when there is nothing to go on with.
+    ///
+    /// # Errors
+    /// A sentence, when there is something that can't be read.
+    pub fn read(folder: &JobFolder) -> Result<Option<Self>, String> {
+        if !folder.journal().is_dir() {
+            return Ok(None);
+        }
+        let found = Journal::open(&folder.journal()).map_err(|error| error.to_string())?;
+        let Some(Recovered { journal, job, stream }) = found else { return Ok(None) };
+        Ok(Some(Self { journal, stream, saved: Saved::decode(&job)? }))
+    }
+}
+
+/// Why a job ends before its steps are through.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The fleet failed.
+    Fleet(Failure),
+    /// The workflow asks for what can't be.
+    Work(String),
+    /// The lease is gone: nothing is reported.
+    Stopped(String),
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Fleet(failure)
+    }
+}
+
+/// A job at work.
+pub(super) struct Attempt {
+    pub(super) machine: Arc<Machine>,
+    pub(super) link: JobLink,
+    pub(super) folder: JobFolder,
+    pub(super) spec: JobSpec,
+    /// `owner/name`
+    pub(super) repository: String,
+    pub(super) saved: Saved,
+    pub(super) secrets: Vec<(String, String)>,
+    /// What there is to clean up, also when this is dropped in the middle of something.
+    pub(super) things: Arc<Things>,
+}
+
+/// Runs an attempt to its end and cleans up after it.
+pub async fn run(machine: Arc<Machine>, begin: Begin, link: JobLink) {
+    let lease = match &begin {
+        Begin::New(assignment) => assignment.lease,
+        Begin::Adopt(adopted) => adopted.saved.lease,
+    };
+    let folder = JobFolder::new(machine.jobs_dir().join(lease.attempt.folder_name()));
+    let mut orders = link.orders.clone();
+    let things = Arc::new(Things::default());
+    let working = work(&machine, begin, &link, &folder, &things);
+    let stopped = async {
+        // The supervisor lives as long as its jobs; if it is gone, the process ends and another adopts the job.
+        let why = match orders.wait_for(|orders| orders.stop.is_some()).await {
+            Ok(orders) => Some(orders.stop.clone().unwrap_or_default()),
+            Err(_) => None,
+        };
+        match why {
+            Some(why) => why,
+            None => std::future::pending().await,
+        }
+    };
+    let reported = tokio::select! {
+        reported = working => reported,
+        why = stopped => {
+            tracing::warn!(attempt = %lease.attempt, why, "job stopped");
+            false
+        }
+    };
+    super::finish::clean_up(&machine, lease, &folder, &things, reported, &link).await;
+}
+
+/// What was made outside of the job's folder.
+#[derive(Debug, Default)]
+pub(super) struct Things {
+    container: Mutex<Option<String>>,
+    network: Mutex<Option<String>>,
+}
+
+impl Things {
+    pub(super) fn set_container(&self, id: &str) {
+        *self.container.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.to_owned());
+    }
+
+    pub(super) fn set_network(&self, name: &str) {
+        *self.network.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
+    }
+
+    pub(super) fn take_container(&self) -> Option<String> {
+        self.container.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) fn take_network(&self) -> Option<String> {
+        self.network.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Executes the job and reports it. False when there is nothing to report.
+async fn work(
+    machine: &Arc<Machine>,
+    begin: Begin,
+    link: &JobLink,
+    folder: &JobFolder,
+    things: &Arc<Things>,
+) -> bool {
+    let (mut attempt, mut log) = match open(machine, begin, link, folder, things).await {
+        Ok(opened) => opened,
+        Err((lease, failure)) => {
+            // Without a journal there are no records; the report says it all.
+            let fleet = v1::FleetFailure { cause: failure.cause.code().to_owned(), message: failure.message };
+            let outcome = Some(v1::report::Outcome::Fleet(fleet));
+            let report = v1::Report { lease: Some(lease.to_wire()), outcome, records: 0 };
+            return link.events.send(JobEvent::Ended(lease, Box::new(report))).await.is_ok();
+        }
+    };
+    let lease = attempt.saved.lease;
+    let uploading = tokio::spawn(upload(machine.coordinator.clone(), lease, log.progress()));
+    let uploading = AbortOnDrop(uploading);
+    let result = attempt.execute(&mut log).await;
+    if let Err(end) = result
+        && !attempt.conclude_early(&mut log, end).await
+    {
+        return false;
+    }
+    attempt.report(&log, uploading).await
+}
+
+/// A task that ends with whoever waits for it.
+pub(super) struct AbortOnDrop<T>(pub(super) tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn open(
+    machine: &Arc<Machine>,
+    begin: Begin,
+    link: &JobLink,
+    folder: &JobFolder,
+    things: &Arc<Things>,
+) -> Result<(Attempt, JobLog), (Lease, Failure)> {
+    match begin {
+        Begin::New(assignment) => {
+            let lease = assignment.lease;
+            open_new(machine, assignment, link, folder, things).await.map_err(|failure| (lease, failure))
+        }
+        Begin::Adopt(adopted) => {
+            let lease = adopted.saved.lease;
+            open_adopted(machine, *adopted, link, folder, things).map_err(|failure| (lease, failure))
+        }
+    }
+}
+
+async fn open_new(
+    machine: &Arc<Machine>,
+    assignment: Assignment,
+    link: &JobLink,
+    folder: &JobFolder,
+    things: &Arc<Things>,
+) -> Result<(Attempt, JobLog), Failure> {
+    let spec = machine.coordinator.small_blob(&assignment.spec, SPEC_MAX_BYTES).await.map_err(|error| {
+        let cause = match &error {
+            BlobError::Io(_) => Cause::DiskFull,
+            _ => Cause::Internal,
+        };
+        Failure::new(cause, format!("the job's specification is not to be had: {error}"))
+    })?;
+    let parsed = read_spec(&spec)?;
+    folder.create()?;
+    std::fs::write(folder.spec(), &spec)
+        .map_err(|error| Failure::io("cannot keep the specification", &error))?;
+    let saved = Saved::new(&assignment);
+    let journal = Journal::create(&folder.journal(), saved.encode()?, JobLog::initial()?)
+        .map_err(|error| Failure::io("cannot start the job's journal", &error))?;
+    let log = JobLog::new(journal, &JobLog::initial()?)?;
+    Ok((Attempt::new(machine, link, folder, parsed, saved, things), log))
+}
+
+fn open_adopted(
+    machine: &Arc<Machine>,
+    adopted: Adopted,
+    link: &JobLink,
+    folder: &JobFolder,
+    things: &Arc<Things>,
+) -> Result<(Attempt, JobLog), Failure> {
+    let spec =
+        std::fs::read(folder.spec()).map_err(|error| Failure::io("cannot read the specification", &error))?;
+    let log = JobLog::new(adopted.journal, &adopted.stream)?;
+    if let Some(prepared) = &adopted.saved.prepared {
+        things.set_container(&prepared.container);
+        things.set_network(&prepared.network);
+    }
+    Ok((Attempt::new(machine, link, folder, read_spec(&spec)?, adopted.saved, things), log))
+}
+
+impl Attempt {
+    fn new(
+        machine: &Arc<Machine>,
+        link: &JobLink,
+        folder: &JobFolder,
+        spec: JobSpec,
+        saved: Saved,
+        things: &Arc<Things>,
+    ) -> Self {
+        let repository = spec.contexts.github.get("repository").and_then(serde_json::Value::as_str);
+        let repository = repository.unwrap_or_default().to_owned();
+        Self {
+            machine: Arc::clone(machine),
+            link: link.clone(),
+            folder: folder.clone(),
+            spec,
+            repository,
+            saved,
+            secrets: Vec::new(),
+            things: Arc::clone(things),
+        }
+    }
+
+    /// Writes what is pending, and the job's state with it.
+    pub(super) async fn commit(&self, log: &mut JobLog, vessel: Option<&Vessel>) -> Result<(), End> {
+        let spool = vessel.map(|vessel| &vessel.spool);
+        Ok(log.commit(Some(self.saved.encode()?), spool, false).await?)
+    }
+
+    /// Everything up to the outcome, wherever it stands.
+    async fn execute(&mut self, log: &mut JobLog) -> Result<(), End> {
+        if self.saved.outcome.is_some() {
+            return Ok(());
+        }
+        let secrets = self.machine.coordinator.secrets(self.saved.lease).await;
+        self.secrets = secrets
+            .map_err(|error| match error {
+                SecretsError::Refused(why) => End::Stopped(why),
+                SecretsError::Unavailable(_) => End::Fleet(Failure::new(Cause::Internal, error.to_string())),
+            })?
+            .into_iter()
+            .collect();
+        log.mask(self.secrets.iter().map(|(_, value)| value.as_str()));
+        let mut vessel = self.vessel(log).await?;
+        self.run_steps(log, &mut vessel).await?;
+        self.conclude(log, &vessel).await
+    }
+
+    /// The container: the one of an earlier process, or a new one.
+    async fn vessel(&mut self, log: &mut JobLog) -> Result<Vessel, End> {
+        if let Some(prepared) = &self.saved.prepared {
+            let orders = self.link.orders.clone();
+            let mut vessel =
+                Vessel::adopt(&self.folder, log.spool_offset(), prepared.container.clone(), orders)?;
+            // A container that has ended is seen by the step that needs it.
+            vessel.connect(&self.machine).await?;
+            return Ok(vessel);
+        }
+        // An earlier process may have come as far as a container and not to saying so.
+        super::finish::remove_containers(&self.machine, &self.folder).await;
+        log.select(self.setup_index(), Default::default());
+        let contexts = self.contexts(false);
+        let env = contexts.job_env(&self.spec.env).map_err(|error| End::Work(error.to_string()))?;
+        self.saved.state = crate::steps::state::JobState::new(env);
+        let wanted = {
+            let scope = self.scope(&contexts);
+            super::prepare::wanted(&self.machine, &self.spec, &scope).map_err(End::Work)?
+        };
+        let vessel = self.prepare(log, wanted).await?;
+        self.saved.started_ms = Some(super::unix_ms());
+        self.commit(log, None).await?;
+        Ok(vessel)
+    }
+
+    /// Index under which lines stand that belong to no step of the file.
+    pub(super) fn setup_index(&self) -> u32 {
+        u32::try_from(self.spec.steps.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The contexts as a job with or without `container:` sees them.
+    pub(super) fn contexts(&self, in_container: bool) -> Contexts {
+        let layout = self.layout(in_container);
+        let workspace = layout.workspace();
+        let parent = workspace.rsplit_once('/').map_or("/", |(parent, _)| parent).to_owned();
+        let facts = RunnerFacts {
+            name: self.machine.options.name.clone(),
+            arch: self.machine.options.architecture.label().to_owned(),
+            temp: layout.temp(),
+            tool_cache: layout.tool_cache().to_owned(),
+            workspace: parent,
+            github_workspace: workspace,
+            event_path: layout.event_path(),
+            debug: self.debug(),
+        };
+        let mut contexts = Contexts::new(&self.spec, &facts, &self.secrets);
+        if let Some(prepared) = self.saved.prepared.as_ref().filter(|_| in_container) {
+            contexts.set_container(&prepared.container, &prepared.network);
+        }
+        contexts
+    }
+
+    /// Whether `ACTIONS_STEP_DEBUG` is set, as a secret or a variable.
+    pub(super) fn debug(&self) -> bool {
+        let secret = self.secrets.iter().find(|(name, _)| name.eq_ignore_ascii_case("ACTIONS_STEP_DEBUG"));
+        let variable = self.spec.contexts.vars.get("ACTIONS_STEP_DEBUG").and_then(serde_json::Value::as_str);
+        secret
+            .map(|(_, value)| value.as_str())
+            .or(variable)
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// Sets the outcome of a job that did not get through its steps. False when there is nothing to report.
+    async fn conclude_early(&mut self, log: &mut JobLog, end: End) -> bool {
+        log.select(self.setup_index(), Default::default());
+        let outcome = match end {
+            End::Stopped(why) => {
+                tracing::warn!(attempt = %self.saved.lease.attempt, why, "job stopped");
+                return false;
+            }
+            End::Fleet(Failure { cause, message }) => {
+                log.remark(Level::Error, &message);
+                Outcome::Fleet { cause, message }
+            }
+            End::Work(message) => {
+                self.abandon_step(log);
+                log.remark(Level::Error, &message);
+                Outcome::Work { result: WorkResult::Failure, timed_out: false, outputs: Vec::new(), message }
+            }
+        };
+        self.saved.outcome = Some(match outcome {
+            Outcome::Fleet { cause, message } => {
+                Outcome::Fleet { cause, message: log.masks().mask_str(&message) }
+            }
+            Outcome::Work { result, timed_out, outputs, message } => {
+                Outcome::Work { result, timed_out, outputs, message: log.masks().mask_str(&message) }
+            }
+        });
+        let Ok(state) = self.saved.encode() else { return false };
+        if let Err(failure) = log.commit(Some(state), None, true).await {
+            // The disk may be what failed: then the report goes without these last records.
+            tracing::error!(attempt = %self.saved.lease.attempt, %failure, "a job's end could not be kept");
+        }
+        true
+    }
+
+    /// Waits until all records are durable and reports. False when the lease turned out to be stale.
+    async fn report(&self, log: &JobLog, mut uploading: AbortOnDrop<UploadEnd>) -> bool {
+        let records = log.last_record();
+        let mut durable = log.progress().durable();
+        tokio::select! {
+            _ = durable.wait_for(|number| *number >= records) => {}
+            end = &mut uploading.0 => {
+                let why = match end {
+                    Ok(UploadEnd::Stale) => "its lease is stale".to_owned(),
+                    Ok(UploadEnd::Unreadable(why)) => format!("its journal is unreadable: {why}"),
+                    Err(error) => error.to_string(),
+                };
+                tracing::warn!(attempt = %self.saved.lease.attempt, why, "a job ends without a report");
+                return false;
+            }
+        }
+        let Some(report) = self.saved.report(records) else { return false };
+        let lease = self.saved.lease;
+        self.link.events.send(JobEvent::Ended(lease, Box::new(report))).await.is_ok()
+    }
+}

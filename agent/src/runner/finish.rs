@@ -1,0 +1,121 @@
+//! The end of a job: its outputs and result, and the clean-up after it was reported.
+
+use std::sync::Arc;
+
+use super::Machine;
+use super::attempt::{Attempt, End, Things};
+use super::folder::JobFolder;
+use super::saved::{Outcome, WorkResult};
+use super::vessel::Vessel;
+use crate::lease::Lease;
+use crate::records::log::JobLog;
+use crate::session::{JobEvent, JobLink};
+use crate::steps::annotations::Level;
+use crate::steps::outcome::JobStatus;
+
+impl Attempt {
+    /// Evaluates the outputs and settles the result.
+    pub(super) async fn conclude(&mut self, log: &mut JobLog, vessel: &Vessel) -> Result<(), End> {
+        log.select(self.setup_index(), Default::default());
+        let mut outputs = Vec::new();
+        let evaluated = {
+            let contexts = self.contexts(self.in_container());
+            let scope = self.scope(&contexts);
+            scope.job_outputs(&self.spec.outputs, log.masks())
+        };
+        match evaluated {
+            Ok((values, warnings)) => {
+                for warning in warnings {
+                    log.remark(Level::Warning, &warning);
+                }
+                outputs.extend(values.iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+            }
+            Err(error) => {
+                log.remark(Level::Error, "Fail to evaluate job outputs");
+                log.remark(Level::Error, &error.to_string());
+                self.saved.state.fail();
+                self.note_message("its outputs could not be evaluated");
+            }
+        }
+        let timed_out = self.saved.timed_out;
+        let result = match self.saved.state.status() {
+            _ if timed_out => WorkResult::Failure,
+            JobStatus::Success => WorkResult::Success,
+            JobStatus::Failure => WorkResult::Failure,
+            JobStatus::Cancelled => WorkResult::Cancelled,
+        };
+        let message = log.masks().mask_str(&self.saved.message);
+        self.saved.outcome = Some(Outcome::Work { result, timed_out, outputs, message });
+        Ok(log.commit(Some(self.saved.encode()?), Some(&vessel.spool), true).await?)
+    }
+
+    /// Keeps the first reason of a failure.
+    pub(super) fn note_message(&mut self, message: &str) {
+        if self.saved.message.is_empty() {
+            message.clone_into(&mut self.saved.message);
+        }
+    }
+}
+
+/// Removes what the job left: its container and network at once, its folder when its report is accepted.
+pub(super) async fn clean_up(
+    machine: &Arc<Machine>,
+    lease: Lease,
+    folder: &JobFolder,
+    things: &Things,
+    reported: bool,
+    link: &JobLink,
+) {
+    {
+        // The semaphore is never closed.
+        let _turn = machine.cleaners.acquire().await;
+        if let Some(container) = things.take_container()
+            && let Err(failure) = machine.engine.remove_container(&container).await
+        {
+            tracing::warn!(attempt = %lease.attempt, %failure, "a container stays behind; the next start removes it");
+        }
+        remove_containers(machine, folder).await;
+        if let Some(network) = things.take_network() {
+            machine.networks.give_back(network).await;
+        }
+    }
+    if reported {
+        let mut orders = link.orders.clone();
+        // An error: the agent stops. The folder stays for the next process, which reports again.
+        if orders.wait_for(|orders| orders.accepted || orders.stop.is_some()).await.is_err() {
+            return;
+        }
+    }
+    remove_folder(folder).await;
+    // Whoever waits may be gone with the agent.
+    let _ = link.events.send(JobEvent::Gone(lease)).await;
+}
+
+/// Removes a job's folder, off the runtime's threads: it may hold a large tree.
+pub(crate) async fn remove_folder(folder: &JobFolder) {
+    let removing = folder.clone();
+    match tokio::task::spawn_blocking(move || removing.remove()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(folder = %folder.root().display(), %error, "a job's folder stays; the next start tries again");
+        }
+        Err(error) => tracing::error!(%error, "removing a job's folder failed"),
+    }
+}
+
+/// Removes the containers that carry a job's labels.
+pub(crate) async fn remove_containers(machine: &Machine, folder: &JobFolder) {
+    let name = folder.root().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let containers = match machine.engine.own_containers().await {
+        Ok(containers) => containers,
+        Err(failure) => {
+            tracing::warn!(%failure, "cannot look for a job's containers");
+            return;
+        }
+    };
+    for container in containers.into_iter().filter(|container| container.folder_name == name) {
+        if let Err(failure) = machine.engine.remove_container(&container.id).await {
+            tracing::warn!(container = container.id, %failure, "a container stays behind");
+        }
+    }
+}

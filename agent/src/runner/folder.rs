@@ -1,0 +1,222 @@
+//! A job's folder on the agent's disk, and where its parts are inside the container.
+//!
+//! ```text
+//! <data-dir>/jobs/<instance>-<attempt>/
+//!   spec.json   the specification
+//!   journal/    see crate::journal
+//!   spool       init's output, mode 0600, never mounted
+//!   run/        init and its socket, mounted read-only
+//!   work/       workspace and temporary files, mounted
+//!   tools/      the tool cache of a container job, mounted
+//! ```
+
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use super::inside::{Inside, give};
+use crate::docker::passwd::ContainerUser;
+use crate::failure::Failure;
+use crate::steps::shell::Semantics;
+
+/// Where a job's files are on the host.
+#[derive(Debug, Clone)]
+pub struct JobFolder {
+    root: PathBuf,
+}
+
+impl JobFolder {
+    /// The folder of this path; see [`JobFolder::create`].
+    #[must_use]
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// Makes it, empty: what is there belongs to an attempt that came to nothing.
+    ///
+    /// # Errors
+    /// `disk_full` or `internal`.
+    pub fn create(&self) -> Result<(), Failure> {
+        let io = |error| Failure::io(format!("cannot make the job folder {}", self.root.display()), &error);
+        self.remove().map_err(io)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&self.root).map_err(io)
+    }
+
+    /// Removes it with everything in it.
+    ///
+    /// # Errors
+    /// When something in it can't be removed.
+    pub fn remove(&self) -> std::io::Result<()> {
+        match std::fs::remove_dir_all(&self.root) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// `spec.json`
+    #[must_use]
+    pub fn spec(&self) -> PathBuf {
+        self.root.join("spec.json")
+    }
+
+    /// `journal/`
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    /// `spool`
+    #[must_use]
+    pub fn spool(&self) -> PathBuf {
+        self.root.join("spool")
+    }
+
+    /// `run/`
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
+    /// `work/`
+    #[must_use]
+    pub fn work(&self) -> PathBuf {
+        self.root.join("work")
+    }
+
+    /// `tools/`
+    #[must_use]
+    pub fn tools(&self) -> PathBuf {
+        self.root.join("tools")
+    }
+}
+
+/// Where things are inside the container (GitHub's paths; see the runner's `ContainerInfo` and hosted images).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// Whether the job has `container:`.
+    pub semantics: Semantics,
+    /// Last part of the repository's name.
+    repository: String,
+}
+
+impl Layout {
+    /// The layout of a job of this repository (`owner/name`).
+    #[must_use]
+    pub fn new(semantics: Semantics, repository: &str) -> Self {
+        let name = repository.rsplit('/').next().unwrap_or_default();
+        let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['\\', ':', '\0']);
+        // A run without a repository still has a workspace.
+        Self { semantics, repository: if plain { name.to_owned() } else { "work".to_owned() } }
+    }
+
+    /// Mount point of `work/`.
+    #[must_use]
+    pub fn work(&self) -> &'static str {
+        match self.semantics {
+            Semantics::Host => "/home/runner/work",
+            Semantics::Container => "/__w",
+        }
+    }
+
+    /// `GITHUB_WORKSPACE`
+    #[must_use]
+    pub fn workspace(&self) -> String {
+        format!("{}/{}/{}", self.work(), self.repository, self.repository)
+    }
+
+    /// The workspace on the host.
+    #[must_use]
+    pub fn host_workspace(&self, folder: &JobFolder) -> PathBuf {
+        folder.work().join(&self.repository).join(&self.repository)
+    }
+
+    /// `RUNNER_TEMP`
+    #[must_use]
+    pub fn temp(&self) -> String {
+        format!("{}/_temp", self.work())
+    }
+
+    /// `RUNNER_TOOL_CACHE`
+    #[must_use]
+    pub fn tool_cache(&self) -> &'static str {
+        match self.semantics {
+            Semantics::Host => "/opt/hostedtoolcache",
+            Semantics::Container => "/__t",
+        }
+    }
+
+    /// `GITHUB_EVENT_PATH`
+    #[must_use]
+    pub fn event_path(&self) -> String {
+        match self.semantics {
+            Semantics::Host => format!("{}/_github_workflow/event.json", self.temp()),
+            Semantics::Container => "/github/workflow/event.json".to_owned(),
+        }
+    }
+
+    /// `HOME` of steps.
+    #[must_use]
+    pub fn home(&self, user: &ContainerUser) -> String {
+        match self.semantics {
+            Semantics::Host => user.home.clone(),
+            Semantics::Container => "/github/home".to_owned(),
+        }
+    }
+
+    /// What is mounted where.
+    #[must_use]
+    pub fn binds(&self, folder: &JobFolder) -> Vec<String> {
+        let bind = |host: PathBuf, at: &str| format!("{}:{at}", host.display());
+        let mut binds = vec![
+            format!("{}:{}:ro", folder.run().display(), crate::init::limits::MOUNT_PATH),
+            bind(folder.work(), self.work()),
+        ];
+        if self.semantics == Semantics::Container {
+            let temp = folder.work().join("_temp");
+            binds.push(bind(temp.join("_github_home"), "/github/home"));
+            binds.push(bind(temp.join("_github_workflow"), "/github/workflow"));
+            binds.push(bind(folder.tools(), self.tool_cache()));
+        }
+        binds
+    }
+
+    /// Makes what is mounted, owned by the container's user.
+    ///
+    /// # Errors
+    /// `disk_full` or `internal`.
+    pub fn create(&self, folder: &JobFolder, user: &ContainerUser) -> Result<(), Failure> {
+        let temp = folder.work().join("_temp");
+        let parts = [
+            folder.work(),
+            folder.work().join(&self.repository),
+            self.host_workspace(folder),
+            temp.clone(),
+            temp.join(crate::steps::env_files::FOLDER),
+            temp.join("_github_home"),
+            temp.join("_github_workflow"),
+            folder.tools(),
+        ];
+        for part in parts {
+            std::fs::create_dir_all(&part)
+                .and_then(|()| give(&part, user))
+                .map_err(|error| Failure::io(format!("cannot make {}", part.display()), &error))?;
+        }
+        Ok(())
+    }
+
+    /// The temporary folder, or one below it, on the host.
+    ///
+    /// # Errors
+    /// `internal`, when a step has put something else in its place.
+    pub(crate) fn inside_temp(&self, folder: &JobFolder, below: &str) -> Result<Inside, Failure> {
+        let relative = Path::new("_temp").join(below);
+        Inside::open(&folder.work(), &relative).map_err(|error| {
+            Failure::io(format!("cannot use {}", folder.work().join(relative).display()), &error)
+        })
+    }
+}

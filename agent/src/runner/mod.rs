@@ -1,0 +1,112 @@
+//! Runs leased jobs: from a specification to a report.
+//!
+//! Invariant: a job's state is in its journal before anything outside depends on it, so that every point of this
+//! module is one at which the agent may be killed: the next process finds the journal and goes on from there. A job is
+//! reported before it is cleaned up, and only what is reported counts.
+//!
+//! Deliberately absent: what a step means ([`crate::steps`]), who holds a lease ([`crate::session`]).
+
+pub mod attempt;
+mod code;
+mod exec;
+pub(crate) mod finish;
+pub mod folder;
+pub(crate) mod inside;
+mod prepare;
+pub mod saved;
+mod script;
+mod step;
+mod vessel;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::coordinator::Coordinator;
+use crate::docker::Engine;
+use crate::docker::network::NetworkPool;
+use crate::docker::passwd::Users;
+use crate::options::Options;
+use crate::session::{Assignment, JobLink, StartJob};
+
+/// What all jobs of an agent share.
+#[derive(Debug)]
+pub struct Machine {
+    /// The container engine.
+    pub engine: Engine,
+    /// Networks for jobs.
+    pub networks: NetworkPool,
+    /// The agent's settings.
+    pub options: Options,
+    /// The coordinator.
+    pub coordinator: Coordinator,
+    /// The installed init program.
+    pub init: PathBuf,
+    /// Users by image id: reading them costs a container.
+    users: Mutex<HashMap<String, Users>>,
+    /// Bounds clean-ups.
+    cleaners: Semaphore,
+}
+
+impl Machine {
+    /// Puts the shared parts together.
+    #[must_use]
+    pub fn new(
+        engine: Engine,
+        networks: NetworkPool,
+        options: Options,
+        coordinator: Coordinator,
+        init: PathBuf,
+    ) -> Self {
+        let cleaners = Semaphore::new(crate::limits::CLEANERS);
+        Self { engine, networks, options, coordinator, init, users: Mutex::default(), cleaners }
+    }
+
+    /// The folder that holds the jobs' folders.
+    #[must_use]
+    pub fn jobs_dir(&self) -> PathBuf {
+        self.options.data_dir.join("jobs")
+    }
+
+    /// `linux/…` when containers must be of another architecture than this machine.
+    #[must_use]
+    pub fn platform(&self) -> Option<&'static str> {
+        self.options.emulated.then(|| self.options.architecture.platform())
+    }
+}
+
+/// Starts jobs as tasks.
+#[derive(Debug, Clone)]
+pub struct Runner {
+    /// What they share.
+    pub machine: Arc<Machine>,
+    /// The running ones, until they are cleaned up.
+    pub tasks: TaskTracker,
+    /// Ends them where they are; another process goes on.
+    pub leave: CancellationToken,
+}
+
+impl Runner {
+    /// Runs a job as a task.
+    pub fn spawn(&self, begin: attempt::Begin, link: JobLink) {
+        let running = attempt::run(Arc::clone(&self.machine), begin, link);
+        let leave = self.leave.clone();
+        self.tasks.spawn(async move { leave.run_until_cancelled(running).await });
+    }
+}
+
+impl StartJob for Runner {
+    fn start(&self, assignment: Assignment, link: JobLink) {
+        self.spawn(attempt::Begin::New(assignment), link);
+    }
+}
+
+/// The wall clock in milliseconds.
+fn unix_ms() -> u64 {
+    use slipway_kit::clock::Clock as _;
+    slipway_kit::clock::SystemClock.unix_ms()
+}

@@ -1,0 +1,249 @@
+//! From a specification to a running container.
+
+use slipway_workflow::job_spec::{ContainerSpec, JobSpec};
+
+use super::Machine;
+use super::attempt::{Attempt, End};
+use super::folder::Layout;
+use super::saved::Prepared;
+use super::vessel::{Connected, Vessel};
+use crate::docker::container::{ContainerPlan, PortMapping};
+use crate::docker::image::{Credentials, Image};
+use crate::docker::options::CreateOptions;
+use crate::docker::passwd::{ContainerUser, RUNNER_USER};
+use crate::failure::{Cause, Failure};
+use crate::init;
+use crate::records::log::JobLog;
+use crate::steps::contexts::Scope;
+use crate::steps::shell::Semantics;
+
+/// What the workflow says about the container, evaluated.
+pub(super) struct Wanted {
+    image: String,
+    in_container: bool,
+    env: Vec<String>,
+    volumes: Vec<String>,
+    ports: Vec<PortMapping>,
+    options: CreateOptions,
+    credentials: Option<Credentials>,
+}
+
+/// Evaluates the container. An error is the workflow's.
+pub(super) fn wanted(machine: &Machine, spec: &JobSpec, scope: &Scope<'_>) -> Result<Wanted, String> {
+    if let Some(container) = &spec.container {
+        let image = scope.key(&container.image).map_err(|error| error.to_string())?;
+        // An image that evaluates to nothing means no container.
+        if !image.trim().is_empty() {
+            return in_container(machine, container, image.trim(), scope);
+        }
+    }
+    let labels = spec.labels.iter().map(String::as_str);
+    Ok(Wanted {
+        image: machine.options.image_for(labels).to_owned(),
+        in_container: false,
+        env: Vec::new(),
+        volumes: Vec::new(),
+        ports: Vec::new(),
+        options: CreateOptions::default(),
+        credentials: None,
+    })
+}
+
+fn in_container(
+    machine: &Machine,
+    spec: &ContainerSpec,
+    image: &str,
+    scope: &Scope<'_>,
+) -> Result<Wanted, String> {
+    let text = |text| scope.key(text).map_err(|error| error.to_string());
+    let options = match &spec.options {
+        Some(options) => CreateOptions::parse(&text(options)?, machine.options.allow_privileged)
+            .map_err(|error| error.to_string())?,
+        None => CreateOptions::default(),
+    };
+    let mut env = Vec::new();
+    for entry in &spec.env {
+        env.push(format!("{}={}", entry.key, text(&entry.value)?));
+    }
+    let mut volumes = options.volumes.clone();
+    for volume in &spec.volumes {
+        volumes.push(text(volume)?);
+    }
+    let ports = spec.ports.iter().map(|port| parse_port(&text(port)?)).collect::<Result<_, _>>()?;
+    let credentials = match &spec.credentials {
+        Some((username, password)) => {
+            Some(Credentials { username: text(username)?, password: text(password)? })
+        }
+        None => None,
+    };
+    Ok(Wanted {
+        image: image.strip_prefix("docker://").unwrap_or(image).to_owned(),
+        in_container: true,
+        env,
+        volumes,
+        ports,
+        options,
+        credentials,
+    })
+}
+
+/// `8080`, `8080:80`, `127.0.0.1:8080:80/udp`
+fn parse_port(text: &str) -> Result<PortMapping, String> {
+    let wrong =
+        || format!("container port `{text}` is not PORT, HOST:PORT or ADDRESS:HOST:PORT, with /tcp or /udp");
+    let (ports, protocol) = text.trim().split_once('/').unwrap_or((text.trim(), "tcp"));
+    if !matches!(protocol, "tcp" | "udp" | "sctp") {
+        return Err(wrong());
+    }
+    let number = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(wrong);
+    let mut parts = ports.rsplitn(3, ':');
+    let container = number(parts.next().unwrap_or_default())?;
+    let host = parts.next().filter(|host| !host.is_empty()).map(number).transpose()?;
+    let host_address = parts.next().unwrap_or_default().to_owned();
+    Ok(PortMapping { host_address, host, container: format!("{container}/{protocol}") })
+}
+
+impl Attempt {
+    /// Makes network, folders and container, starts it and connects to its init.
+    pub(super) async fn prepare(&mut self, log: &mut JobLog, wanted: Wanted) -> Result<Vessel, End> {
+        let machine = std::sync::Arc::clone(&self.machine);
+        let platform = machine.platform();
+        let mut told = Vec::new();
+        let image = machine
+            .engine
+            .ensure_image(&wanted.image, platform, wanted.credentials.as_ref(), |line| told.push(line))
+            .await;
+        for line in told {
+            log.say(&line);
+        }
+        let image = image?;
+        let user = self.container_user(&image, &wanted).await?;
+        let semantics = if wanted.in_container { Semantics::Container } else { Semantics::Host };
+        let layout = Layout::new(semantics, &self.repository);
+        layout.create(&self.folder, &user)?;
+        let event =
+            serde_json::to_vec(self.spec.contexts.github.get("event").unwrap_or(&serde_json::Value::Null))
+                .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
+        layout
+            .inside_temp(&self.folder, "_github_workflow")?
+            .write("event.json", &event, &user)
+            .map_err(|error| Failure::io("cannot write the event's payload", &error))?;
+        init::place(&machine.init, &self.folder.run())
+            .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
+        let mut vessel = Vessel::create(&self.folder, self.link.orders.clone())?;
+
+        let network = machine.networks.take().await?;
+        self.things.set_network(&network);
+        self.start_container(&mut vessel, &wanted, &image, &user, &layout, &network).await?;
+        log.say(&format!(
+            "Container {} of image {} on {}",
+            short(&vessel.container),
+            wanted.image,
+            machine.options.name
+        ));
+        let env = image.env.into_iter().chain(wanted.env).chain(wanted.options.env).collect();
+        self.saved.prepared = Some(Prepared {
+            container: vessel.container.clone(),
+            network,
+            in_container: wanted.in_container,
+            user,
+            env,
+        });
+        Ok(vessel)
+    }
+
+    async fn start_container(
+        &mut self,
+        vessel: &mut Vessel,
+        wanted: &Wanted,
+        image: &Image,
+        user: &ContainerUser,
+        layout: &Layout,
+        network: &str,
+    ) -> Result<(), End> {
+        let machine = &self.machine;
+        let attempt = self.saved.lease.attempt;
+        let mut binds = layout.binds(&self.folder);
+        binds.extend(wanted.volumes.iter().cloned());
+        let plan = ContainerPlan {
+            name: format!("slipway-{}-{}", attempt.folder_name(), self.saved.lease.token.sequence),
+            image: image.id.clone(),
+            platform: machine.platform().map(str::to_owned),
+            lease: self.saved.lease,
+            init: format!("{}/{}", init::limits::MOUNT_PATH, init::limits::PROGRAM_NAME),
+            user: Some(format!("{}:{}", user.uid, user.gid)),
+            env: wanted.env.clone(),
+            binds,
+            ports: wanted.ports.clone(),
+            network: network.to_owned(),
+            limits: machine.options.limits,
+            no_new_privileges: machine.options.accept_untrusted,
+            options: CreateOptions { user: None, ..wanted.options.clone() },
+        };
+        vessel.container = machine.engine.create_container(plan).await?;
+        self.things.set_container(&vessel.container);
+        machine.engine.start_container(&vessel.container).await?;
+        match vessel.connect(machine).await? {
+            Connected::Yes => Ok(()),
+            Connected::Ended(state) => Err(Failure::new(
+                Cause::ContainerStart,
+                format!("the container's init ended at once, with code {}", state.exit_code),
+            )
+            .into()),
+            Connected::Gone => {
+                Err(Failure::new(Cause::ContainerStart, "somebody removed the container at once").into())
+            }
+        }
+    }
+
+    /// Whom the container works as: what `--user` says; without `container:` the image's `runner`; else the image's
+    /// user.
+    async fn container_user(&self, image: &Image, wanted: &Wanted) -> Result<ContainerUser, End> {
+        let mut known = self.machine.users.lock().await;
+        let users = match known.get(&image.id) {
+            Some(users) => users.clone(),
+            None => {
+                let users = self.machine.engine.image_users(image, self.machine.platform()).await?;
+                known.insert(image.id.clone(), users.clone());
+                users
+            }
+        };
+        let asked = match &wanted.options.user {
+            Some(user) => user.as_str(),
+            None if !wanted.in_container && users.has(RUNNER_USER) => RUNNER_USER,
+            None => &image.user,
+        };
+        users.resolve(asked).ok_or_else(|| {
+            End::Work(format!(
+                "image {} has no user `{asked}`: name one that it has, or a number",
+                wanted.image
+            ))
+        })
+    }
+}
+
+/// The first digits of an id, as Docker shows it.
+fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn ports_are_read_as_docker_reads_them() {
+        let port = parse_port("127.0.0.1:8080:80/udp").unwrap();
+        assert_eq!(
+            (port.host_address.as_str(), port.host, port.container.as_str()),
+            ("127.0.0.1", Some(8080), "80/udp")
+        );
+        assert_eq!(parse_port("5432").unwrap().host, None);
+        assert_eq!(parse_port("5432:5432").unwrap().host, Some(5432));
+        for text in ["", "x", "0", "80/icmp", "1:2:3:4x", "70000"] {
+            assert!(parse_port(text).is_err(), "{text}");
+        }
+    }
+}

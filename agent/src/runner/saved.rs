@@ -1,0 +1,206 @@
+//! What a job's journal remembers of it: enough for another process to go on.
+
+use serde::{Deserialize, Serialize};
+use slipway_proto::v1;
+use slipway_workflow::job_spec::JobSpec;
+
+use crate::docker::passwd::ContainerUser;
+use crate::failure::{Cause, Failure};
+use crate::lease::Lease;
+use crate::session::Assignment;
+use crate::steps::state::JobState;
+
+/// Version of this format.
+const VERSION: u32 = 1;
+
+/// A job between two commits.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Saved {
+    version: u32,
+    /// The lease it runs under.
+    pub lease: Lease,
+    /// Whether its attempts must not overlap.
+    pub strict: bool,
+    /// W3C trace context.
+    pub traceparent: String,
+    /// Set once its container runs.
+    pub prepared: Option<Prepared>,
+    /// What its steps left.
+    pub state: JobState,
+    /// Index of the step to reach next.
+    pub next: usize,
+    /// The step that runs.
+    pub running: Option<Running>,
+    /// Number of the next process in its container.
+    pub next_process: u32,
+    /// When its first step might start, Unix milliseconds: its time limit counts from here.
+    pub started_ms: Option<u64>,
+    /// When it was cancelled, Unix milliseconds.
+    pub cancelled_ms: Option<u64>,
+    /// Whether its own time limit ended it.
+    pub timed_out: bool,
+    /// One sentence about its first failed step.
+    pub message: String,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+}
+
+/// The container and what is known of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Prepared {
+    /// Its id.
+    pub container: String,
+    /// Its network.
+    pub network: String,
+    /// Whether the job has `container:` (and it did not evaluate to nothing).
+    pub in_container: bool,
+    /// Its user.
+    pub user: ContainerUser,
+    /// Environment of image and container.
+    pub env: Vec<String>,
+}
+
+/// A step under way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Running {
+    /// Its name, evaluated.
+    pub name: String,
+    /// Number of its process in the container; 0 until there is one, and for a step that the agent itself executes.
+    pub process: u32,
+    /// When it began, Unix milliseconds.
+    pub started_ms: u64,
+    /// When it has to end, Unix milliseconds.
+    pub deadline_ms: Option<u64>,
+    /// Its `timeout-minutes`, in milliseconds.
+    pub limit_ms: Option<u64>,
+    /// When it was told to stop, Unix milliseconds.
+    pub stopped_ms: Option<u64>,
+    /// Told to stop because its own time ran out.
+    pub timed_out: bool,
+    /// Whether the fallback shell is in use already.
+    pub fell_back: bool,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The work did.
+    Work {
+        /// `success`, `failure` or `cancelled`.
+        result: WorkResult,
+        /// Its own time limit did.
+        timed_out: bool,
+        /// The job's outputs.
+        outputs: Vec<(String, String)>,
+        /// One sentence.
+        message: String,
+    },
+    /// The fleet did.
+    Fleet {
+        /// The kind.
+        cause: Cause,
+        /// One sentence.
+        message: String,
+    },
+}
+
+/// A job's result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkResult {
+    /// Every step that counted succeeded.
+    Success,
+    /// A step failed, or the job's time ran out.
+    Failure,
+    /// It was cancelled.
+    Cancelled,
+}
+
+impl Saved {
+    /// A job that was just assigned.
+    #[must_use]
+    pub fn new(assignment: &Assignment) -> Self {
+        Self {
+            version: VERSION,
+            lease: assignment.lease,
+            strict: assignment.strict,
+            traceparent: assignment.traceparent.clone(),
+            prepared: None,
+            state: JobState::default(),
+            next: 0,
+            running: None,
+            next_process: 1,
+            started_ms: None,
+            cancelled_ms: None,
+            timed_out: false,
+            message: String::new(),
+            outcome: None,
+        }
+    }
+
+    /// As the journal keeps it.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub fn encode(&self) -> Result<Vec<u8>, Failure> {
+        serde_json::to_vec(self).map_err(|error| Failure::new(Cause::Internal, error.to_string()))
+    }
+
+    /// From the journal.
+    ///
+    /// # Errors
+    /// A sentence, when it is not one of this version.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let saved: Self =
+            serde_json::from_slice(bytes).map_err(|error| format!("its state is damaged: {error}"))?;
+        match saved.version {
+            VERSION => Ok(saved),
+            other => Err(format!("its state has version {other}, this agent knows {VERSION}")),
+        }
+    }
+
+    /// The report of its outcome; none while it has none.
+    #[must_use]
+    pub fn report(&self, records: u64) -> Option<v1::Report> {
+        let outcome = match self.outcome.clone()? {
+            Outcome::Work { result, timed_out, outputs, message } => {
+                let result = match result {
+                    WorkResult::Success => v1::Result::Success,
+                    WorkResult::Failure => v1::Result::Failure,
+                    WorkResult::Cancelled => v1::Result::Cancelled,
+                };
+                let outputs = outputs.into_iter().collect();
+                v1::report::Outcome::Work(v1::WorkOutcome {
+                    result: result.into(),
+                    timed_out,
+                    outputs,
+                    message,
+                })
+            }
+            Outcome::Fleet { cause, message } => {
+                v1::report::Outcome::Fleet(v1::FleetFailure { cause: cause.code().to_owned(), message })
+            }
+        };
+        Some(v1::Report { lease: Some(self.lease.to_wire()), outcome: Some(outcome), records })
+    }
+}
+
+/// Reads a specification.
+///
+/// # Errors
+/// `internal`, with a sentence that says which side is too old.
+pub fn read_spec(bytes: &[u8]) -> Result<JobSpec, Failure> {
+    let wrong = |message: String| Failure::new(Cause::Internal, message);
+    let value: serde_json::Value = serde_json::from_slice(bytes)
+        .map_err(|error| wrong(format!("the job's specification is not JSON: {error}")))?;
+    let version = value.get("version").and_then(serde_json::Value::as_u64).unwrap_or(0);
+    let known = u64::from(slipway_workflow::job_spec::JOB_SPEC_VERSION);
+    if version != known {
+        return Err(wrong(format!(
+            "the job's specification has version {version} and this agent knows {known}: bring both to one version"
+        )));
+    }
+    serde_json::from_value(value)
+        .map_err(|error| wrong(format!("the job's specification is not understood: {error}")))
+}
