@@ -143,7 +143,7 @@ async fn a_root_step_reaches_neither_the_spool_nor_the_socket_of_init() {
     let outcome = follow(&container.spool, &mut reader, 1).await;
     assert_eq!(String::from_utf8(outcome.stdout).unwrap(), "0\nseen\n");
     let errors = String::from_utf8(outcome.stderr).unwrap();
-    assert!(errors.contains("/proc/1/environ: Permission denied"), "{errors}");
+    assert!(errors.contains("'/proc/1/environ': Permission denied"), "{errors}");
     assert!(errors.contains("Read-only file system"), "{errors}");
 }
 

@@ -66,7 +66,8 @@ async fn the_next_agent_goes_on_without_a_gap() {
     let Job { folder, spool, socket, init: _init, pid } = Job::new();
     let connection = socket.accept(pid, &spool, None).await.unwrap();
     let mut reader = spool.reader(0);
-    let script = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); echo $i; done; read x < gate; echo more; exit 5";
+    // More than a pipe holds is written while no agent is there, so `done` shows that init has read and spooled.
+    let script = "echo begin; read x < gate; seq 20000; : > done; read x < gate; echo more; exit 5";
     let status = std::process::Command::new("mkfifo").arg(folder.path().join("gate")).status().unwrap();
     assert!(status.success());
     let mut start = shell(1, script);
@@ -74,14 +75,17 @@ async fn the_next_agent_goes_on_without_a_gap() {
     connection.link.start(start.clone()).await.unwrap();
     let mut outcome = Outcome::default();
     let mut noted = 0;
-    while outcome.stdout.len() < 100 {
+    while outcome.stdout != b"begin\n" {
         let frame = next(&mut reader).await.unwrap();
         assert!(!outcome.add(&frame));
         noted = frame.end_offset;
     }
     // The agent dies: everything of it is gone but the note of where it was.
     drop((connection, reader, spool, socket));
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    std::fs::write(folder.path().join("gate"), "\n").unwrap();
+    while !folder.path().join("done").exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 
     let socket = JobSocket::bind(&run_dir(&folder)).unwrap();
     let spool = Spool::open(&folder.path().join("spool"), noted, limits::SPOOL_CAPACITY_BYTES).unwrap();
@@ -101,7 +105,7 @@ async fn the_next_agent_goes_on_without_a_gap() {
             break;
         }
     }
-    assert!(outcome.stdout == [numbers(2000), b"more\n".to_vec()].concat());
+    assert!(outcome.stdout == [b"begin\n".to_vec(), numbers(20_000), b"more\n".to_vec()].concat());
 }
 
 #[tokio::test]
@@ -131,11 +135,15 @@ async fn a_file_system_that_refuses_pauses_the_step_and_is_reported() {
 #[tokio::test]
 async fn only_the_containers_first_process_is_let_in() {
     let job = Job::new();
-    // Not init: this very process, and a process inside the container.
-    let mut stranger = UnixStream::connect(job.socket.path()).unwrap();
     let connection = job.connect().await;
+    // Not init: this very process.
+    let mut stranger = UnixStream::connect(job.socket.path()).unwrap();
     stranger.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert_eq!(std::io::Read::read(&mut stranger, &mut [0; 8]).unwrap(), 0);
+    let read = tokio::task::spawn_blocking(move || std::io::Read::read(&mut stranger, &mut [0; 8]));
+    tokio::select! {
+        taken = job.socket.accept(job.pid, &job.spool, None) => panic!("let in: {taken:?}"),
+        count = read => assert_eq!(count.unwrap().unwrap(), 0),
+    }
     let mut reader = job.spool.reader(0);
     assert!(run(&job, &connection.link, &mut reader, shell(1, "true")).await.exit.is_some());
 }

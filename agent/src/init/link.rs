@@ -145,7 +145,7 @@ pub(super) async fn greet(
             break Report::decode(body)?;
         }
         let mut bytes = [0; 1024];
-        let count = stream.read(&mut bytes).await.map_err(InitError::Socket)?;
+        let count = stream.read(&mut bytes).await.map_err(closed)?;
         if count == 0 {
             return Err(InitError::Closed);
         }
@@ -239,7 +239,7 @@ async fn receive_reports(
                 return Err(InitError::Impossible("it reports more than was asked"));
             }
         }
-        let count = read.read(&mut bytes).await.map_err(InitError::Socket)?;
+        let count = read.read(&mut bytes).await.map_err(closed)?;
         if count == 0 {
             return Err(InitError::Closed);
         }
@@ -269,6 +269,7 @@ async fn send_with_file(stream: &mut UnixStream, message: &[u8], file: File) -> 
     stream.write_all(message.get(sent..).unwrap_or_default()).await.map_err(closed)
 }
 
+/// A peer that exits with orders unread resets the connection; what it sent before has been read by then.
 fn closed(error: std::io::Error) -> InitError {
     match error.kind() {
         std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => InitError::Closed,
