@@ -1,6 +1,7 @@
 //! `slipway-bench`: measures Slipway, each figure beside its baseline.
 
 use clap::{Parser, Subcommand};
+use slipway_bench::dispatch::{self, Load};
 use slipway_bench::{figure::Figure, plan};
 
 #[derive(Parser)]
@@ -17,12 +18,31 @@ struct Arguments {
 enum What {
     /// Workflow files parsed and planned a second, beside GitHub's own parser.
     Plan,
+    /// From submission to an agent's stream, beside a bare tonic echo.
+    Dispatch {
+        /// Simulated agents, with one slot each.
+        #[arg(long, default_value_t = 1_000)]
+        agents: usize,
+        /// Runs of one job each.
+        #[arg(long, default_value_t = 10_000)]
+        jobs: usize,
+        /// Runs submitted a second.
+        #[arg(long, default_value_t = 1_000.0)]
+        rate: f64,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let figures: Vec<Figure> = match arguments.figure {
         What::Plan => plan::measure()?,
+        What::Dispatch { agents, jobs, rate } => {
+            runtime()?.block_on(dispatch::measure(Load { agents, jobs, rate }))?
+        }
     };
     figures.iter().try_for_each(|figure| figure.print(arguments.json))
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }

@@ -19,7 +19,8 @@ use crate::settings::Settings;
 #[command(name = "slipway", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 success, 1 the workflow failed or was cancelled, \
                         2 wrong usage or an invalid workflow, 3 the fleet failed.\n\
-                        Configuration file: server, token, data_dir, http, grpc, agents, and a table [images].")]
+                        Configuration file: server, token, data_dir, http, grpc, agents, objects, otlp, \
+                        webhook_secret_file, allow_repositories, and tables [images] and [[repository]].")]
 struct Cli {
     /// A configuration file (TOML); flags and SLIPWAY_* variables win over it
     #[arg(long, global = true, value_name = "FILE", env = "SLIPWAY_CONFIG")]
@@ -90,9 +91,10 @@ fn start(cli: Cli) -> Result<Exit, Failure> {
 
 async fn dispatch(command: Command, settings: Settings) -> Result<Exit, Failure> {
     let mut options = TelemetryOptions::new("slipway");
-    if !matches!(command, Command::Up(_)) {
+    match &command {
+        Command::Up(up) => options.otlp_endpoint = up.otlp(&settings),
         // Everything that matters to the person is said by the command itself.
-        options.filter = "error".to_owned();
+        _ => options.filter = "error".to_owned(),
     }
     let _telemetry = telemetry::init(&options).map_err(|error| Failure::usage(error.to_string()))?;
     let mut out = Out::stdout();
@@ -114,7 +116,9 @@ async fn dispatch(command: Command, settings: Settings) -> Result<Exit, Failure>
 fn one_line_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or(String::new(), |at| format!(" at {}:{}", at.file(), at.line()));
-        let message = panic.payload_as_str().unwrap_or("no message");
+        let text = panic.payload().downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.payload().downcast_ref::<String>().map(String::as_str));
+        let message = text.unwrap_or("no message");
         let line = format!("error: a defect of slipway{place}: {message}");
         let _ = writeln!(std::io::stderr(), "{}", output::escape::name(&line));
     }));

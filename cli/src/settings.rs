@@ -3,18 +3,14 @@
 //! clap reads flags and variables; this module only fills what both left open.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+pub use slipway_coordinator::options::DEFAULT_HTTP;
+use slipway_coordinator::options::Repository;
 
 use crate::failure::Failure;
-
-/// Where a coordinator on this machine serves HTTP unless told otherwise.
-pub const DEFAULT_HTTP: &str = "127.0.0.1:8080";
-
-/// Where a coordinator on this machine serves gRPC unless told otherwise.
-pub const DEFAULT_GRPC: &str = "127.0.0.1:7443";
 
 /// The file given with `--config` or `SLIPWAY_CONFIG`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -35,6 +31,18 @@ pub struct Settings {
     /// Runner images by label.
     #[serde(default)]
     pub images: BTreeMap<String, String>,
+    /// Where `up` keeps blobs and logs.
+    pub objects: Option<String>,
+    /// The file with the secret that signs webhooks.
+    pub webhook_secret_file: Option<PathBuf>,
+    /// The only repositories whose webhooks `up` accepts.
+    #[serde(default)]
+    pub allow_repositories: Vec<String>,
+    /// Repositories whose webhooks `up` accepts, with their own clone address.
+    #[serde(default)]
+    pub repository: Vec<Repository>,
+    /// Where `up` sends traces.
+    pub otlp: Option<String>,
 }
 
 impl Settings {
@@ -61,19 +69,6 @@ pub fn default_data_dir() -> Result<PathBuf, Failure> {
         .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
         .map(|state| state.join("slipway"))
         .ok_or_else(|| Failure::usage("there is no home directory for the data: give --data-dir"))
-}
-
-/// An address to listen on, `HOST:PORT` with a numeric host.
-///
-/// # Errors
-/// It is not one; the message names the flag.
-pub fn listen_address(flag: &str, text: &str) -> Result<SocketAddr, Failure> {
-    let named = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
-    named.as_deref().unwrap_or(text).parse().map_err(|_| {
-        Failure::usage(format!(
-            "{flag}: `{text}` is not an address to listen on; write it like {DEFAULT_HTTP}"
-        ))
-    })
 }
 
 /// Whether this host name or address is this machine itself.

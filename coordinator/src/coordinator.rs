@@ -120,6 +120,12 @@ impl Coordinator {
     /// [`StartError`].
     pub async fn start_with_clock(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartError> {
         options.check()?;
+        if let Some(tls) = &options.tls {
+            grpc::check_tls(tls)?;
+        }
+        if !options.http.ip().is_loopback() {
+            tracing::warn!(address = %options.http, "HTTP is served unencrypted beyond this machine; put a TLS proxy before it");
+        }
         let data_dir = DataDir::open(&options.data_dir)?;
         let admin_token = token(&data_dir, "admin.token")?;
         let agent_token = token(&data_dir, "agent.token")?;
@@ -165,7 +171,7 @@ impl Coordinator {
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        forget_old_secrets(&services).await;
+        forget_old_runs(&services).await;
 
         let mut helpers = JoinSet::new();
         helpers.spawn(planner::run(services.clone(), to_plan));
@@ -174,13 +180,16 @@ impl Coordinator {
         let mut servers = JoinSet::new();
         let (for_http, for_grpc) = (services.clone(), services.clone());
         servers.spawn(async move { http::serve(for_http, http).await.map_err(StartError::Http) });
-        let tls = services.options.tls.clone();
+        let (tls, asked) = (services.options.tls.clone(), services.closing.clone());
         servers.spawn(async move { Ok(grpc::serve(for_grpc, grpc, tls.as_ref()).await?) });
         servers.spawn(async move {
             match failed.await {
                 Ok(error) => Err(StartError::Journal(error)),
-                // The driver stopped because it was asked to.
-                Err(_) => Ok(()),
+                Err(_) if asked.is_cancelled() => Ok(()),
+                Err(_) => Err(StartError::Journal(JournalError::Engine {
+                    place: "driver".to_owned(),
+                    reason: "its thread ended by a bug of Slipway".to_owned(),
+                })),
             }
         });
         Ok(Handle {
@@ -264,16 +273,23 @@ fn local(listener: &TcpListener, flag: &'static str, address: SocketAddr) -> Res
     listener.local_addr().map_err(|error| StartError::Listen { flag, address, reason: error.to_string() })
 }
 
-async fn forget_old_secrets(services: &Services) {
-    let open = services.driver.query(|view| {
-        let open = view.state.runs().filter(|run| run.end().is_none());
-        open.map(slipway_scheduler::state::Run::id).collect::<BTreeSet<_>>()
+/// Removes what a crash left behind of runs that are over.
+async fn forget_old_runs(services: &Services) {
+    let known = services.driver.query(|view| {
+        let ids = |open: bool| {
+            let runs = view.state.runs().filter(move |run| !open || run.end().is_none());
+            runs.map(slipway_scheduler::state::Run::id).collect::<BTreeSet<_>>()
+        };
+        (ids(true), ids(false))
     });
-    let Ok(open) = open.await else { return };
+    let Ok((open, all)) = known.await else { return };
     let secrets = services.secrets.clone();
     let kept = tokio::task::spawn_blocking(move || secrets.keep_only(&open)).await;
     if let Ok(Err(error)) = kept {
         tracing::warn!(%error, "secrets of old runs could not be removed");
+    }
+    if let Err(error) = services.records.keep_only(all).await {
+        tracing::warn!(%error, "records of old runs could not be removed");
     }
 }
 

@@ -60,7 +60,7 @@ async fn serve(options: Options) -> Result<(), StartError> {
         std::future::pending::<()>().await;
     });
     let mut handle = Coordinator::start(options).await?;
-    println!("ready http=http://{} grpc={}", handle.http_addr, handle.grpc_addr);
+    println!("ready http={} grpc={}", handle.http_addr, handle.grpc_addr);
     let failed = tokio::select! {
         () = stop.reached(Stage::Drain) => None,
         error = handle.failed() => Some(error),

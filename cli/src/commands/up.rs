@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use slipway_coordinator::options::{Flags, Options};
 use slipway_kit::shutdown::{self, Stage};
 
 use crate::failure::{Exit, Failure};
 use crate::fleet::{Fleet, FleetOptions, Offer};
 use crate::output::Out;
-use crate::settings::{DEFAULT_GRPC, DEFAULT_HTTP, Settings, default_data_dir, image, listen_address};
+use crate::settings::{Settings, image};
 
 /// Most agents in one process.
 const AGENT_LIMIT: u32 = 64;
@@ -16,7 +17,7 @@ const AGENT_LIMIT: u32 = 64;
 /// Flags of `slipway up`.
 #[derive(Debug, Args)]
 pub struct Up {
-    /// Where everything is kept; /var/lib/slipway for root, else ~/.local/state/slipway
+    /// Where everything is kept [default: /var/lib/slipway for root, else ~/.local/state/slipway]
     #[arg(long, value_name = "D", env = "SLIPWAY_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// Where to serve HTTP [default: 127.0.0.1:8080]
@@ -31,43 +32,79 @@ pub struct Up {
     /// The image for jobs with this label; may be repeated
     #[arg(long = "image", value_name = "LABEL=IMAGE", value_parser = image, env = "SLIPWAY_IMAGES", value_delimiter = ',')]
     images: Vec<(String, String)>,
+    /// Where blobs and logs are: file:///FOLDER [default: in the data directory]
+    #[arg(long, value_name = "URL", env = "SLIPWAY_OBJECTS")]
+    objects: Option<String>,
+    /// File with the secret that signs GitHub's webhooks; without one no webhook is accepted
+    #[arg(long, value_name = "FILE", env = "SLIPWAY_WEBHOOK_SECRET_FILE")]
+    webhook_secret_file: Option<PathBuf>,
+    /// Accept webhooks of this repository only; may be repeated
+    #[arg(
+        long = "allow-repository",
+        value_name = "OWNER/NAME",
+        env = "SLIPWAY_ALLOW_REPOSITORIES",
+        value_delimiter = ','
+    )]
+    allow_repositories: Vec<String>,
+    /// Send traces to this OTLP collector (gRPC), such as http://127.0.0.1:4317
+    #[arg(long, value_name = "URL", env = "SLIPWAY_OTLP")]
+    otlp: Option<String>,
 }
 
 impl Up {
     pub(crate) async fn run(self, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
-        let http = self.http.as_deref().or(settings.http.as_deref()).unwrap_or(DEFAULT_HTTP);
-        let grpc = self.grpc.as_deref().or(settings.grpc.as_deref()).unwrap_or(DEFAULT_GRPC);
         let agents = self.agents.or(settings.agents).unwrap_or(1);
         if agents > AGENT_LIMIT {
             return Err(Failure::usage(format!(
                 "--agents: at most {AGENT_LIMIT} in one process, not {agents}"
             )));
         }
-        let data_dir = match self.data_dir.or_else(|| settings.data_dir.clone()) {
-            Some(folder) => folder,
-            None => default_data_dir()?,
-        };
-        let options = FleetOptions {
-            data_dir,
-            http: listen_address("--http", http)?,
-            grpc: listen_address("--grpc", grpc)?,
-            agents,
-            offer: Offer::of(settings, &self.images)?,
-        };
+        let offer = Offer::of(settings, &self.images)?;
+        let coordinator = self.coordinator(settings)?;
+        let options = FleetOptions { coordinator, agents, slots: None, offer };
         let (trigger, mut stop) = shutdown::channel();
         tokio::spawn(async move { trigger.follow_signals().await });
-        let fleet = tokio::select! {
+        let mut fleet = tokio::select! {
             fleet = Fleet::start(options) => fleet?,
             () = stop.reached(Stage::Drain) => return Ok(Exit::Success),
         };
         // Nobody reading standard output is no reason not to serve.
         let _ = out.line(&format!("ready http={} grpc={}", fleet.http(), fleet.grpc()));
-        stop.reached(Stage::Drain).await;
-        let mut now = stop.clone();
-        tokio::select! {
-            () = fleet.stop() => {}
-            () = now.reached(Stage::Now) => {}
-        }
-        Ok(Exit::Success)
+        let failed = tokio::select! {
+            () = stop.reached(Stage::Drain) => None,
+            failure = fleet.failed() => Some(failure),
+        };
+        fleet.stop(stop).await;
+        failed.map_or(Ok(Exit::Success), Err)
+    }
+
+    /// Where traces go, which is needed before anything else.
+    pub(crate) fn otlp(&self, settings: &Settings) -> Option<String> {
+        self.otlp.clone().or_else(|| settings.otlp.clone())
+    }
+
+    /// The coordinator's options; it checks them.
+    fn coordinator(self, settings: &Settings) -> Result<Options, Failure> {
+        let otlp = self.otlp(settings);
+        let or_file = |flag: Option<String>, file: &Option<String>| flag.or_else(|| file.clone());
+        let allowed = match self.allow_repositories.is_empty() {
+            true => settings.allow_repositories.clone(),
+            false => self.allow_repositories,
+        };
+        let flags = Flags {
+            data_dir: self.data_dir.or_else(|| settings.data_dir.clone()),
+            http: or_file(self.http, &settings.http),
+            grpc: or_file(self.grpc, &settings.grpc),
+            objects: or_file(self.objects, &settings.objects),
+            webhook_secret_file: self.webhook_secret_file.or_else(|| settings.webhook_secret_file.clone()),
+            // No flag: it would show in the list of processes.
+            webhook_secret: std::env::var("SLIPWAY_WEBHOOK_SECRET").ok(),
+            allow_repositories: allowed,
+            otlp,
+            ..Flags::default()
+        };
+        let mut options = Options::load(flags).map_err(|error| Failure::usage(error.to_string()))?;
+        options.webhook.repositories.clone_from(&settings.repository);
+        Ok(options)
     }
 }

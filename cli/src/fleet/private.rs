@@ -1,14 +1,68 @@
-//! x
-use super::Offer;
+//! The private fleet of `slipway run`: a coordinator and one agent on loopback ports of their own, in a temporary
+//! directory.
+//!
+//! Invariant: [`PrivateFleet::remove`] leaves nothing behind: no container, no network, no file. Where the process is
+//! killed instead, containers end by their init's stop time.
+
+use std::time::Duration;
+
+use slipway_coordinator::options::Options as CoordinatorOptions;
+
+use super::{Fleet, FleetOptions, Offer};
 use crate::client::Client;
 use crate::failure::Failure;
-pub struct PrivateFleet;
+
+/// How long removing containers may take before a person is told.
+const REMOVE_LIMIT: Duration = Duration::from_secs(60);
+
+/// A fleet for one run.
+pub struct PrivateFleet {
+    fleet: Fleet,
+    folder: tempfile::TempDir,
+}
+
 impl PrivateFleet {
-    pub async fn start(_o: &Offer) -> Result<Self, Failure> {
-        Ok(PrivateFleet)
+    /// Starts one.
+    ///
+    /// # Errors
+    /// As [`Fleet::start`].
+    pub async fn start(offer: &Offer) -> Result<Self, Failure> {
+        let folder = tempfile::Builder::new().prefix("slipway-run-").tempdir();
+        let folder = folder.map_err(|error| {
+            Failure::fleet(format!("no temporary directory in {}: {error}", std::env::temp_dir().display()))
+        })?;
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let options = FleetOptions {
+            coordinator: CoordinatorOptions::embedded(folder.path().join("data")),
+            agents: 1,
+            // All of the machine: the person waits for this run.
+            slots: Some(u32::try_from(processors).unwrap_or(1).clamp(1, slipway_agent::options::MAX_SLOTS)),
+            offer: offer.clone(),
+        };
+        Ok(PrivateFleet { fleet: Fleet::start(options).await?, folder })
     }
+
+    /// A client with all rights.
+    ///
+    /// # Errors
+    /// The system offers no network at all.
     pub fn client(&self) -> Result<Client, Failure> {
-        Err(Failure::usage("x"))
+        self.fleet.client()
     }
-    pub async fn remove(self) {}
+
+    /// Ends every job at once and removes everything.
+    pub async fn remove(self) {
+        let folder = self.folder.path().display().to_string();
+        if tokio::time::timeout(REMOVE_LIMIT, self.fleet.discard()).await.is_err() {
+            crate::output::note(&format!(
+                "note: containers did not end in time; `docker ps --filter label=slipway.agent` lists them, files are in {folder}"
+            ));
+            let _ = self.folder.keep();
+            return;
+        }
+        // Files of a job may belong to users of its container; the agent removes those. What is left is ours.
+        if let Err(error) = self.folder.close() {
+            crate::output::note(&format!("note: {folder} could not be removed: {error}"));
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! The built program in a directory of its own, without the machine's configuration.
-#![allow(clippy::unwrap_used, dead_code)]
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

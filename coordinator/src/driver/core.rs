@@ -16,7 +16,7 @@ use super::leases::LeaseTable;
 use super::ledger::Ledger;
 use super::payload::{DeliveryEvent, Payload};
 use super::recover::{self, Recovered};
-use super::request::{Request, View};
+use super::request::{Look, Request, View};
 use super::session::Sessions;
 use super::watchers::Watchers;
 use super::{BATCH_GRANTS, BATCH_REQUESTS, DriverError, DriverParts, MAX_SLEEP_MS, SNAPSHOT_EVERY};
@@ -31,7 +31,7 @@ const BATCH_RETIRED: usize = 16;
 pub(super) struct Later {
     pub(super) effects: Vec<(Effect, Option<u64>)>,
     answers: Vec<Box<dyn FnOnce() + Send>>,
-    queries: Vec<Box<dyn FnOnce(View<'_>) + Send>>,
+    queries: Vec<Look>,
     stop: Option<oneshot::Sender<()>>,
 }
 
@@ -188,7 +188,7 @@ impl Core {
             }
             Request::Disconnect { agent, session } => self.disconnect(agent, session),
             Request::FromAgent { agent, session, message } => {
-                return self.from_agent(agent, session, message);
+                return self.agent_said(agent, session, message);
             }
             Request::Drain { agent, on, answer } => {
                 let known = self.drain(agent, on);

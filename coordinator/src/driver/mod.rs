@@ -182,7 +182,7 @@ impl Driver {
     ///
     /// # Errors
     /// [`DriverError::Stopped`].
-    pub async fn from_agent(
+    pub async fn agent_said(
         &self,
         agent: AgentId,
         session: u64,

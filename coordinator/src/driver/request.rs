@@ -26,6 +26,9 @@ pub struct View<'a> {
     pub now: slipway_scheduler::Timestamp,
 }
 
+/// Looks at what the driver knows and answers by itself.
+pub(super) type Look = Box<dyn FnOnce(View<'_>) + Send>;
+
 pub(super) enum Request {
     /// A new run; its run number is filled in.
     Submit { submit: Box<Submit>, answer: Answer<RunId> },
@@ -42,7 +45,7 @@ pub(super) enum Request {
     /// Something about a webhook delivery; answers whether it was news.
     Delivery { event: DeliveryEvent, answer: Answer<bool> },
     /// Somebody wants to look.
-    Query(Box<dyn FnOnce(View<'_>) + Send>),
+    Query(Look),
     /// Save a snapshot and stop.
     Stop { answer: oneshot::Sender<()> },
 }

@@ -86,14 +86,14 @@ impl Core {
         let number = answer.session;
         let open = super::session::Open { link, number, fleet_number: number };
         self.sessions.open.insert(agent, open);
-        let kept: Vec<LeaseRef> = answer.keep.iter().map(|renewed| renewed.lease).collect();
-        let cancelled: Vec<ToAgent> =
-            kept.iter().filter_map(|lease| effects::cancellation(&self.state, *lease)).collect();
-        let kept = self.run_leases(&kept);
+        let keep: Vec<LeaseRef> = answer.keep.iter().map(|renewed| renewed.lease).collect();
+        let kept = self.run_leases(&keep);
         let epoch = self.epoch();
         self.tell(agent, ToAgent::Welcome { epoch, kept });
-        for cancel in cancelled {
-            self.tell(agent, cancel);
+        for lease in &keep {
+            if let Some(cancel) = effects::cancellation(&self.state, *lease) {
+                self.tell(agent, cancel);
+            }
         }
         for lease in &answer.assign {
             if let Some(assign) = effects::assignment(&self.state, *lease) {
@@ -141,7 +141,7 @@ impl Core {
     }
 
     /// Handles what an agent said; says whether the answer promises lease time.
-    pub(super) fn from_agent(&mut self, agent: AgentId, session: u64, message: FromAgent) -> bool {
+    pub(super) fn agent_said(&mut self, agent: AgentId, session: u64, message: FromAgent) -> bool {
         if !self.sessions.is_open(agent, session) {
             // Said over a session that is over: the agent says it again over the new one.
             return false;

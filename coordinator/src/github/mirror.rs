@@ -1,7 +1,9 @@
 //! Bare repositories in the data directory, from which workflow files are read. Real git does the work.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use slipway_cas::Digest;
@@ -26,19 +28,39 @@ pub(super) struct WorkflowFile {
     pub(super) text: Result<String, String>,
 }
 
-/// Fetches the commit and reads its workflow files.
-pub(super) async fn workflows(
-    mirrors: &Path,
-    clone_url: &str,
-    sha: &str,
-) -> Result<Vec<WorkflowFile>, String> {
-    let mirror = mirror(mirrors, clone_url).await?;
-    let have = git(&mirror, &["cat-file", "-e", &format!("{sha}^{{commit}}")]).await;
+/// The mirrors of all repositories.
+#[derive(Debug)]
+pub(super) struct Mirrors {
+    folder: PathBuf,
+    /// Git does not like two fetches into one repository.
+    busy: Mutex<BTreeMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Mirrors {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self { folder, busy: Mutex::default() }
+    }
+
+    /// Fetches the commit and reads its workflow files.
+    pub(super) async fn workflows(&self, clone_url: &str, sha: &str) -> Result<Vec<WorkflowFile>, String> {
+        let mirror = self.folder.join(format!("{}.git", &Digest::of(clone_url.as_bytes()).hash_hex()[..32]));
+        let turn = {
+            let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(busy.entry(mirror.clone()).or_default())
+        };
+        let _turn = turn.lock().await;
+        read(&mirror, clone_url, sha).await
+    }
+}
+
+async fn read(mirror: &Path, clone_url: &str, sha: &str) -> Result<Vec<WorkflowFile>, String> {
+    prepare(mirror).await?;
+    let have = git(mirror, &["cat-file", "-e", &format!("{sha}^{{commit}}")]).await;
     if have.is_err() {
-        git(&mirror, &["fetch", "--quiet", "--no-tags", "--depth=1", "--end-of-options", clone_url, sha])
+        git(mirror, &["fetch", "--quiet", "--no-tags", "--depth=1", "--end-of-options", clone_url, sha])
             .await?;
     }
-    let listing = git(&mirror, &["ls-tree", "-z", "-l", sha, "--", FOLDER]).await?;
+    let listing = git(mirror, &["ls-tree", "-z", "-l", sha, "--", FOLDER]).await?;
     let mut files = Vec::new();
     for entry in listing.split(|byte| *byte == 0).filter(|entry| !entry.is_empty()).take(MAX_FILES) {
         let Some((object, path, size_bytes)) = parse_entry(entry) else { continue };
@@ -48,7 +70,7 @@ pub(super) async fn workflows(
         let text = if size_bytes > MAX_WORKFLOW_BYTES {
             Err(format!("{path} is longer than {MAX_WORKFLOW_BYTES} bytes"))
         } else {
-            let bytes = git(&mirror, &["cat-file", "blob", &object]).await?;
+            let bytes = git(mirror, &["cat-file", "blob", &object]).await?;
             String::from_utf8(bytes).map_err(|_| format!("{path} is not UTF-8"))
         };
         files.push(WorkflowFile { path, text });
@@ -67,13 +89,12 @@ fn parse_entry(entry: &[u8]) -> Option<(String, String, usize)> {
     (kind == "blob").then(|| (object.to_owned(), path.to_owned(), size_bytes))
 }
 
-async fn mirror(mirrors: &Path, clone_url: &str) -> Result<PathBuf, String> {
-    let mirror = mirrors.join(format!("{}.git", &Digest::of(clone_url.as_bytes()).hash_hex()[..32]));
+async fn prepare(mirror: &Path) -> Result<(), String> {
     if !mirror.join("HEAD").is_file() {
-        tokio::fs::create_dir_all(&mirror).await.map_err(|error| format!("{}: {error}", mirror.display()))?;
-        git(&mirror, &["init", "--quiet", "--bare"]).await?;
+        tokio::fs::create_dir_all(mirror).await.map_err(|error| format!("{}: {error}", mirror.display()))?;
+        git(mirror, &["init", "--quiet", "--bare"]).await?;
     }
-    Ok(mirror)
+    Ok(())
 }
 
 async fn git(mirror: &Path, arguments: &[&str]) -> Result<Vec<u8>, String> {

@@ -1,5 +1,7 @@
 //! Deals with accepted deliveries, those of an earlier process first.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value as Json;
@@ -8,8 +10,9 @@ use slipway_workflow::diagnostics::Diagnostic;
 use slipway_workflow::filter::{self, Event};
 use slipway_workflow::job_spec::Source;
 use slipway_workflow::syntax;
+use tokio::task::JoinSet;
 
-use super::mirror::{self, WorkflowFile};
+use super::mirror::{Mirrors, WorkflowFile};
 use super::payload::{self, Occasion};
 use crate::driver::ledger::PendingDelivery;
 use crate::driver::payload::DeliveryEvent;
@@ -23,26 +26,49 @@ const TRIES: u32 = 8;
 /// The first wait between two tries, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
+/// How many deliveries are dealt with at a time: one whose git server is away does not hold up the others.
+const CONCURRENCY: usize = 8;
+
 /// Deals with deliveries until the driver is gone.
 pub(crate) async fn react(services: Services) {
+    let mirrors = Arc::new(Mirrors::new(services.options.data_dir.join("mirrors")));
+    let mut busy: BTreeSet<String> = BTreeSet::new();
+    let mut work = JoinSet::new();
     loop {
-        let pending = services.driver.query(|view| {
-            let owned = |(id, delivery): (&str, &PendingDelivery)| (id.to_owned(), delivery.clone());
-            view.ledger.pending().map(owned).collect::<Vec<_>>()
+        let taken = busy.clone();
+        let pending = services.driver.query(move |view| {
+            let open = view.ledger.pending().filter(|(id, _)| !taken.contains(*id)).take(CONCURRENCY);
+            open.map(|(id, delivery)| (id.to_owned(), delivery.clone())).collect::<Vec<_>>()
         });
         let Ok(pending) = pending.await else { return };
         for (id, delivery) in pending {
-            let outcome = deal_with(&services, &id, &delivery).await;
-            tracing::info!(delivery = id, outcome, "webhook dealt with");
-            if services.driver.delivery(DeliveryEvent::Done { id, outcome }).await.is_err() {
-                return;
+            if work.len() >= CONCURRENCY {
+                break;
             }
+            busy.insert(id.clone());
+            let (services, mirrors) = (services.clone(), Arc::clone(&mirrors));
+            work.spawn(async move {
+                let outcome = deal_with(&services, &mirrors, &id, &delivery).await;
+                tracing::info!(delivery = id, outcome, "webhook dealt with");
+                // A driver that is gone leaves the delivery to the next start.
+                let _ = services.driver.delivery(DeliveryEvent::Done { id: id.clone(), outcome }).await;
+                id
+            });
         }
-        services.deliveries.notified().await;
+        tokio::select! {
+            () = services.deliveries.notified() => {}
+            Some(done) = work.join_next() => match done {
+                Ok(id) => {
+                    busy.remove(&id);
+                }
+                // It stays busy: a delivery that makes this program panic is not tried again before the next start.
+                Err(panic) => tracing::error!(%panic, "dealing with a webhook panicked"),
+            },
+        }
     }
 }
 
-async fn deal_with(services: &Services, id: &str, delivery: &PendingDelivery) -> String {
+async fn deal_with(services: &Services, mirrors: &Mirrors, id: &str, delivery: &PendingDelivery) -> String {
     let payload = match services.store.get(delivery.body).await {
         Ok(body) => serde_json::from_slice::<Json>(&body).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
@@ -56,9 +82,8 @@ async fn deal_with(services: &Services, id: &str, delivery: &PendingDelivery) ->
         Err(reason) => return format!("starts nothing: {reason}"),
     };
     let mut backoff = Backoff::new(WAITS.0, WAITS.1);
-    let mirrors = services.options.data_dir.join("mirrors");
     let files = loop {
-        match mirror::workflows(&mirrors, &occasion.clone_url, &occasion.sha).await {
+        match mirrors.workflows(&occasion.clone_url, &occasion.sha).await {
             Ok(files) => break files,
             Err(error) if backoff.failures() + 1 >= TRIES => return format!("given up: {error}"),
             Err(error) => {

@@ -68,6 +68,22 @@ fn identity(tls: &TlsOptions) -> Result<ServerTlsConfig, GrpcError> {
     Ok(ServerTlsConfig::new().identity(Identity::from_pem(certificate, key)))
 }
 
+/// Checks certificate and key before anything is started.
+///
+/// # Errors
+/// [`GrpcError::Tls`].
+pub(crate) fn check_tls(tls: &TlsOptions) -> Result<(), GrpcError> {
+    secured(Server::builder(), tls).map(drop)
+}
+
+fn secured(server: Server, tls: &TlsOptions) -> Result<Server, GrpcError> {
+    server.tls_config(identity(tls)?).map_err(|error| GrpcError::Tls {
+        certificate: tls.certificate.display().to_string(),
+        key: tls.key.display().to_string(),
+        reason: std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
+    })
+}
+
 /// Serves until [`Services::closing`] is raised. Listening began before, so that the address is known.
 ///
 /// # Errors
@@ -105,12 +121,7 @@ pub async fn serve(
         .initial_stream_window_size(Some(4 << 20))
         .initial_connection_window_size(Some(8 << 20));
     if let Some(tls) = tls {
-        let error = |error: tonic::transport::Error| GrpcError::Tls {
-            certificate: tls.certificate.display().to_string(),
-            key: tls.key.display().to_string(),
-            reason: error.to_string(),
-        };
-        server = server.tls_config(identity(tls)?).map_err(error)?;
+        server = secured(server, tls)?;
     }
     server
         .add_service(health_service)

@@ -81,7 +81,7 @@ pub(super) async fn listen(
         };
         let Some(message) = message.message else { continue };
         let message = convert(services, message).await?;
-        services.driver.from_agent(agent, number, message).await.map_err(|error| driver_status(&error))?;
+        services.driver.agent_said(agent, number, message).await.map_err(|error| driver_status(&error))?;
     }
 }
 

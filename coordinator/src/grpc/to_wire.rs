@@ -7,7 +7,7 @@ use slipway_wire::lease::WireLease;
 use crate::driver::message::{RunLease, ToAgent};
 
 /// How long an ordinary job goes on without contact, in milliseconds.
-pub const GRACE_MS: u32 = 600_000;
+pub(super) const GRACE_MS: u32 = 600_000;
 
 pub(super) fn from_wire_lease(lease: &WireLease) -> RunLease {
     RunLease { run: lease.run, lease: lease.lease }

@@ -27,6 +27,21 @@ use crate::services::Services;
 /// The longest JSON body, in bytes: a workflow, an event payload and what is around them.
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
+/// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
+pub const ROUTES: [&str; 11] = [
+    "get /agents",
+    "get /openapi.json",
+    "get /runs",
+    "get /runs/{run}",
+    "get /runs/{run}/events",
+    "get /runs/{run}/logs",
+    "post /agents/{agent}/drain",
+    "post /agents/{agent}/resume",
+    "post /blobs",
+    "post /runs",
+    "post /runs/{run}/cancel",
+];
+
 /// All routes.
 pub(crate) fn router(services: Services) -> Router {
     let api = Router::new()

@@ -190,6 +190,9 @@ impl Journal for SqliteJournal {
         if current != epoch {
             return Err(JournalError::Fenced { ours: epoch, current });
         }
+        if entries.is_empty() {
+            return Ok(self.end);
+        }
         let (mut end, mut head) = (self.end, self.head);
         {
             let mut insert = transaction

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
@@ -64,11 +64,11 @@ fn filled(factory: &mut Sqlite, records: usize) -> PathBuf {
 }
 
 /// Changes the file behind the journal's back, as a person or a bad disk would.
-fn tamper(place: &PathBuf, sql: &str) {
+fn tamper(place: &Path, sql: &str) {
     Connection::open(place).unwrap().execute_batch(sql).unwrap();
 }
 
-fn open_and_verify(place: &PathBuf) -> Result<u64, JournalError> {
+fn open_and_verify(place: &Path) -> Result<u64, JournalError> {
     SqliteJournal::open(place).and_then(|journal| verify(&journal))
 }
 

@@ -18,19 +18,22 @@ use crate::submit::RunContext;
 /// How many parsed workflows are kept.
 const KEPT_WORKFLOWS: usize = 64;
 
+/// Path and blob of a workflow file.
+type Key = (String, Digest);
+
 /// Workflows that were parsed lately, by file and blob.
 #[derive(Debug, Default)]
 pub(super) struct Workflows {
-    kept: Mutex<VecDeque<((String, Digest), Arc<Workflow>)>>,
+    kept: Mutex<VecDeque<(Key, Arc<Workflow>)>>,
 }
 
 impl Workflows {
-    fn get(&self, key: &(String, Digest)) -> Option<Arc<Workflow>> {
+    fn get(&self, key: &Key) -> Option<Arc<Workflow>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().find(|(found, _)| found == key).map(|(_, workflow)| Arc::clone(workflow))
     }
 
-    fn keep(&self, key: (String, Digest), workflow: Arc<Workflow>) {
+    fn keep(&self, key: Key, workflow: Arc<Workflow>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_front((key, workflow));
         kept.truncate(KEPT_WORKFLOWS);

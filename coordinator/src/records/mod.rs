@@ -14,7 +14,7 @@ mod reader;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -152,6 +152,25 @@ impl Records {
 
     fn live(&self, key: AttemptKey) -> Option<Arc<AttemptLog>> {
         self.table().get(&key).and_then(Weak::upgrade).filter(|log| !log.is_broken())
+    }
+
+    /// Deletes the records of all runs but these: left by a crash between a run's retirement and its clean-up.
+    ///
+    /// # Errors
+    /// [`RecordsError::Io`].
+    pub async fn keep_only(&self, runs: BTreeSet<RunId>) -> Result<(), RecordsError> {
+        let root = self.root.clone();
+        blocking(move || {
+            for entry in fs::read_dir(&root).map_err(io_at(&root))? {
+                let path = entry.map_err(io_at(&root))?.path();
+                let run = path.file_name().and_then(|name| name.to_str()?.parse().ok());
+                if run.is_some_and(|run| !runs.contains(&run)) {
+                    fs::remove_dir_all(&path).map_err(io_at(&path))?;
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Deletes all records of a run.

@@ -184,6 +184,10 @@ async fn a_deleted_run_is_gone_and_others_stay() {
     records.delete_run(key(1).run).await.unwrap();
     assert_eq!(records.attempt(key(1)).await.unwrap().durable(), 0);
     assert_eq!(records.attempt(other).await.unwrap().durable(), 2);
+    records.keep_only([other.run].into()).await.unwrap();
+    assert_eq!(records.attempt(other).await.unwrap().durable(), 2);
+    records.keep_only([key(1).run].into()).await.unwrap();
+    assert!(!records.folder(other).exists());
 }
 
 proptest! {

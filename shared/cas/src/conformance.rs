@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 
-use crate::store::{Expected, MAX_PIECE_BYTES, Store, StoreError};
 use crate::Digest;
+use crate::store::{Expected, MAX_PIECE_BYTES, Store, StoreError};
 
 /// Runs every check, each on an empty store of its own.
 ///

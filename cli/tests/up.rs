@@ -1,0 +1,169 @@
+//! `slipway up` as a process, and the commands that talk to it. Without agents: no container engine is needed.
+#![allow(clippy::unwrap_used)]
+
+mod program;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use program::{Done, Place, finish, refuses};
+use serde_json::Value as Json;
+
+const WORKFLOW: &str = "\
+name: Waits
+on: push
+jobs:
+  build: {runs-on: [self-hosted, gpu], steps: [{run: 'true'}]}
+  never: {if: false, runs-on: x, steps: [{run: 'true'}]}
+";
+
+struct Up {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    http: String,
+    place: Place,
+    line: String,
+}
+
+impl Up {
+    fn start() -> Self {
+        let place = Place::new();
+        let mut command =
+            place.command(&["up", "--agents", "0", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]);
+        command.args(["--data-dir", "data"]).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        let http =
+            line.split(' ').find_map(|word| word.strip_prefix("http=")).expect("a ready line").to_owned();
+        Up { child, stdout, http, place, line }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.place.command(arguments);
+        command.env("SLIPWAY_SERVER", &self.http).env("SLIPWAY_DATA_DIR", self.place.path().join("data"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Done {
+        finish(self.command(arguments))
+    }
+
+    fn json(&self, arguments: &[&str]) -> Json {
+        let done = self.run(arguments);
+        assert_eq!(done.code, 0, "{done:?}");
+        serde_json::from_str(&done.out).unwrap()
+    }
+
+    /// Asks until it is so; a limit against hanging is the test runner's.
+    fn until(&self, arguments: &[&str], is: impl Fn(&Json) -> bool) -> Json {
+        loop {
+            let answer = self.json(arguments);
+            if is(&answer) {
+                return answer;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn one_ready_line_a_token_and_a_graceful_end() {
+    let mut up = Up::start();
+    let words: Vec<&str> = up.line.trim_end().split(' ').collect();
+    assert_eq!(words.len(), 3, "{}", up.line);
+    assert!(
+        words[0] == "ready"
+            && words[1].starts_with("http=127.0.0.1:")
+            && words[2].starts_with("grpc=127.0.0.1:")
+    );
+    let token = std::fs::read_to_string(up.place.path().join("data/admin.token")).unwrap();
+    assert!(!token.trim().is_empty());
+    assert_eq!(up.json(&["agents", "--json"]), serde_json::json!([]));
+
+    let second = up.run(&["up", "--agents", "0", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]);
+    refuses(&second, 3, &["data", "in use"]);
+    let taken =
+        up.run(&["up", "--agents", "0", "--http", &up.http, "--grpc", "127.0.0.1:0", "--data-dir", "other"]);
+    refuses(&taken, 3, &["--http", &up.http, "in use"]);
+
+    let pid = up.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(up.child.wait().unwrap().code(), Some(0));
+    let mut rest = String::new();
+    up.stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "", "exactly one line");
+}
+
+#[test]
+fn a_run_waits_says_why_and_is_cancelled() {
+    let up = Up::start();
+    up.place.write(".github/workflows/ci.yml", WORKFLOW);
+    let mut client = up.command(&["run", "--json"]);
+    let client = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+
+    let listing = up.until(&["runs", "--json"], |runs| runs.as_array().is_some_and(|runs| !runs.is_empty()));
+    let run = listing[0]["run_id"].as_str().unwrap().to_owned();
+    let shown = up.until(&["show", "latest", "--json"], |run| run["instances"][0]["waits_for"].is_string());
+    assert!(shown["instances"][0]["waits_for"].as_str().unwrap().contains("no agent"), "{shown}");
+    let people = up.run(&["show", &run[..13]]);
+    assert!(people.code == 0 && people.out.contains("build waits: "), "{people:?}");
+    let table = up.run(&["runs"]);
+    assert!(table.out.contains("Waits") && table.out.contains(&run[..13]), "{table:?}");
+
+    let cancelled = up.run(&["cancel", &run[..13]]);
+    assert_eq!(cancelled.code, 0, "{cancelled:?}");
+    let done = client.wait_with_output().unwrap();
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    let lines: Vec<Json> = String::from_utf8(done.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let last = lines.last().unwrap();
+    assert_eq!(
+        (&last["type"], &last["run"], &last["result"]),
+        (&"run".into(), &run.clone().into(), &"cancelled".into())
+    );
+    let skipped = lines.iter().find(|line| line["type"] == "job" && line["job"] == "never").unwrap();
+    assert_eq!(skipped["result"], "skipped");
+    assert_eq!(up.json(&["show", &run, "--json"])["state"], "finished");
+    assert_eq!(up.run(&["logs", &run]).code, 0);
+    refuses(&up.run(&["logs", &run, "nothing"]), 2, &["`nothing`", "build"]);
+}
+
+#[test]
+fn the_first_interrupt_cancels_the_run() {
+    let up = Up::start();
+    up.place.write(".github/workflows/ci.yml", WORKFLOW);
+    let mut command = up.command(&["run"]);
+    let client = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    up.until(&["runs", "--json"], |runs| runs.as_array().is_some_and(|runs| !runs.is_empty()));
+    let pid = client.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let done = client.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap());
+    assert_eq!(done.status.code(), Some(1), "{out}{err}");
+    assert!(err.contains("cancelling the run") && out.contains("cancelled"), "{out}{err}");
+    let ended = up.until(&["runs", "--json"], |runs| runs[0]["state"] == "finished");
+    assert_eq!(ended[0]["result"], "cancelled");
+}
+
+#[test]
+fn the_coordinator_refuses_what_is_wrong_in_one_line() {
+    let up = Up::start();
+    let unknown = "ffffffff-0000-7000-8000-000000000000";
+    for command in ["show", "logs", "cancel"] {
+        refuses(&up.run(&[command, unknown]), 2, &[unknown]);
+    }
+    refuses(&up.run(&["agents", "drain", "nobody"]), 2, &["nobody"]);
+    refuses(&up.run(&["runs", "--token", "wrong"]), 2, &["the given token"]);
+}

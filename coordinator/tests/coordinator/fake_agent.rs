@@ -1,0 +1,181 @@
+//! An agent over real gRPC that does what a test says.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use slipway_coordinator::Handle;
+use slipway_proto::v1::agents_client::AgentsClient;
+use slipway_proto::v1::coordinator_message::Message as In;
+use slipway_proto::v1::{self, agent_message::Message as Out};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status, Streaming};
+
+#[derive(Clone)]
+pub(crate) struct Bearer(String);
+
+impl tonic::service::Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", format!("Bearer {}", self.0).parse().unwrap());
+        Ok(request)
+    }
+}
+
+pub(crate) type Client = AgentsClient<InterceptedService<Channel, Bearer>>;
+
+pub(crate) async fn client(address: SocketAddr, token: &str) -> Client {
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    AgentsClient::with_interceptor(channel, Bearer(token.to_owned()))
+}
+
+/// An agent with a session.
+pub(crate) struct FakeAgent {
+    pub(crate) client: Client,
+    out: mpsc::Sender<v1::AgentMessage>,
+    incoming: Streaming<v1::CoordinatorMessage>,
+    pub(crate) welcome: v1::Welcome,
+}
+
+pub(crate) fn hello(id: &str, slots: u32, held: Vec<v1::Lease>) -> v1::Hello {
+    v1::Hello {
+        agent_id: id.to_owned(),
+        name: format!("agent-{}", &id[..4]),
+        version: "test".to_owned(),
+        protocol: slipway_proto::PROTOCOL_VERSION,
+        architecture: "X64".to_owned(),
+        labels: vec!["self-hosted".to_owned(), "linux".to_owned(), "ubuntu-latest".to_owned()],
+        slots,
+        held,
+        draining: false,
+        accepts_untrusted: false,
+    }
+}
+
+pub(crate) const FIRST: &str = "11111111-0000-4000-8000-000000000001";
+pub(crate) const SECOND: &str = "22222222-0000-4000-8000-000000000002";
+
+impl FakeAgent {
+    pub(crate) async fn connect(handle: &Handle, id: &str) -> Self {
+        Self::connect_with(handle, hello(id, 4, Vec::new())).await
+    }
+
+    pub(crate) async fn connect_with(handle: &Handle, hello: v1::Hello) -> Self {
+        let mut client = client(handle.grpc_addr, handle.agent_token.reveal()).await;
+        let (out, messages) = mpsc::channel(64);
+        out.send(v1::AgentMessage { message: Some(Out::Hello(hello)) }).await.unwrap();
+        let incoming = client.session(ReceiverStream::new(messages)).await.unwrap().into_inner();
+        let mut agent = Self { client, out, incoming, welcome: v1::Welcome::default() };
+        match agent.hear().await {
+            In::Welcome(welcome) => agent.welcome = welcome,
+            other => panic!("{other:?} instead of a welcome"),
+        }
+        agent
+    }
+
+    pub(crate) async fn say(&self, message: Out) {
+        self.out.send(v1::AgentMessage { message: Some(message) }).await.unwrap();
+    }
+
+    /// The next message.
+    pub(crate) async fn hear(&mut self) -> In {
+        let next = tokio::time::timeout(Duration::from_secs(30), self.incoming.message()).await;
+        next.expect("a message").unwrap().expect("the session goes on").message.unwrap()
+    }
+
+    /// How the session ended.
+    pub(crate) async fn end(mut self) -> Result<(), Status> {
+        loop {
+            match self.incoming.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(()),
+                Err(status) => return Err(status),
+            }
+        }
+    }
+
+    pub(crate) async fn assigned(&mut self) -> v1::Assign {
+        match self.hear().await {
+            In::Assign(assign) => assign,
+            other => panic!("{other:?} instead of an assignment"),
+        }
+    }
+
+    pub(crate) async fn spec(&mut self, assign: &v1::Assign) -> serde_json::Value {
+        let request = v1::GetBlobRequest { digest: assign.spec.clone(), offset: 0 };
+        let mut chunks = self.client.get_blob(request).await.unwrap().into_inner();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = chunks.message().await.unwrap() {
+            bytes.extend_from_slice(&chunk.data);
+        }
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    /// Uploads records and waits until all are durable. The last acknowledgement comes back.
+    pub(crate) async fn upload(
+        &mut self,
+        lease: &v1::Lease,
+        first: u64,
+        records: Vec<v1::Record>,
+    ) -> v1::RecordAck {
+        let last = first + records.len() as u64 - 1;
+        let batch = v1::RecordBatch { lease: Some(lease.clone()), first, records };
+        let (out, batches) = mpsc::channel(4);
+        out.send(batch).await.unwrap();
+        let mut acks = self.client.records(ReceiverStream::new(batches)).await.unwrap().into_inner();
+        loop {
+            let ack = acks.message().await.unwrap().expect("an acknowledgement");
+            if ack.stale || ack.durable >= last {
+                return ack;
+            }
+        }
+    }
+
+    /// Where to go on with the records of an attempt.
+    pub(crate) async fn durable(&mut self, lease: &v1::Lease) -> v1::RecordAck {
+        let batch = v1::RecordBatch { lease: Some(lease.clone()), first: 1, records: Vec::new() };
+        let mut acks = self.client.records(tokio_stream::once(batch)).await.unwrap().into_inner();
+        acks.message().await.unwrap().expect("an acknowledgement")
+    }
+
+    pub(crate) async fn report(&self, lease: &v1::Lease, result: v1::Result, records: u64) {
+        let work = v1::WorkOutcome { result: result.into(), ..v1::WorkOutcome::default() };
+        self.report_work(lease, work, records).await;
+    }
+
+    pub(crate) async fn report_work(&self, lease: &v1::Lease, work: v1::WorkOutcome, records: u64) {
+        let outcome = Some(v1::report::Outcome::Work(work));
+        self.say(Out::Report(v1::Report { lease: Some(lease.clone()), outcome, records })).await;
+    }
+
+    pub(crate) async fn accepted(&mut self) -> v1::Lease {
+        match self.hear().await {
+            In::Accepted(accepted) => accepted.lease.unwrap(),
+            other => panic!("{other:?} instead of an acceptance"),
+        }
+    }
+}
+
+pub(crate) fn line(text: &str) -> v1::Record {
+    let line = v1::LogLine { text: text.to_owned().into_bytes().into(), stream: 1, partial: false };
+    v1::Record { time_ms: 1, step: 0, record: Some(v1::record::Record::Line(line)) }
+}
+
+/// The records of one step that prints these lines and succeeds.
+pub(crate) fn step(name: &str, lines: &[&str]) -> Vec<v1::Record> {
+    let record = |record| v1::Record { time_ms: 1, step: 0, record: Some(record) };
+    let started = v1::StepStarted { id: "__run".to_owned(), name: name.to_owned() };
+    let finished = v1::StepFinished {
+        id: "__run".to_owned(),
+        name: name.to_owned(),
+        outcome: v1::Result::Success.into(),
+        conclusion: v1::Result::Success.into(),
+        exit_code: Some(0),
+        ..v1::StepFinished::default()
+    };
+    let mut records = vec![record(v1::record::Record::StepStarted(started))];
+    records.extend(lines.iter().map(|text| line(text)));
+    records.push(record(v1::record::Record::StepFinished(finished)));
+    records
+}

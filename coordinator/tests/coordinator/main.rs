@@ -1,0 +1,13 @@
+//! The coordinator over its real front doors: gRPC and HTTP on loopback, SQLite and files in a folder, agents that say what
+//! a test makes them say.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod api;
+mod fake_agent;
+mod fixture;
+mod grpc_runs;
+mod leases;
+mod records;
+mod restart;
+mod thin_path;
+mod webhook;
