@@ -230,3 +230,18 @@ async fn a_step_that_outgrows_its_memory_is_told_so() {
     assert!(job.lines().iter().any(|line| line == "after"));
     leave_nothing(handle, &place).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_for_another_architecture_is_refused() {
+    let coordinator = FakeCoordinator::start().await;
+    let mut place = Place::new(&coordinator);
+    let foreign = if std::env::consts::ARCH == "x86_64" { "ARM64" } else { "X64" };
+    place.arguments.extend(["--arch", foreign, "--allow-emulation", foreign].map(str::to_owned));
+    let handle = place.start().await;
+    assert_eq!(coordinator.hello().await.architecture, foreign);
+    let instance = coordinator.assign(&job(vec![run("never", "echo never")])).await;
+    let job = coordinator.report(&instance).await;
+    assert_eq!(job.fleet().cause, "image_not_found");
+    assert!(job.fleet().message.contains(fleet::IMAGE), "{:?}", job.fleet());
+    leave_nothing(handle, &place).await;
+}
