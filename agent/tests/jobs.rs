@@ -168,3 +168,80 @@ async fn output_arrives_whatever_it_is() {
     }
     leave_nothing(handle, &place).await;
 }
+
+fn container(image: &str, options: Option<&str>) -> slipway_workflow::job_spec::ContainerSpec {
+    slipway_workflow::job_spec::ContainerSpec {
+        image: fleet::text(image),
+        env: vec![entry("FROM_CONTAINER", "yes")],
+        ports: Vec::new(),
+        volumes: Vec::new(),
+        options: options.map(fleet::text),
+        credentials: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_job_has_githubs_folders_and_the_images_user() {
+    let coordinator = FakeCoordinator::start().await;
+    let place = Place::new(&coordinator);
+    let handle = place.start().await;
+    let mut spec = job(vec![run(
+        "look",
+        "id -u; pwd; echo $HOME $FROM_CONTAINER; hostname; cat $GITHUB_EVENT_PATH; echo; echo $0",
+    )]);
+    spec.container = Some(container(fleet::IMAGE, Some("--hostname inside --memory 256m")));
+    let instance = coordinator.assign(&spec).await;
+    let job = coordinator.report(&instance).await;
+    assert_eq!(job.result(), Success, "{:?}", job.lines());
+    for line in ["0", "/__w/hello/hello", "/github/home yes", "inside", "{\"ref\":\"refs/heads/main\"}"] {
+        assert!(job.lines().iter().any(|found| found == line), "`{line}` is not in {:?}", job.lines());
+    }
+    leave_nothing(handle, &place).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_option_that_is_not_supported_fails_the_job_by_name() {
+    let coordinator = FakeCoordinator::start().await;
+    let place = Place::new(&coordinator);
+    let handle = place.start().await;
+    let mut spec = job(vec![run("never", "echo never")]);
+    spec.container = Some(container(fleet::IMAGE, Some("--network host")));
+    let instance = coordinator.assign(&spec).await;
+    let job = coordinator.report(&instance).await;
+    assert_eq!(job.result(), Failure);
+    assert!(job.work().message.contains("--network"), "{:?}", job.work());
+    leave_nothing(handle, &place).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_outgrows_its_memory_is_told_so() {
+    let coordinator = FakeCoordinator::start().await;
+    let mut place = Place::new(&coordinator);
+    place.arguments.extend(["--job-memory", "64m"].map(str::to_owned));
+    let handle = place.start().await;
+    let spec = job(vec![
+        run("greedy", "dd if=/dev/zero of=/dev/null bs=256M count=1"),
+        when("failure()", run("after", "echo after")),
+    ]);
+    let instance = coordinator.assign(&spec).await;
+    let job = coordinator.report(&instance).await;
+    assert_eq!(job.result(), Failure);
+    assert!(job.work().message.contains("out of memory (its limit is 64 MiB)"), "{:?}", job.lines());
+    assert!(job.lines().iter().any(|line| line == "after"));
+    leave_nothing(handle, &place).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_for_another_architecture_is_refused() {
+    let coordinator = FakeCoordinator::start().await;
+    let mut place = Place::new(&coordinator);
+    let foreign = if std::env::consts::ARCH == "x86_64" { "ARM64" } else { "X64" };
+    place.arguments.extend(["--arch", foreign, "--allow-emulation", foreign].map(str::to_owned));
+    let handle = place.start().await;
+    assert_eq!(coordinator.hello().await.architecture, foreign);
+    let instance = coordinator.assign(&job(vec![run("never", "echo never")])).await;
+    let job = coordinator.report(&instance).await;
+    assert_eq!(job.fleet().cause, "image_not_found");
+    assert!(job.fleet().message.contains(fleet::IMAGE), "{:?}", job.fleet());
+    leave_nothing(handle, &place).await;
+}

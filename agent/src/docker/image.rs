@@ -18,6 +18,8 @@ pub struct Image {
     pub user: String,
     /// `ENV`, as `NAME=value`.
     pub env: Vec<String>,
+    /// `amd64`, `arm64`; empty when the image does not say.
+    pub architecture: String,
 }
 
 /// User name and password for a registry.
@@ -81,6 +83,7 @@ impl Engine {
                     id: found.id.unwrap_or_else(|| name.to_owned()),
                     user: config.user.unwrap_or_default(),
                     env: config.env.unwrap_or_default(),
+                    architecture: found.architecture.unwrap_or_default(),
                 }))
             }
             Err(error) if is_missing(&error) => Ok(None),

@@ -9,10 +9,12 @@
 //! Invariant: a record is sent only after its group was written. Numbers start at 1 and have no gap. A segment starts
 //! with both states, so segments whose records are all durable elsewhere are deleted whole.
 //!
-//! Deliberately absent: secrets. They are fetched again under the lease. Values that a step itself wrote to its spool or
-//! its environment files (which lie in the same folder, mode 0600) may be in a state. Also absent: a sync per group. What
-//! is written survives the agent's death; when the machine dies, the job's container dies with it, and only a job's
-//! outcome is worth a sync.
+//! Who may read it: the agent alone (mode 0600), like the spool. The secrets themselves are not in it, they are fetched
+//! again under the lease; but a state holds the job's environment and outputs and what steps asked to mask, and a
+//! workflow may have put a secret there. It is deleted with the job's folder.
+//!
+//! Deliberately absent: a sync per group. What is written survives the agent's death; when the machine dies, the job's
+//! container dies with it, and only a job's outcome is worth a sync.
 
 pub mod format;
 pub mod reader;

@@ -117,6 +117,15 @@ impl Attempt {
             log.say(&line);
         }
         let image = image?;
+        // The engine would start it, and each program in it would fail (or be emulated unasked).
+        let expected = machine.options.architecture.platform().trim_start_matches("linux/");
+        if !image.architecture.is_empty() && image.architecture != expected {
+            let message = format!(
+                "image {} on this machine is for {}, and this agent works as {expected}: give it an image for {expected}",
+                wanted.image, image.architecture
+            );
+            return Err(Failure::new(Cause::ImageNotFound, message).into());
+        }
         let user = self.container_user(&image, &wanted).await?;
         let semantics = if wanted.in_container { Semantics::Container } else { Semantics::Host };
         let layout = Layout::new(semantics, &self.repository);

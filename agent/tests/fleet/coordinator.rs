@@ -262,6 +262,7 @@ impl FakeCoordinator {
     fn hear(&self, message: In) -> Option<v1::CoordinatorMessage> {
         match message {
             In::Hello(hello) => {
+                let (lease_ms, margin_ms) = self.with(|state| state.terms).unwrap_or((30_000, 5_000));
                 let kept = self.with(|state| {
                     let kept =
                         hello.held.iter().filter(|lease| state.leases.values().any(|known| known == *lease));

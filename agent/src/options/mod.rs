@@ -1,11 +1,14 @@
 //! What an agent is told when it starts: flags, `SLIPWAY_*` variables, a TOML file, in this order of weight.
 
+mod arguments;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
-use serde::Deserialize;
 use thiserror::Error;
+
+pub use arguments::Arguments;
+use arguments::File;
 
 use crate::docker::container::Limits;
 use crate::docker::network::AddressRange;
@@ -131,96 +134,6 @@ pub enum OptionsError {
     /// The configuration file can't be used.
     #[error(transparent)]
     File(#[from] slipway_kit::config::ConfigError),
-}
-
-/// The command line of `slipway-agent`.
-#[derive(Debug, Default, Parser)]
-#[command(name = "slipway-agent", version, about = "Runs the jobs of a Slipway coordinator in containers")]
-pub struct Arguments {
-    /// Settings file (TOML); flags and variables win over it
-    #[arg(long, value_name = "FILE", env = "SLIPWAY_CONFIG")]
-    pub config: Option<PathBuf>,
-    /// The coordinator's gRPC address, for example http://127.0.0.1:7443
-    #[arg(long, value_name = "URL", env = "SLIPWAY_SERVER")]
-    pub server: Option<String>,
-    /// The agent token (it shows in the process list: prefer --token-file)
-    #[arg(long, env = "SLIPWAY_TOKEN", hide_env_values = true)]
-    pub token: Option<String>,
-    /// File with the agent token, such as DATA_DIR/agent.token of the coordinator
-    #[arg(long, value_name = "FILE", env = "SLIPWAY_TOKEN_FILE")]
-    pub token_file: Option<PathBuf>,
-    /// What people see; by default the host's name
-    #[arg(long, env = "SLIPWAY_NAME")]
-    pub name: Option<String>,
-    /// Labels, comma-separated; added to self-hosted, linux, the architecture and those of --image
-    #[arg(long, value_delimiter = ',', env = "SLIPWAY_LABELS")]
-    pub labels: Vec<String>,
-    /// Jobs at once; by default half the processors, at least one
-    #[arg(long, env = "SLIPWAY_SLOTS")]
-    pub slots: Option<u32>,
-    /// Where the agent keeps its id and its jobs
-    #[arg(long, value_name = "DIR", env = "SLIPWAY_DATA_DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Image of jobs with this label, may be given again
-    #[arg(long, value_name = "LABEL=IMAGE", value_delimiter = ',', env = "SLIPWAY_IMAGES")]
-    pub image: Vec<String>,
-    /// Image of jobs none of whose labels has one
-    #[arg(long, value_name = "IMAGE", env = "SLIPWAY_DEFAULT_IMAGE")]
-    pub default_image: Option<String>,
-    /// Work as this architecture, X64 or ARM64; by default this machine's
-    #[arg(long, env = "SLIPWAY_ARCH")]
-    pub arch: Option<String>,
-    /// Allow --arch to be this one though it is not this machine's
-    #[arg(long, value_name = "ARCH", env = "SLIPWAY_ALLOW_EMULATION")]
-    pub allow_emulation: Option<String>,
-    /// The Docker engine's socket; by default DOCKER_HOST, else unix:///var/run/docker.sock
-    #[arg(long, value_name = "unix://SOCKET", env = "SLIPWAY_DOCKER_HOST")]
-    pub docker_host: Option<String>,
-    /// IPv4 range for the networks of jobs
-    #[arg(long, value_name = "RANGE", env = "SLIPWAY_SUBNETS")]
-    pub subnets: Option<String>,
-    /// Memory of one job, for example 8g
-    #[arg(long, value_name = "SIZE", env = "SLIPWAY_JOB_MEMORY")]
-    pub job_memory: Option<String>,
-    /// Processors of one job, for example 2.5
-    #[arg(long, value_name = "NUMBER", env = "SLIPWAY_JOB_CPUS")]
-    pub job_cpus: Option<f64>,
-    /// Processes and threads of one job
-    #[arg(long, value_name = "NUMBER", env = "SLIPWAY_JOB_PIDS")]
-    pub job_pids: Option<i64>,
-    /// Let workflows ask for privileged containers: their steps then own this machine
-    #[arg(long, env = "SLIPWAY_ALLOW_PRIVILEGED")]
-    pub allow_privileged: bool,
-    /// Run code from outside (pull requests of forks) too: then no job on this agent can use sudo
-    #[arg(long, env = "SLIPWAY_ACCEPT_UNTRUSTED", conflicts_with = "allow_privileged")]
-    pub accept_untrusted: bool,
-    /// Send the token in clear text to a coordinator on another machine
-    #[arg(long, env = "SLIPWAY_ALLOW_PLAINTEXT")]
-    pub allow_plaintext: bool,
-}
-
-/// The settings file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct File {
-    server: Option<String>,
-    token_file: Option<PathBuf>,
-    name: Option<String>,
-    labels: Vec<String>,
-    slots: Option<u32>,
-    data_dir: Option<PathBuf>,
-    images: BTreeMap<String, String>,
-    default_image: Option<String>,
-    arch: Option<String>,
-    allow_emulation: Option<String>,
-    docker_host: Option<String>,
-    subnets: Option<String>,
-    job_memory: Option<String>,
-    job_cpus: Option<f64>,
-    job_pids: Option<i64>,
-    allow_privileged: bool,
-    accept_untrusted: bool,
-    allow_plaintext: bool,
 }
 
 fn invalid(flag: &'static str, message: impl Into<String>) -> OptionsError {
@@ -469,86 +382,4 @@ fn host_name() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    fn arguments() -> Arguments {
-        Arguments {
-            server: Some("http://127.0.0.1:7443".to_owned()),
-            token: Some("secret".to_owned()),
-            ..Arguments::default()
-        }
-    }
-
-    #[test]
-    fn defaults_offer_githubs_labels() {
-        let options = Options::from_arguments(arguments()).unwrap();
-        let labels = options.all_labels();
-        for label in ["self-hosted", "linux", "ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04"] {
-            assert!(labels.iter().any(|known| known == label), "{labels:?}");
-        }
-        assert_eq!(options.image_for(["self-hosted", "Ubuntu-Latest"]), RUNNER_IMAGE);
-        assert_eq!(options.image_for(["self-hosted"]), options.default_image);
-    }
-
-    #[test]
-    fn flags_win_over_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("agent.toml");
-        std::fs::write(
-            &path,
-            "slots = 3\nname = \"file\"\n[images]\nBig = \"big:1\"\nubuntu-latest = \"own:1\"\n",
-        )
-        .unwrap();
-        let options = Options::from_arguments(Arguments {
-            config: Some(path),
-            name: Some("flag".to_owned()),
-            image: vec!["big=big:2".to_owned()],
-            ..arguments()
-        })
-        .unwrap();
-        assert_eq!((options.slots, options.name.as_str()), (3, "flag"));
-        assert_eq!(options.image_for(["BIG"]), "big:2");
-        assert_eq!(options.image_for(["ubuntu-latest"]), "own:1");
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        let cases: [(Arguments, &str); 9] = [
-            (Arguments { server: None, ..arguments() }, "--server"),
-            (Arguments { token: None, ..arguments() }, "--token-file"),
-            (Arguments { token: Some(" ".to_owned()), ..arguments() }, "--token"),
-            (
-                Arguments { server: Some("http://ci.example:7443".to_owned()), ..arguments() },
-                "--allow-plaintext",
-            ),
-            (Arguments { server: Some("https://ci.example".to_owned()), ..arguments() }, "TLS"),
-            (Arguments { slots: Some(0), ..arguments() }, "--slots"),
-            (Arguments { image: vec!["x".to_owned()], ..arguments() }, "LABEL=IMAGE"),
-            (Arguments { job_memory: Some("much".to_owned()), ..arguments() }, "--job-memory"),
-            (Arguments { arch: Some("riscv".to_owned()), ..arguments() }, "riscv"),
-        ];
-        for (arguments, named) in cases {
-            let message = Options::from_arguments(arguments).unwrap_err().to_string();
-            assert!(message.contains(named), "{message}");
-        }
-    }
-
-    #[test]
-    fn emulation_has_to_be_allowed() {
-        let foreign = match Architecture::native() {
-            Some(Architecture::X64) => "ARM64",
-            _ => "X64",
-        };
-        let asked = Arguments { arch: Some(foreign.to_owned()), ..arguments() };
-        assert!(Options::from_arguments(asked).unwrap_err().to_string().contains("--allow-emulation"));
-        let asked = Arguments {
-            arch: Some(foreign.to_owned()),
-            allow_emulation: Some(foreign.to_owned()),
-            ..arguments()
-        };
-        assert!(Options::from_arguments(asked).unwrap().emulated);
-    }
-}
+mod tests;

@@ -1,0 +1,97 @@
+//! The command line and the settings file, as they are written; [`super::Options`] checks them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Parser;
+use serde::Deserialize;
+
+/// The command line of `slipway-agent`.
+#[derive(Debug, Default, Parser)]
+#[command(name = "slipway-agent", version, about = "Runs the jobs of a Slipway coordinator in containers")]
+pub struct Arguments {
+    /// Settings file (TOML); flags and variables win over it
+    #[arg(long, value_name = "FILE", env = "SLIPWAY_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The coordinator's gRPC address, for example http://127.0.0.1:7443
+    #[arg(long, value_name = "URL", env = "SLIPWAY_SERVER")]
+    pub server: Option<String>,
+    /// The agent token (it shows in the process list: prefer --token-file)
+    #[arg(long, env = "SLIPWAY_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// File with the agent token, such as DATA_DIR/agent.token of the coordinator
+    #[arg(long, value_name = "FILE", env = "SLIPWAY_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+    /// What people see; by default the host's name
+    #[arg(long, env = "SLIPWAY_NAME")]
+    pub name: Option<String>,
+    /// Labels, comma-separated; added to self-hosted, linux, the architecture and those of --image
+    #[arg(long, value_delimiter = ',', env = "SLIPWAY_LABELS")]
+    pub labels: Vec<String>,
+    /// Jobs at once; by default half the processors, at least one
+    #[arg(long, env = "SLIPWAY_SLOTS")]
+    pub slots: Option<u32>,
+    /// Where the agent keeps its id and its jobs
+    #[arg(long, value_name = "DIR", env = "SLIPWAY_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Image of jobs with this label, may be given again
+    #[arg(long, value_name = "LABEL=IMAGE", value_delimiter = ',', env = "SLIPWAY_IMAGES")]
+    pub image: Vec<String>,
+    /// Image of jobs none of whose labels has one
+    #[arg(long, value_name = "IMAGE", env = "SLIPWAY_DEFAULT_IMAGE")]
+    pub default_image: Option<String>,
+    /// Work as this architecture, X64 or ARM64; by default this machine's
+    #[arg(long, env = "SLIPWAY_ARCH")]
+    pub arch: Option<String>,
+    /// Allow --arch to be this one though it is not this machine's
+    #[arg(long, value_name = "ARCH", env = "SLIPWAY_ALLOW_EMULATION")]
+    pub allow_emulation: Option<String>,
+    /// The Docker engine's socket; by default DOCKER_HOST, else unix:///var/run/docker.sock
+    #[arg(long, value_name = "unix://SOCKET", env = "SLIPWAY_DOCKER_HOST")]
+    pub docker_host: Option<String>,
+    /// IPv4 range for the networks of jobs
+    #[arg(long, value_name = "RANGE", env = "SLIPWAY_SUBNETS")]
+    pub subnets: Option<String>,
+    /// Memory of one job, for example 8g
+    #[arg(long, value_name = "SIZE", env = "SLIPWAY_JOB_MEMORY")]
+    pub job_memory: Option<String>,
+    /// Processors of one job, for example 2.5
+    #[arg(long, value_name = "NUMBER", env = "SLIPWAY_JOB_CPUS")]
+    pub job_cpus: Option<f64>,
+    /// Processes and threads of one job
+    #[arg(long, value_name = "NUMBER", env = "SLIPWAY_JOB_PIDS")]
+    pub job_pids: Option<i64>,
+    /// Let workflows ask for privileged containers: their steps then own this machine
+    #[arg(long, env = "SLIPWAY_ALLOW_PRIVILEGED")]
+    pub allow_privileged: bool,
+    /// Run code from outside (pull requests of forks) too: then no job on this agent can use sudo
+    #[arg(long, env = "SLIPWAY_ACCEPT_UNTRUSTED", conflicts_with = "allow_privileged")]
+    pub accept_untrusted: bool,
+    /// Send the token in clear text to a coordinator on another machine
+    #[arg(long, env = "SLIPWAY_ALLOW_PLAINTEXT")]
+    pub allow_plaintext: bool,
+}
+
+/// The settings file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct File {
+    pub(super) server: Option<String>,
+    pub(super) token_file: Option<PathBuf>,
+    pub(super) name: Option<String>,
+    pub(super) labels: Vec<String>,
+    pub(super) slots: Option<u32>,
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) images: BTreeMap<String, String>,
+    pub(super) default_image: Option<String>,
+    pub(super) arch: Option<String>,
+    pub(super) allow_emulation: Option<String>,
+    pub(super) docker_host: Option<String>,
+    pub(super) subnets: Option<String>,
+    pub(super) job_memory: Option<String>,
+    pub(super) job_cpus: Option<f64>,
+    pub(super) job_pids: Option<i64>,
+    pub(super) allow_privileged: bool,
+    pub(super) accept_untrusted: bool,
+    pub(super) allow_plaintext: bool,
+}

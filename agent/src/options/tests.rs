@@ -1,0 +1,78 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn arguments() -> Arguments {
+    Arguments {
+        server: Some("http://127.0.0.1:7443".to_owned()),
+        token: Some("secret".to_owned()),
+        ..Arguments::default()
+    }
+}
+
+#[test]
+fn defaults_offer_githubs_labels() {
+    let options = Options::from_arguments(arguments()).unwrap();
+    let labels = options.all_labels();
+    for label in ["self-hosted", "linux", "ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04"] {
+        assert!(labels.iter().any(|known| known == label), "{labels:?}");
+    }
+    assert_eq!(options.image_for(["self-hosted", "Ubuntu-Latest"]), RUNNER_IMAGE);
+    assert_eq!(options.image_for(["self-hosted"]), options.default_image);
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agent.toml");
+    std::fs::write(
+        &path,
+        "slots = 3\nname = \"file\"\n[images]\nBig = \"big:1\"\nubuntu-latest = \"own:1\"\n",
+    )
+    .unwrap();
+    let options = Options::from_arguments(Arguments {
+        config: Some(path),
+        name: Some("flag".to_owned()),
+        image: vec!["big=big:2".to_owned()],
+        ..arguments()
+    })
+    .unwrap();
+    assert_eq!((options.slots, options.name.as_str()), (3, "flag"));
+    assert_eq!(options.image_for(["BIG"]), "big:2");
+    assert_eq!(options.image_for(["ubuntu-latest"]), "own:1");
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let cases: [(Arguments, &str); 9] = [
+        (Arguments { server: None, ..arguments() }, "--server"),
+        (Arguments { token: None, ..arguments() }, "--token-file"),
+        (Arguments { token: Some(" ".to_owned()), ..arguments() }, "--token"),
+        (Arguments { server: Some("http://ci.example:7443".to_owned()), ..arguments() }, "--allow-plaintext"),
+        (Arguments { server: Some("https://ci.example".to_owned()), ..arguments() }, "TLS"),
+        (Arguments { slots: Some(0), ..arguments() }, "--slots"),
+        (Arguments { image: vec!["x".to_owned()], ..arguments() }, "LABEL=IMAGE"),
+        (Arguments { job_memory: Some("much".to_owned()), ..arguments() }, "--job-memory"),
+        (Arguments { arch: Some("riscv".to_owned()), ..arguments() }, "riscv"),
+    ];
+    for (arguments, named) in cases {
+        let message = Options::from_arguments(arguments).unwrap_err().to_string();
+        assert!(message.contains(named), "{message}");
+    }
+}
+
+#[test]
+fn emulation_has_to_be_allowed() {
+    let foreign = match Architecture::native() {
+        Some(Architecture::X64) => "ARM64",
+        _ => "X64",
+    };
+    let asked = Arguments { arch: Some(foreign.to_owned()), ..arguments() };
+    assert!(Options::from_arguments(asked).unwrap_err().to_string().contains("--allow-emulation"));
+    let asked = Arguments {
+        arch: Some(foreign.to_owned()),
+        allow_emulation: Some(foreign.to_owned()),
+        ..arguments()
+    };
+    assert!(Options::from_arguments(asked).unwrap().emulated);
+}
