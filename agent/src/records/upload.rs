@@ -51,7 +51,7 @@ async fn stream(
     backoff: &mut Backoff,
 ) -> Result<UploadEnd, String> {
     let (batches, outgoing) = mpsc::channel(UPLOAD_WINDOW_BATCHES as usize + 1);
-    let ask = v1::RecordBatch { lease: Some(lease.to_wire()), first: 0, records: Vec::new() };
+    let ask = v1::RecordBatch { lease: Some(lease.to_wire()), first: 1, records: Vec::new() };
     batches.send(ask).await.map_err(|error| error.to_string())?;
     let answer = coordinator.client().records(ReceiverStream::new(outgoing)).await;
     let mut acks = answer.map_err(|status| status.message().to_owned())?.into_inner();

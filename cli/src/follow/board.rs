@@ -85,6 +85,12 @@ impl Board {
             fill(&mut job.job, &instance.job);
             fill(&mut job.name, &instance.name);
             job.waits_for = instance.waits_for.clone().filter(|reason| !reason.is_empty());
+            // The coordinator's times of the last attempt are truer than when its events came here.
+            if let Some(last) = instance.attempts.last()
+                && last.finished_ms.is_some()
+            {
+                (job.started_ms, job.ended_ms) = (last.started_ms, last.finished_ms);
+            }
             if job.result.is_none() {
                 job.attempt = job.attempt.max(instance.attempt);
                 if instance.state != "finished" {

@@ -47,6 +47,8 @@ impl<'a> Screen<'a> {
     /// Shows an event that the board has taken in; `raw` is its line.
     pub fn event(&mut self, raw: &str, event: &Event, board: &Board, now_ms: u64) {
         match self.mode {
+            // The contract names four kinds of objects; what else the coordinator tells is not for scripts yet.
+            Mode::Json if matches!(event, Event::Annotation { .. } | Event::Other) => {}
             Mode::Json => self.write(&format!("{raw}\n")),
             Mode::Plain => {
                 for line in self.transcript.lines(event, board) {

@@ -107,6 +107,9 @@ pub async fn follow(
                 board.take_event(&line.event, now_ms);
                 screen.event(&line.raw, &line.event, board, now_ms);
                 if let types::Event::Run { result, cause, .. } = line.event {
+                    if let Ok(answer) = client.run(run).await && let Ok(seen) = types::read(answer) {
+                        board.take_status(&seen, now_ms);
+                    }
                     return Ok(match given_up {
                         Some((reason, _)) => Ended::Unserved(reason),
                         None => Ended::Run { result, cause },

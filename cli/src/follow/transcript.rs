@@ -53,8 +53,11 @@ impl Transcript {
                 if !step.is_empty() {
                     self.heading(instance, step, &prefix, &mut lines);
                 }
-                let line = if self.terminal { escape::log_line(line, self.colours) } else { line.clone() };
-                lines.push(format!("{prefix}{line}"));
+                if self.terminal {
+                    lines.extend(self.for_people(line).map(|line| format!("{prefix}{line}")));
+                } else {
+                    lines.push(format!("{prefix}{line}"));
+                }
             }
             Event::Job { instance, result, attempt, cause, message, .. } => {
                 self.headings.remove(instance);
@@ -78,6 +81,19 @@ impl Transcript {
             Event::Annotation { .. } | Event::Run { .. } | Event::Other => {}
         }
         lines
+    }
+
+    /// A log line on a terminal: runner commands as what they mean, the rest made safe.
+    fn for_people(&self, line: &str) -> Option<String> {
+        let safe = escape::log_line(line, self.colours);
+        let command = safe.strip_prefix("##[").and_then(|rest| rest.split_once(']'));
+        Some(match command {
+            Some(("endgroup", _)) => return None,
+            Some(("group", title)) => style::dim(title, self.colours),
+            Some(("error", text)) => format!("{} {text}", style::paint("error:", 31, self.colours)),
+            Some(("warning", text)) => format!("{} {text}", style::paint("warning:", 33, self.colours)),
+            _ => safe,
+        })
     }
 
     fn heading(&mut self, instance: &str, step: &str, prefix: &str, lines: &mut Vec<String>) {
