@@ -1,7 +1,7 @@
 //! A git repository served over HTTP: a few lines of CGI in front of git's own `http-backend`.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -16,9 +16,7 @@ impl GitServer {
     /// Serves what is below `root`, at an address that this machine and its containers reach: that of Docker's bridge.
     #[must_use]
     pub fn start(root: &Path) -> Self {
-        let bridge =
-            docker(&["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]);
-        let listener = TcpListener::bind((bridge.as_str(), 0)).unwrap();
+        let listener = TcpListener::bind((bridge_address(), 0)).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let root = root.to_owned();
         std::thread::spawn(move || {
@@ -36,6 +34,18 @@ impl GitServer {
     pub fn clone_url(&self, name: &str) -> String {
         format!("http://{}/{name}", self.address)
     }
+}
+
+/// This machine's own address on Docker's bridge: the one from which it would speak to a container there.
+fn bridge_address() -> IpAddr {
+    let subnet = docker(&["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Subnet}}"]);
+    let (network, _) = subnet.split_once('/').unwrap();
+    let network: Ipv4Addr = network.parse().unwrap();
+    let neighbour = Ipv4Addr::from_bits(network.to_bits() + 2);
+    // Nothing is sent: connecting a datagram socket only picks the route.
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect((neighbour, 9)).unwrap();
+    socket.local_addr().unwrap().ip()
 }
 
 /// One request, one answer, and the connection ends.
