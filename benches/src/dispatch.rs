@@ -16,9 +16,10 @@ use slipway_scheduler::command::Trust;
 use slipway_workflow::job_spec::Source;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::metadata::MetadataValue;
+use tonic::Request;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, service::interceptor::InterceptedService};
 
 use crate::echo;
 use crate::figure::{Figure, Samples};
@@ -169,17 +170,15 @@ async fn connect(coordinator: &Handle) -> anyhow::Result<Channel> {
     Ok(endpoint.connect().await?)
 }
 
-type Client<F> = v1::agents_client::AgentsClient<InterceptedService<Channel, F>>;
+/// Puts the agents' token on every call.
+#[derive(Clone)]
+struct Bearer(MetadataValue<Ascii>);
 
-fn client(
-    channel: Channel,
-    coordinator: &Handle,
-) -> anyhow::Result<Client<impl FnMut(Request<()>) -> Result<Request<()>, tonic::Status> + Clone>> {
-    let bearer: MetadataValue<_> = format!("Bearer {}", coordinator.agent_token.reveal()).parse()?;
-    Ok(v1::agents_client::AgentsClient::with_interceptor(channel, move |mut request: Request<()>| {
-        request.metadata_mut().insert("authorization", bearer.clone());
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, tonic::Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
         Ok(request)
-    }))
+    }
 }
 
 /// An agent with one slot that reports success for whatever it is assigned.
@@ -189,7 +188,8 @@ async fn agent(
     coordinator: &Handle,
     arrived: mpsc::Sender<Arrival>,
 ) -> anyhow::Result<tokio::task::JoinHandle<()>> {
-    let mut client = client(channel, coordinator)?;
+    let bearer = Bearer(format!("Bearer {}", coordinator.agent_token.reveal()).parse()?);
+    let mut client = v1::agents_client::AgentsClient::with_interceptor(channel, bearer);
     let (sender, receiver) = mpsc::channel(STREAM_BUFFER);
     sender.send(hello(number)).await?;
     let mut messages = client.session(ReceiverStream::new(receiver)).await?.into_inner();
