@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use slipway_kit::telemetry;
 use slipway_scheduler::command::{Expire, LeaseRef, Report};
 use slipway_scheduler::fleet::AgentProfile;
 use slipway_scheduler::{AgentId, Command, FleetCause, Outcome};
@@ -185,6 +186,18 @@ impl Core {
     }
 
     fn report(&mut self, agent: AgentId, lease: RunLease, outcome: Outcome, records: u64, message: String) {
+        let span = tracing::info_span!(
+            "report",
+            run = %lease.run,
+            instance = %lease.lease.instance,
+            attempt = lease.lease.attempt,
+            %agent,
+            result = result_word(&outcome),
+        );
+        if let Some(parent) = self.state.run(lease.run).and_then(|run| run.meta().traceparent.as_deref()) {
+            telemetry::continue_trace(&span, parent);
+        }
+        let _entered = span.enter();
         let report = Report { lease: lease.lease, outcome, records };
         let before = self.state.leased(&lease.lease).is_some();
         match self.decide(Command::Report(report)) {
@@ -222,5 +235,16 @@ impl Core {
             }
         }
         self.fleet.set_draining(agent, draining || self.sessions.drained.contains(&agent));
+    }
+}
+
+/// How an attempt ended, in one word: a result or what of the fleet failed.
+fn result_word(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Success { .. } => "success".to_owned(),
+        Outcome::Failure { .. } => "failure".to_owned(),
+        Outcome::Cancelled => "cancelled".to_owned(),
+        Outcome::TimedOut => "timed_out".to_owned(),
+        Outcome::Fleet { cause } => cause.to_string(),
     }
 }
