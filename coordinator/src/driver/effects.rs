@@ -179,6 +179,10 @@ pub(super) fn of(state: &State, event: &Event, effects: &mut Vec<Effect>) {
                 agent.zip(cancellation(state, *lease)).map(|(agent, cancel)| Effect::Tell(agent, cancel)),
             );
         }
+        Event::LeaseDeclined { lease, .. } => {
+            effects.push(Effect::LeaseEnded(*lease));
+            effects.extend(run_lease(state, *lease).map(|lease| Effect::Changed(lease.run)));
+        }
         Event::AttemptFinished { lease, reported, .. } => {
             effects.push(Effect::LeaseEnded(*lease));
             let Some(instance) = state.instance(lease.instance) else { return };

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use slipway_kit::telemetry;
-use slipway_scheduler::command::{Expire, LeaseRef, Report};
+use slipway_scheduler::command::{LeaseRef, Report};
 use slipway_scheduler::fleet::AgentProfile;
-use slipway_scheduler::{AgentId, Command, FleetCause, Outcome};
+use slipway_scheduler::{AgentId, Command, Outcome};
 
 use super::DriverError;
 use super::core::Core;
@@ -163,8 +163,7 @@ impl Core {
             },
             FromAgent::Decline { lease, reason } => {
                 tracing::info!(%agent, instance = %lease.lease.instance, reason, "an agent declined a lease");
-                let expire = Expire { lease: lease.lease, cause: FleetCause::AgentLost };
-                if let Err(rejection) = self.decide(Command::Expire(expire)) {
+                if let Err(rejection) = self.decide(Command::Decline(lease.lease)) {
                     tracing::debug!(%rejection, "the declined lease had ended");
                 }
             }
