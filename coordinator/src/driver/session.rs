@@ -1,6 +1,6 @@
 //! Agents' sessions: what they say and what they are told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use slipway_kit::telemetry;
 use slipway_scheduler::command::{LeaseRef, Report};
@@ -11,15 +11,13 @@ use super::DriverError;
 use super::core::Core;
 use super::effects::{self, Effect};
 use super::message::{RunLease, SessionLink, ToAgent};
-use super::payload::{AttemptNote, Payload};
+use super::payload::{AttemptNote, DrainOrder, Payload};
 use super::request::{AgentHello, FromAgent, is_stale, refs};
 
 /// The sessions that are open, by agent.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     open: BTreeMap<AgentId, Open>,
-    /// Agents that a person drains; they stay drained when they come back.
-    drained: BTreeSet<AgentId>,
 }
 
 #[derive(Debug)]
@@ -109,7 +107,7 @@ impl Core {
                 tracing::warn!(%agent, %rejection, "a lost lease cannot be ended");
             }
         }
-        let drained = self.sessions.drained.contains(&agent);
+        let drained = self.ledger.is_drained(agent);
         if drained || hello.draining {
             self.fleet.set_draining(agent, true);
         }
@@ -128,13 +126,13 @@ impl Core {
     }
 
     pub(super) fn drain(&mut self, agent: AgentId, on: bool) -> bool {
-        if self.fleet.agent(agent).is_none() {
+        let drained = self.ledger.is_drained(agent);
+        // After a restart a drained agent may not have come back yet.
+        if self.fleet.agent(agent).is_none() && !drained {
             return false;
         }
-        if on {
-            self.sessions.drained.insert(agent);
-        } else {
-            self.sessions.drained.remove(&agent);
+        if on != drained {
+            self.take(Payload::DrainOrder(DrainOrder { agent, on, at: self.now }));
         }
         self.fleet.set_draining(agent, on);
         self.tell(agent, ToAgent::Drain { on });
@@ -233,7 +231,7 @@ impl Core {
                 Err(error) => tracing::warn!(%agent, %error, "an agent's size cannot be changed"),
             }
         }
-        self.fleet.set_draining(agent, draining || self.sessions.drained.contains(&agent));
+        self.fleet.set_draining(agent, draining || self.ledger.is_drained(agent));
     }
 }
 
