@@ -95,7 +95,7 @@ impl Attempt {
                 Some(error),
             ),
         };
-        log.step_started(number(index), self.command_options(contexts, step), &step.id, &name);
+        log.step_started(number(index), self.command_options(contexts, step), step, &name);
         let limit_ms = match limit {
             Ok(limit_ms) => limit_ms,
             Err(error) => {
@@ -184,7 +184,7 @@ impl Attempt {
         let span = tracing::Span::current();
         span.record("name", name);
         span.record("result", end.conclusion.name());
-        log.step_finished(&step.id, name, end, usage);
+        log.step_finished(step, name, end, usage);
         self.saved.running = None;
         self.saved.next += 1;
         self.commit(log, Some(vessel)).await
@@ -196,7 +196,7 @@ impl Attempt {
         let end = StepEnd::new(Ended::Failed, false, false);
         if let Some(step) = self.spec.steps.get(self.saved.next) {
             log.select(number(self.saved.next), CommandOptions::default());
-            log.step_finished(&step.id, &running.name, end, Usage::default());
+            log.step_finished(step, &running.name, end, Usage::default());
         }
         self.saved.state.end_step(end);
         self.saved.next += 1;
