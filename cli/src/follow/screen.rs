@@ -4,7 +4,7 @@
 //! run: its result is still the exit code.
 
 use super::board::Board;
-use super::transcript::Transcript;
+use super::transcript::{Looks, Transcript};
 use crate::client::types::Event;
 use crate::output::live::{Live, window};
 use crate::output::{self, Out};
@@ -33,14 +33,14 @@ pub struct Screen<'a> {
 }
 
 impl<'a> Screen<'a> {
-    /// `json` wins; else a terminal gets the live view.
-    pub fn new(out: &'a mut Out, json: bool) -> Self {
+    /// `json` wins; else a terminal gets the live view. `verbose` shows the runner's repetition of scripts too.
+    pub fn new(out: &'a mut Out, json: bool, verbose: bool) -> Self {
         let mode = match (json, out.terminal) {
             (true, _) => Mode::Json,
             (false, true) => Mode::Live,
             (false, false) => Mode::Plain,
         };
-        let transcript = Transcript::new(out.colours, out.terminal, true);
+        let transcript = Transcript::new(Looks { colours: out.colours, prefix: true, verbose });
         Screen { out, mode, transcript, live: Live::default(), gone: false }
     }
 

@@ -19,6 +19,8 @@ pub enum RunLine {
         name: String,
         /// The step's name, or its id.
         step: String,
+        /// The step's number in its job, which stays the same where a mask learnt meanwhile changes its name.
+        number: u32,
         /// Before continue-on-error.
         outcome: JobResult,
         /// After it.
@@ -60,6 +62,8 @@ pub enum RunLine {
         name: String,
         /// The step's name, or its id; empty before the first.
         step: String,
+        /// The step's number in its job, which stays the same where a mask learnt meanwhile changes its name.
+        number: u32,
         /// The line; bytes that are not UTF-8 are replaced.
         line: String,
         /// `stdout`, `stderr` or `system`.
@@ -145,6 +149,7 @@ impl Naming {
                 instance,
                 name,
                 step: named(finished.name, finished.id),
+                number: step,
                 outcome: result(finished.outcome),
                 conclusion: result(finished.conclusion),
                 exit_code: finished.exit_code,
@@ -156,6 +161,7 @@ impl Naming {
                 instance,
                 name,
                 step: self.step(step),
+                number: step,
                 line: String::from_utf8_lossy(&line.text).into_owned(),
                 stream: match line.stream {
                     2 => "stderr",
