@@ -46,6 +46,8 @@ fn an_image_that_is_nowhere_fails_the_run_before_it_begins() {
     let checkout = Checkout::with_workflow(QUICK);
     let missing = checkout.run_with(&["--image", "ubuntu-latest=localhost:1/does-not-exist:1"]);
     missing.expect_refusal(3, &["`a`", "image_pull", "localhost:1/does-not-exist:1"]);
+    missing.expect(3, "failure");
+    assert_eq!(missing.job_object("a")["cause"], "image_pull", "scripts read it as of any run");
     let contained =
         Checkout::with_workflow(&QUICK.replace(
             "runs-on: ubuntu-latest",

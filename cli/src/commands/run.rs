@@ -12,7 +12,7 @@ use crate::checkout::archive;
 use crate::client::types::{Instance, Submission};
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
-use crate::fleet::{Offer, PrivateFleet, clear_leftovers, preflight};
+use crate::fleet::{Offer, PrivateFleet, Unfit, clear_leftovers, preflight};
 use crate::follow::{Board, Ended, Screen, follow};
 use crate::occasion::{Occasion, OccasionArgs};
 use crate::output::{self, Out, escape};
@@ -71,7 +71,14 @@ impl Run {
             return self.on(&client, &occasion, &inputs, &mut screen, &mut stop, None).await;
         }
         let offer = Offer::of(settings, &self.images)?;
-        preflight(&occasion, &self.wanted(&occasion), &contexts.0, &contexts.1, &offer).await?;
+        match preflight(&occasion, &self.wanted(&occasion), &contexts.0, &contexts.1, &offer).await {
+            Ok(()) => {}
+            Err(Unfit::Other(failure)) => return Err(failure),
+            Err(Unfit::Image { job, cause, message }) => {
+                screen.unfit(&job, cause, &message);
+                return Err(Failure::fleet(message));
+            }
+        }
         clear_leftovers(offer.docker_host()).await;
         let fleet = tokio::select! {
             fleet = PrivateFleet::start(&offer) => fleet?,

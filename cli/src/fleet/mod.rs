@@ -9,5 +9,5 @@ mod private;
 pub use embedded::{Fleet, FleetOptions};
 pub use leftover::clear as clear_leftovers;
 pub use offer::{Offer, OwnSettings};
-pub use preflight::preflight;
+pub use preflight::{Unfit, preflight};
 pub use private::PrivateFleet;

@@ -27,6 +27,28 @@ struct Needed {
     label: Option<String>,
 }
 
+/// Why a private fleet cannot run a workflow.
+#[derive(Debug)]
+pub enum Unfit {
+    /// Nothing that is about one job's start.
+    Other(Failure),
+    /// A job cannot start for want of its image: a fleet failure as a run has it, only at once.
+    Image {
+        /// The job's id in the file.
+        job: String,
+        /// The cause, as the contract names it.
+        cause: &'static str,
+        /// Why, for a person.
+        message: String,
+    },
+}
+
+impl From<Failure> for Unfit {
+    fn from(failure: Failure) -> Self {
+        Unfit::Other(failure)
+    }
+}
+
 /// Checks that a private fleet can run these jobs, and pulls the images that are not here.
 ///
 /// # Errors
@@ -37,13 +59,13 @@ pub async fn preflight(
     inputs: &Json,
     vars: &Json,
     offer: &Offer,
-) -> Result<(), Failure> {
+) -> Result<(), Unfit> {
     let plan = occasion.explain(&without_filters(&occasion.workflow), inputs, vars)?;
     let mut needed: Vec<Needed> = Vec::new();
     for job in plan.jobs.iter().filter(|job| job.skipped == Some(false) && wanted.contains(&job.id)) {
         let Some(labels) = &job.runs_on else { continue };
         if let Some(reason) = offer.lacks(&job.id, labels) {
-            return Err(Failure::fleet(reason));
+            return Err(Failure::fleet(reason).into());
         }
         let container = occasion.workflow.job(&job.id).and_then(|job| job.container.as_ref());
         let (image, label) = match container {
@@ -65,22 +87,30 @@ pub async fn preflight(
 }
 
 /// Sees that an image is here.
-async fn provide(engine: &Engine, needed: &Needed, host: &str) -> Result<(), Failure> {
+async fn provide(engine: &Engine, needed: &Needed, host: &str) -> Result<(), Unfit> {
     let Needed { image, job, label } = needed;
     if engine.image(image).await.map_err(|failure| explain(failure, host))?.is_some() {
         return Ok(());
     }
     let label = label.as_deref().unwrap_or("LABEL");
     if image == RUNNER_IMAGE {
-        return Err(Failure::fleet(format!(
-            "job `{job}` needs the runner image {RUNNER_IMAGE}, which is not on this machine: make it with \
-             ./scripts/runner-image.sh, or choose another with --image {label}=IMAGE"
-        )));
+        return Err(Unfit::Image {
+            job: job.clone(),
+            cause: Cause::ImageNotFound.code(),
+            message: format!(
+                "job `{job}` needs the runner image {RUNNER_IMAGE}, which is not on this machine: make it with \
+                 ./scripts/runner-image.sh, or choose another with --image {label}=IMAGE"
+            ),
+        });
     }
     output::note(&format!("pulling image {image} for job `{job}` …"));
     engine.pull_once(image, REGISTRY_ANSWER_LIMIT).await.map_err(|failure| match failure.cause {
-        Cause::EngineUnavailable => explain(failure, host),
-        cause => Failure::fleet(format!("job `{job}` cannot start ({}): {failure}", cause.code())),
+        Cause::EngineUnavailable => explain(failure, host).into(),
+        cause => Unfit::Image {
+            job: job.clone(),
+            cause: cause.code(),
+            message: format!("job `{job}` cannot start ({}): {failure}", cause.code()),
+        },
     })
 }
 

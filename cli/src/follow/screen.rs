@@ -3,6 +3,9 @@
 //! Invariant: in JSON mode standard output carries objects only. A reader that goes away ends the showing, not the
 //! run: its result is still the exit code.
 
+use serde_json::json;
+use uuid::Uuid;
+
 use super::board::Board;
 use super::transcript::{Looks, Transcript};
 use crate::client::types::Event;
@@ -72,6 +75,18 @@ impl<'a> Screen<'a> {
             let (columns, rows) = window();
             let frame = self.live.frame(&board.status_lines(now_ms), columns, rows);
             self.write(&frame);
+        }
+    }
+
+    /// Tells scripts that a job cannot start, in the objects with which a run that had begun would have told it. Its
+    /// instance has no id yet: the job's stands for it, as where a job cannot be evaluated.
+    pub fn unfit(&mut self, job: &str, cause: &str, message: &str) {
+        if self.mode == Mode::Json {
+            let run = Uuid::now_v7();
+            let job = json!({"type": "job", "job": job, "instance": job, "name": job, "result": "failure",
+                             "attempt": 1, "cause": cause, "message": message});
+            let run = json!({"type": "run", "run": run, "result": "failure", "cause": cause});
+            self.write(&format!("{job}\n{run}\n"));
         }
     }
 
