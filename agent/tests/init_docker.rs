@@ -5,13 +5,11 @@ mod init_support;
 
 use init_support::{PATIENCE, command, follow, run_dir};
 use slipway_agent::init::{
-    Connection, ExitStatus, InitError, JobSocket, Spool, SpoolReader, Start, StepEnd, binary, install,
-    limits, place,
+    Connection, ExitStatus, InitError, JobSocket, Spool, SpoolReader, Start, StepEnd, install, limits, place,
 };
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
 use tempfile::TempDir;
 
 /// Runs `docker` with these arguments; its output.
@@ -188,25 +186,4 @@ async fn docker_stop_ends_steps_in_order_and_the_next_agent_reads_it() {
     assert_eq!(rest.stdout, b"bye\n");
     let exit = rest.exit.unwrap();
     assert_eq!((exit.status, exit.end), (ExitStatus::Code(4), StepEnd::Shutdown));
-}
-
-/// Prints what a step costs here beside `docker exec`; asserts only that both work.
-#[tokio::test]
-async fn a_step_costs_a_fraction_of_an_exec() {
-    const ROUNDS: u32 = 20;
-    let container = Container::start(Image::busybox(), &[]);
-    let (connection, mut reader) = container.connect().await;
-    let begin = Instant::now();
-    for step in 1..=ROUNDS {
-        connection.link.start(busybox(step, "echo x")).await.unwrap();
-        assert_eq!(follow(&container.spool, &mut reader, step).await.stdout, b"x\n");
-    }
-    let step = begin.elapsed() / ROUNDS;
-    let begin = Instant::now();
-    for _ in 0..ROUNDS {
-        assert_eq!(docker(&["exec", &container.id, "sh", "-c", "echo x"], b""), "x");
-    }
-    let exec = begin.elapsed() / ROUNDS;
-    let ratio = exec.as_secs_f64() / step.as_secs_f64();
-    println!("a step: {step:?}, docker exec: {exec:?}, ratio {ratio:.0}, init: {} bytes", binary().len());
 }

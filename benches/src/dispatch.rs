@@ -7,13 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
-use serde_json::json;
 use slipway_coordinator::options::Options;
-use slipway_coordinator::submit::NewRun;
 use slipway_coordinator::{Coordinator, Handle};
 use slipway_proto::{PROTOCOL_VERSION, v1};
-use slipway_scheduler::command::Trust;
-use slipway_workflow::job_spec::Source;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Request;
@@ -23,6 +19,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::echo;
 use crate::figure::{Figure, Samples};
+use crate::submission::new_run;
 
 /// Submissions under way at once.
 const SUBMITS_IN_FLIGHT: usize = 64;
@@ -119,7 +116,7 @@ async fn drive(
         let coordinator = Arc::clone(coordinator);
         submits.spawn(async move {
             let sent = Instant::now();
-            let run = coordinator.submit(one_job()).await;
+            let run = coordinator.submit(new_run(ONE_JOB)).await;
             drop(permit);
             run.map(|run| (run.to_string(), sent))
         });
@@ -141,29 +138,8 @@ async fn drive(
 }
 
 /// A run of one job. Its specification is never read: the simulated agents report success at once.
-fn one_job() -> NewRun {
-    let workflow =
-        "on: push\njobs:\n  job:\n    runs-on: [self-hosted, bench]\n    steps:\n      - run: 'true'\n";
-    NewRun {
-        workflow_file: ".github/workflows/bench.yml".to_owned(),
-        workflow: workflow.to_owned(),
-        event_name: "push".to_owned(),
-        event: json!({"ref": "refs/heads/main"}),
-        repository: "example/bench".to_owned(),
-        forge: "local".to_owned(),
-        git_ref: "refs/heads/main".to_owned(),
-        sha: "0".repeat(40),
-        actor: "bench".to_owned(),
-        inputs: BTreeMap::new(),
-        vars: BTreeMap::new(),
-        secrets: Default::default(),
-        jobs: Vec::new(),
-        source: Source::None,
-        trust: Trust::Trusted,
-        traceparent: String::new(),
-        idempotency_key: None,
-    }
-}
+const ONE_JOB: &str =
+    "on: push\njobs:\n  job:\n    runs-on: [self-hosted, bench]\n    steps:\n      - run: 'true'\n";
 
 async fn connect(coordinator: &Handle) -> anyhow::Result<Channel> {
     let endpoint = Endpoint::from_shared(format!("http://{}", coordinator.grpc_addr))?.tcp_nodelay(true);

@@ -8,3 +8,5 @@ pub mod dispatch;
 pub mod echo;
 pub mod figure;
 pub mod plan;
+pub mod start;
+pub mod submission;

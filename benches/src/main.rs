@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
-use slipway_bench::{figure::Figure, plan};
+use slipway_bench::{figure::Figure, plan, start};
 
 #[derive(Parser)]
 #[command(name = "slipway-bench", version, about = "Measures Slipway, each figure beside its baseline")]
@@ -18,6 +18,15 @@ struct Arguments {
 enum What {
     /// Workflow files parsed and planned a second, beside GitHub's own parser.
     Plan,
+    /// A step and a one-step job, beside `docker exec` and `docker run`.
+    Start {
+        /// The image of the containers; it has `sh` and `true`.
+        #[arg(long, default_value = "slipway/runner:slim")]
+        image: String,
+        /// How often each side is measured.
+        #[arg(long, default_value_t = 15)]
+        rounds: usize,
+    },
     /// From submission to an agent's stream, beside a bare tonic echo.
     Dispatch {
         /// Simulated agents, with one slot each.
@@ -36,6 +45,7 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let figures: Vec<Figure> = match arguments.figure {
         What::Plan => plan::measure()?,
+        What::Start { image, rounds } => runtime()?.block_on(start::measure(&image, rounds))?,
         What::Dispatch { agents, jobs, rate } => {
             runtime()?.block_on(dispatch::measure(Load { agents, jobs, rate }))?
         }

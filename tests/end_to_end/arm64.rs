@@ -21,7 +21,7 @@ fn an_arm64_job_waits_for_an_agent_that_may_run_it() {
     let run = coordinator.newest_run();
     wait_until("show says why it waits", || {
         let shown = coordinator.show(&run);
-        shown["instances"][0]["waits_for"].as_str().filter(|reason| reason.contains("ARM64")).map(drop)
+        shown["instances"][0]["waits_for"].as_str().filter(|reason| reason.contains("arm64")).map(drop)
     });
 
     let mut options = AgentOptions::named("arm64");

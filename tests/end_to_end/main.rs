@@ -11,5 +11,6 @@ mod many_jobs;
 mod own_ci;
 mod private_fleet;
 mod sudden_death;
+mod tracing;
 mod unruly_steps;
 mod workflows;

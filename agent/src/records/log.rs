@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use slipway_kit::clock::{Clock, SystemClock};
 use slipway_proto::v1;
 use slipway_proto::v1::record::Record as Kind;
+use slipway_workflow::job_spec::StepSpec;
 
 use super::wire;
 use crate::failure::{Cause, Failure};
@@ -126,25 +127,27 @@ impl JobLog {
     }
 
     /// The step of this index begins: a record, and a fresh interpretation.
-    pub fn step_started(&mut self, step: u32, options: CommandOptions, id: &str, name: &str) {
+    pub fn step_started(&mut self, step: u32, options: CommandOptions, spec: &StepSpec, name: &str) {
         self.select(step, options);
         self.position.output = StepOutput::default();
         self.moved = true;
         let name = self.masks.mask_str(name);
-        self.push(Kind::StepStarted(v1::StepStarted { id: id.to_owned(), name }));
+        let default_name = spec.name.is_none();
+        self.push(Kind::StepStarted(v1::StepStarted { id: spec.id.clone(), name, default_name }));
     }
 
     /// The selected step has ended.
-    pub fn step_finished(&mut self, id: &str, name: &str, end: StepEnd, usage: Usage) {
+    pub fn step_finished(&mut self, spec: &StepSpec, name: &str, end: StepEnd, usage: Usage) {
         let name = self.masks.mask_str(name);
         self.push(Kind::StepFinished(v1::StepFinished {
-            id: id.to_owned(),
+            id: spec.id.clone(),
             name,
             outcome: wire::result(end.outcome).into(),
             conclusion: wire::result(end.conclusion).into(),
             exit_code: usage.exit_code,
             cpu_ms: usage.cpu_ms,
             max_rss_bytes: usage.max_rss_bytes,
+            default_name: spec.name.is_none(),
         }));
     }
 

@@ -1,6 +1,8 @@
 //! The steps of a job, one after the other.
 
 use slipway_workflow::job_spec::{StepAction, StepSpec};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::attempt::{Attempt, End};
 use super::exec::Ran;
@@ -30,7 +32,8 @@ impl Attempt {
         }
         let contexts = self.contexts(self.in_container());
         while let Some(step) = self.spec.steps.get(self.saved.next).cloned() {
-            self.step(log, vessel, &contexts, &step).await?;
+            let span = tracing::info_span!("step", step = step.id, name = Empty, result = Empty);
+            self.step(log, vessel, &contexts, &step).instrument(span).await?;
         }
         Ok(())
     }
@@ -92,7 +95,7 @@ impl Attempt {
                 Some(error),
             ),
         };
-        log.step_started(number(index), self.command_options(contexts, step), &step.id, &name);
+        log.step_started(number(index), self.command_options(contexts, step), step, &name);
         let limit_ms = match limit {
             Ok(limit_ms) => limit_ms,
             Err(error) => {
@@ -178,7 +181,10 @@ impl Attempt {
         usage: Usage,
     ) -> Result<(), End> {
         self.saved.state.end_step(end);
-        log.step_finished(&step.id, name, end, usage);
+        let span = tracing::Span::current();
+        span.record("name", name);
+        span.record("result", end.conclusion.name());
+        log.step_finished(step, name, end, usage);
         self.saved.running = None;
         self.saved.next += 1;
         self.commit(log, Some(vessel)).await
@@ -190,7 +196,7 @@ impl Attempt {
         let end = StepEnd::new(Ended::Failed, false, false);
         if let Some(step) = self.spec.steps.get(self.saved.next) {
             log.select(number(self.saved.next), CommandOptions::default());
-            log.step_finished(&step.id, &running.name, end, Usage::default());
+            log.step_finished(step, &running.name, end, Usage::default());
         }
         self.saved.state.end_step(end);
         self.saved.next += 1;

@@ -21,6 +21,8 @@ pub enum RunLine {
         step: String,
         /// The step's number in its job, which stays the same where a mask learnt meanwhile changes its name.
         number: u32,
+        /// The step's id, a generated one where none was written.
+        id: String,
         /// Before continue-on-error.
         outcome: JobResult,
         /// After it.
@@ -141,15 +143,16 @@ impl Naming {
         let step = record.step;
         Some(match record.record? {
             record::Record::StepStarted(started) => {
-                self.steps.push((step, named(started.name, started.id)));
+                self.steps.push((step, label(started.name, &started.id, started.default_name)));
                 return None;
             }
             record::Record::StepFinished(finished) => RunLine::Step {
                 job,
                 instance,
                 name,
-                step: named(finished.name, finished.id),
                 number: step,
+                step: label(finished.name, &finished.id, finished.default_name),
+                id: finished.id,
                 outcome: result(finished.outcome),
                 conclusion: result(finished.conclusion),
                 exit_code: finished.exit_code,
@@ -190,8 +193,11 @@ impl Naming {
     }
 }
 
-fn named(name: String, id: String) -> String {
-    if name.is_empty() { id } else { name }
+/// What a step is called in the contract's lines: its written name, else its written id, else the default name.
+fn label(name: String, id: &str, default_name: bool) -> String {
+    // Generated ids, and only they, begin with two underscores.
+    let written_id = !id.is_empty() && !id.starts_with("__");
+    if name.is_empty() || (default_name && written_id) { id.to_owned() } else { name }
 }
 
 /// Checked when the record came.

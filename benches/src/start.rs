@@ -1,0 +1,213 @@
+//! `start`: how long a user waits for a step and for a job, beside the same by hand with the container engine.
+//!
+//! - a step in a running container: an order to init until its end is read, beside `docker exec` of the same;
+//! - a job of one step: from submission to the first log line and to the result, on a private coordinator and agent,
+//!   beside creating a network and a volume and `docker run` of the same image and command.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use futures_util::StreamExt as _;
+use serde_json::Value as Json;
+use slipway_agent::agent::Agent;
+use slipway_agent::init::{self, Body, JobSocket, Spool, Start};
+use slipway_agent::options::{Arguments, Options as AgentOptions};
+use slipway_coordinator::options::Options;
+use slipway_coordinator::{Coordinator, Handle};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+
+use crate::figure::{Figure, Samples};
+use crate::submission::new_run;
+
+/// How long any single thing may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Measures steps and jobs in containers of `image`, each `rounds` times, ours and by hand in turn.
+///
+/// # Errors
+/// When the engine does not answer, the image is not there, or a container does not do what it must.
+pub async fn measure(image: &str, rounds: usize) -> anyhow::Result<Vec<Figure>> {
+    docker(&["image", "inspect", "--format", "{{.Id}}", image]).await.with_context(|| {
+        format!("the image {image} is not there: make it with scripts/runner-image.sh --slim")
+    })?;
+    let mut figures = steps(image, rounds).await.context("steps")?;
+    figures.extend(jobs(image, rounds).await.context("jobs")?);
+    Ok(figures)
+}
+
+/// Runs the Docker client and gives its output, trimmed.
+async fn docker(arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new("docker").args(arguments).stdin(Stdio::null()).output().await?;
+    if !output.status.success() {
+        bail!("docker {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+async fn steps(image: &str, rounds: usize) -> anyhow::Result<Vec<Figure>> {
+    let folder = tempfile::tempdir()?;
+    let run_dir = folder.path().join("run");
+    std::fs::create_dir(&run_dir)?;
+    init::place(&init::install(folder.path())?, &run_dir)?;
+    let mut socket = JobSocket::bind(&run_dir)?;
+    let spool = Spool::create(&folder.path().join("spool"), init::limits::SPOOL_CAPACITY_BYTES)?;
+    let mount = format!("{}:/.slipway:ro", run_dir.display());
+    let container = docker(&["run", "-d", "-v", &mount, "--entrypoint", "/.slipway/init", image]).await?;
+    let measured = steps_in(&container, &mut socket, &spool, rounds).await;
+    docker(&["rm", "-f", &container]).await?;
+    let (mut ours, mut by_hand) = measured?;
+    Ok(vec![Figure::new(
+        "start.step_p50",
+        "ms",
+        ours.quantile_ms(0.5),
+        "docker exec CONTAINER true",
+        by_hand.quantile_ms(0.5),
+    )])
+}
+
+async fn steps_in(
+    container: &str,
+    socket: &mut JobSocket,
+    spool: &Spool,
+    rounds: usize,
+) -> anyhow::Result<(Samples, Samples)> {
+    let pid = docker(&["inspect", "--format", "{{.State.Pid}}", container]).await?.parse()?;
+    let accepted = tokio::time::timeout(PATIENCE, socket.accept(pid, spool, None)).await;
+    let connection = accepted.context("init did not connect")??;
+    let mut reader = spool.reader(0);
+    let (mut ours, mut by_hand) = (Samples::default(), Samples::default());
+    for round in 0..rounds {
+        let start = Instant::now();
+        let order = Start {
+            step: round as u32 + 1,
+            argv: vec![b"/bin/true".to_vec()],
+            env: Vec::new(),
+            cwd: b"/".to_vec(),
+        };
+        connection.link.start(order).await?;
+        loop {
+            let frame = reader.next_frame().await?.context("the spool ended")?;
+            match frame.frame.body {
+                Body::Exited(_) => break,
+                Body::SpawnFailed { message, .. } => bail!("the step did not start: {message}"),
+                _ => {}
+            }
+        }
+        ours.add(start.elapsed());
+        let start = Instant::now();
+        docker(&["exec", container, "/bin/true"]).await?;
+        by_hand.add(start.elapsed());
+    }
+    Ok((ours, by_hand))
+}
+
+/// When the first line was seen, and when all was over.
+struct Seen {
+    first_line: Duration,
+    finished: Duration,
+}
+
+async fn jobs(image: &str, rounds: usize) -> anyhow::Result<Vec<Figure>> {
+    let folder = tempfile::tempdir()?;
+    let coordinator = Coordinator::start(Options::embedded(folder.path().join("coordinator"))).await?;
+    let agent = Agent::start(AgentOptions::from_arguments(Arguments {
+        server: Some(format!("http://{}", coordinator.grpc_addr)),
+        token: Some(coordinator.agent_token.reveal().to_owned()),
+        data_dir: Some(folder.path().join("agent")),
+        image: vec![format!("bench={image}")],
+        ..Arguments::default()
+    })?)
+    .await?;
+    let measured = jobs_on(&coordinator, image, rounds, folder.path()).await;
+    agent.discard().await;
+    coordinator.shutdown().await;
+    let [mut our_line, mut our_end, mut line, mut end] = measured?;
+    let label = "docker network+volume create, docker run";
+    let p50 = Samples::quantile_ms;
+    Ok(vec![
+        Figure::new("start.job_first_line_p50", "ms", p50(&mut our_line, 0.5), label, p50(&mut line, 0.5)),
+        Figure::new("start.job_finished_p50", "ms", p50(&mut our_end, 0.5), label, p50(&mut end, 0.5)),
+    ])
+}
+
+async fn jobs_on(
+    coordinator: &Handle,
+    image: &str,
+    rounds: usize,
+    folder: &Path,
+) -> anyhow::Result<[Samples; 4]> {
+    let mut samples: [Samples; 4] = Default::default();
+    // The first round of each warms caches (layers, the agent's folders) and is not counted.
+    for round in 0..=rounds {
+        let ours =
+            tokio::time::timeout(PATIENCE, our_job(coordinator)).await.context("the job took too long")??;
+        let by_hand = tokio::time::timeout(PATIENCE, job_by_hand(image, round, folder)).await;
+        let by_hand = by_hand.context("docker run took too long")??;
+        if round > 0 {
+            let times = [ours.first_line, ours.finished, by_hand.first_line, by_hand.finished];
+            samples.iter_mut().zip(times).for_each(|(samples, time)| samples.add(time));
+        }
+    }
+    Ok(samples)
+}
+
+async fn our_job(coordinator: &Handle) -> anyhow::Result<Seen> {
+    let workflow = "on: push\njobs:\n  job:\n    runs-on: [self-hosted, bench]\n    steps:\n      - run: echo first line\n        shell: sh\n";
+    let start = Instant::now();
+    let run = coordinator.submit(new_run(workflow)).await?;
+    let url = format!("http://{}/api/v1/runs/{run}/events?follow=true", coordinator.http_addr);
+    let token = coordinator.admin_token.reveal();
+    let answer = reqwest::Client::new().get(url).bearer_auth(token).send().await?.error_for_status()?;
+    let mut body = answer.bytes_stream();
+    let (mut text, mut first_line) = (Vec::new(), None);
+    while let Some(piece) = body.next().await {
+        text.extend_from_slice(&piece?);
+        while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+            let event: Json = serde_json::from_slice(&text.drain(..=end).collect::<Vec<_>>())?;
+            match event.get("type").and_then(Json::as_str) {
+                Some("log") if event.get("line").and_then(Json::as_str) == Some("first line") => {
+                    first_line.get_or_insert_with(|| start.elapsed());
+                }
+                Some("run") => {
+                    let first_line = first_line.context("the job's line never came")?;
+                    if event.get("result").and_then(Json::as_str) != Some("success") {
+                        bail!("the job did not succeed: {event}");
+                    }
+                    return Ok(Seen { first_line, finished: start.elapsed() });
+                }
+                _ => {}
+            }
+        }
+    }
+    bail!("the run's events ended early")
+}
+
+async fn job_by_hand(image: &str, round: usize, folder: &Path) -> anyhow::Result<Seen> {
+    let name = format!("slipway-bench-{}-{round}", std::process::id());
+    let script = folder.join("script.sh");
+    std::fs::write(&script, "echo first line\n")?;
+    let start = Instant::now();
+    docker(&["network", "create", &name]).await?;
+    docker(&["volume", "create", &name]).await?;
+    let mut child = Command::new("docker")
+        .args(["run", "--name", &name, "--network", &name, "-v", &format!("{name}:/home/runner/work")])
+        .args(["-v", &format!("{}:/script.sh:ro", script.display()), image, "sh", "-e", "/script.sh"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let stdout = child.stdout.take().context("docker run has no output")?;
+    let line = BufReader::new(stdout).lines().next_line().await?;
+    let first_line = start.elapsed();
+    let status = child.wait().await?;
+    let finished = start.elapsed();
+    docker(&["rm", &name]).await?;
+    docker(&["volume", "rm", &name]).await?;
+    docker(&["network", "rm", &name]).await?;
+    if line.as_deref() != Some("first line") || !status.success() {
+        bail!("docker run did not print its line");
+    }
+    Ok(Seen { first_line, finished })
+}
