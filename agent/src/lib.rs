@@ -20,6 +20,7 @@ pub mod journal;
 pub mod lease;
 pub mod limits;
 pub mod options;
+pub mod orphan;
 pub mod records;
 pub mod runner;
 pub mod session;

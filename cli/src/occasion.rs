@@ -226,6 +226,12 @@ fn only_one(checkout: &Checkout, wanted: Option<&str>) -> Result<(WorkflowFile, 
         ),
         None => (valid, "of this checkout".to_owned()),
     };
+    if let [(only, _)] = candidates.as_slice() {
+        output::note(&format!(
+            "note: the workflow is {}, the only one {what_for}",
+            escape::name(&only.shown)
+        ));
+    }
     let chosen = workflow_file::choose(candidates.iter().map(|(file, _)| file.clone()).collect(), &what_for)?;
     let found = candidates.into_iter().find(|(file, _)| file.in_repository == chosen.in_repository);
     found.ok_or_else(|| Failure::usage("the chosen workflow is gone"))

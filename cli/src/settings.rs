@@ -20,6 +20,9 @@ pub struct Settings {
     pub server: Option<String>,
     /// The API token.
     pub token: Option<String>,
+    /// Whether the token may go to another machine in clear text.
+    #[serde(default)]
+    pub allow_plaintext: bool,
     /// Where `up` keeps its data.
     pub data_dir: Option<PathBuf>,
     /// Where `up` serves HTTP.
@@ -88,6 +91,20 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// A `NAME=VALUE` argument whose name is a secret's or variable's: letters, digits and `_`, no digit first (GitHub's
+/// "Naming your secrets").
+///
+/// # Errors
+/// As [`pair`], or the name cannot be.
+pub fn named_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = pair(text)?;
+    let usable = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !usable || name.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err("a name has letters, digits and `_` only, and does not begin with a digit".to_owned());
+    }
+    Ok((name, value))
+}
+
 /// A `LABEL=IMAGE` argument.
 ///
 /// # Errors
@@ -106,10 +123,10 @@ pub fn image(text: &str) -> Result<(String, String), String> {
 /// No name, or no such variable.
 pub fn secret(text: &str) -> Result<(String, String), String> {
     if text.contains('=') {
-        return pair(text);
+        return named_value(text);
     }
     match std::env::var(text) {
-        Ok(value) => Ok((text.to_owned(), value)),
+        Ok(value) => named_value(&format!("{text}={value}")),
         Err(_) => Err(format!("no value: write {text}=VALUE, or set the environment variable {text}")),
     }
 }

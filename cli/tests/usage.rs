@@ -51,6 +51,13 @@ fn wrong_flags_and_values_are_named() {
         (&["up", "--image", "no-equals"], &["--image", "LABEL=IMAGE"]),
         (&["run", "--secret", "NO_SUCH_VARIABLE_HERE"], &["--secret", "NO_SUCH_VARIABLE_HERE"]),
         (&["run", "--input", "x"], &["--input", "NAME=VALUE"]),
+        (&["run", "--secret", "A B=x"], &["--secret", "letters, digits"]),
+        (&["run", "--var", "1A=x"], &["--var", "letters, digits"]),
+        (&["run", "--json", "--verbose"], &["--json", "--verbose"]),
+        (
+            &["runs", "--server", "build.example:1", "--token", "t"],
+            &["--server", "clear text", "--allow-plaintext"],
+        ),
         (&["run", "--input", "x=1"], &["workflow_dispatch"]),
         (&["run", "--dir", "/nonexistent"], &["--dir", "/nonexistent"]),
         (&["run", "--event", "release"], &["ci.yml", "release", "push"]),

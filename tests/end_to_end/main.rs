@@ -9,6 +9,7 @@ mod bad_input;
 mod delivery;
 mod many_jobs;
 mod own_ci;
+mod private_fleet;
 mod sudden_death;
 mod tracing;
 mod unruly_steps;

@@ -1,5 +1,7 @@
 //! Images: present ones are used as they are, missing ones pulled with a few tries.
 
+use std::time::Duration;
+
 use bollard::auth::DockerCredentials;
 use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt as _;
@@ -56,7 +58,7 @@ impl Engine {
         let mut backoff = Backoff::new(PULL_WAIT_FIRST, PULL_WAIT_MAX);
         loop {
             told(format!("Pulling image {name}"));
-            let Err(failure) = self.pull(name, platform, credentials).await else { break };
+            let Err(failure) = self.pull(name, platform, credentials, None).await else { break };
             if failure.cause == Cause::ImageNotFound || backoff.failures() + 1 >= PULL_TRIES {
                 return Err(failure);
             }
@@ -93,11 +95,21 @@ impl Engine {
         }
     }
 
+    /// Pulls an image for this machine in one try, for someone who waits: the registry must answer within
+    /// `answer_limit`; the layers may take as long as they need.
+    ///
+    /// # Errors
+    /// As [`Engine::ensure_image`].
+    pub async fn pull_once(&self, name: &str, answer_limit: Duration) -> Result<(), Failure> {
+        self.pull(name, None, None, Some(answer_limit)).await
+    }
+
     async fn pull(
         &self,
         name: &str,
         platform: Option<&str>,
         credentials: Option<&Credentials>,
+        answer_limit: Option<Duration>,
     ) -> Result<(), Failure> {
         let mut options = CreateImageOptionsBuilder::default().from_image(name);
         // Without a tag or digest the engine would pull every tag.
@@ -113,10 +125,24 @@ impl Engine {
             ..DockerCredentials::default()
         });
         let mut progress = std::pin::pin!(self.docker.create_image(Some(options.build()), None, credentials));
-        while let Some(step) = progress.next().await {
+        let mut next = match answer_limit {
+            // The engine's first word comes when the registry has answered.
+            Some(limit) => tokio::time::timeout(limit, progress.next()).await.map_err(|_| {
+                let limit = limit.as_secs();
+                Failure::new(
+                    Cause::ImagePull,
+                    format!(
+                        "image {name} is not on this machine, and its registry did not answer within {limit} s"
+                    ),
+                )
+            })?,
+            None => progress.next().await,
+        };
+        while let Some(step) = next {
             if let Err(error) = step {
                 return Err(self.classify_pull(name, &error));
             }
+            next = progress.next().await;
         }
         Ok(())
     }

@@ -200,7 +200,7 @@ impl Options {
                 .data_dir
                 .or(file.data_dir)
                 .unwrap_or_else(|| PathBuf::from("/var/lib/slipway-agent")),
-            images: images(given.image, file.images)?,
+            images: images(given.image, file.images, emulated)?,
             default_image: given
                 .default_image
                 .or(file.default_image)
@@ -338,9 +338,13 @@ fn checked_name(flag: &'static str, name: String) -> Result<String, OptionsError
 fn images(
     given: Vec<String>,
     file: BTreeMap<String, String>,
+    emulated: bool,
 ) -> Result<BTreeMap<String, String>, OptionsError> {
+    // An agent that emulates takes jobs that ask for its architecture only: GitHub's labels mean the machine's own, and
+    // so does the runner image.
+    let own = GITHUB_LABELS.iter().filter(|_| !emulated);
     let mut images: BTreeMap<String, String> =
-        GITHUB_LABELS.iter().map(|label| ((*label).to_owned(), RUNNER_IMAGE.to_owned())).collect();
+        own.map(|label| ((*label).to_owned(), RUNNER_IMAGE.to_owned())).collect();
     let given = given.iter().map(|pair| match pair.split_once('=') {
         Some((label, image)) => Ok((label.to_owned(), image.to_owned())),
         None => Err(invalid("--image", format!("`{pair}` is not LABEL=IMAGE"))),

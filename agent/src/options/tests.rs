@@ -74,5 +74,7 @@ fn emulation_has_to_be_allowed() {
         allow_emulation: Some(foreign.to_owned()),
         ..arguments()
     };
-    assert!(Options::from_arguments(asked).unwrap().emulated);
+    let emulating = Options::from_arguments(asked).unwrap();
+    assert!(emulating.emulated);
+    assert!(!emulating.all_labels().contains(&"ubuntu-latest".to_owned()), "that is the machine's own kind");
 }

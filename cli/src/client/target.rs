@@ -19,6 +19,9 @@ pub struct ServerArgs {
     /// The API token; for a coordinator on this machine, the one in the default data directory is found
     #[arg(long, value_name = "TOKEN", env = "SLIPWAY_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+    /// Send the token in clear text to a coordinator on another machine
+    #[arg(long, env = "SLIPWAY_ALLOW_PLAINTEXT")]
+    pub allow_plaintext: bool,
 }
 
 /// A coordinator's address and the token for it.
@@ -49,13 +52,19 @@ impl Target {
     /// What flags, variables and the configuration file say; else the coordinator of this machine.
     ///
     /// # Errors
-    /// The address is none, or it is another machine's and no token is given.
+    /// The address is none, or it is another machine's and no token is given or nothing allows to send it in clear text.
     pub fn resolve(args: &ServerArgs, settings: &Settings) -> Result<Self, Failure> {
         let server = args.server.as_deref().or(settings.server.as_deref()).unwrap_or(DEFAULT_HTTP);
+        let (url, host) = normal_url(server)?;
         if let Some(token) = args.token.as_deref().or(settings.token.as_deref()) {
+            if !is_loopback(&host) && !args.allow_plaintext && !settings.allow_plaintext {
+                return Err(Failure::usage(format!(
+                    "--server: {url} is another machine, and http sends the token and the run's secrets there in clear \
+                     text: use a tunnel to an address of this machine, or add --allow-plaintext on a network you trust"
+                )));
+            }
             return Self::new(server, token, "the given token");
         }
-        let (url, host) = normal_url(server)?;
         if !is_loopback(&host) {
             return Err(Failure::usage(format!("no token for {url}: give --token or set SLIPWAY_TOKEN")));
         }
@@ -143,18 +152,36 @@ mod tests {
 
     #[test]
     fn a_remote_server_never_gets_this_machines_token() {
-        let args = ServerArgs { server: Some("build.example:8080".into()), token: None };
+        let args = ServerArgs { server: Some("build.example:8080".into()), ..ServerArgs::default() };
         let message = Target::resolve(&args, &Settings::default()).unwrap_err().to_string();
         assert!(message.contains("no token for http://build.example:8080"), "{message}");
     }
 
     #[test]
+    fn a_token_goes_to_another_machine_in_clear_text_only_where_allowed() {
+        let args = |allow_plaintext| ServerArgs {
+            server: Some("build.example:8080".into()),
+            token: Some("t".into()),
+            allow_plaintext,
+        };
+        let message = Target::resolve(&args(false), &Settings::default()).unwrap_err().to_string();
+        assert!(message.contains("build.example") && message.contains("--allow-plaintext"), "{message}");
+        assert!(Target::resolve(&args(true), &Settings::default()).is_ok());
+        let settings = Settings { allow_plaintext: true, ..Settings::default() };
+        assert!(Target::resolve(&args(false), &settings).is_ok());
+    }
+
+    #[test]
     fn flags_win_over_the_file() {
-        let settings =
-            Settings { server: Some("a:1".into()), token: Some("file".into()), ..Settings::default() };
+        let settings = Settings {
+            server: Some("localhost:1".into()),
+            token: Some("file".into()),
+            ..Settings::default()
+        };
         let target = Target::resolve(&ServerArgs::default(), &settings).unwrap();
-        assert_eq!((target.url(), target.token()), ("http://a:1", "file"));
-        let args = ServerArgs { server: Some("b:2".into()), token: Some("flag".into()) };
+        assert_eq!((target.url(), target.token()), ("http://localhost:1", "file"));
+        let args =
+            ServerArgs { server: Some("b:2".into()), token: Some("flag".into()), allow_plaintext: true };
         let target = Target::resolve(&args, &settings).unwrap();
         assert_eq!((target.url(), target.token()), ("http://b:2", "flag"));
         assert!(!format!("{target:?}").contains("flag"), "a token is never printed");

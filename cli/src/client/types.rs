@@ -169,12 +169,18 @@ pub enum Event {
         name: String,
         /// The step's name or id.
         step: String,
+        /// Its number in the job, where the coordinator tells it.
+        #[serde(default)]
+        number: Option<u32>,
         /// Before continue-on-error.
         #[serde(default)]
         outcome: Option<String>,
         /// After it.
         #[serde(default)]
         conclusion: Option<String>,
+        /// Of the process that ended it.
+        #[serde(default)]
+        exit_code: Option<i32>,
     },
     /// A try at a job ended.
     Job {
@@ -212,8 +218,14 @@ pub enum Event {
         /// The step's name or id; empty before the first.
         #[serde(default)]
         step: String,
+        /// The step's number in the job, where the coordinator tells it.
+        #[serde(default)]
+        number: Option<u32>,
         /// The line, or a piece of one.
         line: String,
+        /// `stdout`, `stderr`, or `system` for what the runner itself says.
+        #[serde(default)]
+        stream: String,
         /// The line goes on in the next one of the same step.
         #[serde(default)]
         partial: bool,
@@ -222,6 +234,21 @@ pub enum Event {
     Annotation {
         /// Whose.
         instance: String,
+        /// `notice`, `warning` or `error`.
+        #[serde(default)]
+        level: String,
+        /// What it says.
+        #[serde(default)]
+        message: String,
+        /// Its title; may be empty.
+        #[serde(default)]
+        title: String,
+        /// Which file; may be empty.
+        #[serde(default)]
+        file: String,
+        /// Which line of it; 0: none.
+        #[serde(default)]
+        line: u32,
     },
     /// The run ended; the last line.
     Run {
@@ -245,7 +272,7 @@ impl Event {
             Event::Step { instance, .. }
             | Event::Job { instance, .. }
             | Event::Log { instance, .. }
-            | Event::Annotation { instance } => Some(instance),
+            | Event::Annotation { instance, .. } => Some(instance),
             Event::Run { .. } | Event::Other => None,
         }
     }

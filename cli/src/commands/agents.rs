@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::Value as Json;
 
+use super::runs::SHORT_ID;
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
@@ -48,6 +49,7 @@ impl Agents {
         let server = ServerArgs {
             server: one.server.server.or(self.server.server),
             token: one.server.token.or(self.server.token),
+            allow_plaintext: one.server.allow_plaintext || self.server.allow_plaintext,
         };
         let client = Client::new(Target::resolve(&server, settings)?)?;
         let agent = find(&client.agents().await?, &one.agent)?;
@@ -75,7 +77,7 @@ async fn list(server: &ServerArgs, json: bool, settings: &Settings, out: &mut Ou
         let slots = number(agent, "slots");
         let free = number(agent, "free_slots").map_or("?".to_owned(), |free| free.to_string());
         table.row(vec![
-            text(field(agent, "agent_id")),
+            text(short(field(agent, "agent_id"))),
             text(field(agent, "name")),
             result(state(agent)),
             text(field(agent, "arch")),
@@ -105,6 +107,11 @@ fn find(agents: &Json, named: &str) -> Result<String, Failure> {
 
 fn field<'a>(agent: &'a Json, name: &str) -> &'a str {
     agent.get(name).and_then(Json::as_str).unwrap_or_default()
+}
+
+/// Enough of an id to be one of a kind; orders take the beginning of one.
+fn short(id: &str) -> &str {
+    id.get(..SHORT_ID).unwrap_or(id)
 }
 
 fn number(agent: &Json, name: &str) -> Option<u64> {

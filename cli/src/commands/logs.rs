@@ -5,7 +5,7 @@ use clap::Args;
 use crate::client::types::{self, Event, Run};
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
-use crate::follow::{Board, Job, Transcript};
+use crate::follow::{Board, Job, Looks, Transcript};
 use crate::output::{Out, escape};
 use crate::settings::Settings;
 
@@ -22,6 +22,9 @@ pub struct Logs {
     /// The contract's objects, one a line, instead of text
     #[arg(long)]
     json: bool,
+    /// Show also the script of each step before what it prints
+    #[arg(short, long, conflicts_with = "json")]
+    verbose: bool,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -42,8 +45,12 @@ impl Logs {
             let wanted = escape::name(wanted);
             return Err(Failure::usage(format!("run {id} has no job `{wanted}`, only {}", names.join(", "))));
         }
-        // One job's log is as its steps wrote it; several need to be told apart.
-        let mut transcript = Transcript::new(out.colours, out.terminal, self.job.is_none() || fitting > 1);
+        // One job's log needs no names; several need to be told apart.
+        let mut transcript = Transcript::new(Looks {
+            colours: out.colours,
+            prefix: self.job.is_none() || fitting > 1,
+            verbose: self.verbose,
+        });
         let mut watch = client.watch(&id, self.follow);
         while let Some(line) = watch.next().await? {
             if let Some(instance) = line.event.instance()

@@ -50,8 +50,10 @@ impl Plan {
 
 fn for_people(occasion: &Occasion, plan: &Planned, colours: bool) -> String {
     let name = style::bold(&escape::name(occasion.workflow.display_name()), colours);
-    let about =
-        escape::name(&format!("{} for {} at {}", occasion.file.shown, occasion.event_name, occasion.git_ref));
+    // A workflow without a name bears its file's.
+    let named = occasion.workflow.display_name() != occasion.file.in_repository;
+    let file = if named { format!("{} ", occasion.file.shown) } else { String::new() };
+    let about = escape::name(&format!("{file}for {} at {}", occasion.event_name, occasion.git_ref));
     let mut shown = format!("{name}  {about}\n");
     if !plan.triggered {
         let reason = escape::name(plan.reason.as_deref().unwrap_or("no reason given"));

@@ -15,11 +15,11 @@ use crate::checkout::archive;
 use crate::client::types::{Instance, Submission};
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
-use crate::fleet::{Offer, PrivateFleet, preflight};
+use crate::fleet::{Offer, PrivateFleet, Unfit, clear_leftovers, preflight};
 use crate::follow::{Board, Ended, Screen, follow};
 use crate::occasion::{Occasion, OccasionArgs};
 use crate::output::{self, Out, escape};
-use crate::settings::{Settings, image, pair, secret};
+use crate::settings::{Settings, image, named_value, pair, secret};
 
 /// How long something may take before the person is told what it is.
 const SILENCE_LIMIT: Duration = Duration::from_secs(2);
@@ -35,11 +35,11 @@ pub struct Run {
     /// A workflow_dispatch input
     #[arg(long = "input", value_name = "K=V", value_parser = pair)]
     inputs: Vec<(String, String)>,
-    /// A secret; a name alone takes the environment variable's value
+    /// A secret; K alone takes the environment variable's value, which the list of processes does not show
     #[arg(long = "secret", value_name = "K[=V]", value_parser = secret)]
     secrets: Vec<(String, String)>,
     /// A configuration variable (`vars`)
-    #[arg(long = "var", value_name = "K=V", value_parser = pair)]
+    #[arg(long = "var", value_name = "K=V", value_parser = named_value)]
     vars: Vec<(String, String)>,
     /// The image for jobs with this label, on a private fleet
     #[arg(long = "image", value_name = "LABEL=IMAGE", value_parser = image, env = "SLIPWAY_IMAGES", value_delimiter = ',')]
@@ -47,6 +47,9 @@ pub struct Run {
     /// Print the contract's objects, one a line, and nothing else
     #[arg(long)]
     json: bool,
+    /// Show also the script of each step before what it prints
+    #[arg(short, long, conflicts_with = "json")]
+    verbose: bool,
     /// Send traces to this OTLP collector (gRPC), such as http://127.0.0.1:4317; TRACEPARENT names the trace to go on with
     #[arg(long, value_name = "URL", env = "SLIPWAY_OTLP")]
     otlp: Option<String>,
@@ -81,7 +84,7 @@ impl Run {
             (occasion.inputs(&inputs)?, json!(self.vars.iter().cloned().collect::<BTreeMap<_, _>>()));
         let (trigger, mut stop) = shutdown::channel();
         tokio::spawn(async move { trigger.follow_signals().await });
-        let mut screen = Screen::new(out, self.json);
+        let mut screen = Screen::new(out, self.json, self.verbose);
         if self.server.server.is_some() || settings.server.is_some() {
             if !self.images.is_empty() {
                 output::note(
@@ -92,7 +95,15 @@ impl Run {
             return self.on(&client, &occasion, &inputs, &mut screen, &mut stop, None).await;
         }
         let offer = Offer::of(settings, &self.images)?;
-        preflight(&occasion, &self.wanted(&occasion), &contexts.0, &contexts.1, &offer).await?;
+        match preflight(&occasion, &self.wanted(&occasion), &contexts.0, &contexts.1, &offer).await {
+            Ok(()) => {}
+            Err(Unfit::Other(failure)) => return Err(failure),
+            Err(Unfit::Image { job, cause, message }) => {
+                screen.unfit(&job, cause, &message);
+                return Err(Failure::fleet(message));
+            }
+        }
+        clear_leftovers(offer.docker_host()).await;
         let fleet = tokio::select! {
             fleet = PrivateFleet::start(&offer) => fleet?,
             () = stop.reached(Stage::Drain) => return Ok(Exit::WorkFailed),

@@ -40,7 +40,8 @@ impl Runs {
             return Ok(Exit::Success);
         }
         let now_ms = SystemClock.unix_ms();
-        let mut table = Table::new(&["RUN", "RESULT", "WORKFLOW", "EVENT", "REF", "REPOSITORY", "STARTED"]);
+        let mut table =
+            Table::new(&["RUN", "RESULT", "WORKFLOW", "EVENT", "REF", "REPOSITORY", "STARTED", "TOOK"]);
         for run in runs {
             table.row(vec![
                 text(run.run_id.get(..SHORT_ID).unwrap_or(&run.run_id)),
@@ -50,11 +51,18 @@ impl Runs {
                 text(short_ref(&run.git_ref)),
                 text(&run.repository),
                 text(run.created_ms.map_or(String::new(), |then| style::ago(then, now_ms))),
+                text(took(&run).map_or("-".to_owned(), style::duration_ms)),
             ]);
         }
         out.text(&table.render(out.colours))?;
         Ok(Exit::Success)
     }
+}
+
+/// From its creation to its end, in milliseconds.
+pub(super) fn took(run: &Run) -> Option<u64> {
+    let end = run.finished_ms.filter(|end| *end > 0)?;
+    Some(end.saturating_sub(run.created_ms?))
 }
 
 /// The workflow's name, or its file.

@@ -3,10 +3,11 @@
 use clap::Args;
 use slipway_kit::clock::{Clock, SystemClock};
 
-use super::runs::{short_ref, title};
-use crate::client::types::{self, Run};
+use super::runs::{short_ref, title, took};
+use crate::client::types::{self, Attempt, Run};
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
+use crate::follow::Board;
 use crate::output::table::{Table, result, text};
 use crate::output::{Out, escape, style};
 use crate::settings::Settings;
@@ -34,12 +35,26 @@ impl Show {
         }
         let run: Run = types::read(answer)?;
         out.text(&heading(&run, out.colours))?;
-        out.text(&jobs(&run).render(out.colours))?;
+        out.text(&jobs(&run, SystemClock.unix_ms()).render(out.colours))?;
         for line in waiting(&run) {
             out.line(&line)?;
         }
+        if run.instances.iter().any(|instance| instance.result.as_deref() == Some("failure")) {
+            out.text(&findings(&client, &run).await?.findings(out.colours))?;
+        }
         Ok(Exit::Success)
     }
+}
+
+/// Reads the run's events so far: which steps failed, and with which last lines, is only there.
+async fn findings(client: &Client, run: &Run) -> Result<Board, Failure> {
+    let mut board = Board::default();
+    board.take_status(run, 0);
+    let mut watch = client.watch(&run.run_id, false);
+    while let Some(line) = watch.next().await? {
+        board.take_event(&line.event, 0);
+    }
+    Ok(board)
 }
 
 fn heading(run: &Run, colours: bool) -> String {
@@ -48,10 +63,7 @@ fn heading(run: &Run, colours: bool) -> String {
     let name = style::bold(&escape::name(title(run)), colours);
     let commit = run.sha.get(..7).unwrap_or(&run.sha);
     let when = run.created_ms.map_or(String::new(), |then| style::ago(then, now_ms));
-    let took = match (run.created_ms, run.finished_ms.filter(|end| *end > 0)) {
-        (Some(start), Some(end)) => format!(", took {}", style::duration_ms(end.saturating_sub(start))),
-        _ => String::new(),
-    };
+    let took = took(run).map_or(String::new(), |took| format!(", took {}", style::duration_ms(took)));
     let about = format!(
         "{} of {} at {} ({commit}) by {}, {when}{took}",
         run.event_name,
@@ -62,7 +74,7 @@ fn heading(run: &Run, colours: bool) -> String {
     format!("run {} {word}\n{name}  {}\n\n", escape::name(&run.run_id), escape::name(&about))
 }
 
-fn jobs(run: &Run) -> Table {
+fn jobs(run: &Run, now_ms: u64) -> Table {
     let mut table = Table::new(&["JOB", "RESULT", "ATTEMPT", "TIME", "AGENT", "CAUSE"]);
     for instance in &run.instances {
         let word = instance.result.as_deref().unwrap_or(&instance.state);
@@ -73,7 +85,7 @@ fn jobs(run: &Run) -> Table {
                 text(&instance.name),
                 result(told),
                 text(attempt.attempt.to_string()),
-                text(span(attempt.started_ms, attempt.finished_ms)),
+                text(span(attempt, now_ms)),
                 text(attempt.agent.as_deref().unwrap_or_default()),
                 text(attempt.cause.as_deref().unwrap_or_default()),
             ]);
@@ -83,7 +95,7 @@ fn jobs(run: &Run) -> Table {
             text(&instance.name),
             result(word),
             text(if instance.attempt == 0 { "-".to_owned() } else { instance.attempt.to_string() }),
-            text(last.map_or("-".to_owned(), |last| span(last.started_ms, last.finished_ms))),
+            text(last.map_or("-".to_owned(), |last| span(last, now_ms))),
             text(instance.agent.as_deref().unwrap_or_default()),
             text(instance.cause.as_deref().unwrap_or_default()),
         ]);
@@ -91,9 +103,10 @@ fn jobs(run: &Run) -> Table {
     table
 }
 
-fn span(start: Option<u64>, end: Option<u64>) -> String {
-    match (start, end) {
-        (Some(start), Some(end)) if end >= start => style::duration_ms(end - start),
+/// How long it took, or takes so far.
+fn span(attempt: &Attempt, now_ms: u64) -> String {
+    match (attempt.started_ms, attempt.finished_ms) {
+        (Some(start), end) => style::duration_ms(end.unwrap_or(now_ms).saturating_sub(start)),
         _ => "-".to_owned(),
     }
 }
@@ -125,7 +138,7 @@ mod tests {
             ],
         });
         let run: Run = types::read(run).unwrap();
-        let table = jobs(&run).render(false);
+        let table = jobs(&run, 61_500).render(false);
         let rows: Vec<&str> = table.lines().skip(1).collect();
         assert_eq!(rows.len(), 3, "{table}");
         assert!(rows[0].contains("agent_lost") && rows[0].contains("1.5s"), "{table}");

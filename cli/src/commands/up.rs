@@ -7,7 +7,7 @@ use slipway_coordinator::options::{Flags, Options};
 use slipway_kit::shutdown::{self, Stage};
 
 use crate::failure::{Exit, Failure};
-use crate::fleet::{Fleet, FleetOptions, Offer};
+use crate::fleet::{Fleet, FleetOptions, Offer, clear_leftovers};
 use crate::output::Out;
 use crate::settings::{Settings, image};
 
@@ -61,6 +61,7 @@ impl Up {
         }
         let offer = Offer::of(settings, &self.images)?;
         let coordinator = self.coordinator(settings)?;
+        clear_leftovers(offer.docker_host()).await;
         let options = FleetOptions { coordinator, agents, slots: None, offer };
         let (trigger, mut stop) = shutdown::channel();
         tokio::spawn(async move { trigger.follow_signals().await });

@@ -1,11 +1,13 @@
 //! A coordinator and agents in this process: what `up` serves, and the private fleet of `run`.
 
 mod embedded;
+mod leftover;
 mod offer;
 mod preflight;
 mod private;
 
 pub use embedded::{Fleet, FleetOptions};
+pub use leftover::clear as clear_leftovers;
 pub use offer::{Offer, OwnSettings};
-pub use preflight::preflight;
+pub use preflight::{Unfit, preflight};
 pub use private::PrivateFleet;

@@ -2,12 +2,14 @@
 //! directory.
 //!
 //! Invariant: [`PrivateFleet::remove`] leaves nothing behind: no container, no network, no file. Where the process is
-//! killed instead, containers end by their init's stop time.
+//! killed instead, containers end by their init's stop time, and the next start clears up ([`super::leftover`]).
 
+use std::fs::File;
 use std::time::Duration;
 
 use slipway_coordinator::options::Options as CoordinatorOptions;
 
+use super::leftover::{PREFIX, claim};
 use super::{Fleet, FleetOptions, Offer};
 use crate::client::Client;
 use crate::failure::Failure;
@@ -19,6 +21,8 @@ const REMOVE_LIMIT: Duration = Duration::from_secs(60);
 pub struct PrivateFleet {
     fleet: Fleet,
     folder: tempfile::TempDir,
+    /// Says that the owner of the folder lives.
+    _lock: File,
 }
 
 impl PrivateFleet {
@@ -27,10 +31,11 @@ impl PrivateFleet {
     /// # Errors
     /// As [`Fleet::start`].
     pub async fn start(offer: &Offer) -> Result<Self, Failure> {
-        let folder = tempfile::Builder::new().prefix("slipway-run-").tempdir();
-        let folder = folder.map_err(|error| {
+        let refuse = |error| {
             Failure::fleet(format!("no temporary directory in {}: {error}", std::env::temp_dir().display()))
-        })?;
+        };
+        let folder = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(refuse)?;
+        let lock = claim(folder.path()).map_err(refuse)?;
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let options = FleetOptions {
             coordinator: CoordinatorOptions::embedded(folder.path().join("data")),
@@ -39,7 +44,7 @@ impl PrivateFleet {
             slots: Some(u32::try_from(processors).unwrap_or(1).clamp(1, slipway_agent::options::MAX_SLOTS)),
             offer: offer.clone(),
         };
-        Ok(PrivateFleet { fleet: Fleet::start(options).await?, folder })
+        Ok(PrivateFleet { fleet: Fleet::start(options).await?, folder, _lock: lock })
     }
 
     /// A client with all rights.

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use super::echo::Echo;
+use super::finding::{Annotation, FailedStep, Findings, place};
 use crate::client::types::{Event, Run};
 use crate::failure::Exit;
 use crate::output::escape;
@@ -14,9 +16,6 @@ const TAIL_LINES: usize = 10;
 
 /// Characters kept of each of them.
 const TAIL_LINE_CHARS: usize = 500;
-
-/// Failed steps told at the end.
-const FAILED_STEPS_TOLD: usize = 20;
 
 /// One instance of a job.
 #[derive(Debug, Default, Clone)]
@@ -40,18 +39,34 @@ pub struct Job {
     /// Why it waits.
     pub waits_for: Option<String>,
     /// The step that runs or ran last.
-    step: Option<String>,
+    step: Option<Step>,
+    echo: Echo,
     tail: VecDeque<String>,
     started_ms: Option<u64>,
     ended_ms: Option<u64>,
 }
 
-/// A failed step and its last lines.
-#[derive(Debug)]
-struct FailedStep {
+/// A step. Its name may change when a mask becomes known, its number does not.
+#[derive(Debug, Default, Clone)]
+struct Step {
+    number: Option<u32>,
     name: String,
-    step: String,
-    tail: VecDeque<String>,
+}
+
+impl Step {
+    fn is(&self, number: Option<u32>, name: &str) -> bool {
+        match (self.number, number) {
+            (Some(own), Some(number)) => own == number,
+            _ => self.name == name,
+        }
+    }
+}
+
+impl Job {
+    /// Whether the log line that was taken in last repeats the step's script or action.
+    pub(super) fn is_echo(&self) -> bool {
+        self.echo.holds_last_line()
+    }
 }
 
 /// All jobs of a run, in the order they became known.
@@ -59,7 +74,7 @@ struct FailedStep {
 pub struct Board {
     jobs: Vec<Job>,
     index: HashMap<String, usize>,
-    failed: Vec<FailedStep>,
+    findings: Findings,
 }
 
 impl Board {
@@ -106,33 +121,50 @@ impl Board {
     /// Takes in an event.
     pub fn take_event(&mut self, event: &Event, now_ms: u64) {
         match event {
-            Event::Step { instance, name, step, outcome, .. } => {
+            Event::Step { instance, name, step, number, outcome, conclusion, exit_code } => {
                 let job = self.entry(instance);
                 fill(&mut job.name, name);
                 running(job, now_ms);
+                let entered = !enter(job, *number, step);
                 if outcome.as_deref() == Some("failure") {
-                    let tail =
-                        if job.step.as_deref() == Some(step) { job.tail.clone() } else { VecDeque::new() };
-                    let failed = FailedStep { name: label(job), step: step.clone(), tail };
-                    if self.failed.len() < FAILED_STEPS_TOLD {
-                        self.failed.push(failed);
-                    }
-                } else {
-                    enter(job, step);
+                    let failed = FailedStep {
+                        instance: instance.clone(),
+                        name: label(job),
+                        step: step.clone(),
+                        exit_code: *exit_code,
+                        tolerated: conclusion.as_deref() == Some("success"),
+                        tail: if entered { job.tail.clone() } else { VecDeque::new() },
+                    };
+                    self.findings.failed(failed);
                 }
             }
-            Event::Log { instance, job: id, name, step, line, .. } => {
+            Event::Log { instance, job: id, name, step, number, line, stream, .. } => {
                 let job = self.entry(instance);
                 fill(&mut job.job, id);
                 fill(&mut job.name, name);
                 running(job, now_ms);
                 if !step.is_empty() {
-                    enter(job, step);
+                    enter(job, *number, step);
+                }
+                job.echo.take(line, stream);
+                if job.echo.holds_last_line() {
+                    return;
                 }
                 if job.tail.len() == TAIL_LINES {
                     job.tail.pop_front();
                 }
                 job.tail.push_back(escape::fit(line, TAIL_LINE_CHARS));
+            }
+            Event::Annotation { instance, level, message, title, file, line } => {
+                let annotation = Annotation {
+                    instance: instance.clone(),
+                    name: label(self.entry(instance)),
+                    level: level.clone(),
+                    message: message.clone(),
+                    title: title.clone(),
+                    place: place(file, *line),
+                };
+                self.findings.annotation(annotation);
             }
             Event::Job { instance, job: id, name, result, attempt, cause, message } => {
                 let job = self.entry(instance);
@@ -147,9 +179,11 @@ impl Board {
                     job.state = "finished".to_owned();
                     job.result = Some(result.clone());
                     job.ended_ms = Some(now_ms);
+                } else {
+                    self.findings.forget(instance);
                 }
             }
-            Event::Annotation { .. } | Event::Run { .. } | Event::Other => {}
+            Event::Run { .. } | Event::Other => {}
         }
     }
 
@@ -177,7 +211,7 @@ impl Board {
                 (Some(start), step) => {
                     let elapsed = now_ms.saturating_sub(start);
                     let step =
-                        step.as_deref().map_or(String::new(), |step| format!("  {}", escape::name(step)));
+                        step.as_ref().map_or(String::new(), |step| format!("  {}", escape::name(&step.name)));
                     let again =
                         if job.attempt > 1 { format!(" (try {})", job.attempt) } else { String::new() };
                     format!("{} {name}{again}  {}{step}", spinner(elapsed), style::duration_ms(elapsed))
@@ -191,17 +225,14 @@ impl Board {
         .collect()
     }
 
+    /// Warnings and errors with their place, and failed steps with their last lines.
+    pub fn findings(&self, colours: bool) -> String {
+        self.findings.render(colours)
+    }
+
     /// What a person reads at the end: failed steps with their last lines, and every job's result.
     pub fn summary(&self, run: &str, result_word: &str, colours: bool) -> String {
-        let mut summary = String::new();
-        for failed in &self.failed {
-            let title =
-                format!("{}: step `{}` failed", escape::name(&failed.name), escape::name(&failed.step));
-            summary.push_str(&format!("\n{}\n", style::paint(&title, 31, colours)));
-            for line in &failed.tail {
-                summary.push_str(&format!("    {}\n", escape::log_line(line, colours)));
-            }
-        }
+        let mut summary = self.findings(colours);
         let mut table = Table::new(&["JOB", "RESULT", "TIME", ""]);
         for job in &self.jobs {
             let time = match (job.started_ms, job.ended_ms) {
@@ -254,9 +285,13 @@ fn running(job: &mut Job, now_ms: u64) {
     }
 }
 
-fn enter(job: &mut Job, step: &str) {
-    if job.step.as_deref() != Some(step) {
-        job.step = Some(step.to_owned());
+/// Notes which step runs; whether it is another than before.
+fn enter(job: &mut Job, number: Option<u32>, name: &str) -> bool {
+    let another = !job.step.as_ref().is_some_and(|step| step.is(number, name));
+    if another {
         job.tail.clear();
+        job.echo = Echo::default();
     }
+    job.step = Some(Step { number, name: name.to_owned() });
+    another
 }

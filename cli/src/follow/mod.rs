@@ -4,6 +4,9 @@
 //! [`follow`] brings the events.
 
 mod board;
+mod echo;
+mod finding;
+mod marker;
 mod screen;
 mod stream;
 mod transcript;
@@ -14,4 +17,4 @@ mod tests;
 pub use board::{Board, Job};
 pub use screen::{Mode, Screen};
 pub use stream::{Ended, Unserved, follow};
-pub use transcript::Transcript;
+pub use transcript::{Looks, Transcript};

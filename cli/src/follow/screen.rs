@@ -3,8 +3,11 @@
 //! Invariant: in JSON mode standard output carries objects only. A reader that goes away ends the showing, not the
 //! run: its result is still the exit code.
 
+use serde_json::json;
+use uuid::Uuid;
+
 use super::board::Board;
-use super::transcript::Transcript;
+use super::transcript::{Looks, Transcript};
 use crate::client::types::Event;
 use crate::output::live::{Live, window};
 use crate::output::{self, Out};
@@ -33,14 +36,14 @@ pub struct Screen<'a> {
 }
 
 impl<'a> Screen<'a> {
-    /// `json` wins; else a terminal gets the live view.
-    pub fn new(out: &'a mut Out, json: bool) -> Self {
+    /// `json` wins; else a terminal gets the live view. `verbose` shows the runner's repetition of scripts too.
+    pub fn new(out: &'a mut Out, json: bool, verbose: bool) -> Self {
         let mode = match (json, out.terminal) {
             (true, _) => Mode::Json,
             (false, true) => Mode::Live,
             (false, false) => Mode::Plain,
         };
-        let transcript = Transcript::new(out.colours, out.terminal, true);
+        let transcript = Transcript::new(Looks { colours: out.colours, prefix: true, verbose });
         Screen { out, mode, transcript, live: Live::default(), gone: false }
     }
 
@@ -72,6 +75,18 @@ impl<'a> Screen<'a> {
             let (columns, rows) = window();
             let frame = self.live.frame(&board.status_lines(now_ms), columns, rows);
             self.write(&frame);
+        }
+    }
+
+    /// Tells scripts that a job cannot start, in the objects with which a run that had begun would have told it. Its
+    /// instance has no id yet: the job's stands for it, as where a job cannot be evaluated.
+    pub fn unfit(&mut self, job: &str, cause: &str, message: &str) {
+        if self.mode == Mode::Json {
+            let run = Uuid::now_v7();
+            let job = json!({"type": "job", "job": job, "instance": job, "name": job, "result": "failure",
+                             "attempt": 1, "cause": cause, "message": message});
+            let run = json!({"type": "run", "run": run, "result": "failure", "cause": cause});
+            self.write(&format!("{job}\n{run}\n"));
         }
     }
 

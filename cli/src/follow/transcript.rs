@@ -1,26 +1,45 @@
 //! A run's log as lines: each begins with its job's name, steps have a heading, job ends are told.
+//!
+//! Invariant: a step has one heading, whatever its name becomes while it runs. Every line is safe for a terminal, for
+//! what goes into a file or pipe often ends on one.
 
 use std::collections::HashMap;
 
 use super::board::{Board, label};
+use super::finding::place;
+use super::marker;
 use crate::client::types::Event;
 use crate::output::{escape, style};
 
 /// How lines are written.
+#[derive(Debug, Clone, Copy)]
+pub struct Looks {
+    /// Colours, the steps' own too.
+    pub colours: bool,
+    /// Begin each line with the job's name: lines of several jobs come together.
+    pub prefix: bool,
+    /// Show also the runner's repetition of each step's script.
+    pub verbose: bool,
+}
+
+/// See the module.
 #[derive(Debug)]
 pub struct Transcript {
-    colours: bool,
-    /// Make log text safe for a terminal; a file or pipe gets it as the step wrote it.
-    terminal: bool,
-    /// Begin each line with the job's name.
-    prefix: bool,
-    headings: HashMap<String, String>,
+    looks: Looks,
+    headings: HashMap<String, StepKey>,
+}
+
+/// What a heading is for: the step's number, or its name where the coordinator gives no numbers.
+#[derive(Debug, PartialEq, Eq)]
+enum StepKey {
+    Number(u32),
+    Name(String),
 }
 
 impl Transcript {
-    /// `prefix`: lines of several jobs come together.
-    pub fn new(colours: bool, terminal: bool, prefix: bool) -> Self {
-        Transcript { colours, terminal, prefix, headings: HashMap::new() }
+    /// The lines of a run that has not begun.
+    pub fn new(looks: Looks) -> Self {
+        Transcript { looks, headings: HashMap::new() }
     }
 
     /// The lines for an event that the board has taken in.
@@ -28,35 +47,43 @@ impl Transcript {
         let Some((index, job)) = event.instance().and_then(|instance| board.job(instance)) else {
             return Vec::new();
         };
-        let prefix = match self.prefix {
+        let colours = self.looks.colours;
+        let prefix = match self.looks.prefix {
             true => {
                 let name = escape::name(&label(job));
-                format!("{} ", style::paint(&format!("{name} |"), style::job_colour(index), self.colours))
+                format!("{} ", style::paint(&format!("{name} |"), style::job_colour(index), colours))
             }
             false => String::new(),
         };
         let mut lines = Vec::new();
         match event {
-            Event::Step { instance, step, outcome, conclusion, .. } => {
-                self.heading(instance, step, &prefix, &mut lines);
+            Event::Step { instance, step, number, outcome, conclusion, .. } => {
+                self.heading(instance, step, *number, &mut lines);
                 if let Some(outcome) = outcome
                     && outcome != "success"
                 {
-                    let mut told = format!("step {}", style::result(&escape::name(outcome), self.colours));
+                    let mut told = format!("step {}", style::result(&escape::name(outcome), colours));
                     if conclusion.as_ref().is_some_and(|conclusion| conclusion != outcome) {
                         told.push_str(", and the job goes on (continue-on-error)");
                     }
-                    lines.push(format!("{prefix}{told}"));
+                    lines.push(told);
                 }
             }
-            Event::Log { instance, step, line, .. } => {
+            Event::Log { instance, step, number, line, .. } => {
                 if !step.is_empty() {
-                    self.heading(instance, step, &prefix, &mut lines);
+                    self.heading(instance, step, *number, &mut lines);
                 }
-                if self.terminal {
-                    lines.extend(self.for_people(line).map(|line| format!("{prefix}{line}")));
-                } else {
-                    lines.push(format!("{prefix}{line}"));
+                if self.looks.verbose || !job.is_echo() {
+                    lines.extend(marker::for_people(line, colours));
+                }
+            }
+            // Its text is in the log already; where it points to is not.
+            Event::Annotation { title, file, line, .. } => {
+                let at = [place(file, *line), title.clone()];
+                let at: Vec<String> =
+                    at.iter().filter(|part| !part.is_empty()).map(|part| escape::name(part)).collect();
+                if !at.is_empty() {
+                    lines.push(style::dim(&format!("  --> {}", at.join(", ")), colours));
                 }
             }
             Event::Job { instance, result, attempt, cause, message, .. } => {
@@ -66,41 +93,29 @@ impl Transcript {
                 let why = why.map_or(String::new(), |why| format!(": {}", escape::name(why)));
                 lines.push(match (result, cause) {
                     (Some(result), Some(cause)) => {
-                        let result = style::result(&escape::name(result), self.colours);
-                        format!("{prefix}job {result}, the fleet failed ({cause}){why}")
+                        let result = style::result(&escape::name(result), colours);
+                        format!("job {result}, the fleet failed ({cause}){why}")
                     }
                     (Some(result), None) => {
-                        format!("{prefix}job {}{why}", style::result(&escape::name(result), self.colours))
+                        format!("job {}{why}", style::result(&escape::name(result), colours))
                     }
                     (None, cause) => {
                         let cause = cause.unwrap_or_else(|| "no cause given".to_owned());
-                        format!("{prefix}attempt {attempt} ended, the fleet failed ({cause}){why}; another follows")
+                        format!("attempt {attempt} ended, the fleet failed ({cause}){why}; another follows")
                     }
                 });
             }
-            Event::Annotation { .. } | Event::Run { .. } | Event::Other => {}
+            Event::Run { .. } | Event::Other => {}
         }
+        lines.iter_mut().for_each(|line| line.insert_str(0, &prefix));
         lines
     }
 
-    /// A log line on a terminal: runner commands as what they mean, the rest made safe.
-    fn for_people(&self, line: &str) -> Option<String> {
-        let safe = escape::log_line(line, self.colours);
-        let command = safe.strip_prefix("##[").and_then(|rest| rest.split_once(']'));
-        Some(match command {
-            Some(("endgroup", _)) => return None,
-            Some(("group", title)) => style::dim(title, self.colours),
-            Some(("error", text)) => format!("{} {text}", style::paint("error:", 31, self.colours)),
-            Some(("warning", text)) => format!("{} {text}", style::paint("warning:", 33, self.colours)),
-            _ => safe,
-        })
-    }
-
-    fn heading(&mut self, instance: &str, step: &str, prefix: &str, lines: &mut Vec<String>) {
-        if self.headings.get(instance).map(String::as_str) != Some(step) {
-            self.headings.insert(instance.to_owned(), step.to_owned());
-            lines
-                .push(format!("{prefix}{}", style::bold(&format!("# {}", escape::name(step)), self.colours)));
+    fn heading(&mut self, instance: &str, step: &str, number: Option<u32>, lines: &mut Vec<String>) {
+        let key = number.map_or_else(|| StepKey::Name(step.to_owned()), StepKey::Number);
+        if self.headings.get(instance) != Some(&key) {
+            self.headings.insert(instance.to_owned(), key);
+            lines.push(style::bold(&format!("# {}", escape::name(step)), self.looks.colours));
         }
     }
 }

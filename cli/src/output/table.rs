@@ -37,20 +37,27 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// The table's lines, each with its line end.
+    /// The table's lines, each with its line end. A column in which no row says anything is left out.
     pub fn render(&self, colours: bool) -> String {
-        let widths: Vec<usize> = (0..self.header.len())
-            .map(|column| {
+        let says = |column: &usize| {
+            self.rows.iter().any(|row| row.get(*column).is_some_and(|cell| !cell.text.is_empty()))
+        };
+        let kept: Vec<usize> =
+            (0..self.header.len()).filter(|column| self.rows.is_empty() || says(column)).collect();
+        let widths: Vec<usize> = kept
+            .iter()
+            .map(|&column| {
                 let cells = self.rows.iter().filter_map(|row| row.get(column));
                 let widest = cells.map(|cell| cell.text.chars().count()).max().unwrap_or(0);
                 widest.max(self.header.get(column).map_or(0, |title| title.chars().count()))
             })
             .collect();
         let mut lines = String::new();
-        let titles = self.header.iter().map(|title| (title.to_string(), style::dim(title, colours)));
+        let titles = kept.iter().filter_map(|&column| self.header.get(column));
+        let titles = titles.map(|title| (title.to_string(), style::dim(title, colours)));
         push_line(&mut lines, &widths, titles);
         for row in &self.rows {
-            let cells = row.iter().map(|cell| {
+            let cells = kept.iter().filter_map(|&column| row.get(column)).map(|cell| {
                 let shown = if cell.result { style::result(&cell.text, colours) } else { cell.text.clone() };
                 (cell.text.clone(), shown)
             });

@@ -19,6 +19,8 @@ pub enum RunLine {
         name: String,
         /// The step's name, or its id.
         step: String,
+        /// The step's number in its job, which stays the same where a mask learnt meanwhile changes its name.
+        number: u32,
         /// The step's id, a generated one where none was written.
         id: String,
         /// Before continue-on-error.
@@ -62,6 +64,8 @@ pub enum RunLine {
         name: String,
         /// The step's name, or its id; empty before the first.
         step: String,
+        /// The step's number in its job, which stays the same where a mask learnt meanwhile changes its name.
+        number: u32,
         /// The line; bytes that are not UTF-8 are replaced.
         line: String,
         /// `stdout`, `stderr` or `system`.
@@ -146,6 +150,7 @@ impl Naming {
                 job,
                 instance,
                 name,
+                number: step,
                 step: label(finished.name, &finished.id, finished.default_name),
                 id: finished.id,
                 outcome: result(finished.outcome),
@@ -159,6 +164,7 @@ impl Naming {
                 instance,
                 name,
                 step: self.step(step),
+                number: step,
                 line: String::from_utf8_lossy(&line.text).into_owned(),
                 stream: match line.stream {
                     2 => "stderr",
