@@ -10,5 +10,6 @@ mod delivery;
 mod many_jobs;
 mod own_ci;
 mod sudden_death;
+mod tls;
 mod unruly_steps;
 mod workflows;
