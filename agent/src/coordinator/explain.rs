@@ -62,8 +62,15 @@ fn explain(error: &(dyn Error + 'static), server: &Server) -> Option<String> {
     if !server.is_tls() {
         return None;
     }
-    let mut next = Some(error);
+    use std::io::ErrorKind::{ConnectionReset, UnexpectedEof};
+    let (mut next, mut connecting) = (Some(error), false);
     while let Some(error) = next {
+        next = error.source();
+        // What ends a connection that stood has other reasons than a certificate.
+        connecting |= error.is::<tonic::ConnectError>();
+        if !connecting {
+            continue;
+        }
         if let Some(error) = error.downcast_ref::<rustls::Error>() {
             return Some(tls(error, server));
         }
@@ -72,11 +79,12 @@ fn explain(error: &(dyn Error + 'static), server: &Server) -> Option<String> {
             if let Some(error) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
                 return Some(tls(error, server));
             }
-            if io.kind() == std::io::ErrorKind::UnexpectedEof {
-                return Some(format!("{server} ended the connection where TLS begins; {NO_TLS}"));
+            if let UnexpectedEof | ConnectionReset = io.kind() {
+                return Some(format!(
+                    "{server} ended the connection where TLS begins; if it has none, {NO_TLS}"
+                ));
             }
         }
-        next = error.source();
     }
     None
 }
@@ -129,3 +137,6 @@ fn names(presented: &[String]) -> String {
         false => format!("for {}", presented.join(", ").chars().take(SHOWN_CHARS).collect::<String>()),
     }
 }
+
+#[cfg(test)]
+mod tests;
