@@ -19,6 +19,16 @@ async fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    let mut telemetry = TelemetryOptions::new("slipway-agent");
+    telemetry.otlp_endpoint.clone_from(&options.otlp);
+    // Held to the end: it sends the last spans.
+    let _telemetry = match telemetry::init(&telemetry) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("slipway-agent: {error}");
+            return ExitCode::from(USAGE);
+        }
+    };
     match run(options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -29,7 +39,6 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
-    let _telemetry = telemetry::init(&TelemetryOptions::new("slipway-agent"))?;
     let handle = Agent::start(options).await?;
     let trigger = handle.trigger();
     tokio::spawn(async move {

@@ -94,6 +94,10 @@ async fn dispatch(command: Command, settings: Settings) -> Result<Exit, Failure>
     match &command {
         Command::Up(up) => options.otlp_endpoint = up.otlp(&settings),
         // Everything that matters to the person is said by the command itself.
+        Command::Run(run) => {
+            options.otlp_endpoint = run.otlp(&settings);
+            options.filter = "error".to_owned();
+        }
         _ => options.filter = "error".to_owned(),
     }
     let _telemetry = telemetry::init(&options).map_err(|error| Failure::usage(error.to_string()))?;

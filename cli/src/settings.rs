@@ -41,7 +41,7 @@ pub struct Settings {
     /// Repositories whose webhooks `up` accepts, with their own clone address.
     #[serde(default)]
     pub repository: Vec<Repository>,
-    /// Where `up` sends traces.
+    /// Where `up` and `run` send traces.
     pub otlp: Option<String>,
 }
 

@@ -172,3 +172,35 @@ fn wrong_token() {
     assert_ne!(outcome.code, 0, "{outcome:#?}");
     assert!(outcome.stderr.contains("token"), "{outcome:#?}");
 }
+
+/// Somebody started an older version on the data of a newer one: it must not touch them, nor look broken.
+#[test]
+fn data_directory_of_a_newer_version() {
+    let mut coordinator = Coordinator::start();
+    assert_eq!(coordinator.stop(), Some(0));
+    let journal = coordinator.data_dir().join("journal.db");
+    let set_format = |format: u32| {
+        let file = rusqlite::Connection::open(&journal).unwrap();
+        file.pragma_update(None, "user_version", format).unwrap();
+    };
+    let format = || -> u32 {
+        let file = rusqlite::Connection::open(&journal).unwrap();
+        file.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    };
+    let written = format();
+    set_format(4_711);
+
+    let folder = coordinator.data_dir().display().to_string();
+    let arguments =
+        ["up", "--data-dir", &folder, "--agents", "0", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"];
+    let outcome = Outcome::of(&mut Checkout::new().slipway(&arguments));
+    assert_ne!(outcome.code, 0, "{outcome:#?}");
+    assert_eq!(outcome.stdout, "", "it never was ready: {outcome:#?}");
+    let lines: Vec<_> = outcome.stderr.lines().collect();
+    assert_eq!(lines.len(), 1, "one clear line: {outcome:#?}");
+    let readable = format!("this build reads ≤ {written}");
+    for part in ["newer version", "format 4711", readable.as_str()] {
+        assert!(lines[0].contains(part), "it says `{part}`: {outcome:#?}");
+    }
+    assert_eq!(format(), 4_711, "nothing was changed");
+}

@@ -11,5 +11,6 @@ mod many_jobs;
 mod own_ci;
 mod sudden_death;
 mod tls;
+mod tracing;
 mod unruly_steps;
 mod workflows;

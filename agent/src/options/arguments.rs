@@ -75,6 +75,9 @@ pub struct Arguments {
     /// Send the token in clear text (http://) to a coordinator on another machine
     #[arg(long, env = "SLIPWAY_ALLOW_PLAINTEXT")]
     pub allow_plaintext: bool,
+    /// Send traces to this OTLP collector (gRPC), such as http://127.0.0.1:4317
+    #[arg(long, value_name = "URL", env = "SLIPWAY_OTLP")]
+    pub otlp: Option<String>,
 }
 
 /// The settings file.
@@ -100,4 +103,5 @@ pub(super) struct File {
     pub(super) allow_privileged: bool,
     pub(super) accept_untrusted: bool,
     pub(super) allow_plaintext: bool,
+    pub(super) otlp: Option<String>,
 }

@@ -109,6 +109,8 @@ pub struct Options {
     /// Whether it runs code from outside (a fork's pull request) too. Then no job gains rights by setuid (no `sudo`),
     /// for a specification does not say whose code it runs.
     pub accept_untrusted: bool,
+    /// Where traces go; the program that embeds the agent sends them.
+    pub otlp: Option<String>,
 }
 
 /// A setting that can't be used; names the flag.
@@ -223,6 +225,7 @@ impl Options {
             )?,
             allow_privileged,
             accept_untrusted,
+            otlp: given.otlp.or(file.otlp),
             server,
         })
     }

@@ -2,8 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use slipway_kit::telemetry;
 use slipway_proto::v1;
 use slipway_workflow::job_spec::JobSpec;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::Machine;
 use super::folder::JobFolder;
@@ -86,10 +89,25 @@ pub(super) struct Attempt {
 
 /// Runs an attempt to its end and cleans up after it.
 pub async fn run(machine: Arc<Machine>, begin: Begin, link: JobLink) {
-    let lease = match &begin {
-        Begin::New(assignment) => assignment.lease,
-        Begin::Adopt(adopted) => adopted.saved.lease,
+    let (lease, traceparent) = match &begin {
+        Begin::New(assignment) => (assignment.lease, assignment.traceparent.as_str()),
+        Begin::Adopt(adopted) => (adopted.saved.lease, adopted.saved.traceparent.as_str()),
     };
+    let span = tracing::info_span!(
+        "job",
+        run = %lease.attempt.run,
+        job = Empty,
+        instance = %lease.attempt.instance,
+        attempt = lease.attempt.number,
+        agent = machine.options.name,
+        adopted = matches!(begin, Begin::Adopt(_)),
+        result = Empty,
+    );
+    telemetry::continue_trace(&span, traceparent);
+    run_job(machine, begin, link, lease).instrument(span).await;
+}
+
+async fn run_job(machine: Arc<Machine>, begin: Begin, link: JobLink, lease: Lease) {
     let folder = JobFolder::new(machine.jobs_dir().join(lease.attempt.folder_name()));
     let mut orders = link.orders.clone();
     let things = Arc::new(Things::default());
@@ -159,6 +177,7 @@ async fn work(
         }
     };
     let lease = attempt.saved.lease;
+    tracing::Span::current().record("job", attempt.spec.name.as_str());
     let uploading = tokio::spawn(upload(machine.coordinator.clone(), lease, log.progress()));
     let uploading = AbortOnDrop(uploading);
     let result = attempt.execute(&mut log).await;
@@ -308,7 +327,7 @@ impl Attempt {
             let scope = self.scope(&contexts);
             super::prepare::wanted(&self.machine, &self.spec, &scope).map_err(End::Work)?
         };
-        let vessel = self.prepare(log, wanted).await?;
+        let vessel = self.prepare(log, wanted).instrument(tracing::info_span!("prepare")).await?;
         self.saved.started_ms = Some(super::unix_ms());
         self.commit(log, None).await?;
         Ok(vessel)
@@ -402,6 +421,7 @@ impl Attempt {
             }
         }
         let Some(report) = self.saved.report(records) else { return false };
+        tracing::Span::current().record("result", self.saved.outcome.as_ref().map(Outcome::word));
         let lease = self.saved.lease;
         self.link.events.send(JobEvent::Ended(lease, Box::new(report))).await.is_ok()
     }

@@ -117,6 +117,19 @@ pub enum WorkResult {
     Cancelled,
 }
 
+impl Outcome {
+    /// In one word: a result, or what of the fleet failed.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Work { timed_out: true, .. } => "timed_out",
+            Self::Work { result: WorkResult::Success, .. } => "success",
+            Self::Work { result: WorkResult::Failure, .. } => "failure",
+            Self::Work { result: WorkResult::Cancelled, .. } => "cancelled",
+            Self::Fleet { cause, .. } => cause.code(),
+        }
+    }
+}
+
 impl Saved {
     /// A job that was just assigned.
     #[must_use]

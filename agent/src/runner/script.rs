@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use slipway_kit::telemetry;
 use slipway_workflow::job_spec::{StepAction, StepSpec};
 use slipway_workflow::value::Value;
 
@@ -137,7 +138,11 @@ impl Attempt {
     ) -> Result<Vec<Vec<u8>>, End> {
         let prepared = self.prepared()?;
         let layout = self.layout(prepared.in_container);
-        let base = [("HOME".to_owned(), layout.home(&prepared.user))];
+        let mut base = vec![("HOME".to_owned(), layout.home(&prepared.user))];
+        // Tools that trace themselves join the run's trace below this step; a workflow may say otherwise.
+        if let Some(traceparent) = telemetry::traceparent_or(&self.saved.traceparent) {
+            base.push(("TRACEPARENT".to_owned(), traceparent));
+        }
         let path: Vec<&str> = self.saved.state.path().collect();
         let parts = EnvironmentParts {
             image: &prepared.env,

@@ -1,6 +1,8 @@
 //! The steps of a job, one after the other.
 
 use slipway_workflow::job_spec::{StepAction, StepSpec};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::attempt::{Attempt, End};
 use super::exec::Ran;
@@ -30,7 +32,8 @@ impl Attempt {
         }
         let contexts = self.contexts(self.in_container());
         while let Some(step) = self.spec.steps.get(self.saved.next).cloned() {
-            self.step(log, vessel, &contexts, &step).await?;
+            let span = tracing::info_span!("step", step = step.id, name = Empty, result = Empty);
+            self.step(log, vessel, &contexts, &step).instrument(span).await?;
         }
         Ok(())
     }
@@ -178,6 +181,9 @@ impl Attempt {
         usage: Usage,
     ) -> Result<(), End> {
         self.saved.state.end_step(end);
+        let span = tracing::Span::current();
+        span.record("name", name);
+        span.record("result", end.conclusion.name());
         log.step_finished(step, name, end, usage);
         self.saved.running = None;
         self.saved.next += 1;

@@ -38,6 +38,8 @@ const PREFIX_MIN: usize = 4;
 pub struct Client {
     http: reqwest::Client,
     target: Target,
+    /// What the runs that it starts are part of (W3C Trace Context).
+    traceparent: Option<String>,
 }
 
 impl Client {
@@ -55,7 +57,13 @@ impl Client {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| Failure::fleet(format!("no HTTP client: {error}")))?;
-        Ok(Client { http, target })
+        Ok(Client { http, target, traceparent: None })
+    }
+
+    /// The same client, whose runs are part of this trace.
+    #[must_use]
+    pub fn in_trace(self, traceparent: Option<String>) -> Self {
+        Client { traceparent, ..self }
     }
 
     /// Where the coordinator is.
@@ -163,7 +171,10 @@ impl Client {
     /// # Errors
     /// The workflow is invalid; and see the module.
     pub async fn submit(&self, submission: &Submission) -> Result<String, Failure> {
-        let request = self.request(Method::POST, "/runs").json(submission);
+        let mut request = self.request(Method::POST, "/runs").json(submission);
+        if let Some(traceparent) = &self.traceparent {
+            request = request.header("traceparent", traceparent);
+        }
         let started: types::Started = types::read(self.ask(request).await?)?;
         Ok(started.run_id)
     }

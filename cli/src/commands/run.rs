@@ -6,7 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value as Json, json};
 use slipway_kit::shutdown::{self, Shutdown, Stage};
+use slipway_kit::telemetry;
 use slipway_workflow::filter;
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use crate::checkout::archive;
 use crate::client::types::{Instance, Submission};
@@ -44,12 +47,33 @@ pub struct Run {
     /// Print the contract's objects, one a line, and nothing else
     #[arg(long)]
     json: bool,
+    /// Send traces to this OTLP collector (gRPC), such as http://127.0.0.1:4317; TRACEPARENT names the trace to go on with
+    #[arg(long, value_name = "URL", env = "SLIPWAY_OTLP")]
+    otlp: Option<String>,
     #[command(flatten)]
     server: ServerArgs,
 }
 
 impl Run {
+    /// Where traces go, which is needed before anything else.
+    pub(crate) fn otlp(&self, settings: &Settings) -> Option<String> {
+        self.otlp.clone().or_else(|| settings.otlp.clone())
+    }
+
     pub(crate) async fn run(self, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
+        let parent = std::env::var("TRACEPARENT").unwrap_or_default();
+        let span = tracing::info_span!("slipway run", run = Empty, result = Empty);
+        telemetry::continue_trace(&span, &parent);
+        let traceparent = span.in_scope(|| telemetry::traceparent_or(&parent));
+        self.traced(settings, out, traceparent).instrument(span).await
+    }
+
+    async fn traced(
+        self,
+        settings: &Settings,
+        out: &mut Out,
+        traceparent: Option<String>,
+    ) -> Result<Exit, Failure> {
         let inputs: BTreeMap<String, String> = self.inputs.iter().cloned().collect();
         let occasion = Occasion::find(&self.occasion, &inputs)?;
         self.check(&occasion)?;
@@ -64,7 +88,7 @@ impl Run {
                     "note: --image does not matter here: a coordinator's agents have their own images",
                 );
             }
-            let client = Client::new(Target::resolve(&self.server, settings)?)?;
+            let client = Client::new(Target::resolve(&self.server, settings)?)?.in_trace(traceparent);
             return self.on(&client, &occasion, &inputs, &mut screen, &mut stop, None).await;
         }
         let offer = Offer::of(settings, &self.images)?;
@@ -74,7 +98,10 @@ impl Run {
             () = stop.reached(Stage::Drain) => return Ok(Exit::WorkFailed),
         };
         let outcome = match fleet.client() {
-            Ok(client) => self.on(&client, &occasion, &inputs, &mut screen, &mut stop, Some(&offer)).await,
+            Ok(client) => {
+                let client = client.in_trace(traceparent);
+                self.on(&client, &occasion, &inputs, &mut screen, &mut stop, Some(&offer)).await
+            }
             Err(failure) => Err(failure),
         };
         fleet.remove().await;
@@ -146,11 +173,13 @@ impl Run {
             submitted = self.submit(client, occasion, inputs, screen) => submitted?,
             () = stop.reached(Stage::Drain) => return Ok(Exit::WorkFailed),
         };
+        tracing::Span::current().record("run", submitted.as_str());
         let unserved = |instance: &Instance| private.and_then(|offer| offer.unserved(instance));
         let mut board = Board::default();
         let ended = follow(client, &submitted, &mut board, screen, stop, &unserved).await;
         match ended {
             Ok(Ended::Run { result, cause }) => {
+                tracing::Span::current().record("result", result.as_str());
                 screen.finish(&board, Some((&submitted, &result)));
                 Ok(board.exit(&result, cause.as_deref()))
             }

@@ -2,9 +2,10 @@
 //! that a restart repeats those that may have been lost.
 
 use slipway_cas::Digest;
+use slipway_kit::telemetry;
 use slipway_scheduler::command::{LeaseRef, RunMeta};
 use slipway_scheduler::outcome::CancelReason;
-use slipway_scheduler::state::{Lineage, Run, Stage};
+use slipway_scheduler::state::{Instance, Lineage, Run, Stage};
 use slipway_scheduler::{AgentId, Event, JobId, JobResult, RunId, State};
 
 use super::message::{RunLease, ToAgent};
@@ -112,9 +113,25 @@ pub(super) fn assignment(state: &State, lease: LeaseRef) -> Option<ToAgent> {
         lease: RunLease { run: run.id(), lease },
         spec: instance.definition().spec,
         strict: instance.definition().strict,
-        traceparent: run.meta().traceparent.clone().unwrap_or_default(),
+        traceparent: lease_trace(run, instance, lease),
         lease_ms: instance.lease_ms()?,
     })
+}
+
+/// A span for the lease in the run's trace, and what continues it at the agent.
+fn lease_trace(run: &Run, instance: &Instance, lease: LeaseRef) -> String {
+    let agent = instance.lease().map(|(_, agent)| agent);
+    let span = tracing::info_span!(
+        "lease",
+        run = %run.id(),
+        job = instance.definition().name,
+        instance = %lease.instance,
+        attempt = lease.attempt,
+        agent = agent.map(tracing::field::display),
+    );
+    let parent = run.meta().traceparent.as_deref().unwrap_or_default();
+    telemetry::continue_trace(&span, parent);
+    span.in_scope(|| telemetry::traceparent_or(parent)).unwrap_or_default()
 }
 
 /// The request to cancel of a live lease, if somebody wants it cancelled.
@@ -161,6 +178,10 @@ pub(super) fn of(state: &State, event: &Event, effects: &mut Vec<Effect>) {
             effects.extend(
                 agent.zip(cancellation(state, *lease)).map(|(agent, cancel)| Effect::Tell(agent, cancel)),
             );
+        }
+        Event::LeaseDeclined { lease, .. } => {
+            effects.push(Effect::LeaseEnded(*lease));
+            effects.extend(run_lease(state, *lease).map(|lease| Effect::Changed(lease.run)));
         }
         Event::AttemptFinished { lease, reported, .. } => {
             effects.push(Effect::LeaseEnded(*lease));

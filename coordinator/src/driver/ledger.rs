@@ -1,5 +1,5 @@
-//! What the coordinator remembers beside the scheduler's state, from the same journal: run numbers, webhook deliveries
-//! and agents' words about attempts.
+//! What the coordinator remembers beside the scheduler's state, from the same journal: run numbers, webhook deliveries,
+//! agents' words about attempts and orders to drain.
 //!
 //! Invariant: like the scheduler's state, it is a function of the journal; [`Ledger::apply`] cannot fail.
 
@@ -7,13 +7,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
-use slipway_scheduler::{Event, InstanceId, RunId};
+use slipway_scheduler::{AgentId, Event, InstanceId, RunId};
 
-use super::payload::{AttemptNote, DeliveryEvent, Payload};
+use super::payload::{AttemptNote, DeliveryEvent, DrainOrder, Payload};
 
 /// How many deliveries are remembered after they were dealt with, so that a repeated one does nothing. GitHub repeats only
 /// by hand and within days.
 pub const DELIVERIES_MAX: usize = 50_000;
+
+/// How many agents stay drained at a time; the oldest order is forgotten first. Agents that are drained and never come
+/// back leave theirs behind.
+pub const DRAINED_MAX: usize = 10_000;
 
 /// The coordinator's own memory.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +30,9 @@ pub struct Ledger {
     done: VecDeque<String>,
     /// Words about attempts, by run, so that they go with it.
     notes: BTreeMap<RunId, Vec<AttemptNote>>,
+    /// Agents that a person drains, oldest order first; they stay drained when they come back.
+    #[serde(default)]
+    drained: VecDeque<AgentId>,
     #[serde(skip)]
     done_index: BTreeSet<String>,
 }
@@ -72,6 +79,15 @@ impl Ledger {
                 }
             }
             Payload::AttemptNote(note) => self.notes.entry(note.run).or_default().push(note.clone()),
+            Payload::DrainOrder(DrainOrder { agent, on, .. }) => {
+                self.drained.retain(|drained| drained != agent);
+                if *on {
+                    self.drained.push_back(*agent);
+                }
+                if self.drained.len() > DRAINED_MAX {
+                    self.drained.pop_front();
+                }
+            }
         }
     }
 
@@ -90,6 +106,12 @@ impl Ledger {
     /// Deliveries to deal with.
     pub fn pending(&self) -> impl Iterator<Item = (&str, &PendingDelivery)> {
         self.pending.iter().map(|(id, delivery)| (id.as_str(), delivery))
+    }
+
+    /// Whether a person ordered this agent to take nothing new.
+    #[must_use]
+    pub fn is_drained(&self, agent: AgentId) -> bool {
+        self.drained.contains(&agent)
     }
 
     /// What the agent said about an attempt's end; empty if nothing.
@@ -131,6 +153,32 @@ mod tests {
         let mut again: Ledger = serde_json::from_str(&serde_json::to_string(&ledger).unwrap()).unwrap();
         again.reindex();
         assert_eq!(again, ledger);
+    }
+
+    #[test]
+    fn the_last_order_to_an_agent_counts_and_the_oldest_is_forgotten_first() {
+        let mut ledger = Ledger::default();
+        let mut order = |number: usize, on| {
+            let agent = AgentId::from_u128(number as u128);
+            ledger.apply(&Payload::DrainOrder(DrainOrder { agent, on, at: Timestamp(1) }));
+            ledger.clone()
+        };
+        assert!(order(1, true).is_drained(AgentId::from_u128(1)));
+        assert!(!order(1, false).is_drained(AgentId::from_u128(1)));
+        for number in 1..=DRAINED_MAX {
+            order(number, true);
+        }
+        assert!(order(1, true).is_drained(AgentId::from_u128(2)), "ordered again, still one order each");
+        let after = order(DRAINED_MAX + 1, true);
+        assert!(!after.is_drained(AgentId::from_u128(2)));
+        assert!(after.is_drained(AgentId::from_u128(1)));
+    }
+
+    #[test]
+    fn a_snapshot_of_before_drain_orders_is_read() {
+        let mut json = serde_json::to_value(Ledger::default()).unwrap();
+        json.as_object_mut().unwrap().remove("drained");
+        assert_eq!(serde_json::from_value::<Ledger>(json).unwrap(), Ledger::default());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
-use slipway_scheduler::{Event, InstanceId, RunId, Timestamp};
+use slipway_scheduler::{AgentId, Event, InstanceId, RunId, Timestamp};
 
 /// One entry of the journal (docs/JOURNAL.md).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,6 +14,19 @@ pub enum Payload {
     Delivery(DeliveryEvent),
     /// An agent said in words how an attempt ended.
     AttemptNote(AttemptNote),
+    /// A person ordered an agent to take nothing new, or to take jobs again.
+    DrainOrder(DrainOrder),
+}
+
+/// A person's order to an agent. It stands until the opposite one, whatever restarts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DrainOrder {
+    /// The agent.
+    pub agent: AgentId,
+    /// Whether it is to take nothing new.
+    pub on: bool,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// What happens to a webhook delivery.

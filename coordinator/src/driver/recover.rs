@@ -6,7 +6,7 @@ use slipway_scheduler::state::SNAPSHOT_VERSION;
 
 use super::ledger::Ledger;
 use super::payload::Payload;
-use crate::journal::{Journal, JournalError, Snapshot};
+use crate::journal::{Journal, JournalError, Record, Snapshot};
 
 /// What a snapshot holds.
 #[derive(Serialize)]
@@ -55,11 +55,7 @@ pub(super) fn recover(journal: &dyn Journal) -> Result<Recovered, JournalError> 
         let Some(last) = records.last() else { break };
         let end = last.position;
         for record in &records {
-            let payload: Payload =
-                serde_json::from_slice(&record.payload).map_err(|error| JournalError::Damaged {
-                    position: record.position,
-                    reason: format!("this build does not know its event: {error}"),
-                })?;
+            let payload = read(record)?;
             if let Payload::Scheduler(event) = &payload {
                 recovered.state.apply(event);
             }
@@ -68,6 +64,18 @@ pub(super) fn recover(journal: &dyn Journal) -> Result<Recovered, JournalError> 
         position = end;
     }
     Ok(recovered)
+}
+
+/// What a record holds. Its checksum is right by now, so what cannot be understood was written so.
+fn read(record: &Record) -> Result<Payload, JournalError> {
+    serde_json::from_slice(&record.payload).map_err(|error| {
+        let (position, reason) = (record.position, error.to_string());
+        if error.is_data() {
+            JournalError::Unknown { position, reason }
+        } else {
+            JournalError::Damaged { position, reason }
+        }
+    })
 }
 
 /// The state as a snapshot.

@@ -1,24 +1,23 @@
 //! Agents' sessions: what they say and what they are told.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use slipway_scheduler::command::{Expire, LeaseRef, Report};
+use slipway_kit::telemetry;
+use slipway_scheduler::command::{LeaseRef, Report};
 use slipway_scheduler::fleet::AgentProfile;
-use slipway_scheduler::{AgentId, Command, FleetCause, Outcome};
+use slipway_scheduler::{AgentId, Command, Outcome};
 
 use super::DriverError;
 use super::core::Core;
 use super::effects::{self, Effect};
 use super::message::{RunLease, SessionLink, ToAgent};
-use super::payload::{AttemptNote, Payload};
+use super::payload::{AttemptNote, DrainOrder, Payload};
 use super::request::{AgentHello, FromAgent, is_stale, refs};
 
 /// The sessions that are open, by agent.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     open: BTreeMap<AgentId, Open>,
-    /// Agents that a person drains; they stay drained when they come back.
-    drained: BTreeSet<AgentId>,
 }
 
 #[derive(Debug)]
@@ -108,7 +107,7 @@ impl Core {
                 tracing::warn!(%agent, %rejection, "a lost lease cannot be ended");
             }
         }
-        let drained = self.sessions.drained.contains(&agent);
+        let drained = self.ledger.is_drained(agent);
         if drained || hello.draining {
             self.fleet.set_draining(agent, true);
         }
@@ -127,13 +126,13 @@ impl Core {
     }
 
     pub(super) fn drain(&mut self, agent: AgentId, on: bool) -> bool {
-        if self.fleet.agent(agent).is_none() {
+        let drained = self.ledger.is_drained(agent);
+        // After a restart a drained agent may not have come back yet.
+        if self.fleet.agent(agent).is_none() && !drained {
             return false;
         }
-        if on {
-            self.sessions.drained.insert(agent);
-        } else {
-            self.sessions.drained.remove(&agent);
+        if on != drained {
+            self.take(Payload::DrainOrder(DrainOrder { agent, on, at: self.now }));
         }
         self.fleet.set_draining(agent, on);
         self.tell(agent, ToAgent::Drain { on });
@@ -162,8 +161,7 @@ impl Core {
             },
             FromAgent::Decline { lease, reason } => {
                 tracing::info!(%agent, instance = %lease.lease.instance, reason, "an agent declined a lease");
-                let expire = Expire { lease: lease.lease, cause: FleetCause::AgentLost };
-                if let Err(rejection) = self.decide(Command::Expire(expire)) {
+                if let Err(rejection) = self.decide(Command::Decline(lease.lease)) {
                     tracing::debug!(%rejection, "the declined lease had ended");
                 }
             }
@@ -185,6 +183,18 @@ impl Core {
     }
 
     fn report(&mut self, agent: AgentId, lease: RunLease, outcome: Outcome, records: u64, message: String) {
+        let span = tracing::info_span!(
+            "report",
+            run = %lease.run,
+            instance = %lease.lease.instance,
+            attempt = lease.lease.attempt,
+            %agent,
+            result = result_word(&outcome),
+        );
+        if let Some(parent) = self.state.run(lease.run).and_then(|run| run.meta().traceparent.as_deref()) {
+            telemetry::continue_trace(&span, parent);
+        }
+        let _entered = span.enter();
         let report = Report { lease: lease.lease, outcome, records };
         let before = self.state.leased(&lease.lease).is_some();
         match self.decide(Command::Report(report)) {
@@ -221,6 +231,17 @@ impl Core {
                 Err(error) => tracing::warn!(%agent, %error, "an agent's size cannot be changed"),
             }
         }
-        self.fleet.set_draining(agent, draining || self.sessions.drained.contains(&agent));
+        self.fleet.set_draining(agent, draining || self.ledger.is_drained(agent));
+    }
+}
+
+/// How an attempt ended, in one word: a result or what of the fleet failed.
+fn result_word(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Success { .. } => "success".to_owned(),
+        Outcome::Failure { .. } => "failure".to_owned(),
+        Outcome::Cancelled => "cancelled".to_owned(),
+        Outcome::TimedOut => "timed_out".to_owned(),
+        Outcome::Fleet { cause } => cause.to_string(),
     }
 }

@@ -125,6 +125,24 @@ async fn a_leader_that_was_replaced_stops() {
     assert_eq!(runs(&new.driver).await, [RunId::from_u128(2)]);
 }
 
+#[test]
+fn an_entry_of_a_newer_version_is_told_apart_from_damage() {
+    let recovered = |payload: &[u8]| {
+        let mut journal = MemoryJournal::new();
+        let epoch = journal.take_over().unwrap();
+        journal.append(epoch, &[Entry { time_ms: 1, payload: payload.to_vec() }]).unwrap();
+        super::recover::recover(&journal).map(|_| ())
+    };
+    let newer = [&br#"{"scheduler":{"type":"weather_changed","sky":"blue"}}"#[..], br#"{"weather":{}}"#];
+    for payload in newer {
+        let error = recovered(payload).unwrap_err();
+        assert!(matches!(error, JournalError::Unknown { position: 1, .. }), "{error}");
+        assert!(error.to_string().contains("newer version"), "{error}");
+    }
+    let torn = recovered(br#"{"scheduler":{"type":"#).unwrap_err();
+    assert!(matches!(torn, JournalError::Damaged { position: 1, .. }), "{torn}");
+}
+
 #[tokio::test]
 async fn a_repeated_delivery_answers_with_its_run() {
     let started = start(MemoryJournal::new());

@@ -69,6 +69,17 @@ pub enum JournalError {
         /// The newest this build reads.
         supported: u32,
     },
+    /// An entry that only a later version of Slipway knows.
+    #[error(
+        "journal has an entry that this build does not know, at position {position}: {reason}; start the newer version \
+         that wrote it, or restore a backup that this one made"
+    )]
+    Unknown {
+        /// Where.
+        position: u64,
+        /// What is not known.
+        reason: String,
+    },
     /// The file is another program's.
     #[error("{place} is not a Slipway journal; choose another data directory")]
     Foreign {

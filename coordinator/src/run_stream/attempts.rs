@@ -1,6 +1,6 @@
 //! The attempts of a run, and the readers of their records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -137,6 +137,19 @@ impl Readers {
         let done = Arc::new(AtomicBool::new(false));
         vacant.insert(Known { ended: sender, done: Arc::clone(&done) });
         start(attempt, Span { ended: receiver, done });
+    }
+
+    /// Ends the readers of attempts that never were (their agent declined them), once their instance has its result:
+    /// before that, a next attempt may have the number.
+    pub(super) fn end_declined(&self, progress: &Progress) {
+        let made: BTreeSet<_> =
+            progress.attempts.iter().map(|attempt| (attempt.instance, attempt.number)).collect();
+        for (key, known) in self.known.iter().filter(|(key, _)| !made.contains(key)) {
+            let instance = key.0.to_string();
+            if progress.results.iter().any(|result| result.instance == instance) {
+                known.ended.send_if_modified(|present| !std::mem::replace(present, true));
+            }
+        }
     }
 
     /// Whether any attempt of this instance is still being read.

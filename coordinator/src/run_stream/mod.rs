@@ -79,6 +79,7 @@ async fn stream(services: &Services, run: RunId, follow: bool, lines: &Lines) ->
                 readers.spawn(attempts::read(services, run, attempt.clone(), span, lines, turns));
             });
         }
+        attempts.end_declined(&progress);
         while !follow && let Some(read) = readers.join_next().await {
             joined(read)?;
         }

@@ -10,12 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use serde_json::Value as Json;
 use slipway_cas::{Digest, StoreError};
+use slipway_kit::telemetry;
 use slipway_scheduler::command::{JobDefinition, RunMeta, Submit, Trust};
 use slipway_scheduler::{JobId, RunId};
 use slipway_workflow::diagnostics::Diagnostic;
 use slipway_workflow::job_spec::Source;
 use slipway_workflow::plan::{self, JobOutline};
 use slipway_workflow::syntax::{self, Workflow};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 pub use context::RunContext;
@@ -66,7 +68,7 @@ pub struct NewRun {
     pub source: Source,
     /// What the run may touch.
     pub trust: Trust,
-    /// W3C trace context of whoever submits; empty: the present span's.
+    /// `traceparent` of whoever submits; empty or malformed: the run begins a trace of its own where traces are sent.
     pub traceparent: String,
     /// Names the delivery: a second run with the same key is the first.
     pub idempotency_key: Option<String>,
@@ -106,6 +108,18 @@ fn field(text: impl Into<String>) -> SubmitError {
 /// # Errors
 /// [`SubmitError`].
 pub async fn submit(services: &Services, new: NewRun) -> Result<RunId, SubmitError> {
+    let span = tracing::info_span!(
+        "submit",
+        run = tracing::field::Empty,
+        repository = new.repository,
+        workflow = new.workflow_file,
+        event = new.event_name,
+    );
+    telemetry::continue_trace(&span, &new.traceparent);
+    start(services, new).instrument(span).await
+}
+
+async fn start(services: &Services, new: NewRun) -> Result<RunId, SubmitError> {
     check_sizes(&new)?;
     let workflow = syntax::parse(&new.workflow_file, &new.workflow)
         .map_err(|diagnostics| SubmitError::Workflow { file: new.workflow_file.clone(), diagnostics })?;
@@ -121,11 +135,6 @@ pub async fn submit(services: &Services, new: NewRun) -> Result<RunId, SubmitErr
     );
 
     let run = RunId(Uuid::now_v7());
-    let traceparent = if new.traceparent.is_empty() {
-        slipway_kit::telemetry::current_traceparent()
-    } else {
-        new.traceparent
-    };
     let meta = RunMeta {
         repository: new.repository,
         forge: new.forge,
@@ -136,7 +145,7 @@ pub async fn submit(services: &Services, new: NewRun) -> Result<RunId, SubmitErr
         sha: new.sha,
         actor: new.actor,
         trust: new.trust,
-        traceparent: Some(traceparent).filter(|parent| !parent.is_empty()),
+        traceparent: telemetry::traceparent_or(&new.traceparent),
         // The driver counts.
         run_number: 1,
     };
@@ -155,6 +164,7 @@ pub async fn submit(services: &Services, new: NewRun) -> Result<RunId, SubmitErr
         forget_secrets(services, run).await;
     }
     let started = started?;
+    tracing::Span::current().record("run", tracing::field::display(started));
     tracing::info!(run = %started, "run submitted");
     Ok(started)
 }

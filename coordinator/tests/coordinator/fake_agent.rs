@@ -165,7 +165,8 @@ pub(crate) fn line(text: &str) -> v1::Record {
 /// The records of one step that prints these lines and succeeds.
 pub(crate) fn step(name: &str, lines: &[&str]) -> Vec<v1::Record> {
     let record = |record| v1::Record { time_ms: 1, step: 0, record: Some(record) };
-    let started = v1::StepStarted { id: "__run".to_owned(), name: name.to_owned(), ..v1::StepStarted::default() };
+    let started =
+        v1::StepStarted { id: "__run".to_owned(), name: name.to_owned(), ..v1::StepStarted::default() };
     let finished = v1::StepFinished {
         id: "__run".to_owned(),
         name: name.to_owned(),

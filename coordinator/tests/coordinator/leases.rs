@@ -60,6 +60,58 @@ async fn a_lease_that_runs_out_is_given_to_another_and_the_old_token_is_refused(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_declined_lease_goes_to_another_agent_as_the_same_attempt() {
+    let fixture = Fixture::start().await;
+    let mut first = FakeAgent::connect(fixture.handle(), FIRST).await;
+    let run = fixture.submit(ONE_JOB).await;
+    let declined = first.assigned().await.lease.unwrap();
+    let following = fixture.events(&run, true);
+    let working = async {
+        let decline = v1::Decline { lease: Some(declined.clone()), reason: "it is full".to_owned() };
+        first.say(Out::Decline(decline)).await;
+        let shown = fixture
+            .run_until(&run, |shown| shown["instances"][0]["attempts"].as_array().is_some_and(Vec::is_empty))
+            .await;
+        assert_ne!(shown["state"], "finished");
+        let mut second = FakeAgent::connect(fixture.handle(), SECOND).await;
+        let lease = second.assigned().await.lease.unwrap();
+        assert_eq!(lease.attempt, declined.attempt, "no attempt was counted");
+        assert_ne!(lease.token, declined.token);
+        assert!(first.durable(&declined).await.stale);
+        second.upload(&lease, 1, crate::fake_agent::step("Hello", &["hello"])).await;
+        second.report(&lease, v1::Result::Success, 3).await;
+        second.accepted().await;
+        fixture.finished(&run).await
+    };
+    let (lines, shown) = tokio::join!(following, working);
+    assert_eq!(shown["result"], "success");
+    let attempts = shown["instances"][0]["attempts"].as_array().unwrap();
+    assert_eq!((attempts.len(), &attempts[0]["outcome"]), (1, &json!("success")));
+    assert_eq!(lines.iter().filter(|line| line["type"] == "log").count(), 1, "{lines:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_whose_only_lease_was_declined_ends_when_it_is_cancelled() {
+    let fixture = Fixture::start().await;
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    let run = fixture.submit(ONE_JOB).await;
+    let lease = agent.assigned().await.lease.unwrap();
+    let working = async {
+        agent
+            .say(Out::Decline(v1::Decline { lease: Some(lease), reason: "it is draining".to_owned() }))
+            .await;
+        fixture
+            .run_until(&run, |shown| shown["instances"][0]["attempts"].as_array().is_some_and(Vec::is_empty))
+            .await;
+        fixture.call(Method::POST, &format!("/api/v1/runs/{run}/cancel"), None).await
+    };
+    // Whoever followed the attempt that never was hears of the end.
+    let (lines, cancelled) = tokio::join!(fixture.events(&run, true), working);
+    assert_eq!(cancelled.status(), 202);
+    assert_eq!(lines.last().map(|line| &line["result"]), Some(&json!("cancelled")), "{lines:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_renewed_lease_lives_on() {
     let fixture = Fixture::start().await;
     let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;

@@ -1,8 +1,10 @@
 //! Killed or stopped, a coordinator goes on where it was.
 
+use reqwest::Method;
 use slipway_coordinator::options::Options;
 use slipway_coordinator::{Coordinator, StartError};
 use slipway_proto::v1;
+use slipway_proto::v1::coordinator_message::Message as In;
 
 use crate::fake_agent::{FIRST, FakeAgent, SECOND, hello};
 use crate::fixture::{Fixture, ONE_JOB};
@@ -58,6 +60,32 @@ async fn stopped_in_good_order_it_starts_from_a_snapshot() {
     let run = fixture.submit(ONE_JOB).await;
     agent.assigned().await;
     assert_eq!(fixture.get(&format!("/api/v1/runs/{run}")).await["run_number"], 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_to_drain_stands_until_it_is_taken_back() {
+    let mut fixture = Fixture::start().await;
+    let agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    let order = |order: &str| format!("/api/v1/agents/{FIRST}/{order}");
+    assert!(fixture.call(Method::POST, &order("drain"), None).await.status().is_success());
+    drop(agent);
+    // From the journal, then from a snapshot.
+    for snapshot in [false, true] {
+        match snapshot {
+            false => fixture.kill_and_restart().await,
+            true => fixture.stop_and_restart().await,
+        }
+        let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+        assert!(matches!(agent.hear().await, In::Drain(drain) if drain.on));
+        let listed = fixture.get("/api/v1/agents").await;
+        assert_eq!(listed["agents"][0]["draining"], true, "{listed}");
+    }
+    let run = fixture.submit(ONE_JOB).await;
+    fixture.kill_and_restart().await;
+    // It has not come back yet, and hears of it when it does.
+    assert!(fixture.call(Method::POST, &order("resume"), None).await.status().is_success());
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    assert_eq!(agent.assigned().await.lease.unwrap().attempt.unwrap().run_id, run);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,12 @@
 //! Logs and traces of Slipway's own programs.
 //!
 //! Logs go to standard error (standard output belongs to results). Traces go to an OTLP collector when an endpoint is
-//! configured, and cost nothing when it is not. A run's `traceparent` is carried from submit to step, so that one
-//! trace shows a run across coordinator and agents.
+//! configured, and cost nothing when it is not. A run's `traceparent` (W3C Trace Context) is carried from submit to
+//! step, so that one trace shows a run across coordinator and agents.
+//!
+//! What is traced does not depend on what is logged: a quiet program still sends its spans.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::TracerProvider as _;
@@ -15,6 +19,14 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
+
+/// Which spans are sent: all of Slipway's at `info` and above; of libraries only what went wrong, and nothing of those
+/// that send the spans.
+const TRACED: &str = "warn,slipway=info,slipway_agent=info,slipway_coordinator=info,\
+                      h2=off,hyper=off,tonic=off,tower=off,opentelemetry=off,opentelemetry_sdk=off,opentelemetry_otlp=off";
+
+/// Whether this process sends traces.
+static EXPORTS: AtomicBool = AtomicBool::new(false);
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -109,15 +121,18 @@ pub fn init(options: &TelemetryOptions) -> Result<Telemetry, TelemetryError> {
     };
     let provider =
         options.otlp_endpoint.as_deref().map(|endpoint| exporter(options.service, endpoint)).transpose()?;
-    let traces = provider
-        .as_ref()
-        .map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer(options.service)));
+    let traces = provider.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer(options.service))
+            .with_filter(EnvFilter::new(TRACED))
+    });
+    let exports = traces.is_some();
     tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
+        .with(lines.with_filter(filter))
         .with(traces)
         .try_init()
         .map_err(|_| TelemetryError::AlreadyStarted)?;
+    EXPORTS.store(exports, Ordering::Relaxed);
     Ok(Telemetry { provider })
 }
 
@@ -132,18 +147,70 @@ fn exporter(service: &'static str, endpoint: &str) -> Result<SdkTracerProvider, 
         .build())
 }
 
-/// Makes `span` a child of the trace that `traceparent` (W3C Trace Context) names; an empty or malformed one is
-/// ignored, as the specification asks.
+/// Makes `span` a child of the trace that `traceparent` names; an empty or malformed one is ignored, as the specification
+/// asks. Costs nothing in a process that sends no traces.
 pub fn continue_trace(span: &tracing::Span, traceparent: &str) {
+    if !EXPORTS.load(Ordering::Relaxed) || !is_traceparent(traceparent) {
+        return;
+    }
     let carrier = std::collections::HashMap::from([("traceparent".to_owned(), traceparent.to_owned())]);
     let context = TraceContextPropagator::new().extract(&carrier);
-    // Fails only when no trace layer is installed, and then there is no trace to continue.
+    // Fails only for a span that is disabled, and then there is nothing to continue.
     let _ = span.set_parent(context);
 }
 
-/// The `traceparent` of the current span; empty when nothing is traced.
+/// The `traceparent` of the current span; empty when this process sends no traces.
 pub fn current_traceparent() -> String {
+    if !EXPORTS.load(Ordering::Relaxed) {
+        return String::new();
+    }
     let mut carrier = std::collections::HashMap::new();
     TraceContextPropagator::new().inject_context(&tracing::Span::current().context(), &mut carrier);
     carrier.remove("traceparent").unwrap_or_default()
+}
+
+/// The current span's `traceparent`, or `otherwise` (if that is one) when this process sends no traces. `None`: there is
+/// no trace to go on with.
+pub fn traceparent_or(otherwise: &str) -> Option<String> {
+    let current = current_traceparent();
+    if !current.is_empty() {
+        return Some(current);
+    }
+    is_traceparent(otherwise).then(|| otherwise.to_owned())
+}
+
+/// Whether this is a `traceparent` of version 00 (W3C Trace Context, section 3.2): `00-`, 32 digits of a trace, 16 of a
+/// span, 2 of flags; hexadecimal in lower case, neither id all zeros. What comes from outside is checked with it before
+/// it is passed on.
+#[must_use]
+pub fn is_traceparent(text: &str) -> bool {
+    let digits = |part: &str, length: usize| {
+        part.len() == length && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let id = |part: &str, length: usize| digits(part, length) && part.bytes().any(|byte| byte != b'0');
+    let parts: Vec<&str> = text.splitn(5, '-').collect();
+    matches!(parts[..], ["00", trace, span, flags] if id(trace, 32) && id(span, 16) && digits(flags, 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_traceparent;
+
+    #[test]
+    fn only_what_the_specification_allows_is_a_traceparent() {
+        assert!(is_traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        for wrong in [
+            "",
+            "00",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0\n",
+        ] {
+            assert!(!is_traceparent(wrong), "{wrong}");
+        }
+    }
 }

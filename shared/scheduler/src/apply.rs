@@ -30,6 +30,7 @@ impl State {
             Event::LeaseExtended { lease, lease_ms } => self.extend(*lease, *lease_ms),
             Event::StepBegan { lease } => self.begin_step(*lease),
             Event::CancelRequested { lease, reason, .. } => self.request_cancel(lease.instance, reason),
+            Event::LeaseDeclined { lease, .. } => self.decline(*lease),
             Event::AttemptFinished { lease, outcome, records, reported, at } => {
                 self.finish_attempt(*lease, *outcome, *records, *reported, *at);
             }

@@ -22,6 +22,8 @@ pub enum Command {
     StepBegan(LeaseRef),
     /// A lease is over without a report.
     Expire(Expire),
+    /// An agent does not take the lease that it was given: it is full or draining.
+    Decline(LeaseRef),
     /// A lease's full time is to become longer.
     ExtendLease(ExtendLease),
     /// Somebody wants a run to stop.

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod cascade;
+mod decline;
 mod expire;
 mod extend_lease;
 mod grant;
@@ -34,6 +35,7 @@ pub fn decide(state: &State, command: Command, now: Timestamp) -> Result<Vec<Eve
         Command::Grant(grant) => grant::decide(state, &grant, now),
         Command::Report(report) => report::decide(state, &report, now),
         Command::StepBegan(lease) => step_began::decide(state, lease),
+        Command::Decline(lease) => decline::decide(state, lease, now),
         Command::Expire(expire) => expire::decide(state, &expire, now),
         Command::ExtendLease(extend) => extend_lease::decide(state, &extend),
         Command::Cancel(cancel) => cancel::decide(state, cancel, now),

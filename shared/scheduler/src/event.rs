@@ -129,6 +129,16 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// An agent did not take a lease: its attempt never was, and the next one has its number.
+    /// [`Event::RetryScheduled`] follows, or [`Event::InstanceFinished`] if somebody cancelled it meanwhile. Effect: look for
+    /// another agent.
+    LeaseDeclined {
+        /// The lease.
+        #[serde(flatten)]
+        lease: LeaseRef,
+        /// When.
+        at: Timestamp,
+    },
     /// An attempt ended and its lease with it. Effect: `reported`: acknowledge the report; else tell the agent to stop
     /// it. Either way a slot is free: look for work.
     AttemptFinished {
@@ -148,11 +158,11 @@ pub enum Event {
     RetryScheduled {
         /// The instance.
         instance: InstanceId,
-        /// The new attempt's number.
+        /// The new attempt's number; that of the last one, if its agent declined it.
         attempt: u32,
         /// The end of the back-off.
         not_before: Timestamp,
-        /// The agent on which the last one failed: others come first.
+        /// The agent on which the last one failed, or that declined it: others come first.
         avoid: AgentId,
     },
     /// An instance has its result, for good. Effect: tell who follows the run.

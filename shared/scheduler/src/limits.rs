@@ -56,7 +56,7 @@ pub const CANCEL_MS: u64 = 6 * 60_000;
 pub const ATTEMPTS_MAX: u32 = 8;
 /// The longest back-off before a new attempt, in milliseconds.
 pub const BACKOFF_MS_MAX: u64 = 120_000;
-/// How long after its back-off a retried instance is kept from the agent on which it failed, in milliseconds. Long enough
+/// How long after its back-off an instance is kept from the agent on which it failed, or that declined it, in milliseconds. Long enough
 /// for another agent to take it, short enough that a fleet of one goes on.
 pub const AVOID_AGENT_MS: u64 = 10_000;
 /// How many retried instances one grant looks past because they avoid its agent.

@@ -92,6 +92,30 @@ fn a_drained_or_disconnected_agent_gets_nothing() {
 }
 
 #[test]
+fn an_agent_that_declines_gets_nothing_until_it_is_heard_of_again() {
+    let mut stage = Stage::new(&[1, 2, 3]);
+    let session = stage.hello(profile(1, &["linux"], 2), &[]).session;
+    let granted = stage.grant_all();
+    assert_eq!(granted.len(), 2);
+    stage.run(Command::Decline(granted[1].0));
+    assert_eq!(stage.grant_all(), [], "instance 3 waits, but the agent says that it is full");
+    assert!(matches!(stage.wait(3), Some(WaitReason::AgentsBusy { .. })));
+    stage.fleet.renew(AgentId::from_u128(1), session, &[granted[0].0], stage.uptime).unwrap();
+    let next = stage.grant_all();
+    assert_eq!(next.len(), 1);
+    assert_eq!(next[0].0.instance, InstanceId::from_u128(3), "not the one that it has just declined");
+
+    stage.run(Command::Decline(next[0].0));
+    stage.run(Command::Report(slipway_scheduler::command::Report {
+        lease: granted[0].0,
+        outcome: SUCCESS,
+        records: 0,
+    }));
+    stage.scene.pass(slipway_scheduler::limits::AVOID_AGENT_MS);
+    assert_eq!(stage.grant_all().len(), 2, "one of its leases ended: there is room");
+}
+
+#[test]
 fn a_lease_ends_when_it_is_not_renewed() {
     let mut stage = Stage::new(&[1]);
     let agent = AgentId::from_u128(1);

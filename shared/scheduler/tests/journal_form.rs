@@ -17,6 +17,8 @@ fn full_scene() -> Scene {
     let mut matrix = Expansion { max_parallel: Some(1), ..expansion(&[1, 2]) };
     matrix.instances[0].strict = true;
     scene.resolve("a", Resolution::Instances(matrix));
+    let declined = scene.grant(3, 1)[0];
+    scene.run(Command::Decline(declined));
     let lease = scene.grant(1, 1)[0];
     scene.run(Command::ExtendLease(ExtendLease { lease, lease_ms: 60_000 }));
     scene.report(lease, fleet_failure(FleetCause::ImagePull));
@@ -57,6 +59,7 @@ fn every_kind_of_event_comes_back_from_json() {
         "job_invalid",
         "job_ready",
         "job_skipped",
+        "lease_declined",
         "lease_extended",
         "leased",
         "retry_scheduled",
@@ -79,12 +82,17 @@ fn the_form_of_an_event_stays() {
     let id = |number: u32| format!("00000000-0000-0000-0000-{number:012}");
     assert_eq!(
         form("leased"),
-        json!({"type": "leased", "instance": id(1), "attempt": 1, "agent": id(1),
+        json!({"type": "leased", "instance": id(1), "attempt": 1, "agent": id(3),
                "token": {"epoch": 1, "sequence": 1}, "at": 1_000_000})
     );
     assert_eq!(
+        form("lease_declined"),
+        json!({"type": "lease_declined", "instance": id(1), "attempt": 1, "token": {"epoch": 1, "sequence": 1},
+               "at": 1_000_000})
+    );
+    assert_eq!(
         form("attempt_finished"),
-        json!({"type": "attempt_finished", "instance": id(1), "attempt": 1, "token": {"epoch": 1, "sequence": 1},
+        json!({"type": "attempt_finished", "instance": id(1), "attempt": 1, "token": {"epoch": 1, "sequence": 2},
                "outcome": {"kind": "fleet", "cause": "image_pull"}, "records": 7, "reported": true, "at": 1_000_000})
     );
     assert_eq!(

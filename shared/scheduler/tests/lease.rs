@@ -131,6 +131,51 @@ fn a_new_attempt_waits_and_prefers_another_agent() {
 }
 
 #[test]
+fn a_declined_lease_costs_no_attempt_and_goes_to_another_agent_at_once() {
+    let (mut scene, lease) = scene();
+    for round in 1..=2 * u128::from(ATTEMPTS_MAX) {
+        let (holder, other) = (1 + (round + 1) % 2, 1 + round % 2);
+        let live = scene.state.leases().next().unwrap().0;
+        assert_eq!(live.attempt, 1);
+        assert_eq!(kinds(&scene.run(Command::Decline(live))), ["lease_declined", "retry_scheduled"]);
+        assert_eq!(scene.state.instance(lease.instance).unwrap().attempts(), []);
+        assert!(scene.grant(holder, 1).is_empty(), "it has just said no");
+        let next = scene.grant(other, 1)[0];
+        assert!(next.token > live.token);
+    }
+    let live = scene.state.leases().next().unwrap().0;
+    scene.run(Command::Decline(live));
+    scene.pass(AVOID_AGENT_MS);
+    let live = scene.grant(1, 1)[0];
+    assert_eq!(live.attempt, 1, "better there than nowhere");
+    assert!(matches!(scene.attempt(Command::Decline(lease)), Err(Rejection::StaleLease { .. })));
+    scene.report(live, SUCCESS);
+    assert_eq!(scene.result(1), Some(JobResult::Success));
+}
+
+#[test]
+fn a_declined_lease_of_a_cancelled_run_ends_its_instance() {
+    let (mut scene, lease) = scene();
+    scene.cancel();
+    scene.run(Command::Decline(lease));
+    assert_eq!(scene.result(1), Some(JobResult::Cancelled));
+    assert_eq!(scene.run_result(), Some(JobResult::Cancelled));
+}
+
+#[test]
+fn a_strict_job_whose_step_began_cannot_be_declined() {
+    let mut scene = Scene::with(&["a"]);
+    let mut strict = expansion(&[1]);
+    strict.instances[0].strict = true;
+    strict.instances[0].restart_allowed = true;
+    scene.resolve("a", Resolution::Instances(strict));
+    let lease = scene.grant(1, 1)[0];
+    scene.run(Command::StepBegan(lease));
+    assert_eq!(scene.run(Command::Decline(lease)), []);
+    assert!(scene.state.leased(&lease).is_some(), "it may be running: its lease ends in its own time");
+}
+
+#[test]
 fn a_clock_that_is_put_back_does_not_hold_a_new_attempt() {
     let (mut scene, lease) = scene();
     scene.report(lease, fleet_failure(FleetCause::DiskFull));

@@ -58,6 +58,9 @@ enum Step {
     Expire {
         pick: usize,
     },
+    Decline {
+        pick: usize,
+    },
     Begin {
         pick: usize,
     },
@@ -83,6 +86,7 @@ fn step() -> impl Strategy<Value = Step> {
         }),
         8 => (any::<usize>(), outcome()).prop_map(|(pick, outcome)| Step::Report { pick, outcome }),
         2 => any::<usize>().prop_map(|pick| Step::Expire { pick }),
+        2 => any::<usize>().prop_map(|pick| Step::Decline { pick }),
         2 => any::<usize>().prop_map(|pick| Step::Begin { pick }),
         1 => any::<usize>().prop_map(|pick| Step::TimeOut { pick }),
         1 => run_id().prop_map(|run| {
@@ -120,6 +124,7 @@ fn command(scene: &mut Scene, step: Step, next_id: &mut u128) -> Option<Command>
         Step::Expire { pick } => {
             Command::Expire(Expire { lease: chosen(pick)?, cause: FleetCause::AgentLost })
         }
+        Step::Decline { pick } => Command::Decline(chosen(pick)?),
         Step::Begin { pick } => Command::StepBegan(chosen(pick)?),
         Step::TimeOut { pick } => Command::TimeOutInstance(chosen(pick)?),
         Step::Plan { pick, count, fail_fast, max_parallel, skip, strict } => {

@@ -193,6 +193,11 @@ impl World {
             let known = known.lease;
             self.stop_all(at, &[known]);
         }
+        if self.random.chance(self.odds.decline) {
+            self.count(Fault::Decline);
+            self.send_up(at, ToCoordinator::Decline(lease));
+            return Ok(());
+        }
         let (mut length_ms, mut outcome) = behaviour(&mut self.random, self.odds.fleet_failure);
         let hangs = self.random.chance(self.odds.hang);
         if hangs {

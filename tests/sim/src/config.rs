@@ -106,6 +106,8 @@ pub enum Fault {
     Cancel,
     /// A delivery came twice.
     DeliveryRepeated,
+    /// An agent declined a lease.
+    Decline,
     /// A job never ended by itself.
     Hang,
     /// The planner answered late or twice.
@@ -114,7 +116,7 @@ pub enum Fault {
 
 impl Fault {
     /// How many kinds there are.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
 
     /// Every kind with its name.
     pub const NAMES: [&'static str; Self::COUNT] = [
@@ -130,6 +132,7 @@ impl Fault {
         "fleet failures",
         "cancels",
         "deliveries repeated",
+        "leases declined",
         "hung jobs",
         "planner late or twice",
     ];
@@ -147,6 +150,8 @@ pub struct Odds {
     pub delayed: u64,
     /// Of an attempt to fail for the fleet.
     pub fleet_failure: u64,
+    /// Of a lease to be declined.
+    pub decline: u64,
     /// Of an attempt never to end.
     pub hang: u64,
     /// Of the planner to be late, and of it to answer twice.
@@ -165,6 +170,7 @@ impl Odds {
             repeated: pick(random, 100),
             delayed: pick(random, 100),
             fleet_failure: pick(random, 150),
+            decline: pick(random, 100),
             hang: pick(random, 10),
             planner: pick(random, 200),
             chaos: [(); 8].map(|()| pick(random, 10)),

@@ -200,6 +200,10 @@ impl World {
                     self.send_down(at, ToAgent::StepAllowed { lease });
                 }
             }
+            ToCoordinator::Decline(lease) => {
+                // A repeated one finds the lease gone.
+                let _refused = self.execute(Command::Decline(lease))?;
+            }
             ToCoordinator::Extend(lease) => {
                 let lease_ms = self.random.between(LEASE_MS, 4 * LEASE_MS);
                 let _refused = self.execute(Command::ExtendLease(ExtendLease { lease, lease_ms }))?;

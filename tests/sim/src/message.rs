@@ -13,6 +13,8 @@ pub(crate) enum ToCoordinator {
     Renew { session: u64, held: Vec<LeaseRef>, sent_at: Uptime },
     /// A job ended.
     Report(Report),
+    /// The agent does not take a lease.
+    Decline(LeaseRef),
     /// A strict job wants to begin.
     StepBegan(LeaseRef),
     /// The agent wants a longer lease.

@@ -44,7 +44,7 @@ pub struct EventCounts(pub [u64; EventCounts::KINDS]);
 
 impl EventCounts {
     /// How many kinds of events there are.
-    pub const KINDS: usize = 18;
+    pub const KINDS: usize = 19;
 
     /// Their names, in the order of the counts.
     pub const NAMES: [&'static str; Self::KINDS] = [
@@ -66,6 +66,7 @@ impl EventCounts {
         "run cancelled",
         "run finished",
         "run retired",
+        "lease declined",
     ];
 
     /// Counts these events.
@@ -102,6 +103,7 @@ const fn kind(event: &Event) -> usize {
         Event::RunCancelled { .. } => 15,
         Event::RunFinished { .. } => 16,
         Event::RunRetired { .. } => 17,
+        Event::LeaseDeclined { .. } => 18,
     }
 }
 

@@ -77,6 +77,13 @@ impl State {
         }
     }
 
+    /// Forgets the attempt; the next event of the same decision says where the instance goes.
+    pub(super) fn decline(&mut self, lease: LeaseRef) {
+        if let Some(instance) = self.set_phase(lease.instance, Phase::Settling) {
+            instance.attempts.pop();
+        }
+    }
+
     pub(super) fn retry(&mut self, id: InstanceId, not_before: Timestamp, avoid: AgentId) {
         self.set_phase(id, Phase::Waiting { backoff: Some(Backoff { not_before, avoid }) });
     }

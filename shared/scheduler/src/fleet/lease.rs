@@ -64,7 +64,20 @@ impl Fleet {
                 }
             }
             Event::CancelRequested { lease, .. } => self.limit(lease.instance, uptime.after(CANCEL_MS)),
-            Event::AttemptFinished { lease, .. } => self.unwatch(lease.instance),
+            Event::AttemptFinished { lease, .. } => {
+                let agent = self.watches.get(&lease.instance).map(|watch| watch.agent);
+                self.unwatch(lease.instance);
+                if let Some(agent) = agent {
+                    self.set_full(agent, false);
+                }
+            }
+            Event::LeaseDeclined { lease, .. } => {
+                let agent = self.watches.get(&lease.instance).map(|watch| watch.agent);
+                self.unwatch(lease.instance);
+                if let Some(agent) = agent {
+                    self.set_full(agent, true);
+                }
+            }
             Event::EpochBegan { .. } => self.renew_all(uptime),
             _ => {}
         }

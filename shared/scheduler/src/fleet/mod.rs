@@ -72,7 +72,7 @@ impl Fleet {
     }
 
     fn free_of(&self, agent: &Agent) -> u32 {
-        let usable = agent.session.is_some() && !agent.draining;
+        let usable = agent.session.is_some() && !agent.draining && !agent.full;
         if usable { agent.profile.slots.saturating_sub(self.held_by(agent.profile.id)) } else { 0 }
     }
 

@@ -30,6 +30,8 @@ pub(super) struct Agent {
     /// The number of its session, while it has one.
     pub(super) session: Option<u64>,
     pub(super) draining: bool,
+    /// It declined a lease and has not been heard of since, nor has one of its leases ended.
+    pub(super) full: bool,
 }
 
 /// An agent as people see it.
@@ -106,7 +108,7 @@ impl Fleet {
         self.last_session += 1;
         let session = self.last_session;
         self.reindex(id, |fleet| {
-            fleet.agents.insert(id, Agent { profile, session: Some(session), draining: false });
+            fleet.agents.insert(id, Agent { profile, session: Some(session), draining: false, full: false });
         });
         let Renewal { renewed: keep, stop } = self.renew_leases(id, presented, checked_at);
         let mut hello = Hello { session, keep, stop, ..Hello::default() };
@@ -138,8 +140,11 @@ impl Fleet {
         presented: &[LeaseRef],
         checked_at: Uptime,
     ) -> Option<Renewal> {
-        let current = self.agents.get(&agent)?.session;
-        (current == Some(session)).then(|| self.renew_leases(agent, presented, checked_at))
+        if !self.is_current(agent, session) {
+            return None;
+        }
+        self.set_full(agent, false);
+        Some(self.renew_leases(agent, presented, checked_at))
     }
 
     fn renew_leases(&mut self, agent: AgentId, presented: &[LeaseRef], checked_at: Uptime) -> Renewal {
@@ -173,6 +178,18 @@ impl Fleet {
         self.reindex(agent, |fleet| {
             if let Some(agent) = fleet.agents.get_mut(&agent) {
                 agent.draining = draining;
+            }
+        });
+    }
+
+    /// Whether the agent gets no lease for now because it declined one.
+    pub(super) fn set_full(&mut self, agent: AgentId, full: bool) {
+        if self.agents.get(&agent).is_none_or(|agent| agent.full == full) {
+            return;
+        }
+        self.reindex(agent, |fleet| {
+            if let Some(agent) = fleet.agents.get_mut(&agent) {
+                agent.full = full;
             }
         });
     }

@@ -53,13 +53,20 @@ impl Monitor {
             | Event::StepBegan { lease }
             | Event::CancelRequested { lease, .. }
             | Event::AttemptFinished { lease, .. } => live(state, lease)?,
+            Event::LeaseDeclined { lease, .. } => {
+                live(state, lease)?;
+                if find(state, lease.instance)?.attempts.last().is_some_and(|attempt| attempt.step_began) {
+                    return Err(Violation::Attempts(lease.instance));
+                }
+            }
             Event::InstanceQueued { instance, .. } => {
                 if find(state, *instance)?.phase != Phase::Held {
                     return Err(Violation::Nowhere(*instance));
                 }
             }
-            Event::RetryScheduled { instance, .. } => {
-                if find(state, *instance)?.phase != Phase::Settling {
+            Event::RetryScheduled { instance, attempt, .. } => {
+                let target = find(state, *instance)?;
+                if target.phase != Phase::Settling || *attempt as usize != target.attempts.len() + 1 {
                     return Err(Violation::Attempts(*instance));
                 }
             }
@@ -127,6 +134,7 @@ impl Monitor {
             | Event::LeaseExtended { lease: LeaseRef { instance, .. }, .. }
             | Event::StepBegan { lease: LeaseRef { instance, .. } }
             | Event::CancelRequested { lease: LeaseRef { instance, .. }, .. }
+            | Event::LeaseDeclined { lease: LeaseRef { instance, .. }, .. }
             | Event::AttemptFinished { lease: LeaseRef { instance, .. }, .. } => {
                 check_instance(state, find(state, *instance)?)
             }
@@ -173,9 +181,9 @@ pub(super) fn check_instance(state: &State, instance: &Instance) -> Result<(), V
         (Phase::Leased { token, .. }, last) => {
             last.is_some_and(|last| last.end.is_none() && last.token == *token)
         }
-        (Phase::Waiting { backoff: Some(_) } | Phase::Settling, last) => last.is_some(),
         (Phase::Waiting { backoff: None } | Phase::Held, last) => last.is_none(),
-        (Phase::Finished { .. }, _) => true,
+        // An agent may have declined the first.
+        (Phase::Waiting { backoff: Some(_) } | Phase::Settling | Phase::Finished { .. }, _) => true,
     };
     if !(numbered && rising && over && last_is_live) {
         return Err(Violation::Attempts(id));

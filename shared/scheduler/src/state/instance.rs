@@ -32,7 +32,7 @@ pub enum Phase {
     Held,
     /// It waits for an agent.
     Waiting {
-        /// The end of the back-off, for a new attempt.
+        /// The end of the back-off, for an attempt after one that failed or was declined.
         backoff: Option<Backoff>,
     },
     /// An agent executes its last attempt.
@@ -42,7 +42,7 @@ pub enum Phase {
         /// The lease's full time, in milliseconds.
         lease_ms: u64,
     },
-    /// Its attempt ended; whether it is tried again or finished, an event of the same decision says. Never seen between
+    /// Its attempt ended or was declined; whether it is tried again or finished, an event of the same decision says. Never seen between
     /// decisions.
     Settling,
     /// It has its result.
