@@ -12,6 +12,7 @@ mod health;
 mod metrics;
 pub mod openapi;
 mod page;
+mod remainder;
 mod runs;
 
 use axum::Router;
@@ -72,6 +73,7 @@ pub(crate) fn router(services: Services) -> Router {
         .route("/", get(page::home))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(middleware::from_fn(remainder::read_refused))
         .with_state(services)
 }
 
