@@ -34,7 +34,7 @@ stop() {
   return 1
 }
 
-build() { cargo build --release --locked --bins -p slipway -p slipway-coordinator -p slipway-agent; }
+build() { cargo build --release --locked -p slipway; }
 
 start() {
   # Its ready line is looked for in what this start wrote, not in older lines.

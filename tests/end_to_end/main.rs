@@ -11,6 +11,7 @@ mod many_jobs;
 mod own_ci;
 mod private_fleet;
 mod sudden_death;
+mod tls;
 mod tracing;
 mod unruly_steps;
 mod workflows;

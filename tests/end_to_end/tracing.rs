@@ -181,6 +181,7 @@ fn one_trace_shows_a_run_from_its_caller_to_its_steps() {
         assert_eq!(job.attribute(name), wanted, "{job:?}");
     }
     assert_eq!(only("report").attribute("result"), "success");
+    assert_eq!((only("plan").attribute("job"), only("plan").attribute("result")), ("traced", "expanded"));
 
     let steps: Vec<_> = spans.iter().filter(|span| span.name == "step").collect();
     let ids: BTreeSet<_> = steps.iter().map(|span| span.attribute("step")).collect();

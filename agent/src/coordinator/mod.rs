@@ -1,6 +1,12 @@
 //! The agent's calls to its coordinator, beside the session: blobs and secrets. Holds the one connection that the
 //! session and the record streams share.
 
+mod explain;
+mod plain;
+mod server;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,13 +17,15 @@ use slipway_proto::v1::agents_client::AgentsClient;
 use thiserror::Error;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
 
+use self::explain::Explained;
+use self::plain::Plain;
+pub use self::server::{Server, ServerError};
 use crate::lease::Lease;
 use crate::limits::{CONNECT_TIMEOUT, RECONNECT_FIRST, RECONNECT_MAX};
 
 /// A client that presents the agent's token.
-pub type Client = AgentsClient<InterceptedService<Channel, Authorize>>;
+pub type Client = AgentsClient<InterceptedService<Explained, Authorize>>;
 
 /// Largest message taken from the coordinator.
 const MESSAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
@@ -56,9 +64,9 @@ impl std::fmt::Debug for Coordinator {
 /// The address or token can't be used at all.
 #[derive(Debug, Error)]
 pub enum AddressError {
-    /// Not an address.
-    #[error("--server: `{0}` is not an address such as http://127.0.0.1:7443")]
-    Server(String),
+    /// The address can't be used with TLS.
+    #[error(transparent)]
+    Server(#[from] ServerError),
     /// Not a header's value.
     #[error("--token: it has characters that a token never has")]
     Token,
@@ -105,9 +113,9 @@ impl Coordinator {
     ///
     /// # Errors
     /// See [`AddressError`].
-    pub fn new(server: &str, token: &str) -> Result<Self, AddressError> {
-        let endpoint = Endpoint::from_shared(server.to_owned())
-            .map_err(|_| AddressError::Server(server.to_owned()))?
+    pub fn new(server: &Server, token: &str) -> Result<Self, AddressError> {
+        let endpoint = server
+            .endpoint()?
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE)
@@ -115,7 +123,13 @@ impl Coordinator {
             .tcp_nodelay(true);
         let value: MetadataValue<Ascii> =
             format!("Bearer {token}").parse().map_err(|_| AddressError::Token)?;
-        let client = AgentsClient::with_interceptor(endpoint.connect_lazy(), Authorize { value })
+        let answered_tls = Arc::new(AtomicBool::new(false));
+        let channel = match server.is_tls() {
+            true => endpoint.connect_lazy(),
+            false => endpoint.connect_with_connector_lazy(Plain::new(server, Arc::clone(&answered_tls))),
+        };
+        let channel = Explained::new(channel, server.clone(), answered_tls);
+        let client = AgentsClient::with_interceptor(channel, Authorize { value })
             .max_decoding_message_size(MESSAGE_MAX_BYTES)
             .max_encoding_message_size(MESSAGE_MAX_BYTES);
         Ok(Self { client })

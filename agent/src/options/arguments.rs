@@ -13,9 +13,14 @@ pub struct Arguments {
     /// Settings file (TOML); flags and variables win over it
     #[arg(long, value_name = "FILE", env = "SLIPWAY_CONFIG")]
     pub config: Option<PathBuf>,
-    /// The coordinator's gRPC address, for example http://127.0.0.1:7443
+    /// The coordinator's gRPC address, for example https://ci.example.com:7443; http:// on this machine
     #[arg(long, value_name = "URL", env = "SLIPWAY_SERVER")]
     pub server: Option<String>,
+    /// CA certificates (PEM), one of which signed the coordinator's; by default this machine's trusted ones
+    ///
+    /// With it no others are trusted. It is read when the agent starts.
+    #[arg(long, value_name = "FILE", env = "SLIPWAY_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
     /// The agent token (it shows in the process list: prefer --token-file)
     #[arg(long, env = "SLIPWAY_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
@@ -67,7 +72,7 @@ pub struct Arguments {
     /// Run code from outside (pull requests of forks) too: then no job on this agent can use sudo
     #[arg(long, env = "SLIPWAY_ACCEPT_UNTRUSTED", conflicts_with = "allow_privileged")]
     pub accept_untrusted: bool,
-    /// Send the token in clear text to a coordinator on another machine
+    /// Send the token in clear text (http://) to a coordinator on another machine
     #[arg(long, env = "SLIPWAY_ALLOW_PLAINTEXT")]
     pub allow_plaintext: bool,
     /// Send traces to this OTLP collector (gRPC), such as http://127.0.0.1:4317
@@ -80,6 +85,7 @@ pub struct Arguments {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct File {
     pub(super) server: Option<String>,
+    pub(super) ca_file: Option<PathBuf>,
     pub(super) token_file: Option<PathBuf>,
     pub(super) name: Option<String>,
     pub(super) labels: Vec<String>,

@@ -10,6 +10,7 @@ use thiserror::Error;
 pub use arguments::Arguments;
 use arguments::File;
 
+use crate::coordinator::{Server, ServerError};
 use crate::docker::container::Limits;
 use crate::docker::network::AddressRange;
 use crate::docker::options::bytes;
@@ -77,8 +78,8 @@ impl Architecture {
 /// Checked settings of an agent.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The coordinator: `http://host:port`.
-    pub server: String,
+    /// The coordinator, and whose certificates are good for it.
+    pub server: Server,
     /// The agent token.
     pub token: String,
     /// What people see.
@@ -133,6 +134,9 @@ pub enum OptionsError {
         /// What is wrong and what would do.
         message: String,
     },
+    /// The coordinator's address or CA file can't be used.
+    #[error(transparent)]
+    Server(#[from] ServerError),
     /// The configuration file can't be used.
     #[error(transparent)]
     File(#[from] slipway_kit::config::ConfigError),
@@ -171,7 +175,8 @@ impl Options {
             variable: "SLIPWAY_SERVER",
             key: "server",
         })?;
-        check_server(&server, given.allow_plaintext || file.allow_plaintext)?;
+        let ca_file = given.ca_file.or(file.ca_file);
+        let server = Server::new(&server, ca_file.as_deref(), given.allow_plaintext || file.allow_plaintext)?;
         let allow_privileged = given.allow_privileged || file.allow_privileged;
         let accept_untrusted = given.accept_untrusted || file.accept_untrusted;
         if allow_privileged && accept_untrusted {
@@ -273,34 +278,6 @@ fn architecture(asked: Option<&str>, allowed: Option<&str>) -> Result<(Architect
         ));
     }
     Ok((asked, true))
-}
-
-fn check_server(server: &str, allow_plaintext: bool) -> Result<(), OptionsError> {
-    let Some(rest) = server.strip_prefix("http://") else {
-        let message = match server.strip_prefix("https://") {
-            Some(_) => {
-                "TLS to the coordinator is not supported: use http:// on this machine or through a tunnel"
-                    .into()
-            }
-            None => format!("`{server}` is not an address such as http://127.0.0.1:7443"),
-        };
-        return Err(invalid("--server", message));
-    };
-    let host = rest.split(['/', '?']).next().unwrap_or_default();
-    let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']);
-    let address: Option<std::net::IpAddr> = host.parse().ok();
-    let loopback =
-        host == "localhost" || host.ends_with(".localhost") || address.is_some_and(|ip| ip.is_loopback());
-    if host.is_empty() || (!loopback && !allow_plaintext) {
-        return Err(invalid(
-            "--server",
-            format!(
-                "`{server}` is not on this machine and the token would go over the network in clear text; \
-                     use a tunnel, or add --allow-plaintext on a network you trust"
-            ),
-        ));
-    }
-    Ok(())
 }
 
 fn token(given: Option<String>, file: Option<PathBuf>) -> Result<String, OptionsError> {

@@ -49,7 +49,7 @@ fn what_is_wrong_is_named() {
         (Arguments { token: None, ..arguments() }, "--token-file"),
         (Arguments { token: Some(" ".to_owned()), ..arguments() }, "--token"),
         (Arguments { server: Some("http://ci.example:7443".to_owned()), ..arguments() }, "--allow-plaintext"),
-        (Arguments { server: Some("https://ci.example".to_owned()), ..arguments() }, "TLS"),
+        (Arguments { ca_file: Some("ca.pem".into()), ..arguments() }, "--ca-file"),
         (Arguments { slots: Some(0), ..arguments() }, "--slots"),
         (Arguments { image: vec!["x".to_owned()], ..arguments() }, "LABEL=IMAGE"),
         (Arguments { job_memory: Some("much".to_owned()), ..arguments() }, "--job-memory"),

@@ -19,6 +19,7 @@ use slipway_scheduler::{Command, InstanceId, LabelSet, Rejection};
 use slipway_workflow::plan;
 use tokio::sync::{Semaphore, mpsc};
 use tracing::Instrument as _;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::driver::{DriverError, PlanRequest};
@@ -43,7 +44,7 @@ pub(crate) async fn run(services: Services, mut requests: mpsc::UnboundedReceive
         let (services, workflows) = (services.clone(), Arc::clone(&workflows));
         tokio::spawn(async move {
             let started = Instant::now();
-            let span = tracing::info_span!("plan", run = %request.run, job = %request.job);
+            let span = tracing::info_span!("plan", run = %request.run, job = %request.job, result = Empty);
             if let Some(parent) = &request.meta.traceparent {
                 slipway_kit::telemetry::continue_trace(&span, parent);
             }
@@ -78,6 +79,7 @@ async fn plan_job(services: &Services, workflows: Arc<evaluate::Workflows>, requ
 }
 
 async fn answer(services: &Services, request: &PlanRequest, resolution: Resolution) {
+    tracing::Span::current().record("result", word(&resolution));
     let command = |resolution| {
         let (run, job, cancelled) = (request.run, request.job.clone(), request.cancelled);
         Command::ResolveJob(ResolveJob { run, job, cancelled, resolution })
@@ -125,6 +127,15 @@ async fn resolve(
         instances.push(definition(instance, spec));
     }
     Ok(Resolution::Instances(Expansion { instances, fail_fast, max_parallel }))
+}
+
+/// What became of a job, in one word.
+fn word(resolution: &Resolution) -> &'static str {
+    match resolution {
+        Resolution::Skip { .. } => "skipped",
+        Resolution::Instances(_) => "expanded",
+        Resolution::Invalid { .. } => "invalid",
+    }
 }
 
 fn definition(instance: plan::InstancePlan, spec: Digest) -> InstanceDefinition {

@@ -1,0 +1,204 @@
+//! Where the coordinator is and how it is spoken to.
+//!
+//! Invariant: what goes to another machine in clear text was allowed by its admin; what is `https` is TLS 1.2 or 1.3
+//! with the server's certificate and name checked. There is no way to turn that check off.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use thiserror::Error;
+use tonic::transport::{ClientTlsConfig, Endpoint, Uri};
+
+use crate::limits::CONNECT_TIMEOUT;
+
+/// Largest CA file: all public roots together have a quarter of it.
+const CA_FILE_MAX_BYTES: u64 = 1024 * 1024;
+
+/// A coordinator's checked address, with whom its certificate is trusted from.
+#[derive(Clone)]
+pub struct Server {
+    uri: Uri,
+    host: String,
+    trust: Option<Trust>,
+}
+
+/// Whose certificates are good.
+#[derive(Clone)]
+struct Trust {
+    roots: RootCertStore,
+    /// The file they are from; none: this machine's store.
+    file: Option<PathBuf>,
+}
+
+/// An address or CA file that can't be used; names the flag.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// Not an address.
+    #[error("--server: `{0}` is not an address such as https://ci.example.com:7443 or http://127.0.0.1:7443")]
+    Address(String),
+    /// It would be clear text over the network.
+    #[error(
+        "--server: `{0}` is not on this machine and the token would go over the network in clear text; use https:// \
+         with a coordinator that has --tls-cert, or add --allow-plaintext on a network you trust"
+    )]
+    Plaintext(String),
+    /// A CA where no certificate is checked.
+    #[error("--ca-file: `{0}` is spoken to without TLS; use https://, or leave the file away")]
+    NoTls(String),
+    /// The CA file is no CA file.
+    #[error("--ca-file: {file}: {reason}")]
+    CaFile {
+        /// Which.
+        file: String,
+        /// What is wrong and what would do.
+        reason: String,
+    },
+    /// The machine trusts nobody.
+    #[error(
+        "--ca-file is missing: this machine has no root certificates{0}; install its package `ca-certificates`, or \
+         give the file of the CA that signed the coordinator's certificate"
+    )]
+    NoSystemRoots(String),
+    /// The transport does not take it.
+    #[error("--server: `{server}` can't be used with TLS: {reason}")]
+    Tls {
+        /// The address.
+        server: String,
+        /// What the transport says.
+        reason: String,
+    },
+}
+
+impl Server {
+    /// Checks an address, and for `https` reads whom to trust: the certificates of `ca_file` and no others, or without
+    /// one this machine's store. Both are read once, here.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub fn new(server: &str, ca_file: Option<&Path>, allow_plaintext: bool) -> Result<Self, ServerError> {
+        let wrong = || ServerError::Address(server.to_owned());
+        let uri: Uri = server.parse().map_err(|_| wrong())?;
+        let tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(wrong()),
+        };
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        if host.is_empty() || authority.contains('@') || uri.path() != "/" || uri.query().is_some() {
+            return Err(wrong());
+        }
+        let trust = match (tls, ca_file) {
+            (true, Some(file)) => Some(Trust { roots: file_roots(file)?, file: Some(file.to_owned()) }),
+            (true, None) => Some(Trust { roots: system_roots()?, file: None }),
+            (false, Some(_)) => return Err(ServerError::NoTls(server.to_owned())),
+            (false, None) if !allow_plaintext && !is_loopback(&host) => {
+                return Err(ServerError::Plaintext(server.to_owned()));
+            }
+            (false, None) => None,
+        };
+        Ok(Self { uri, host, trust })
+    }
+
+    /// The endpoint, with TLS where the address asks for it.
+    pub(super) fn endpoint(&self) -> Result<Endpoint, ServerError> {
+        let endpoint = Endpoint::from(self.uri.clone());
+        let Some(trust) = &self.trust else { return Ok(endpoint) };
+        let config =
+            ClientTlsConfig::new().trust_anchors(trust.roots.roots.iter().cloned()).timeout(CONNECT_TIMEOUT);
+        endpoint.tls_config(config).map_err(|error| ServerError::Tls {
+            server: self.uri.to_string(),
+            reason: std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
+        })
+    }
+
+    /// The host's name or address, which its certificate must have.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Its port, if the address has one.
+    pub(super) fn port(&self) -> Option<u16> {
+        self.uri.port_u16()
+    }
+
+    /// Whether it is spoken to with TLS.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        self.trust.is_some()
+    }
+
+    /// Whose certificates are good, in words.
+    pub(super) fn trusted(&self) -> String {
+        match self.trust.as_ref().and_then(|trust| trust.file.as_ref()) {
+            Some(file) => format!("{} (--ca-file)", file.display()),
+            None => "this machine's store".to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("uri", &self.uri).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Display for Server {
+    /// The address without the path that it never has.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let authority = self.uri.authority().map_or("", |authority| authority.as_str());
+        write!(f, "{}://{authority}", if self.is_tls() { "https" } else { "http" })
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address: Option<IpAddr> = host.parse().ok();
+    host == "localhost" || host.ends_with(".localhost") || address.is_some_and(|ip| ip.is_loopback())
+}
+
+fn file_roots(file: &Path) -> Result<RootCertStore, ServerError> {
+    let failed = |reason: String| ServerError::CaFile { file: file.display().to_string(), reason };
+    let pem = read_small(file).map_err(failed)?;
+    let mut roots = RootCertStore::empty();
+    for (number, certificate) in CertificateDer::pem_slice_iter(&pem).enumerate() {
+        let certificate = certificate.map_err(|error| failed(format!("it is not PEM: {error}")))?;
+        roots
+            .add(certificate)
+            .map_err(|error| failed(format!("certificate {} can't be used: {error}", number + 1)))?;
+    }
+    if roots.is_empty() {
+        return Err(failed("it has no certificate; PEM begins with -----BEGIN CERTIFICATE-----".to_owned()));
+    }
+    Ok(roots)
+}
+
+fn read_small(file: &Path) -> Result<Vec<u8>, String> {
+    use std::io::Read as _;
+    let mut bytes = Vec::new();
+    std::fs::File::open(file)
+        .and_then(|opened| opened.take(CA_FILE_MAX_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("it can't be read: {error}"))?;
+    if bytes.len() as u64 > CA_FILE_MAX_BYTES {
+        return Err(format!("it is larger than {CA_FILE_MAX_BYTES} bytes; give the one CA that is needed"));
+    }
+    Ok(bytes)
+}
+
+/// The store's certificates that can be read; an odd one among a hundred is not our affair.
+fn system_roots() -> Result<RootCertStore, ServerError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
+        return Err(ServerError::NoSystemRoots(why));
+    }
+    Ok(roots)
+}
+
+#[cfg(test)]
+mod tests;
