@@ -13,6 +13,9 @@ const FAILED_STEPS_TOLD: usize = 20;
 /// Annotations told.
 const ANNOTATIONS_TOLD: usize = 50;
 
+/// Jobs told of one annotation.
+const JOBS_TOLD: usize = 5;
+
 /// Characters of an annotation's message that are told.
 const MESSAGE_CHARS: usize = 1000;
 
@@ -42,12 +45,29 @@ pub(super) struct Annotation {
     pub(super) place: String,
 }
 
+/// An annotation that several jobs of a matrix made, or several attempts of one.
+#[derive(Debug)]
+struct Repeated {
+    annotation: Annotation,
+    /// Instances and the names of their jobs.
+    jobs: Vec<(String, String)>,
+}
+
+impl Annotation {
+    fn says_the_same(&self, other: &Annotation) -> bool {
+        let key = |annotation: &Annotation| {
+            [&annotation.level, &annotation.place, &annotation.title, &annotation.message].map(String::clone)
+        };
+        key(self) == key(other)
+    }
+}
+
 /// All of a run.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     failed: Vec<FailedStep>,
     failed_untold: usize,
-    annotations: Vec<Annotation>,
+    annotations: Vec<Repeated>,
     annotations_untold: usize,
 }
 
@@ -66,8 +86,15 @@ impl Findings {
         if told_elsewhere || !matches!(annotation.level.as_str(), "warning" | "error") {
             return;
         }
-        if self.annotations.len() < ANNOTATIONS_TOLD {
-            self.annotations.push(annotation);
+        let job = (annotation.instance.clone(), annotation.name.clone());
+        if let Some(same) =
+            self.annotations.iter_mut().find(|other| other.annotation.says_the_same(&annotation))
+        {
+            if !same.jobs.contains(&job) {
+                same.jobs.push(job);
+            }
+        } else if self.annotations.len() < ANNOTATIONS_TOLD {
+            self.annotations.push(Repeated { annotation, jobs: vec![job] });
         } else {
             self.annotations_untold += 1;
         }
@@ -76,7 +103,10 @@ impl Findings {
     /// Forgets an instance's: another attempt begins.
     pub(super) fn forget(&mut self, instance: &str) {
         self.failed.retain(|failed| failed.instance != instance);
-        self.annotations.retain(|annotation| annotation.instance != instance);
+        for repeated in &mut self.annotations {
+            repeated.jobs.retain(|(other, _)| other != instance);
+        }
+        self.annotations.retain(|repeated| !repeated.jobs.is_empty());
     }
 
     /// As text, each part with an empty line before it.
@@ -110,16 +140,22 @@ impl Findings {
     }
 }
 
-impl Annotation {
+impl Repeated {
     fn render(&self, colours: bool) -> String {
-        let level = marker::paint(&self.level, &format!("{}:", escape::name(&self.level)), colours);
+        let Annotation { level, message, title, place, .. } = &self.annotation;
+        let level = marker::paint(level, &format!("{}:", escape::name(level)), colours);
         let mut text = format!("{level} ");
-        for part in [&self.place, &self.title].into_iter().filter(|part| !part.is_empty()) {
+        for part in [place, title].into_iter().filter(|part| !part.is_empty()) {
             text.push_str(&format!("{}: ", escape::name(part)));
         }
-        let message = escape::paragraph(&escape::fit(self.message.trim_end(), MESSAGE_CHARS));
+        let message = escape::paragraph(&escape::fit(message.trim_end(), MESSAGE_CHARS));
         text.push_str(&message.replace('\n', "\n    "));
-        format!("{text}  {}", style::dim(&format!("({})", escape::name(&self.name)), colours))
+        let mut jobs: Vec<String> =
+            self.jobs.iter().take(JOBS_TOLD).map(|(_, name)| escape::name(name)).collect();
+        if self.jobs.len() > JOBS_TOLD {
+            jobs.push("…".to_owned());
+        }
+        format!("{text}  {}", style::dim(&format!("({})", jobs.join(", ")), colours))
     }
 }
 

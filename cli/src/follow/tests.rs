@@ -203,3 +203,13 @@ fn a_new_attempt_forgets_what_the_lost_one_found() {
     ]);
     assert_eq!(board.findings(false), "");
 }
+
+#[test]
+fn the_same_annotation_of_several_jobs_is_told_once() {
+    let of = |instance: &str| {
+        event(serde_json::json!({"type": "annotation", "job": "a", "instance": instance, "step": "s",
+                                 "level": "warning", "message": "old", "title": "", "file": "", "line": 0}))
+    };
+    let (board, _) = told(&[log("a", "s", "x"), log("c", "s", "x"), of("a"), of("a"), of("c")]);
+    assert_eq!(board.findings(false), "\nwarning: old  (b, b)\n");
+}
