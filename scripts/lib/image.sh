@@ -25,16 +25,16 @@ load_image() {
 }
 
 # debian_sources ARCH: apt's lines for an image of this machine's release, with its updates and security fixes, from the
-# mirrors that this machine's own apt uses. Ubuntu keeps its two architectures on two mirrors.
+# mirrors that this machine's own apt uses. Ubuntu keeps its two architectures on two mirrors, and only its own is in
+# apt's lists: the other one's address comes from SLIPWAY_FOREIGN_MIRROR.
 debian_sources() {
   local arch=$1 release components=main foreign_mirror=
   release=$(debian_release)
   if grep -q '^ID=ubuntu' /etc/os-release; then
     components='main universe'
-    case $arch-$(dpkg --print-architecture) in
-    arm64-amd64) foreign_mirror=http://ports.ubuntu.com/ubuntu-ports ;;
-    amd64-arm64) foreign_mirror=http://archive.ubuntu.com/ubuntu ;;
-    esac
+    if [[ $arch != "$(dpkg --print-architecture)" ]]; then
+      foreign_mirror=${SLIPWAY_FOREIGN_MIRROR:?set it to the address of an Ubuntu mirror that has $arch packages}
+    fi
   fi
   # shellcheck disable=SC2016 # apt fills these in.
   apt-get indextargets --format '$(RELEASE) $(REPO_URI) $(COMPONENT)' 'Created-By: Packages' |
