@@ -26,14 +26,14 @@ load_image() {
 
 # debian_sources ARCH: apt's lines for an image of this machine's release, with its updates and security fixes, from the
 # mirrors that this machine's own apt uses. Ubuntu keeps its two architectures on two mirrors, and only its own is in
-# apt's lists: the other one's address comes from SLIPWAY_FOREIGN_MIRROR.
+# apt's lists: the other one is looked for beside it, or where SLIPWAY_FOREIGN_MIRROR says.
 debian_sources() {
   local arch=$1 release components=main foreign_mirror=
   release=$(debian_release)
   if grep -q '^ID=ubuntu' /etc/os-release; then
     components='main universe'
     if [[ $arch != "$(dpkg --print-architecture)" ]]; then
-      foreign_mirror=${SLIPWAY_FOREIGN_MIRROR:?set it to the address of an Ubuntu mirror that has $arch packages}
+      foreign_mirror=${SLIPWAY_FOREIGN_MIRROR:-$(ubuntu_mirror_beside_ours "$arch")}
     fi
   fi
   # shellcheck disable=SC2016 # apt fills these in.
@@ -42,6 +42,15 @@ debian_sources() {
       $3 == "main" && ($1 == release || $1 == release "-updates" || $1 == release "-security") && !seen[$1]++ {
         print "deb", (mirror ? mirror : $2), $1, components
       }'
+}
+
+# ubuntu_mirror_beside_ours ARCH: the public mirror for an architecture that ours does not have, in our mirror's domain.
+ubuntu_mirror_beside_ours() {
+  local domain
+  # shellcheck disable=SC2016 # apt fills this in.
+  domain=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
+    sed -n 's|^https\{0,1\}://\([^/]*\.\)\{0,1\}\([^./]*\.[^./]*\)/.*|\2|p' | head -n 1)
+  if [[ $1 == amd64 ]]; then echo "http://archive.$domain/ubuntu"; else echo "http://ports.$domain/ubuntu-ports"; fi
 }
 
 # This machine's release: bookworm, noble and so on.
