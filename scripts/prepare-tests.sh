@@ -12,4 +12,14 @@ want_busybox_image "$(dpkg --print-architecture)"
 [[ $(dpkg --print-architecture) != amd64 ]] || want_busybox_image arm64
 
 target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+# GitHub's webhooks as they were really sent.
+examples=$target/webhooks-examples-7.6.1
+if [[ ! -d $examples ]]; then
+  download=$(mktemp -d -p "$target")
+  npm pack --silent --pack-destination "$download" @octokit/webhooks-examples@7.6.1 >/dev/null
+  tar -C "$download" -xzf "$download"/*.tgz
+  mv "$download/package" "$examples"
+  rm -rf "$download"
+fi
+printf 'SLIPWAY_WEBHOOK_EXAMPLES=%s\n' "$examples/api.github.com/index.json" | tee -a "${NEXTEST_ENV:-/dev/null}"
 printf 'SLIPWAY_BIN_DIR=%s\n' "$target/debug" | tee -a "${NEXTEST_ENV:-/dev/null}"

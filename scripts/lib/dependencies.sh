@@ -12,6 +12,7 @@ want_build_dependencies() {
 want_test_dependencies() {
   want_build_dependencies "$@"
   want_packages shellcheck systemd
+  command -v npm >/dev/null || want_packages nodejs npm
   want_cargo_tool cargo-nextest
   want_cargo_tool cargo-deny
   want_arm64_emulation

@@ -20,6 +20,17 @@ jobs:
           cat pushed.txt
 "#;
 
+/// A push to a branch, as GitHub sent one: from the package `@octokit/webhooks-examples`, which
+/// `scripts/prepare-tests.sh` fetches.
+fn githubs_example_of_a_push() -> Value {
+    let path =
+        std::env::var("SLIPWAY_WEBHOOK_EXAMPLES").expect("scripts/prepare-tests.sh says where they are");
+    let examples: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let push = examples.as_array().unwrap().iter().find(|event| event["name"] == "push").unwrap();
+    let to_branch = |example: &&Value| example["ref"].as_str().unwrap().starts_with("refs/heads/");
+    push["examples"].as_array().unwrap().iter().find(to_branch).unwrap().clone()
+}
+
 struct Forge {
     coordinator: Coordinator,
     payload: Vec<u8>,
@@ -43,7 +54,7 @@ impl Forge {
         checkout.git(&["branch", "--move", "main", "master"]);
         let server = GitServer::start(checkout.path());
 
-        let mut payload: Value = serde_json::from_str(include_str!("../fixtures/push.json")).unwrap();
+        let mut payload = githubs_example_of_a_push();
         payload["after"] = json!(commit);
         payload["head_commit"]["id"] = json!(commit);
         payload["repository"]["clone_url"] = json!(server.clone_url(".git"));
