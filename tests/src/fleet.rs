@@ -231,3 +231,25 @@ impl Agent {
         self.server.as_ref().expect("the agent runs").peak_memory_bytes()
     }
 }
+
+/// What the agent had from the engine goes with it: nobody will come back for it.
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // Its process first, or it would go on making containers.
+        drop(self.server.take());
+        let Ok(id) = std::fs::read_to_string(self.data.path().join("data/agent.id")) else { return };
+        let filter = format!("label=slipway.agent={}", id.trim());
+        remove_all(&["ps", "--all", "--quiet", "--filter", &filter], &["rm", "--force", "--volumes"]);
+        remove_all(&["network", "ls", "--quiet", "--filter", &filter], &["network", "rm"]);
+    }
+}
+
+/// Removes what `list` lists. Best effort: it runs while a failing test unwinds, too.
+fn remove_all(list: &[&str], remove: &[&str]) {
+    let Ok(listed) = Command::new("docker").args(list).output() else { return };
+    let ids = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let ids: Vec<&str> = ids.split_whitespace().collect();
+    if !ids.is_empty() {
+        let _ = Command::new("docker").args(remove).args(ids).output();
+    }
+}
