@@ -80,10 +80,9 @@ async fn one_coordinator(load: Load) -> anyhow::Result<Outcome> {
     let coordinator = Arc::new(Coordinator::start(Options::embedded(folder.path())).await?);
     let (arrived, mut arrivals) = mpsc::channel(load.jobs);
     let mut agents = Vec::with_capacity(load.agents);
-    // A few connections carry all streams, as a load balancer in front would: a thousand handshakes are not measured.
     let mut channel = connect(&coordinator).await?;
     for number in 0..load.agents {
-        if number % 100 == 99 {
+        if number % echo::STREAMS_PER_CONNECTION == echo::STREAMS_PER_CONNECTION - 1 {
             channel = connect(&coordinator).await?;
         }
         agents.push(agent(number, channel.clone(), &coordinator, arrived.clone()).await?);

@@ -10,12 +10,15 @@ use slipway_proto::v1;
 use slipway_proto::v1::agents_server::{Agents, AgentsServer};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::figure::Samples;
 
 /// Messages in flight on one stream, as the coordinator has them.
 const STREAM_BUFFER: usize = 16;
+/// A few connections carry all streams, as a load balancer in front would: a thousand handshakes are not measured.
+pub const STREAMS_PER_CONNECTION: usize = 100;
 
 struct Echo;
 
@@ -115,10 +118,15 @@ pub async fn measure(
     per_stream: usize,
     in_flight: usize,
 ) -> anyhow::Result<EchoRun> {
+    let mut channels = Vec::new();
+    for _ in 0..streams.div_ceil(STREAMS_PER_CONNECTION) {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
+        channels.push(endpoint.connect().await?);
+    }
     let started = Instant::now();
     let mut tasks = Vec::with_capacity(streams);
-    for _ in 0..streams {
-        tasks.push(tokio::spawn(one_stream(address, per_stream, in_flight)));
+    for channel in channels.iter().cycle().take(streams) {
+        tasks.push(tokio::spawn(one_stream(channel.clone(), per_stream, in_flight)));
     }
     let mut round_trips = Samples::default();
     for task in tasks {
@@ -131,11 +139,11 @@ pub async fn measure(
 }
 
 async fn one_stream(
-    address: SocketAddr,
+    channel: Channel,
     messages: usize,
     in_flight: usize,
 ) -> anyhow::Result<Vec<std::time::Duration>> {
-    let mut client = v1::agents_client::AgentsClient::connect(format!("http://{address}")).await?;
+    let mut client = v1::agents_client::AgentsClient::new(channel);
     let (sender, receiver) = mpsc::channel(STREAM_BUFFER);
     let mut answers = client.session(ReceiverStream::new(receiver)).await?.into_inner();
     let mut sent_at = Vec::with_capacity(messages);

@@ -1,5 +1,7 @@
 //! `slipway-bench`: measures Slipway, each figure beside its baseline.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
 use slipway_bench::{figure::Figure, plan, start};
@@ -41,13 +43,23 @@ enum What {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    let figures: Vec<Figure> = match arguments.figure {
+fn main() -> ExitCode {
+    match measure(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(arguments: &Arguments) -> anyhow::Result<()> {
+    let figures: Vec<Figure> = match &arguments.figure {
         What::Plan => plan::measure()?,
-        What::Start { image, rounds } => runtime()?.block_on(start::measure(&image, rounds))?,
+        What::Start { image, rounds } => runtime()?.block_on(start::measure(image, *rounds))?,
         What::Dispatch { agents, jobs, rate } => {
-            runtime()?.block_on(dispatch::measure(Load { agents, jobs, rate }))?
+            let load = Load { agents: *agents, jobs: *jobs, rate: *rate };
+            runtime()?.block_on(dispatch::measure(load))?
         }
     };
     figures.iter().try_for_each(|figure| figure.print(arguments.json))

@@ -1,6 +1,8 @@
 //! The driver's loop and its batches.
 
+use std::io;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use slipway_kit::clock::Clock;
@@ -20,7 +22,7 @@ use super::request::{Look, Request, View};
 use super::session::Sessions;
 use super::watchers::Watchers;
 use super::{BATCH_GRANTS, BATCH_REQUESTS, DriverError, DriverParts, MAX_SLEEP_MS, SNAPSHOT_EVERY};
-use crate::journal::{Entry, Journal, JournalError};
+use crate::journal::{Entry, Journal, JournalError, Snapshot};
 use crate::metrics::Metrics;
 
 /// How many runs one batch retires at most.
@@ -51,7 +53,10 @@ pub(super) struct Core {
     entries: Vec<Entry>,
     /// An event that could not be written as JSON.
     unwritable: Option<String>,
+    /// Position of the newest snapshot, kept or being packed.
     snapshot: u64,
+    /// A snapshot that is being packed on a thread of its own.
+    packing: Option<JoinHandle<io::Result<Snapshot>>>,
     clock: Arc<dyn Clock>,
     leases: Arc<LeaseTable>,
     watchers: Arc<Watchers>,
@@ -92,6 +97,7 @@ impl Core {
             entries: Vec::new(),
             unwritable: None,
             snapshot,
+            packing: None,
             clock,
             leases,
             watchers,
@@ -149,15 +155,13 @@ impl Core {
             self.commit(renewed)?;
             self.act();
             if let Some(stopped) = self.later.stop.take() {
-                self.save_snapshot();
+                self.save_last_snapshot();
                 self.sessions.close_all();
                 // Whoever asked may not wait for it.
                 let _ = stopped.send(());
                 return Ok(());
             }
-            if self.journal.end() >= self.snapshot + SNAPSHOT_EVERY {
-                self.save_snapshot();
-            }
+            self.keep_snapshots();
         }
     }
 
@@ -348,16 +352,39 @@ impl Core {
         }
     }
 
-    /// A snapshot only saves time at the next start, so failing to make one is no reason to stop.
-    fn save_snapshot(&mut self) {
+    /// Has a snapshot packed when enough was journaled since the last, and keeps it once it is packed. Only the copy of
+    /// the state is made here: writing a large one as JSON would hold everybody up.
+    fn keep_snapshots(&mut self) {
+        if let Some(packed) = self.packing.take_if(|packing| packing.is_finished()) {
+            self.keep(packed.join().unwrap_or_else(|_| Err(io::Error::other("packing it panicked"))));
+        }
         let position = self.journal.end();
-        self.snapshot = position;
-        let saved = recover::snapshot(position, &self.state, &self.ledger)
-            .map_err(|error| error.to_string())
-            .and_then(|snapshot| self.journal.save_snapshot(&snapshot).map_err(|error| error.to_string()));
-        match saved {
-            Ok(()) => tracing::debug!(position, "snapshot saved"),
-            Err(error) => tracing::warn!(position, error, "no snapshot could be saved"),
+        if self.packing.is_none() && position >= self.snapshot + SNAPSHOT_EVERY {
+            self.snapshot = position;
+            let (state, ledger) = (self.state.clone(), self.ledger.clone());
+            let pack = move || recover::snapshot(position, &state, &ledger);
+            match std::thread::Builder::new().name("snapshot".to_owned()).spawn(pack) {
+                Ok(packing) => self.packing = Some(packing),
+                Err(error) => self.keep(Err(error)),
+            }
+        }
+    }
+
+    /// Nothing else is waiting any more.
+    fn save_last_snapshot(&mut self) {
+        let last = recover::snapshot(self.journal.end(), &self.state, &self.ledger);
+        self.keep(last);
+    }
+
+    /// A snapshot only saves time at the next start, so failing to make one is no reason to stop.
+    fn keep(&mut self, snapshot: io::Result<Snapshot>) {
+        let kept = snapshot.map_err(|error| error.to_string()).and_then(|snapshot| {
+            self.journal.save_snapshot(&snapshot).map_err(|error| error.to_string())?;
+            Ok(snapshot.position)
+        });
+        match kept {
+            Ok(position) => tracing::debug!(position, "snapshot saved"),
+            Err(error) => tracing::warn!(error, "no snapshot could be saved"),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! From the journal to a state: the newest snapshot that can be read, and what came after it.
 
+use std::io;
+
 use serde::{Deserialize, Serialize};
 use slipway_scheduler::State;
 use slipway_scheduler::state::SNAPSHOT_VERSION;
@@ -37,7 +39,7 @@ pub(super) fn recover(journal: &dyn Journal) -> Result<Recovered, JournalError> 
             tracing::info!(version = snapshot.version, "a snapshot of another form is left out");
             continue;
         }
-        match serde_json::from_slice::<Saved>(&snapshot.state) {
+        match snapshot.unpack().and_then(|state| Ok(serde_json::from_slice::<Saved>(&state)?)) {
             Ok(mut saved) => {
                 saved.ledger.reindex();
                 let snapshot = snapshot.position;
@@ -79,7 +81,6 @@ fn read(record: &Record) -> Result<Payload, JournalError> {
 }
 
 /// The state as a snapshot.
-pub(super) fn snapshot(position: u64, state: &State, ledger: &Ledger) -> Result<Snapshot, serde_json::Error> {
-    let state = serde_json::to_vec(&SavedRef { state, ledger })?;
-    Ok(Snapshot { position, version: SNAPSHOT_VERSION, state })
+pub(super) fn snapshot(position: u64, state: &State, ledger: &Ledger) -> io::Result<Snapshot> {
+    Snapshot::pack(position, SNAPSHOT_VERSION, &serde_json::to_vec(&SavedRef { state, ledger })?)
 }

@@ -104,7 +104,7 @@ fn everything_survives_opening_again<F: Factory>(factory: &mut F) {
     let mut journal = factory.open(&place);
     let epoch = journal.take_over().unwrap();
     journal.append(epoch, &[entry("before")]).unwrap();
-    journal.save_snapshot(&Snapshot { position: 1, version: 7, state: b"state".to_vec() }).unwrap();
+    journal.save_snapshot(&Snapshot::pack(1, 7, b"state").unwrap()).unwrap();
     drop(journal);
 
     let mut journal = factory.open(&place);
@@ -115,7 +115,7 @@ fn everything_survives_opening_again<F: Factory>(factory: &mut F) {
     assert_eq!(texts(&journal, 0), ["before", "after"]);
     assert_eq!(verify(&journal).unwrap(), 2);
     let snapshots = journal.snapshots().unwrap();
-    assert_eq!(snapshots, [Snapshot { position: 1, version: 7, state: b"state".to_vec() }]);
+    assert_eq!(snapshots, [Snapshot::pack(1, 7, b"state").unwrap()]);
 }
 
 fn reading_is_bounded<F: Factory>(factory: &mut F) {
@@ -138,10 +138,12 @@ fn the_newest_snapshots_are_kept<F: Factory>(factory: &mut F) {
     for position in 1..=5_u64 {
         journal.append(epoch, &[entry("x")]).unwrap();
         let state = vec![position as u8; 1_000];
-        journal.save_snapshot(&Snapshot { position, version: 1, state }).unwrap();
+        journal.save_snapshot(&Snapshot::pack(position, 1, &state).unwrap()).unwrap();
     }
     let positions: Vec<u64> = journal.snapshots().unwrap().iter().map(|snapshot| snapshot.position).collect();
     assert_eq!(positions, [5, 4]);
     assert_eq!(positions.len(), KEPT_SNAPSHOTS);
-    assert!(journal.snapshots().unwrap().iter().all(|s| s.state == vec![s.position as u8; 1_000]));
+    assert!(
+        journal.snapshots().unwrap().iter().all(|s| s.unpack().unwrap() == vec![s.position as u8; 1_000])
+    );
 }

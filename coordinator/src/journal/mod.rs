@@ -11,12 +11,14 @@
 pub mod conformance;
 pub mod memory;
 pub mod record;
+mod snapshot;
 pub mod sqlite;
 
 #[cfg(test)]
 mod tests;
 
 pub use record::{Hash, Record};
+pub use snapshot::Snapshot;
 
 /// The longest payload of a record, in bytes. Events hold digests of what is large, so none comes near.
 pub const MAX_PAYLOAD_BYTES: usize = 16 << 20;
@@ -34,17 +36,6 @@ pub struct Entry {
     pub time_ms: u64,
     /// The event.
     pub payload: Vec<u8>,
-}
-
-/// State as of a position, so that start-up replays only what came after.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot {
-    /// The last record the state includes.
-    pub position: u64,
-    /// Version of the state's form; a build that does not know it replays instead.
-    pub version: u32,
-    /// The state.
-    pub state: Vec<u8>,
 }
 
 /// Why the journal could not do what it was asked. All but `Fenced` and `TooLong` mean that a person has to look.

@@ -21,12 +21,6 @@ const APPLICATION_ID: u32 = 0x536c_6970;
 /// How long to wait for another process that has the file open, in milliseconds.
 const BUSY_TIMEOUT_MS: u64 = 1_000;
 
-/// Level of zstd for snapshots: fast, and JSON shrinks well already.
-const SNAPSHOT_ZSTD_LEVEL: i32 = 3;
-
-/// The largest state a snapshot may unpack to, in bytes.
-const MAX_SNAPSHOT_BYTES: usize = 4 << 30;
-
 const SCHEMA: &str = "
     CREATE TABLE leader (only INTEGER PRIMARY KEY CHECK (only = 1), epoch INTEGER NOT NULL,
                          head_position INTEGER NOT NULL, head_hash BLOB NOT NULL) STRICT;
@@ -255,11 +249,6 @@ impl Journal for SqliteJournal {
     }
 
     fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), JournalError> {
-        let packed =
-            zstd::bulk::compress(&snapshot.state, SNAPSHOT_ZSTD_LEVEL).map_err(|e| JournalError::Engine {
-                place: self.place.clone(),
-                reason: format!("snapshot cannot be packed: {e}"),
-            })?;
         let error = engine(&self.place);
         let transaction = self.connection.transaction().map_err(&error)?;
         transaction
@@ -268,9 +257,9 @@ impl Journal for SqliteJournal {
                 params![
                     snapshot.position,
                     snapshot.version,
-                    crc32fast::hash(&packed),
-                    snapshot.state.len(),
-                    packed
+                    crc32fast::hash(&snapshot.packed),
+                    snapshot.size_bytes,
+                    snapshot.packed
                 ],
             )
             .map_err(&error)?;
@@ -301,17 +290,11 @@ impl Journal for SqliteJournal {
         let mut snapshots = Vec::new();
         for row in rows {
             let (position, version, checksum, size_bytes, packed) = row.map_err(&error)?;
-            if crc32fast::hash(&packed) != checksum || position > self.end || size_bytes > MAX_SNAPSHOT_BYTES
-            {
+            if crc32fast::hash(&packed) != checksum || position > self.end {
                 tracing::warn!(position, "a damaged snapshot is left out");
                 continue;
             }
-            match zstd::bulk::decompress(&packed, size_bytes) {
-                Ok(state) => snapshots.push(Snapshot { position, version, state }),
-                Err(error) => {
-                    tracing::warn!(position, %error, "a snapshot that cannot be unpacked is left out")
-                }
-            }
+            snapshots.push(Snapshot { position, version, size_bytes, packed });
         }
         Ok(snapshots)
     }

@@ -59,7 +59,7 @@ fn filled(factory: &mut Sqlite, records: usize) -> PathBuf {
     let entries: Vec<Entry> =
         (0..records).map(|n| Entry { time_ms: 5, payload: vec![n as u8; 20] }).collect();
     journal.append(epoch, &entries).unwrap();
-    journal.save_snapshot(&Snapshot { position: 2, version: 1, state: vec![1; 100] }).unwrap();
+    journal.save_snapshot(&Snapshot::pack(2, 1, &[1; 100]).unwrap()).unwrap();
     place
 }
 
