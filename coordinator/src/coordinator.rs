@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slipway_cas::{FolderStore, StoreError};
+use slipway_cas::StoreError;
 use slipway_kit::clock::{Clock, SystemClock};
 use slipway_scheduler::RunId;
 use tokio::net::TcpListener;
@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::blobs::BlobStore;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::driver::{Driver, DriverParts, RunEnded};
 use crate::grpc::{self, GrpcError};
@@ -130,7 +131,7 @@ impl Coordinator {
         let admin_token = token(&data_dir, "admin.token")?;
         let agent_token = token(&data_dir, "agent.token")?;
         let objects = options.objects.clone().unwrap_or_else(|| data_dir.path("objects"));
-        let store = FolderStore::open(&objects)?;
+        let store = BlobStore::open(&objects)?;
         let records = Arc::new(Records::open(objects.join("records"))?);
         let journal = SqliteJournal::open(&data_dir.path("journal.db"))?;
         // Before the journal's epoch is taken: a port in use is no reason to fence anybody.
