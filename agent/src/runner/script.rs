@@ -74,7 +74,7 @@ impl Attempt {
             (file, format!("{folder}/{}", file_name(file, index)))
         });
         let repository = match &step.action {
-            StepAction::Checkout { uses, .. } => {
+            StepAction::Uses { uses, .. } => {
                 uses.split_once('@').map(|(name, version)| (name.to_owned(), version.to_owned()))
             }
             StepAction::Run { .. } => None,

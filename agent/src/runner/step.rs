@@ -52,7 +52,7 @@ impl Attempt {
         log.select(number(index), self.command_options(contexts, step));
         let ran = match &step.action {
             StepAction::Run { .. } => self.run_script(log, vessel, contexts, step).await?,
-            StepAction::Checkout { with, .. } => self.run_checkout(log, contexts, step, with).await?,
+            StepAction::Uses { with, .. } => self.run_checkout(log, contexts, step, with).await?,
         };
         self.finish_step(log, vessel, contexts, step, ran).await
     }
@@ -121,7 +121,7 @@ impl Attempt {
             return Ok(false);
         }
         // A `run` step commits together with its process's number.
-        if matches!(step.action, StepAction::Checkout { .. }) {
+        if matches!(step.action, StepAction::Uses { .. }) {
             self.commit(log, Some(vessel)).await?;
         }
         Ok(true)

@@ -11,6 +11,7 @@ use coordinator::{FakeCoordinator, TOKEN};
 use serde_json::json;
 use slipway_agent::agent::{Agent, Handle};
 use slipway_agent::options::{Arguments, Options};
+use slipway_workflow::action::ActionReference;
 use slipway_workflow::job_spec::{
     Entry, JOB_SPEC_VERSION, JobSpec, RunDefaults, Source, SpecContexts, StepAction, StepSpec, Text,
 };
@@ -161,7 +162,9 @@ pub fn when(condition: &str, step: StepSpec) -> StepSpec {
 /// `actions/checkout`
 pub fn checkout(with: &[(&str, &str)]) -> StepSpec {
     let with = with.iter().map(|(key, value)| entry(key, value)).collect();
-    let action = StepAction::Checkout { uses: "actions/checkout@v5".to_owned(), with };
+    let uses = "actions/checkout@v5".to_owned();
+    let action = ActionReference::parse(&uses).expect("a reference");
+    let action = StepAction::Uses { uses, action, with };
     StepSpec { action, ..run("checkout", "") }
 }
 
@@ -179,6 +182,11 @@ pub fn job(steps: Vec<StepSpec>) -> JobSpec {
         env: Vec::new(),
         defaults: RunDefaults::default(),
         container: None,
+        services: Vec::new(),
+        environment: None,
+        permissions: Vec::new(),
+        secret_scopes: Vec::new(),
+        cancel_timeout_ms: slipway_workflow::job_spec::DEFAULT_CANCEL_TIMEOUT_MS,
         outputs: Vec::new(),
         steps,
         timeout_ms: 360 * 60_000,

@@ -7,8 +7,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::action::ActionReference;
+
 /// Version of this format; an agent refuses a newer one.
-pub const JOB_SPEC_VERSION: u32 = 1;
+pub const JOB_SPEC_VERSION: u32 = 2;
 
 /// One instance of a job, ready to be leased.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,12 +35,28 @@ pub struct JobSpec {
     pub defaults: RunDefaults,
     /// `container:`; its strings are templates. `None`: host semantics.
     pub container: Option<ContainerSpec>,
+    /// `services:`, in file order; an image that evaluates to the empty string means no such service.
+    #[serde(default)]
+    pub services: Vec<ServiceSpec>,
+    /// `environment:`
+    #[serde(default)]
+    pub environment: Option<EnvironmentSpec>,
+    /// `permissions:` after workflow, job and calls: scope and level (`read`, `write`); what is not named is `none`.
+    #[serde(default)]
+    pub permissions: Vec<(String, String)>,
+    /// Where the job's secrets come from when it belongs to a called workflow: one entry a call, outermost first. Empty: the
+    /// run's secrets as they are.
+    #[serde(default)]
+    pub secret_scopes: Vec<SecretScope>,
     /// `outputs:`; values are templates over `steps` and the rest.
     pub outputs: Vec<Entry>,
     /// The steps in file order.
     pub steps: Vec<StepSpec>,
     /// The job's time limit in milliseconds, counted from when its first step may start. GitHub's default is 360 min.
     pub timeout_ms: u64,
+    /// `cancel-timeout-minutes` in milliseconds: how long steps may go on after a cancel. GitHub's default is 5 min.
+    #[serde(default = "default_cancel_timeout_ms")]
+    pub cancel_timeout_ms: u64,
     /// Where `actions/checkout` finds the code.
     pub source: Source,
 }
@@ -106,6 +124,53 @@ pub struct ContainerSpec {
     pub credentials: Option<(Text, Text)>,
 }
 
+/// One entry of `jobs.<id>.services`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    /// Its key: the name by which the job reaches it.
+    pub name: String,
+    /// Its container.
+    pub container: ContainerSpec,
+    /// `command`: arguments for the image's entrypoint, in one line as a shell splits it.
+    #[serde(default)]
+    pub command: Option<Text>,
+    /// `entrypoint`, instead of the image's.
+    #[serde(default)]
+    pub entrypoint: Option<Text>,
+}
+
+/// `jobs.<id>.environment`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EnvironmentSpec {
+    /// Its name, evaluated.
+    pub name: String,
+    /// `url`: a template over `steps` and the rest, evaluated at the job's end.
+    #[serde(default)]
+    pub url: Option<Text>,
+}
+
+/// What a call of a reusable workflow hands down of the caller's secrets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum SecretScope {
+    /// `secrets: inherit`
+    Inherit,
+    /// `secrets:` as a mapping, or none at all. The token is handed down always.
+    Map {
+        /// Names and templates.
+        entries: Vec<Entry>,
+        /// The caller's contexts, for the templates.
+        contexts: Box<SpecContexts>,
+    },
+}
+
+fn default_cancel_timeout_ms() -> u64 {
+    DEFAULT_CANCEL_TIMEOUT_MS
+}
+
+/// GitHub's default for `cancel-timeout-minutes`: 5 min.
+pub const DEFAULT_CANCEL_TIMEOUT_MS: u64 = 5 * 60_000;
+
 /// One step.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepSpec {
@@ -142,11 +207,12 @@ pub enum StepAction {
         /// `working-directory`
         working_directory: Option<Text>,
     },
-    /// `uses: actions/checkout@…`, built in.
-    Checkout {
+    /// `uses:`
+    Uses {
         /// `uses` as written, for the step's default name.
-        #[serde(default)]
         uses: String,
+        /// What it names.
+        action: ActionReference,
         /// `with`; values are templates.
         with: Vec<Entry>,
     },

@@ -7,6 +7,7 @@
 //! [`filter::triggered`] says whether an event starts it; [`plan::prepare`] and [`plan::resolve_job`] make
 //! [`job_spec::JobSpec`]s; [`expression`] evaluates what is in them.
 
+pub mod action;
 pub mod diagnostics;
 pub mod expression;
 pub mod filter;

@@ -166,7 +166,7 @@ impl Scope<'_> {
         let (prefix, text) = match (&step.name, &step.action) {
             (Some(name), _) => ("", Ok(name)),
             (None, StepAction::Run { script, .. }) => ("Run ", Ok(script)),
-            (None, StepAction::Checkout { uses, .. }) => ("Run ", Err(uses.as_str())),
+            (None, StepAction::Uses { uses, .. }) => ("Run ", Err(uses.as_str())),
         };
         let name = match text {
             Ok(text) => self.key(text).unwrap_or_else(|_| text.text.clone()),

@@ -193,8 +193,13 @@ fn names_and_outputs_hide_secrets() {
         timeout_minutes: None,
         line: 1,
     };
+    let uses = |uses: &str| StepAction::Uses {
+        uses: uses.into(),
+        action: slipway_workflow::action::ActionReference::parse(uses).unwrap(),
+        with: Vec::new(),
+    };
     let run = |script: &str| StepAction::Run { script: text(script), shell: None, working_directory: None };
-    let checkout = StepAction::Checkout { uses: "actions/checkout@v4".into(), with: Vec::new() };
+    let checkout = uses("actions/checkout@v4");
     for (step, expected) in [
         (step(None, run("\n  echo ${{ matrix.os }}\nmore")), "Run echo linux"),
         (step(Some("N ${{ secrets.Key }}\nx"), run("y")), "N ***"),

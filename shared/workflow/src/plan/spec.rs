@@ -3,7 +3,10 @@
 use serde_json::Value as Json;
 
 use crate::diagnostics::Diagnostic;
-use crate::job_spec::{ContainerSpec, Entry, JOB_SPEC_VERSION, JobSpec, RunDefaults, SpecContexts, Text};
+use crate::job_spec::{
+    ContainerSpec, DEFAULT_CANCEL_TIMEOUT_MS, Entry, JOB_SPEC_VERSION, JobSpec, RunDefaults, SpecContexts,
+    Text,
+};
 use crate::syntax::{Container, FullContainer, Job, Templated, Workflow};
 use crate::value::Value;
 
@@ -49,9 +52,14 @@ pub(super) fn job_spec(
                 .or_else(|| workflow.defaults.working_directory.clone()),
         },
         container: container(workflow, job, environment)?,
+        services: Vec::new(),
+        environment: None,
+        permissions: Vec::new(),
+        secret_scopes: Vec::new(),
         outputs: job.outputs.clone(),
         steps: job.steps.clone(),
         timeout_ms,
+        cancel_timeout_ms: DEFAULT_CANCEL_TIMEOUT_MS,
         source: input.source.clone(),
     })
 }

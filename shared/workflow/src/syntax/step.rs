@@ -1,5 +1,6 @@
 //! `jobs.<id>.steps`.
 
+use crate::action::ActionReference;
 use crate::expression::Condition;
 use crate::expression::availability::{NOTHING, STEP_CONDITION, STEP_KEY};
 use crate::job_spec::{Entry, StepAction, StepSpec, Text};
@@ -229,7 +230,11 @@ fn finish(draft: Draft, line: u32, ids: &mut StepIds) -> Option<StepSpec> {
         }
         (None, Some((uses, _))) if draft.uses_ok => {
             let id = if id_written { String::new() } else { ids.for_action(&uses) };
-            (id, StepAction::Checkout { uses, with: draft.with.map(|(with, _)| with).unwrap_or_default() })
+            let action = ActionReference::parse(&uses).ok()?;
+            (
+                id,
+                StepAction::Uses { uses, action, with: draft.with.map(|(with, _)| with).unwrap_or_default() },
+            )
         }
         _ => return None,
     };

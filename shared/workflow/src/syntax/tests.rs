@@ -61,7 +61,7 @@ fn a_whole_workflow() {
         ["__actions_checkout", "s"]
     );
     assert!(
-        matches!(&one.steps[0].action, StepAction::Checkout { uses, with } if uses == "actions/checkout@v4" && with[0].value.text == "0")
+        matches!(&one.steps[0].action, StepAction::Uses { uses, with, .. } if uses == "actions/checkout@v4" && with[0].value.text == "0")
     );
     assert_eq!(one.steps[1].line, 15);
     let two = workflow.job("two").unwrap();
