@@ -1,70 +1,31 @@
-//! Parser events into a tree, without recursion.
+//! What the reader finds into a tree, and its bounds.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, Tag};
-
-use super::{Key, MAX_DEPTH, MAX_FILE_BYTES, MAX_RESULT_BYTES, NODE_BYTES, Node, NodeKind, scalar};
+use super::cursor::Fault;
+use super::properties::{Properties, Tag};
+use super::{Key, MAX_DEPTH, MAX_RESULT_BYTES, NODE_BYTES, Node, NodeKind, scalar};
 use crate::diagnostics::{Position, Reporter};
 use crate::value::fold;
 
 /// A mapping with more keys than this looks for duplicates in a set.
 const LINEAR_KEYS: usize = 16;
 
-/// Parses the reporter's source. `None` when it can't be used at all; then an error is recorded. Duplicate keys are
-/// recorded as errors and skipped.
-pub fn parse(reporter: &mut Reporter<'_>) -> Option<Node> {
-    let source = reporter.source();
-    let start = Position { line: 1, column: 1 };
-    if source.len() > MAX_FILE_BYTES {
-        reporter.error(start, "limit", format!("the file is larger than {MAX_FILE_BYTES} bytes"));
-        return None;
-    }
-    let source = source.strip_prefix('\u{feff}').unwrap_or(source);
-    let mut builder = Builder { stack: Vec::new(), anchors: BTreeMap::new(), root: None, bytes: 0, reporter };
-    let mut parser = Parser::new_from_str(source);
-    let mut documents = 0;
-    while let Some(next) = parser.next_event() {
-        let (event, span) = match next {
-            Ok(next) => next,
-            Err(error) => {
-                let at = position(*error.marker());
-                if error.info().contains("recursion limit") {
-                    // The scanner looks ahead, and has a limit of its own.
-                    builder.check_depth(usize::MAX, at);
-                } else {
-                    let message = format!("this is not valid YAML: {}", error.info());
-                    builder.reporter.error(at, "yaml-syntax", message);
-                }
-                return None;
-            }
-        };
-        if matches!(event, Event::DocumentStart(_)) {
-            documents += 1;
-            if documents > 1 {
-                builder.reporter.error(
-                    position(span.start),
-                    "yaml-syntax",
-                    "a workflow file holds one document",
-                );
-                return None;
-            }
-        }
-        if matches!(event, Event::StreamEnd) {
-            break;
-        }
-        builder.event(event, span)?;
-    }
-    if builder.root.is_none() {
-        builder.reporter.error(start, "yaml-syntax", "the file is empty");
-    }
-    builder.root
+/// Why reading stops.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// It is no YAML; not recorded yet.
+    Fault(Fault),
+    /// The error is recorded.
+    Recorded,
 }
 
-fn position(marker: Marker) -> Position {
-    let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Position { line: clamp(marker.line()), column: clamp(marker.col().saturating_add(1)) }
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Stop::Fault(fault)
+    }
 }
 
 /// A finished node with what it weighs, for aliases.
@@ -80,127 +41,131 @@ enum Items {
 }
 
 /// A collection that is open.
-struct Frame {
+struct Frame<'s> {
     position: Position,
-    anchor: usize,
+    anchor: Option<&'s str>,
     items: Items,
     bytes: usize,
     height: usize,
 }
 
-struct Builder<'r, 's> {
-    stack: Vec<Frame>,
-    anchors: BTreeMap<usize, Weighed>,
-    root: Option<Node>,
-    bytes: usize,
-    reporter: &'r mut Reporter<'s>,
+/// A scalar as it stands in the file.
+pub(super) struct Scalar<'s> {
+    pub(super) at: Position,
+    pub(super) text: Cow<'s, str>,
+    /// Without quotes, so that it may be a number and the like.
+    pub(super) plain: bool,
 }
 
-impl Builder<'_, '_> {
-    /// `None` stops the whole file; the error is recorded.
-    fn event(&mut self, event: Event<'_>, span: Span) -> Option<()> {
-        let at = position(span.start);
-        match event {
-            Event::Scalar(text, style, anchor, tag) => {
-                let bytes = text.len() + NODE_BYTES;
-                let plain = style == ScalarStyle::Plain;
-                if plain && tag.is_none() && text == "<<" && self.key_is_next() {
-                    self.reporter.error_hint(
-                        at,
-                        "unsupported",
-                        "merge keys (`<<`) are not supported, on GitHub neither",
-                        "write the keys out, or anchor the whole mapping",
-                    );
-                    return None;
-                }
-                let kind = self.scalar(&text, plain, tag.as_deref(), at)?;
-                self.add(Weighed { node: Node { position: at, kind }, bytes, height: 0 }, anchor)
-            }
-            Event::SequenceStart(anchor, tag) => {
-                self.open(at, anchor, tag.as_deref(), "seq", Items::Sequence(Vec::new()))
-            }
-            Event::MappingStart(anchor, tag) => {
-                let items = Items::Mapping { entries: Vec::new(), key: None, folded: BTreeSet::new() };
-                self.open(at, anchor, tag.as_deref(), "map", items)
-            }
-            Event::SequenceEnd | Event::MappingEnd => self.close(),
-            Event::Alias(anchor) => self.alias(anchor, at),
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd => Some(()),
+pub(super) struct Builder<'r, 's> {
+    stack: Vec<Frame<'s>>,
+    /// `None` while the node is open.
+    anchors: BTreeMap<&'s str, Option<Weighed>>,
+    pub(super) root: Option<Node>,
+    bytes: usize,
+    pub(super) reporter: &'r mut Reporter<'s>,
+}
+
+impl<'r, 's> Builder<'r, 's> {
+    pub(super) fn new(reporter: &'r mut Reporter<'s>) -> Self {
+        Self { stack: Vec::new(), anchors: BTreeMap::new(), root: None, bytes: 0, reporter }
+    }
+
+    pub(super) fn scalar(&mut self, scalar: Scalar<'s>, properties: &Properties<'s>) -> Result<(), Stop> {
+        let Scalar { at, text, plain } = scalar;
+        let bytes = text.len() + NODE_BYTES;
+        if plain && properties.tag.is_none() && text == "<<" && self.key_is_next() {
+            self.reporter.error_hint(
+                at,
+                "unsupported",
+                "merge keys (`<<`) are not supported, on GitHub neither",
+                "write the keys out, or anchor the whole mapping",
+            );
+            return Err(Stop::Recorded);
         }
+        let kind = match &properties.tag {
+            None if plain => scalar::resolve(&text),
+            None => NodeKind::String(text.into()),
+            Some(tag) => self.tagged(&text, tag, at)?,
+        };
+        self.add(Weighed { node: Node { position: at, kind }, bytes, height: 0 }, properties.anchor)
     }
 
     fn key_is_next(&self) -> bool {
         matches!(self.stack.last(), Some(Frame { items: Items::Mapping { key: None, .. }, .. }))
     }
 
-    fn scalar(&mut self, text: &str, plain: bool, tag: Option<&Tag>, at: Position) -> Option<NodeKind> {
-        let string = || Some(NodeKind::String(text.into()));
-        let Some(tag) = tag else {
-            return if plain { Some(scalar::resolve(text)) } else { string() };
-        };
-        let resolved = scalar::resolve(text);
-        let kind = match (tag.is_yaml_core_schema(), tag.suffix.as_str()) {
-            (true, "str") => string(),
-            (true, "int" | "float") => scalar::number(text).map(NodeKind::Number),
-            (true, "bool") => Some(resolved).filter(|kind| matches!(kind, NodeKind::Bool(_))),
-            (true, "null") => Some(resolved).filter(|kind| matches!(kind, NodeKind::Null)),
-            // `!` alone means text.
-            (false, "" | "!") => string(),
-            _ => {
-                self.unknown_tag(tag, at);
-                return None;
+    fn tagged(&mut self, text: &str, tag: &Tag<'_>, at: Position) -> Result<NodeKind, Stop> {
+        let kind = match tag {
+            Tag::Text => Some(NodeKind::String(text.into())),
+            Tag::Core("int" | "float") => scalar::number(text).map(NodeKind::Number),
+            Tag::Core("str") => Some(NodeKind::String(text.into())),
+            Tag::Core("bool") => {
+                Some(scalar::resolve(text)).filter(|kind| matches!(kind, NodeKind::Bool(_)))
             }
+            Tag::Core("null") => Some(scalar::resolve(text)).filter(|kind| matches!(kind, NodeKind::Null)),
+            _ => return Err(self.unknown_tag(tag, at)),
         };
-        if kind.is_none() {
-            self.reporter.error(
-                at,
-                "yaml-syntax",
-                format!("`{text}` is not what its tag `!!{}` says", tag.suffix),
-            );
-        }
-        kind
+        kind.ok_or_else(|| {
+            let message = format!("`{text}` is not what its tag `{tag}` says");
+            self.reporter.error(at, "yaml-syntax", message);
+            Stop::Recorded
+        })
     }
 
-    fn unknown_tag(&mut self, tag: &Tag, at: Position) {
+    fn unknown_tag(&mut self, tag: &Tag<'_>, at: Position) -> Stop {
         self.reporter.error_hint(
             at,
             "yaml-syntax",
             format!("the tag `{tag}` is not allowed"),
             "only !!str, !!int, !!float, !!bool and !!null are",
         );
+        Stop::Recorded
+    }
+
+    pub(super) fn open_sequence(&mut self, at: Position, properties: &Properties<'s>) -> Result<(), Stop> {
+        self.open(at, properties, "seq", Items::Sequence(Vec::new()))
+    }
+
+    pub(super) fn open_mapping(&mut self, at: Position, properties: &Properties<'s>) -> Result<(), Stop> {
+        let items = Items::Mapping { entries: Vec::new(), key: None, folded: BTreeSet::new() };
+        self.open(at, properties, "map", items)
     }
 
     fn open(
         &mut self,
         at: Position,
-        anchor: usize,
-        tag: Option<&Tag>,
+        properties: &Properties<'s>,
         name: &str,
         items: Items,
-    ) -> Option<()> {
-        if let Some(tag) = tag.filter(|tag| !(tag.is_yaml_core_schema() && tag.suffix == name)) {
-            self.unknown_tag(tag, at);
-            return None;
+    ) -> Result<(), Stop> {
+        if self.key_is_next() {
+            return Err(Stop::Fault(complex_key(at)));
+        }
+        if let Some(tag) = &properties.tag
+            && *tag != Tag::Core(name)
+        {
+            return Err(self.unknown_tag(tag, at));
         }
         self.check_depth(self.stack.len() + 1, at)?;
+        if let Some(anchor) = properties.anchor {
+            self.anchors.insert(anchor, None);
+        }
+        let anchor = properties.anchor;
         self.stack.push(Frame { position: at, anchor, items, bytes: NODE_BYTES, height: 0 });
-        Some(())
+        Ok(())
     }
 
-    fn check_depth(&mut self, depth: usize, at: Position) -> Option<()> {
+    fn check_depth(&mut self, depth: usize, at: Position) -> Result<(), Stop> {
         if depth > MAX_DEPTH {
             self.reporter.error(at, "limit", format!("the file is nested deeper than {MAX_DEPTH} levels"));
-            return None;
+            return Err(Stop::Recorded);
         }
-        Some(())
+        Ok(())
     }
 
-    fn close(&mut self) -> Option<()> {
-        let frame = self.stack.pop()?;
+    pub(super) fn close(&mut self) -> Result<(), Stop> {
+        let Some(frame) = self.stack.pop() else { return Ok(()) };
         let kind = match frame.items {
             Items::Sequence(items) => NodeKind::Sequence(Arc::new(items)),
             Items::Mapping { entries, .. } => NodeKind::Mapping(Arc::new(entries)),
@@ -212,17 +177,25 @@ impl Builder<'_, '_> {
         self.add(weighed, frame.anchor)
     }
 
-    fn alias(&mut self, anchor: usize, at: Position) -> Option<()> {
-        let Some(weighed) = self.anchors.get(&anchor) else {
-            self.reporter.error(at, "yaml-syntax", "this alias stands inside the node it refers to");
-            return None;
+    pub(super) fn alias(&mut self, name: &str, at: Position) -> Result<(), Stop> {
+        let copy = match self.anchors.get(name) {
+            Some(Some(found)) => {
+                Weighed { node: found.node.clone(), bytes: found.bytes, height: found.height }
+            }
+            Some(None) => {
+                self.reporter.error(at, "yaml-syntax", "this alias stands inside the node it refers to");
+                return Err(Stop::Recorded);
+            }
+            None => {
+                let message = format!("no anchor `&{name}` stands before this alias");
+                return Err(Stop::Fault(Fault { at, message }));
+            }
         };
-        let copy = Weighed { node: weighed.node.clone(), bytes: weighed.bytes, height: weighed.height };
         self.check_depth(self.stack.len() + copy.height, at)?;
-        self.add(copy, 0)
+        self.add(copy, None)
     }
 
-    fn add(&mut self, weighed: Weighed, anchor: usize) -> Option<()> {
+    fn add(&mut self, weighed: Weighed, anchor: Option<&'s str>) -> Result<(), Stop> {
         let Weighed { node, bytes, height } = weighed;
         let at = node.position;
         self.bytes = self.bytes.saturating_add(bytes);
@@ -233,14 +206,14 @@ impl Builder<'_, '_> {
                 format!("the file is larger than {MAX_RESULT_BYTES} bytes once its aliases are followed"),
                 "use fewer aliases of aliases",
             );
-            return None;
+            return Err(Stop::Recorded);
         }
-        if anchor != 0 {
-            self.anchors.insert(anchor, Weighed { node: node.clone(), bytes, height });
+        if let Some(anchor) = anchor {
+            self.anchors.insert(anchor, Some(Weighed { node: node.clone(), bytes, height }));
         }
         let Some(frame) = self.stack.last_mut() else {
             self.root = Some(node);
-            return Some(());
+            return Ok(());
         };
         frame.bytes = frame.bytes.saturating_add(bytes);
         frame.height = frame.height.max(height);
@@ -249,8 +222,7 @@ impl Builder<'_, '_> {
             Items::Mapping { entries, key, folded } => match key.take() {
                 None => {
                     let Some(text) = node.scalar_text() else {
-                        self.reporter.error(at, "yaml-syntax", "a key must be text, not a list or a mapping");
-                        return None;
+                        return Err(Stop::Fault(complex_key(at)));
                     };
                     *key = Some(Key { position: at, text });
                 }
@@ -267,8 +239,12 @@ impl Builder<'_, '_> {
                 }
             },
         }
-        Some(())
+        Ok(())
     }
+}
+
+pub(super) fn complex_key(at: Position) -> Fault {
+    Fault { at, message: "a key must be text, not a list or a mapping".to_owned() }
 }
 
 /// Whether a key is there already, but for case. Small mappings are walked, larger ones keep a set.

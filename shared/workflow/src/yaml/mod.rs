@@ -3,10 +3,20 @@
 //! YAML 1.2 core scalars; anchors and aliases, but no merge keys; no duplicate keys (keys ignore case, as GitHub's
 //! reader does); one document. Size, depth and the size after aliases are bounded.
 //!
+//! The reader is our own: planning must read many files a second, a general scanner's queue of tokens took most of the
+//! time, and errors should speak of what people wrote. The tests hold it against two other readers.
+//!
 //! Deliberately absent: any meaning of keys ([`crate::syntax`]).
 
+mod block;
 mod build;
+mod cursor;
+mod document;
+mod flow;
+mod literal;
+mod properties;
 mod scalar;
+mod text;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 mod tests;
@@ -16,7 +26,7 @@ use std::sync::Arc;
 use crate::diagnostics::{Position, Reporter};
 use crate::value::format_g15;
 
-pub use build::parse;
+pub use document::parse;
 
 /// Largest file, as on GitHub.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;

@@ -119,7 +119,7 @@ fn aliases_share_the_node() {
 #[test]
 fn what_is_refused() {
     for (source, part) in [
-        ("a: [1, 2", "2:1 this is not valid YAML"),
+        ("a: [1, 2", "1:4 this is not valid YAML"),
         ("a: 'x", "this is not valid YAML"),
         ("", "1:1 the file is empty"),
         ("# only a comment\n", "the file is empty"),
