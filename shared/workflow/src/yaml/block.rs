@@ -73,7 +73,9 @@ impl<'s> Reader<'_, 's> {
         while let Some(top) = self.blocks.last() {
             let continues = match (top.wait, top.sequence) {
                 // A list may stand at its key's own indentation.
-                (Wait::Node(_), false) => top.indent < column || (top.indent == column && dash && !top.explicit_key),
+                (Wait::Node(_), false) => {
+                    top.indent < column || (top.indent == column && dash && !top.explicit_key)
+                }
                 (_, true) if top.indent == column && top.wait == Wait::Entry => dash,
                 (Wait::Node(_), true) => top.indent < column,
                 _ => top.indent <= column,
@@ -94,6 +96,9 @@ impl<'s> Reader<'_, 's> {
         let Some(top) = self.blocks.last() else {
             if self.builder.root.is_some() {
                 return Err(self.misplaced(None).into());
+            }
+            if gap.tab && gap.indent == 0 && !matches!(self.cursor.byte(), b'[' | b'{') {
+                return Err(self.tab().into());
             }
             return self.node(place);
         };
@@ -118,6 +123,9 @@ impl<'s> Reader<'_, 's> {
 
     fn misplaced(&mut self, indent: Option<usize>) -> super::cursor::Fault {
         let message = match indent {
+            _ if self.cursor.byte() == b':' && self.cursor.is_white(1) => {
+                "no key stands before this `:`".to_owned()
+            }
             Some(indent) => format!(
                 "this line does not belong to what stands before it: it is indented by {} spaces, and {indent} or another open level was expected",
                 self.cursor.offset_in_line()
@@ -196,16 +204,16 @@ impl<'s> Reader<'_, 's> {
         let least = self.least_indent();
         match self.cursor.byte() {
             first @ (b'-' | b'?' | b':') if self.cursor.is_white(1) => {
-                if any || !place.collections {
+                if (any && first != b':') || !place.collections {
                     return Err(self.no_collection().into());
                 }
                 self.open_block(&mut start, first == b'-', place)?;
                 if first == b':' {
                     let at = self.cursor.position();
-                    self.null(at)?;
+                    self.builder.scalar(Scalar { at, text: "".into(), plain: true }, &own)?;
                 }
                 self.wait_for_node(first == b'?');
-                Ok(true)
+                Ok(first != b':')
             }
             b'[' | b'{' => {
                 self.pending.merge(own, &mut self.cursor)?;
@@ -363,7 +371,9 @@ impl<'s> Reader<'_, 's> {
             return Ok(false);
         }
         if look.line() != from.line() || look.at() - from.at() > MAX_KEY {
-            return Err(from.fault("a key must be on one line with its `:`, and shorter than 1024 bytes").into());
+            return Err(from
+                .fault("a key must be on one line with its `:`, and shorter than 1024 bytes")
+                .into());
         }
         self.cursor = look;
         Ok(true)

@@ -86,7 +86,7 @@ impl<'r, 's> Builder<'r, 's> {
         let kind = match &properties.tag {
             None if plain => scalar::resolve(&text),
             None => NodeKind::String(text.into()),
-            Some(tag) => self.tagged(&text, tag, at)?,
+            Some(tag) => self.tagged(&text, tag, properties.tag_at)?,
         };
         self.add(Weighed { node: Node { position: at, kind }, bytes, height: 0 }, properties.anchor)
     }
@@ -100,9 +100,7 @@ impl<'r, 's> Builder<'r, 's> {
             Tag::Text => Some(NodeKind::String(text.into())),
             Tag::Core("int" | "float") => scalar::number(text).map(NodeKind::Number),
             Tag::Core("str") => Some(NodeKind::String(text.into())),
-            Tag::Core("bool") => {
-                Some(scalar::resolve(text)).filter(|kind| matches!(kind, NodeKind::Bool(_)))
-            }
+            Tag::Core("bool") => Some(scalar::resolve(text)).filter(|kind| matches!(kind, NodeKind::Bool(_))),
             Tag::Core("null") => Some(scalar::resolve(text)).filter(|kind| matches!(kind, NodeKind::Null)),
             _ => return Err(self.unknown_tag(tag, at)),
         };
@@ -145,7 +143,7 @@ impl<'r, 's> Builder<'r, 's> {
         if let Some(tag) = &properties.tag
             && *tag != Tag::Core(name)
         {
-            return Err(self.unknown_tag(tag, at));
+            return Err(self.unknown_tag(tag, properties.tag_at));
         }
         self.check_depth(self.stack.len() + 1, at)?;
         if let Some(anchor) = properties.anchor {

@@ -73,14 +73,18 @@ impl<'s> Reader<'_, 's> {
                     self.cursor.advance(1);
                     self.close_flow(&mut open)?;
                 }
-                b':' if next_is_end || (top.wait == Wait::Colon && top.quoted_key) => self.flow_colon(&mut open)?,
-                b'?' if next_is_end && top.wait == Wait::Item && !top.explicit => self.flow_question(&mut open)?,
+                b':' if next_is_end || (top.wait == Wait::Colon && top.quoted_key) => {
+                    self.flow_colon(&mut open)?
+                }
+                b'?' if next_is_end && top.wait == Wait::Item && !top.explicit => {
+                    self.flow_question(&mut open)?
+                }
                 _ if matches!(top.wait, Wait::Comma | Wait::Colon) => {
                     return Err(self.cursor.fault("a `,` is missing before this").into());
                 }
                 b'[' | b'{' => self.open_flow(&mut open)?,
-                b'-' if next_is_end => {
-                    return Err(self.cursor.fault("a list with `- ` can't stand inside brackets").into());
+                b'-' | b'?' if next_is_end => {
+                    return Err(self.cursor.fault("`- ` and `? ` can't stand here inside brackets").into());
                 }
                 _ => self.flow_scalar(&mut open, indent)?,
             }
@@ -234,7 +238,9 @@ impl<'s> Reader<'_, 's> {
         look.take_blanks();
         let colon = look.byte() == b':' && (quotes || look.is_white(1) || is_flow_indicator(look.ahead(1)));
         if colon && (look.line() != from.line() || look.at() - from.at() > MAX_KEY) {
-            return Err(from.fault("a key must be on one line with its `:`, and shorter than 1024 bytes").into());
+            return Err(from
+                .fault("a key must be on one line with its `:`, and shorter than 1024 bytes")
+                .into());
         }
         Ok(colon)
     }

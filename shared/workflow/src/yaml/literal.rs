@@ -52,9 +52,14 @@ pub(super) fn literal(
             continue;
         }
         if cursor.byte() == 0 {
+            breaks += usize::from(cursor.offset_in_line() > 0);
             break;
         }
         if cursor.offset_in_line() < indent {
+            let mut look = *cursor;
+            if look.take_blanks() && look.at_line_break() {
+                return Err(cursor.fault("tabs can't indent: use spaces"));
+            }
             *cursor = before;
             break;
         }
@@ -111,7 +116,8 @@ fn header(cursor: &mut Cursor<'_>) -> Result<Header, Fault> {
         cursor.take_rest_of_line();
     }
     if !cursor.at_line_break() && cursor.byte() != 0 {
-        return Err(cursor.fault("after `|` or `>` only `+`, `-` and a digit may stand; text starts on the next line"));
+        return Err(cursor
+            .fault("after `|` or `>` only `+`, `-` and a digit may stand; text starts on the next line"));
     }
     Ok(header)
 }

@@ -16,10 +16,10 @@ mod flow;
 mod literal;
 mod properties;
 mod scalar;
-mod text;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 mod tests;
+mod text;
 
 use std::sync::Arc;
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::diagnostics::Position;
+
 use super::cursor::{Cursor, Fault, is_flow_indicator};
 
 /// YAML's own tags: `!!int` is short for this and `int`.
@@ -33,6 +35,8 @@ impl fmt::Display for Tag<'_> {
 pub(super) struct Properties<'s> {
     pub(super) anchor: Option<&'s str>,
     pub(super) tag: Option<Tag<'s>>,
+    /// Where the tag stands.
+    pub(super) tag_at: Position,
 }
 
 impl<'s> Properties<'s> {
@@ -51,7 +55,10 @@ impl<'s> Properties<'s> {
         loop {
             match cursor.byte() {
                 b'&' if self.anchor.is_none() => self.anchor = Some(name(cursor, "an anchor")?),
-                b'!' if self.tag.is_none() => self.tag = Some(tag(cursor, handles)?),
+                b'!' if self.tag.is_none() => {
+                    self.tag_at = cursor.position();
+                    self.tag = Some(tag(cursor, handles)?);
+                }
                 b'&' | b'!' => return Err(cursor.fault("a node has one anchor and one tag at most")),
                 _ => return Ok(any),
             }
@@ -69,7 +76,9 @@ impl<'s> Properties<'s> {
             return Err(cursor.fault("a node has one anchor and one tag at most"));
         }
         self.anchor = self.anchor.or(other.anchor);
-        self.tag = self.tag.take().or(other.tag);
+        if other.tag.is_some() {
+            (self.tag, self.tag_at) = (other.tag, other.tag_at);
+        }
         Ok(())
     }
 }

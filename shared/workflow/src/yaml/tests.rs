@@ -130,7 +130,7 @@ fn what_is_refused() {
         ("a: !foo 1", "1:4 the tag `!foo` is not allowed"),
         ("a: !!set {}", "is not allowed"),
         ("a: !!int x", "not what its tag"),
-        ("? [a]\n: b", "1:3 a key must be text"),
+        ("? [a]\n: b", "1:3 this is not valid YAML: a key must be text"),
         ("{a: 1, b: 2, A: 3}", "1:14 the key `A` is already defined"),
     ] {
         let found = errors(source);

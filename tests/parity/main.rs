@@ -1,0 +1,10 @@
+//! Slipway's workflow language against GitHub's own packages, on generated and hand-picked input.
+//!
+//! Every difference fails, unless `docs/DIFFERENCES.md` names it. What is generated follows from a seed, which a
+//! failure prints; `SLIPWAY_SEED` replays it.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod oracle;
+mod random;
+mod yaml;
