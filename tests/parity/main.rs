@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod expressions;
+mod generate;
+mod listed;
 mod oracle;
 mod random;
 mod yaml;
