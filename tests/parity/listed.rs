@@ -4,10 +4,7 @@ const FILE: &str = include_str!("../../docs/DIFFERENCES.md");
 
 /// The lines of a section.
 pub(crate) fn section(heading: &str) -> impl Iterator<Item = &'static str> {
-    FILE.lines()
-        .skip_while(move |line| *line != heading)
-        .skip(1)
-        .take_while(|line| !line.starts_with("## "))
+    FILE.lines().skip_while(move |line| *line != heading).skip(1).take_while(|line| !line.starts_with("## "))
 }
 
 /// The cells in backquotes of a section's table, row by row.

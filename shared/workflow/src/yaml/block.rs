@@ -185,7 +185,7 @@ impl<'s> Reader<'_, 's> {
         let token = self.inline(true)?;
         if !self.find_colon(from)? {
             let mut at = from;
-            return Err(at.fault("a key with `:` is expected here").into());
+            return Err(at.fault("a key and its colon are expected here, on one line").into());
         }
         self.token(token, &own)?;
         self.wait_for_node(false);
@@ -200,6 +200,9 @@ impl<'s> Reader<'_, 's> {
         if any && (self.cursor.byte() == 0 || self.cursor.byte() == b'#' || self.cursor.at_line_break()) {
             self.pending.merge(own, &mut self.cursor)?;
             return Ok(false);
+        }
+        if any && place.tab {
+            return Err(start.fault("tabs can't indent: use spaces").into());
         }
         let least = self.least_indent();
         match self.cursor.byte() {
@@ -217,11 +220,10 @@ impl<'s> Reader<'_, 's> {
             }
             b'[' | b'{' => {
                 self.pending.merge(own, &mut self.cursor)?;
-                let line = self.cursor.line();
                 self.flow(least)?;
                 let mut look = self.cursor;
                 look.take_blanks();
-                if look.byte() == b':' && look.is_white(1) && look.line() == line {
+                if look.byte() == b':' && look.is_white(1) {
                     return Err(complex_key(start.position()).into());
                 }
                 self.done()

@@ -98,7 +98,9 @@ impl<'s> Reader<'_, 's> {
             return Ok(());
         }
         // A last bracket at the indentation of what holds it is not quite right, and usual.
-        let last = open.len() == 1 && matches!(self.cursor.byte(), b']' | b'}') && gap.indent + 1 == indent;
+        let last = open.iter().filter(|open| open.kind != Kind::Pair).count() == 1
+            && matches!(self.cursor.byte(), b']' | b'}')
+            && gap.indent + 1 == indent;
         if self.cursor.at_marker() || (gap.indent < indent && !last) {
             let message = format!("brackets are not closed, or this line is not indented by {indent} spaces");
             return Err(self.cursor.fault(message).into());
