@@ -66,6 +66,25 @@ impl std::fmt::Display for Diagnostic {
     }
 }
 
+/// Longest message, in characters: one may quote what a file has in a key's or value's place.
+const MAX_MESSAGE_CHARS: usize = 500;
+
+/// A message without line breaks and other control characters, cut to its limit.
+fn one_line(message: String) -> String {
+    if message.len() <= MAX_MESSAGE_CHARS && !message.contains(char::is_control) {
+        return message;
+    }
+    let mut out = String::with_capacity(MAX_MESSAGE_CHARS);
+    for (count, c) in message.chars().enumerate() {
+        if count == MAX_MESSAGE_CHARS {
+            out.push_str("...");
+            break;
+        }
+        if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    out
+}
+
 /// Collects the findings of one file.
 #[derive(Debug)]
 pub struct Reporter<'a> {
@@ -129,6 +148,7 @@ impl<'a> Reporter<'a> {
         if self.is_full() {
             return;
         }
+        let message = one_line(message);
         self.found.push(Diagnostic {
             file: self.file.to_owned(),
             line: at.line,

@@ -108,7 +108,9 @@ impl Object {
 
 impl FromIterator<(Arc<str>, Value)> for Object {
     fn from_iter<I: IntoIterator<Item = (Arc<str>, Value)>>(entries: I) -> Self {
+        let entries = entries.into_iter();
         let mut object = Object::new();
+        object.entries.reserve(entries.size_hint().0);
         for (key, value) in entries {
             object.insert_new(key, value);
         }

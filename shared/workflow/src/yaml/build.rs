@@ -13,6 +13,12 @@ use crate::value::fold;
 /// A mapping with more keys than this looks for duplicates in a set.
 const LINEAR_KEYS: usize = 16;
 
+/// Keys that are kept for their next use.
+const KNOWN_KEYS: usize = 64;
+/// Room that most files are content with.
+const FIRST_FRAMES: usize = 16;
+const FIRST_PARTS: usize = 64;
+
 /// Why reading stops.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -35,9 +41,10 @@ struct Weighed {
     height: usize,
 }
 
+/// Where the parts of an open collection begin in [`Builder::items`] or [`Builder::entries`].
 enum Items {
-    Sequence(Vec<Node>),
-    Mapping { entries: Vec<(Key, Node)>, key: Option<Key>, folded: BTreeSet<String> },
+    Sequence { from: usize },
+    Mapping { from: usize, key: Option<Key>, folded: BTreeSet<String> },
 }
 
 /// A collection that is open.
@@ -59,6 +66,11 @@ pub(super) struct Scalar<'s> {
 
 pub(super) struct Builder<'r, 's> {
     stack: Vec<Frame<'s>>,
+    /// The parts of all open lists, and of all open mappings: a collection is allocated once, when its size is known.
+    items: Vec<Node>,
+    entries: Vec<(Key, Node)>,
+    /// Keys that were made before: a file has few different ones.
+    keys: [Option<Arc<str>>; KNOWN_KEYS],
     /// `None` while the node is open.
     anchors: BTreeMap<&'s str, Option<Weighed>>,
     pub(super) root: Option<Node>,
@@ -68,7 +80,16 @@ pub(super) struct Builder<'r, 's> {
 
 impl<'r, 's> Builder<'r, 's> {
     pub(super) fn new(reporter: &'r mut Reporter<'s>) -> Self {
-        Self { stack: Vec::new(), anchors: BTreeMap::new(), root: None, bytes: 0, reporter }
+        Self {
+            stack: Vec::with_capacity(FIRST_FRAMES),
+            items: Vec::with_capacity(FIRST_PARTS),
+            entries: Vec::with_capacity(FIRST_PARTS),
+            keys: [const { None }; KNOWN_KEYS],
+            anchors: BTreeMap::new(),
+            root: None,
+            bytes: 0,
+            reporter,
+        }
     }
 
     pub(super) fn scalar(&mut self, scalar: Scalar<'s>, properties: &Properties<'s>) -> Result<(), Stop> {
@@ -83,12 +104,61 @@ impl<'r, 's> Builder<'r, 's> {
             );
             return Err(Stop::Recorded);
         }
+        if plain
+            && properties.is_empty()
+            && self.key_is_next()
+            && let Some(known) = self.known_key(&text)
+        {
+            return self.add_key(Key { position: at, text: known }, bytes);
+        }
         let kind = match &properties.tag {
             None if plain => scalar::resolve(&text),
             None => NodeKind::String(text.into()),
             Some(tag) => self.tagged(&text, tag, properties.tag_at)?,
         };
         self.add(Weighed { node: Node { position: at, kind }, bytes, height: 0 }, properties.anchor)
+    }
+
+    /// The text of a plain key that stands for nothing but itself.
+    fn known_key(&mut self, text: &str) -> Option<Arc<str>> {
+        let (first, last) = (*text.as_bytes().first()?, *text.as_bytes().last()?);
+        let slot = (text.len() + usize::from(first) * 7 + usize::from(last) * 3) % KNOWN_KEYS;
+        let slot = self.keys.get_mut(slot)?;
+        if let Some(known) = slot
+            && **known == *text
+        {
+            return Some(known.clone());
+        }
+        match scalar::resolve(text) {
+            NodeKind::String(text) => Some(slot.insert(text).clone()),
+            _ => None,
+        }
+    }
+
+    fn add_key(&mut self, new: Key, bytes: usize) -> Result<(), Stop> {
+        self.spend(bytes, new.position)?;
+        if let Some(frame) = self.stack.last_mut() {
+            frame.bytes = frame.bytes.saturating_add(bytes);
+            if let Items::Mapping { key, .. } = &mut frame.items {
+                *key = Some(new);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what the tree takes.
+    fn spend(&mut self, bytes: usize, at: Position) -> Result<(), Stop> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > MAX_RESULT_BYTES {
+            self.reporter.error_hint(
+                at,
+                "limit",
+                format!("the file is larger than {MAX_RESULT_BYTES} bytes once its aliases are followed"),
+                "use fewer aliases of aliases",
+            );
+            return Err(Stop::Recorded);
+        }
+        Ok(())
     }
 
     fn key_is_next(&self) -> bool {
@@ -122,11 +192,11 @@ impl<'r, 's> Builder<'r, 's> {
     }
 
     pub(super) fn open_sequence(&mut self, at: Position, properties: &Properties<'s>) -> Result<(), Stop> {
-        self.open(at, properties, "seq", Items::Sequence(Vec::new()))
+        self.open(at, properties, "seq", Items::Sequence { from: self.items.len() })
     }
 
     pub(super) fn open_mapping(&mut self, at: Position, properties: &Properties<'s>) -> Result<(), Stop> {
-        let items = Items::Mapping { entries: Vec::new(), key: None, folded: BTreeSet::new() };
+        let items = Items::Mapping { from: self.entries.len(), key: None, folded: BTreeSet::new() };
         self.open(at, properties, "map", items)
     }
 
@@ -165,8 +235,8 @@ impl<'r, 's> Builder<'r, 's> {
     pub(super) fn close(&mut self) -> Result<(), Stop> {
         let Some(frame) = self.stack.pop() else { return Ok(()) };
         let kind = match frame.items {
-            Items::Sequence(items) => NodeKind::Sequence(Arc::new(items)),
-            Items::Mapping { entries, .. } => NodeKind::Mapping(Arc::new(entries)),
+            Items::Sequence { from } => NodeKind::Sequence(self.items.drain(from..).collect()),
+            Items::Mapping { from, .. } => NodeKind::Mapping(self.entries.drain(from..).collect()),
         };
         let node = Node { position: frame.position, kind };
         // Its parts are counted already, and `add` counts the whole.
@@ -196,16 +266,7 @@ impl<'r, 's> Builder<'r, 's> {
     fn add(&mut self, weighed: Weighed, anchor: Option<&'s str>) -> Result<(), Stop> {
         let Weighed { node, bytes, height } = weighed;
         let at = node.position;
-        self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > MAX_RESULT_BYTES {
-            self.reporter.error_hint(
-                at,
-                "limit",
-                format!("the file is larger than {MAX_RESULT_BYTES} bytes once its aliases are followed"),
-                "use fewer aliases of aliases",
-            );
-            return Err(Stop::Recorded);
-        }
+        self.spend(bytes, at)?;
         if let Some(anchor) = anchor {
             self.anchors.insert(anchor, Some(Weighed { node: node.clone(), bytes, height }));
         }
@@ -216,8 +277,8 @@ impl<'r, 's> Builder<'r, 's> {
         frame.bytes = frame.bytes.saturating_add(bytes);
         frame.height = frame.height.max(height);
         match &mut frame.items {
-            Items::Sequence(items) => items.push(node),
-            Items::Mapping { entries, key, folded } => match key.take() {
+            Items::Sequence { .. } => self.items.push(node),
+            Items::Mapping { from, key, folded } => match key.take() {
                 None => {
                     let Some(text) = node.scalar_text() else {
                         return Err(Stop::Fault(complex_key(at)));
@@ -225,14 +286,14 @@ impl<'r, 's> Builder<'r, 's> {
                     *key = Some(Key { position: at, text });
                 }
                 Some(key) => {
-                    if is_duplicate(entries, folded, &key) {
+                    if is_duplicate(self.entries.get(*from..).unwrap_or_default(), folded, &key) {
                         self.reporter.error(
                             key.position,
                             "duplicate-key",
                             format!("the key `{}` is already defined in this mapping", key.text),
                         );
                     } else {
-                        entries.push((key, node));
+                        self.entries.push((key, node));
                     }
                 }
             },

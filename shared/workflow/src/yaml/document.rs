@@ -102,7 +102,7 @@ impl Reader<'_, '_> {
         }
         if self.cursor.at_marker() && self.cursor.byte() == b'-' {
             self.cursor.advance(3);
-            return Ok(self.gap()?);
+            return self.gap();
         }
         if any {
             return Err(self.cursor.fault("`---` must follow the directives").into());

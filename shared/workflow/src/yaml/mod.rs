@@ -58,9 +58,9 @@ pub enum NodeKind {
     /// Text.
     String(Arc<str>),
     /// A list.
-    Sequence(Arc<Vec<Node>>),
+    Sequence(Arc<[Node]>),
     /// Keys and values in order.
-    Mapping(Arc<Vec<(Key, Node)>>),
+    Mapping(Arc<[(Key, Node)]>),
 }
 
 /// A mapping's key.

@@ -63,7 +63,8 @@ impl<'s> Properties<'s> {
                 _ => return Ok(any),
             }
             any = true;
-            if !cursor.is_white(0) && !(flow && is_flow_indicator(cursor.byte())) {
+            let ended = cursor.is_white(0) || (flow && is_flow_indicator(cursor.byte()));
+            if !ended {
                 return Err(cursor.fault("a blank must follow a tag or an anchor"));
             }
             cursor.take_blanks();
