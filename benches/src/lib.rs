@@ -6,7 +6,10 @@
 
 pub mod dispatch;
 pub mod echo;
+pub mod expressions;
 pub mod figure;
+pub mod mask;
+pub mod node;
 pub mod plan;
 pub mod start;
 pub mod submission;

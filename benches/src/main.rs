@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
-use slipway_bench::{figure::Figure, plan, start};
+use slipway_bench::{expressions, figure::Figure, mask, plan, start};
 
 #[derive(Parser)]
 #[command(name = "slipway-bench", version, about = "Measures Slipway, each figure beside its baseline")]
@@ -20,6 +20,10 @@ struct Arguments {
 enum What {
     /// Workflow files parsed and planned a second, beside GitHub's own parser.
     Plan,
+    /// Expressions evaluated a second, beside GitHub's own package.
+    Expressions,
+    /// Output masked with 100 secrets in all their encodings, beside a plain copy.
+    Mask,
     /// A step and a one-step job, beside `docker exec` and `docker run`.
     Start {
         /// The image of the containers; it has `sh` and `true`.
@@ -56,6 +60,8 @@ fn main() -> ExitCode {
 fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let figures: Vec<Figure> = match &arguments.figure {
         What::Plan => plan::measure()?,
+        What::Expressions => expressions::measure()?,
+        What::Mask => mask::measure()?,
         What::Start { image, rounds } => runtime()?.block_on(start::measure(image, *rounds))?,
         What::Dispatch { agents, jobs, rate } => {
             let load = Load { agents: *agents, jobs: *jobs, rate: *rate };

@@ -1,7 +1,6 @@
 //! `plan`: workflow files parsed and planned a second, beside GitHub's own parser under Node.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -12,9 +11,8 @@ use slipway_workflow::plan::{self, ExplainInput, RunFacts};
 use slipway_workflow::syntax;
 
 use crate::figure::Figure;
+use crate::node;
 
-/// The version of GitHub's parser that is measured against.
-const PARSER: &str = "@actions/workflow-parser@0.3.61";
 /// How long each side works.
 const SECONDS: u64 = 3;
 
@@ -33,7 +31,7 @@ pub fn measure() -> anyhow::Result<Vec<Figure>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = workflow_files(&root.join("workflows"))?;
     let ours = ours_per_second(&files)?;
-    let theirs = theirs_per_second(&root.join("baseline"), &files)?;
+    let theirs = theirs_per_second(&files)?;
     Ok(vec![Figure::new(
         "plan.files_per_s",
         "files/s",
@@ -96,33 +94,10 @@ fn ours_per_second(files: &[PathBuf]) -> anyhow::Result<f64> {
     Ok((rounds * files.len()) as f64 / start.elapsed().as_secs_f64())
 }
 
-fn theirs_per_second(baseline: &Path, files: &[PathBuf]) -> anyhow::Result<f64> {
-    let folder = std::env::temp_dir().join("slipway-bench-parser");
-    if !folder.join("node_modules/@actions/workflow-parser").exists() {
-        let status = Command::new("npm")
-            .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
-            .arg(&folder)
-            .arg(PARSER)
-            .status()
-            .context("npm is needed for the baseline: install Node.js 20 or newer")?;
-        if !status.success() {
-            bail!("npm could not install {PARSER}");
-        }
-    }
-    for script in ["parse.mjs", "json_modules.mjs"] {
-        std::fs::copy(baseline.join(script), folder.join(script))?;
-    }
-    let output = Command::new("node")
-        .current_dir(&folder)
-        .args(["--import", "./json_modules.mjs", "parse.mjs"])
-        .arg(SECONDS.to_string())
-        .args(files)
-        .output()
-        .context("node is needed for the baseline")?;
-    if !output.status.success() {
-        bail!("the baseline failed: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let run: ParserRun = serde_json::from_slice(&output.stdout).context("the baseline printed no figures")?;
+fn theirs_per_second(files: &[PathBuf]) -> anyhow::Result<f64> {
+    let mut arguments = vec![SECONDS.to_string()];
+    arguments.extend(files.iter().map(|path| path.display().to_string()));
+    let run: ParserRun = node::run("parse.mjs", &arguments, "")?;
     if run.errors > 0 {
         bail!("GitHub's parser found {} errors in the measured files", run.errors);
     }

@@ -323,7 +323,7 @@ impl<'r> Generator<'r> {
             4..=5 => return self.format(depth),
             6 => (&["join", "Join"], 1, 2),
             7 => (&["toJSON", "toJson", "tojson"], 1, 1),
-            8 => return self.from_json(depth),
+            8 => return self.read_json(depth),
             _ => return self.case(depth),
         };
         self.pick(names);
@@ -357,7 +357,7 @@ impl<'r> Generator<'r> {
         self.push(")");
     }
 
-    fn from_json(&mut self, depth: usize) {
+    fn read_json(&mut self, depth: usize) {
         self.push("fromJSON(");
         if self.random.once_in(4) {
             self.any(depth - 1);

@@ -10,7 +10,6 @@ mod generate;
 mod hostile;
 mod listed;
 mod oracle;
-mod picked;
 mod random;
 mod workflows;
 mod yaml;
