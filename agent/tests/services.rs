@@ -79,6 +79,71 @@ async fn a_service_that_is_not_healthy_fails_the_job_and_shows_its_output() {
     assert_eq!(place.containers(), Vec::<String>::new());
 }
 
+/// The agent as a process of its own, killed when this is dropped.
+struct Process(std::process::Child);
+
+impl Process {
+    fn start(place: &Place) -> Self {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_slipway-agent"));
+        Self(command.args(&place.arguments).stdin(std::process::Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_outlive_their_agent_and_end_with_their_job() {
+    let coordinator = FakeCoordinator::start().await;
+    let place = Place::new(&coordinator);
+    let mut spec = job(vec![
+        run("before", "echo id=${{ job.services.web.id }}; echo ready; sleep 2"),
+        run("after", "echo id=${{ job.services.web.id }}; wget -q -O - http://web:8080/"),
+    ]);
+    spec.services = vec![service("web", IMAGE, "--health-cmd true --health-interval 100ms")];
+    let first = Process::start(&place);
+    let instance = coordinator.assign(&spec).await;
+    coordinator.line(&instance, "ready").await;
+    drop(first);
+    assert_eq!(place.containers().len(), 2);
+    let handle = place.start().await;
+    let job = coordinator.report(&instance).await;
+    let lines = job.lines();
+    assert_eq!(job.result(), Success, "{lines:?}");
+    let ids: Vec<&String> = lines.iter().filter(|line| line.starts_with("id=")).collect();
+    assert!(matches!(ids.as_slice(), [one, two] if one == two && one.len() > 3), "{ids:?}");
+    assert!(lines.iter().any(|line| line == "hello from octo/hello"), "{lines:?}");
+    handle.trigger().raise(Stage::Drain);
+    handle.wait().await;
+    assert_eq!(place.containers(), Vec::<String>::new());
+    assert_eq!(place.networks(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_killed_while_it_waits_for_a_service_starts_it_again() {
+    let coordinator = FakeCoordinator::start().await;
+    let place = Place::new(&coordinator);
+    let mut spec = job(vec![run("step", "echo reached")]);
+    // Healthy after its first check, which comes late enough for the kill.
+    spec.services = vec![service("web", IMAGE, "--health-cmd true --health-interval 3s")];
+    let first = Process::start(&place);
+    let instance = coordinator.assign(&spec).await;
+    coordinator.line(&instance, "Service web is starting; waiting for its health check.").await;
+    drop(first);
+    let handle = place.start().await;
+    let job = coordinator.report(&instance).await;
+    assert_eq!(job.result(), Success, "{:?}", job.lines());
+    assert!(job.lines().iter().any(|line| line == "reached"));
+    handle.trigger().raise(Stage::Drain);
+    handle.wait().await;
+    assert_eq!(place.containers(), Vec::<String>::new());
+    assert_eq!(place.networks(), Vec::<String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn options_of_a_service_are_refused_by_name() {
     let coordinator = FakeCoordinator::start().await;

@@ -319,6 +319,7 @@ impl Attempt {
         }
         // An earlier process may have come as far as a container and not to saying so.
         super::finish::remove_containers(&self.machine, &self.folder).await;
+        self.folder.start_over()?;
         log.select(self.setup_index(), Default::default());
         let contexts = self.contexts(false);
         let env = contexts.job_env(&self.spec.env).map_err(|error| End::Work(error.to_string()))?;
