@@ -3,6 +3,8 @@
 
 mod fleet;
 
+use std::io::{Read as _, Write as _};
+
 use fleet::coordinator::FakeCoordinator;
 use fleet::{IMAGE, Place, entry, job, run, text};
 use slipway_kit::shutdown::Stage;
@@ -37,12 +39,24 @@ async fn a_service_is_healthy_before_the_first_step_and_reached_by_name_and_port
     let mut spec = job(vec![
         run("name", "wget -q -O - http://web:8080/ && wget -q -O - http://other:8080/"),
         run("port", "echo port=${{ job.services.web.ports['8080'] }}"),
+        run("wait", "echo ready; sleep 1"),
         run("context", "test -n \"${{ job.services.web.id }}\" -a -n \"${{ job.services.web.network }}\""),
         run("none", "echo none=${{ job.services.absent.id }}."),
     ]);
     let check = "--health-cmd \"wget -q -O - http://127.0.0.1:8080/\" --health-interval 1s --name other";
     spec.services = vec![service("web", IMAGE, check), service("absent", "${{ '' }}", "")];
+    let host_port = {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port()
+    };
+    spec.services[0].container.ports = vec![text(&format!("127.0.0.1:{host_port}:8080"))];
     let instance = coordinator.assign(&spec).await;
+    coordinator.line(&instance, "ready").await;
+    let mut answer = String::new();
+    let mut connection = std::net::TcpStream::connect(("127.0.0.1", host_port)).unwrap();
+    connection.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("hello from octo/hello\n"), "{answer}");
     let job = coordinator.report(&instance).await;
     let lines = job.lines();
     let told = lines.join("\n");
@@ -51,8 +65,7 @@ async fn a_service_is_healthy_before_the_first_step_and_reached_by_name_and_port
     for line in ["Service web is healthy.", "none=.", "Service container logs: web", "started"] {
         assert!(lines.iter().any(|found| found == line), "`{line}` is not in\n{told}");
     }
-    let port = lines.iter().find_map(|line| line.strip_prefix("port=")).unwrap();
-    assert!(port.parse::<u16>().is_ok_and(|port| port > 0), "{told}");
+    assert!(lines.contains(&format!("port={host_port}")), "{told}");
     handle.trigger().raise(Stage::Drain);
     handle.wait().await;
     assert_eq!(place.containers(), Vec::<String>::new());
