@@ -117,7 +117,10 @@ async fn leftovers(machine: &Machine) -> Result<Vec<Adopted>, StartError> {
             }
         }
     }
-    let names: Vec<String> = left.iter().map(|adopted| adopted.saved.lease.attempt.folder_name()).collect();
+    // A job that was killed before it was prepared starts its containers anew; until then nothing of it may stand in a
+    // network that the pool gives to another.
+    let prepared = left.iter().filter(|adopted| adopted.saved.prepared.is_some());
+    let names: Vec<String> = prepared.map(|adopted| adopted.saved.lease.attempt.folder_name()).collect();
     for container in machine.engine.own_containers().await? {
         if !names.contains(&container.folder_name) {
             machine.engine.remove_container(&container.id).await?;

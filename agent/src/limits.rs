@@ -95,3 +95,24 @@ pub const CLEANERS: usize = 2;
 
 /// Tries to remove a container or network before it is left to the next start.
 pub const REMOVE_TRIES: u32 = 5;
+
+/// Most services of one job: its subnet has 13 addresses, one of them for the job itself.
+pub const SERVICES_MAX: usize = 12;
+
+/// How long a service may say that it is starting before the job fails.
+pub const HEALTH_WAIT_MAX: Duration = Duration::from_secs(15 * 60);
+
+/// First wait before looking at a service's health again. GitHub's runner begins with 2 s.
+pub const HEALTH_LOOK_FIRST: Duration = Duration::from_millis(100);
+
+/// Longest wait before looking at a service's health again (GitHub's runner: 32 s).
+pub const HEALTH_LOOK_MAX: Duration = Duration::from_secs(2);
+
+/// What the engine keeps of a service's output.
+pub const SERVICE_LOG_SIZE: &str = "4m";
+
+/// Lines of a service's output that go into the job's log, from its end.
+pub const SERVICE_LOG_LINES: usize = 1_000;
+
+/// Bytes of a service's output that go into the job's log.
+pub const SERVICE_LOG_BYTES: usize = 256 * 1024;

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, PortBinding, ResourcesUlimits};
+use bollard::models::{
+    ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, NetworkingConfig, PortBinding,
+    ResourcesUlimits,
+};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
 };
@@ -11,7 +14,7 @@ use super::options::CreateOptions;
 use super::{Engine, LABEL_AGENT, LABEL_ATTEMPT, LABEL_INSTANCE, LABEL_RUN, LABEL_TOKEN, is_missing};
 use crate::failure::{Cause, Failure};
 use crate::lease::Lease;
-use crate::limits::REMOVE_TRIES;
+use crate::limits::{REMOVE_TRIES, SERVICE_LOG_SIZE};
 
 /// What one job's container may use, unless its `options:` say less.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,8 +38,10 @@ pub struct ContainerPlan {
     pub platform: Option<String>,
     /// Whom it works for.
     pub lease: Lease,
-    /// Program that runs as PID 1.
-    pub init: String,
+    /// What runs as PID 1.
+    pub main: Main,
+    /// Names by which others of the job's network reach it.
+    pub aliases: Vec<String>,
     /// `uid:gid`, or what `--user` said; none: the image's.
     pub user: Option<String>,
     /// Environment beyond the image's.
@@ -53,6 +58,20 @@ pub struct ContainerPlan {
     pub no_new_privileges: bool,
     /// `container.options`
     pub options: CreateOptions,
+}
+
+/// What runs as a container's PID 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Main {
+    /// The job's init, at this path.
+    Init(String),
+    /// The image's own program, for a service.
+    Image {
+        /// Instead of the image's entrypoint.
+        entrypoint: Option<Vec<String>>,
+        /// Instead of the image's command.
+        command: Option<Vec<String>>,
+    },
 }
 
 /// One of `container.ports`.
@@ -106,6 +125,23 @@ impl Engine {
 
     fn create_body(&self, plan: ContainerPlan) -> ContainerCreateBody {
         let ContainerPlan { options, limits, lease, .. } = plan;
+        let (entrypoint, command, working_dir, log_size) = match plan.main {
+            // Steps bring their own folder; the image's might not exist for init's user. Init writes what steps say to
+            // the spool; the engine's own log would only hold init's last words.
+            Main::Init(program) => (Some(vec![program]), Some(Vec::new()), Some("/".to_owned()), "64k"),
+            Main::Image { entrypoint, command } => {
+                (entrypoint, command, options.working_dir, SERVICE_LOG_SIZE)
+            }
+        };
+        let networking = NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(
+                plan.network.clone(),
+                EndpointSettings {
+                    aliases: Some(plan.aliases.into_iter().chain(options.aliases).collect()),
+                    ..EndpointSettings::default()
+                },
+            )])),
+        };
         let labels = [
             (LABEL_AGENT, self.agent.clone()),
             (LABEL_INSTANCE, lease.attempt.instance.to_string()),
@@ -164,11 +200,10 @@ impl Engine {
                     })
                     .collect(),
             ),
-            // Init writes what steps say to the spool; the engine's own log would only hold init's last words.
             log_config: Some(HostConfigLogConfig {
                 typ: Some("json-file".to_owned()),
                 config: Some(HashMap::from([
-                    ("max-size".to_owned(), "64k".to_owned()),
+                    ("max-size".to_owned(), log_size.to_owned()),
                     ("max-file".to_owned(), "1".to_owned()),
                 ])),
             }),
@@ -178,11 +213,12 @@ impl Engine {
             image: Some(plan.image),
             user: options.user.or(plan.user),
             env: Some(plan.env.into_iter().chain(options.env).collect()),
-            entrypoint: Some(vec![plan.init]),
-            cmd: Some(Vec::new()),
-            // Steps bring their own folder; the image's might not exist for init's user.
-            working_dir: Some("/".to_owned()),
+            entrypoint,
+            cmd: command,
+            working_dir,
             host_config: Some(host),
+            networking_config: Some(networking),
+            healthcheck: options.health,
             hostname: options.hostname,
             exposed_ports: Some(plan.ports.into_iter().map(|port| port.container).collect()),
             labels: Some(

@@ -12,6 +12,7 @@ pub mod memory;
 pub mod network;
 pub mod options;
 pub mod passwd;
+pub mod service;
 
 use std::time::Duration;
 

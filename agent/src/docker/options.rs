@@ -3,10 +3,11 @@
 //! GitHub hands them to its Docker command line; here they are read and checked, because some would take the job out of
 //! its limits (`--pid host`) or break the link to its init (`--entrypoint`). What is not supported is refused by name.
 
+use bollard::models::HealthConfig;
 use thiserror::Error;
 
 /// Options that were understood.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateOptions {
     /// `--user`
     pub user: Option<String>,
@@ -48,6 +49,12 @@ pub struct CreateOptions {
     pub read_only: bool,
     /// `--security-opt no-new-privileges`
     pub no_new_privileges: bool,
+    /// `--workdir`; for services only: a step has its own.
+    pub working_dir: Option<String>,
+    /// `--name` and `--network-alias`: names in the job's network. A name on the machine could be taken by another job.
+    pub aliases: Vec<String>,
+    /// `--health-…`, `--no-healthcheck`
+    pub health: Option<HealthConfig>,
 }
 
 /// Options that can't be used; the text is for the workflow's author.
@@ -102,7 +109,10 @@ impl CreateOptions {
                 }
                 ("--read-only", None | Some("true")) => options.read_only = true,
                 // Without effect here: every job's container is like that anyway.
-                ("--rm", None) => {}
+                ("--rm" | "--init", None) => {}
+                ("--no-healthcheck", None | Some("true")) => {
+                    options.health().test = Some(vec!["NONE".to_owned()]);
+                }
                 _ => {
                     if !TAKES_VALUE.contains(&name.as_str()) {
                         return Err(OptionsError::Unsupported(name));
@@ -114,6 +124,10 @@ impl CreateOptions {
             }
         }
         Ok(options)
+    }
+
+    fn health(&mut self) -> &mut HealthConfig {
+        self.health.get_or_insert_default()
     }
 
     fn set(&mut self, name: &str, value: String, privileged: bool) -> Result<(), OptionsError> {
@@ -183,6 +197,22 @@ impl CreateOptions {
                 }
                 self.labels.push((name.to_owned(), value.to_owned()));
             }
+            "--workdir" | "-w" => self.working_dir = Some(value),
+            "--name" | "--network-alias" => self.aliases.push(value),
+            "--health-cmd" => self.health().test = Some(vec!["CMD-SHELL".to_owned(), value]),
+            "--health-interval" | "--health-timeout" | "--health-start-period" => {
+                let nanos = duration_ns(&value).ok_or_else(|| bad(&value, "a time such as 10s or 1m30s"))?;
+                let health = self.health();
+                match name {
+                    "--health-interval" => health.interval = Some(nanos),
+                    "--health-timeout" => health.timeout = Some(nanos),
+                    _ => health.start_period = Some(nanos),
+                }
+            }
+            "--health-retries" => {
+                let retries: u32 = value.parse().map_err(|_| bad(&value, "a number"))?;
+                self.health().retries = Some(i64::from(retries));
+            }
             "--volume" | "-v" => self.volumes.push(value),
             "--ipc" => match value.as_str() {
                 "private" | "shareable" | "none" => self.ipc = Some(value),
@@ -201,7 +231,16 @@ impl CreateOptions {
     }
 }
 
-const TAKES_VALUE: [&str; 24] = [
+const TAKES_VALUE: [&str; 33] = [
+    "--workdir",
+    "-w",
+    "--name",
+    "--network-alias",
+    "--health-cmd",
+    "--health-interval",
+    "--health-timeout",
+    "--health-start-period",
+    "--health-retries",
     "--user",
     "-u",
     "--env",
@@ -247,6 +286,30 @@ pub(crate) fn bytes(text: &str) -> Option<i64> {
     let value: f64 = digits.trim().parse().ok()?;
     let bytes = value * scale as f64;
     (bytes >= 1.0 && bytes < i64::MAX as f64).then_some(bytes as i64)
+}
+
+/// Reads `1m30s`, `500ms`, `10s`, as Go does (`time.ParseDuration`), in nanoseconds; Docker's least is 1 ms.
+fn duration_ns(text: &str) -> Option<i64> {
+    let mut rest = text.trim();
+    let mut total = 0.0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, after) = rest.split_at_checked(digits)?;
+        let unit_end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (unit, next) = after.split_at_checked(unit_end)?;
+        let scale = match unit {
+            "ns" => 1.0,
+            "us" | "µs" => 1e3,
+            "ms" => 1e6,
+            "s" => 1e9,
+            "m" => 60e9,
+            "h" => 3_600e9,
+            _ => return None,
+        };
+        total += number.parse::<f64>().ok()? * scale;
+        rest = next;
+    }
+    (1e6..i64::MAX as f64).contains(&total).then_some(total as i64)
 }
 
 fn ulimit(text: &str) -> Option<(String, i64, i64)> {
@@ -326,6 +389,25 @@ mod tests {
             assert!(message.contains(named), "{text}: {message}");
         }
         assert!(CreateOptions::parse("--privileged --cap-add SYS_ADMIN", true).unwrap().privileged);
+    }
+
+    #[test]
+    fn a_health_check_is_read() {
+        let options = CreateOptions::parse(
+            r#"--health-cmd "redis-cli ping" --health-interval 10s --health-timeout=1m30s --health-retries 5 --name db"#,
+            false,
+        )
+        .unwrap();
+        let health = options.health.unwrap();
+        assert_eq!(health.test.unwrap(), ["CMD-SHELL", "redis-cli ping"]);
+        assert_eq!((health.interval, health.timeout), (Some(10_000_000_000), Some(90_000_000_000)));
+        assert_eq!(health.retries, Some(5));
+        assert_eq!(options.aliases, ["db"]);
+        for text in
+            ["--health-interval 10", "--health-interval s", "--health-retries many", "--health-timeout 0s"]
+        {
+            assert!(CreateOptions::parse(text, false).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -319,15 +319,18 @@ impl Attempt {
         }
         // An earlier process may have come as far as a container and not to saying so.
         super::finish::remove_containers(&self.machine, &self.folder).await;
+        self.folder.start_over()?;
         log.select(self.setup_index(), Default::default());
         let contexts = self.contexts(false);
         let env = contexts.job_env(&self.spec.env).map_err(|error| End::Work(error.to_string()))?;
         self.saved.state = crate::steps::state::JobState::new(env);
-        let wanted = {
+        let (wanted, services) = {
             let scope = self.scope(&contexts);
-            super::prepare::wanted(&self.machine, &self.spec, &scope).map_err(End::Work)?
+            let wanted = super::prepare::wanted(&self.machine, &self.spec, &scope).map_err(End::Work)?;
+            let services = super::services::wanted(&self.machine, &self.spec.services, &scope);
+            (wanted, services.map_err(End::Work)?)
         };
-        let vessel = self.prepare(log, wanted).instrument(tracing::info_span!("prepare")).await?;
+        let vessel = self.prepare(log, wanted, services).instrument(tracing::info_span!("prepare")).await?;
         self.saved.started_ms = Some(super::unix_ms());
         self.commit(log, None).await?;
         Ok(vessel)
@@ -356,6 +359,16 @@ impl Attempt {
         let mut contexts = Contexts::new(&self.spec, &facts, &self.secrets);
         if let Some(prepared) = self.saved.prepared.as_ref().filter(|_| in_container) {
             contexts.set_container(&prepared.container, &prepared.network);
+        }
+        if let Some(prepared) = &self.saved.prepared {
+            contexts.set_services(prepared.services.iter().map(|service| {
+                (
+                    service.name.as_str(),
+                    service.container.as_str(),
+                    prepared.network.as_str(),
+                    service.ports.as_slice(),
+                )
+            }));
         }
         contexts
     }

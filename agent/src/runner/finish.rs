@@ -17,6 +17,7 @@ impl Attempt {
     /// Evaluates the outputs and settles the result.
     pub(super) async fn conclude(&mut self, log: &mut JobLog, vessel: &Vessel) -> Result<(), End> {
         log.select(self.setup_index(), Default::default());
+        self.show_services(log).await;
         let mut outputs = Vec::new();
         let evaluated = {
             let contexts = self.contexts(self.in_container());

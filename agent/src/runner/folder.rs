@@ -52,6 +52,22 @@ impl JobFolder {
         }
     }
 
+    /// Removes what an earlier process made for a container that came to nothing; the journal stays.
+    ///
+    /// # Errors
+    /// `internal`, when something can't be removed.
+    pub fn start_over(&self) -> Result<(), Failure> {
+        let gone = |result: std::io::Result<()>| match result {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
+        gone(std::fs::remove_file(self.spool()))
+            .and_then(|()| gone(std::fs::remove_dir_all(self.run())))
+            .and_then(|()| gone(std::fs::remove_dir_all(self.work())))
+            .and_then(|()| gone(std::fs::remove_dir_all(self.tools())))
+            .map_err(|error| Failure::io(format!("cannot clear {}", self.root.display()), &error))
+    }
+
     /// The folder itself.
     #[must_use]
     pub fn root(&self) -> &Path {

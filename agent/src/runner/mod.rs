@@ -15,6 +15,7 @@ pub(crate) mod inside;
 mod prepare;
 pub mod saved;
 mod script;
+pub(crate) mod services;
 mod step;
 mod vessel;
 

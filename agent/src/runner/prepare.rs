@@ -6,8 +6,9 @@ use super::Machine;
 use super::attempt::{Attempt, End};
 use super::folder::Layout;
 use super::saved::Prepared;
+use super::services::WantedService;
 use super::vessel::{Connected, Vessel};
-use crate::docker::container::{ContainerPlan, PortMapping};
+use crate::docker::container::{ContainerPlan, Main, PortMapping};
 use crate::docker::image::{Credentials, Image};
 use crate::docker::options::CreateOptions;
 use crate::docker::passwd::{ContainerUser, RUNNER_USER};
@@ -17,24 +18,24 @@ use crate::records::log::JobLog;
 use crate::steps::contexts::Scope;
 use crate::steps::shell::Semantics;
 
-/// What the workflow says about the container, evaluated.
+/// What the workflow says about a container, evaluated.
 pub(super) struct Wanted {
-    image: String,
+    pub(super) image: String,
     in_container: bool,
-    env: Vec<String>,
-    volumes: Vec<String>,
-    ports: Vec<PortMapping>,
-    options: CreateOptions,
+    pub(super) env: Vec<String>,
+    pub(super) volumes: Vec<String>,
+    pub(super) ports: Vec<PortMapping>,
+    pub(super) options: CreateOptions,
     credentials: Option<Credentials>,
 }
 
 /// Evaluates the container. An error is the workflow's.
 pub(super) fn wanted(machine: &Machine, spec: &JobSpec, scope: &Scope<'_>) -> Result<Wanted, String> {
-    if let Some(container) = &spec.container {
-        let image = scope.key(&container.image).map_err(|error| error.to_string())?;
+    if let Some(wanted) = &spec.container {
+        let image = scope.key(&wanted.image).map_err(|error| error.to_string())?;
         // An image that evaluates to nothing means no container.
         if !image.trim().is_empty() {
-            return in_container(machine, container, image.trim(), scope);
+            return container(machine, wanted, image.trim(), scope);
         }
     }
     let labels = spec.labels.iter().map(String::as_str);
@@ -49,7 +50,8 @@ pub(super) fn wanted(machine: &Machine, spec: &JobSpec, scope: &Scope<'_>) -> Re
     })
 }
 
-fn in_container(
+/// Evaluates a container of this image: the job's, or a service's.
+pub(super) fn container(
     machine: &Machine,
     spec: &ContainerSpec,
     image: &str,
@@ -105,27 +107,14 @@ fn parse_port(text: &str) -> Result<PortMapping, String> {
 
 impl Attempt {
     /// Makes network, folders and container, starts it and connects to its init.
-    pub(super) async fn prepare(&mut self, log: &mut JobLog, wanted: Wanted) -> Result<Vessel, End> {
+    pub(super) async fn prepare(
+        &mut self,
+        log: &mut JobLog,
+        wanted: Wanted,
+        services: Vec<WantedService>,
+    ) -> Result<Vessel, End> {
         let machine = std::sync::Arc::clone(&self.machine);
-        let platform = machine.platform();
-        let mut told = Vec::new();
-        let image = machine
-            .engine
-            .ensure_image(&wanted.image, platform, wanted.credentials.as_ref(), |line| told.push(line))
-            .await;
-        for line in told {
-            log.say(&line);
-        }
-        let image = image?;
-        // The engine would start it, and each program in it would fail (or be emulated unasked).
-        let expected = machine.options.architecture.platform().trim_start_matches("linux/");
-        if !image.architecture.is_empty() && image.architecture != expected {
-            let message = format!(
-                "image {} on this machine is for {}, and this agent works as {expected}: give it an image for {expected}",
-                wanted.image, image.architecture
-            );
-            return Err(Failure::new(Cause::ImageNotFound, message).into());
-        }
+        let image = self.ensure_image(log, &wanted).await?;
         let user = self.container_user(&image, &wanted).await?;
         let semantics = if wanted.in_container { Semantics::Container } else { Semantics::Host };
         let layout = Layout::new(semantics, &self.repository);
@@ -143,6 +132,7 @@ impl Attempt {
 
         let network = machine.networks.take().await?;
         self.things.set_network(&network);
+        let services = self.start_services(log, services, &network).await?;
         self.start_container(&mut vessel, &wanted, &image, &user, &layout, &network).await?;
         log.say(&format!(
             "Container {} of image {} on {}",
@@ -150,6 +140,7 @@ impl Attempt {
             wanted.image,
             machine.options.name
         ));
+        self.await_services(log, &services, &network).await?;
         let env = image.env.into_iter().chain(wanted.env).chain(wanted.options.env).collect();
         self.saved.prepared = Some(Prepared {
             container: vessel.container.clone(),
@@ -157,8 +148,35 @@ impl Attempt {
             in_container: wanted.in_container,
             user,
             env,
+            services,
         });
         Ok(vessel)
+    }
+
+    /// The image of a container, pulled when it is not here; of this agent's architecture.
+    pub(super) async fn ensure_image(&self, log: &mut JobLog, wanted: &Wanted) -> Result<Image, End> {
+        let machine = &self.machine;
+        let mut told = Vec::new();
+        let image = machine
+            .engine
+            .ensure_image(&wanted.image, machine.platform(), wanted.credentials.as_ref(), |line| {
+                told.push(line)
+            })
+            .await;
+        for line in told {
+            log.say(&line);
+        }
+        let image = image?;
+        // The engine would start it, and each program in it would fail (or be emulated unasked).
+        let expected = machine.options.architecture.platform().trim_start_matches("linux/");
+        if !image.architecture.is_empty() && image.architecture != expected {
+            let message = format!(
+                "image {} on this machine is for {}, and this agent works as {expected}: give it an image for {expected}",
+                wanted.image, image.architecture
+            );
+            return Err(Failure::new(Cause::ImageNotFound, message).into());
+        }
+        Ok(image)
     }
 
     async fn start_container(
@@ -179,7 +197,8 @@ impl Attempt {
             image: image.id.clone(),
             platform: machine.platform().map(str::to_owned),
             lease: self.saved.lease,
-            init: format!("{}/{}", init::limits::MOUNT_PATH, init::limits::PROGRAM_NAME),
+            main: Main::Init(format!("{}/{}", init::limits::MOUNT_PATH, init::limits::PROGRAM_NAME)),
+            aliases: Vec::new(),
             user: Some(format!("{}:{}", user.uid, user.gid)),
             env: wanted.env.clone(),
             binds,

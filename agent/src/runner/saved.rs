@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use slipway_proto::v1;
 use slipway_workflow::job_spec::JobSpec;
 
+use super::services::Service;
 use crate::docker::passwd::ContainerUser;
 use crate::failure::{Cause, Failure};
 use crate::lease::Lease;
@@ -58,6 +59,9 @@ pub struct Prepared {
     pub user: ContainerUser,
     /// Environment of image and container.
     pub env: Vec<String>,
+    /// The job's services, in file order.
+    #[serde(default)]
+    pub services: Vec<Service>,
 }
 
 /// A step under way.

@@ -97,6 +97,21 @@ impl Contexts {
         self.container = Value::object([("id", Value::from(id)), ("network", Value::from(network))]);
     }
 
+    /// Says which services the job has: name, container, network, and ports as `(in the service, for the job)`
+    /// (`job.services.<name>.{id,network,ports}`).
+    pub fn set_services<'a>(
+        &mut self,
+        services: impl IntoIterator<Item = (&'a str, &'a str, &'a str, &'a [(String, String)])>,
+    ) {
+        self.services = Value::object(services.into_iter().map(|(name, id, network, ports)| {
+            let ports = Value::object(
+                ports.iter().map(|(inner, outer)| (inner.as_str(), Value::from(outer.as_str()))),
+            );
+            let members = [("id", Value::from(id)), ("ports", ports), ("network", Value::from(network))];
+            (name, Value::object(members))
+        }));
+    }
+
     /// The `runner` context.
     pub fn runner(&self) -> &Value {
         &self.runner
