@@ -101,6 +101,8 @@ async fn a_port_in_use_is_told_and_a_target_that_refuses_ends_the_connection() {
     assert!(matches!(&refused, InitError::Relay { port, .. } if *port == taken), "{refused}");
     assert!(refused.to_string().contains("in use"), "{refused}");
     drop(holder);
+    // Free again: the earlier answer does not stick.
+    connection.link.relay(taken, RelayTarget::Agent).await.unwrap();
 
     let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port().await);
     let port = free_port().await;

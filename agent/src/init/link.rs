@@ -28,8 +28,9 @@ const READ_BYTES: usize = 16 * 1024;
 /// First version that has relays.
 const RELAY_VERSION: u16 = 2;
 
-/// Error numbers (0: none) of the ports that init was asked to relay on this connection.
-type RelayAnswers = BTreeMap<u16, i32>;
+/// Of each port that init was asked to relay on this connection: how often it answered, and its last error number (0:
+/// none).
+type RelayAnswers = BTreeMap<u16, (u64, i32)>;
 
 /// What [`super::JobSocket::accept`] gives.
 #[derive(Debug)]
@@ -118,11 +119,16 @@ impl InitLink {
             });
         }
         let mut answers = self.relays.clone();
+        let count = |answers: &RelayAnswers| answers.get(&port).map_or(0, |(count, _)| *count);
+        // An answer to an earlier order for the port tells nothing about this one.
+        let known = count(&answers.borrow_and_update());
         self.send(&Order::Relay { port, target }).await?;
-        let answers = answers.wait_for(|answers| answers.contains_key(&port)).await;
+        let answers = answers.wait_for(|answers| count(answers) > known).await;
         match answers.map_err(|_| InitError::Closed)?.get(&port) {
-            Some(0) => Ok(()),
-            Some(errno) => Err(InitError::Relay { port, source: std::io::Error::from_raw_os_error(*errno) }),
+            Some((_, 0)) => Ok(()),
+            Some((_, errno)) => {
+                Err(InitError::Relay { port, source: std::io::Error::from_raw_os_error(*errno) })
+            }
             None => Err(InitError::Closed),
         }
     }
@@ -275,7 +281,8 @@ async fn receive_reports(
                 }
                 Report::Relay { port, errno } => {
                     relays.send_modify(|answers| {
-                        answers.insert(port, errno);
+                        let answer = answers.entry(port).or_default();
+                        *answer = (answer.0 + 1, errno);
                     });
                     // One more than init can listen on: a refusal counts too.
                     if relays.borrow().len() > 2 * RELAYS_MAX {
