@@ -4,7 +4,10 @@
 ///
 /// An agent may be newer than the init it adopts, never older, so an agent has to keep speaking every version whose
 /// containers may still run when it is upgraded.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
+
+/// Oldest version whose containers an agent of this build still serves. Version 2 added relays, and changed nothing else.
+pub const PROTOCOL_VERSION_OLDEST: u16 = 1;
 
 /// Where the read-only mount of the agent's run folder is in every job container.
 pub const MOUNT_PATH: &str = "/.slipway";
@@ -14,6 +17,27 @@ pub const PROGRAM_NAME: &str = "init";
 
 /// File name of the socket in the run folder. The agent listens, init connects.
 pub const SOCKET_NAME: &str = "control.sock";
+
+/// File name of the socket in the run folder to which init relays connections for the agent. The agent listens.
+pub const RELAY_SOCKET_NAME: &str = "relay.sock";
+
+/// Ports of the container's loopback that init relays at one time; a further one is refused with `ENOSPC`.
+pub const RELAYS_MAX: usize = 64;
+
+/// Relayed connections of one container; further ones wait in the kernel's queue until one ends.
+pub const RELAY_CONNECTIONS_MAX: usize = 128;
+
+/// Connections that wait in the kernel's queue of one relayed port.
+pub const RELAY_BACKLOG: i32 = 128;
+
+/// Bytes of one direction of a relayed connection that init holds while the receiver takes none.
+pub const RELAY_PENDING_MAX_BYTES: usize = 64 * 1024;
+
+/// Time between attempts to reach the agent's socket for a relayed connection while no agent listens ...
+pub const RELAY_RETRY_MS: u64 = 100;
+
+/// ... and how long a relayed connection waits for its target before it is closed.
+pub const RELAY_CONNECT_MAX_MS: u64 = 30_000;
 
 /// Longest order (agent to init), without its length prefix. The kernel's own limit for argv and environment together
 /// is of the same size.

@@ -16,6 +16,10 @@ use crate::failure::{Cause, Failure};
 use crate::lease::Lease;
 use crate::limits::{REMOVE_TRIES, SERVICE_LOG_SIZE};
 
+/// The name by which steps reach the job's own services on the container's loopback. Not every resolver knows that
+/// `*.localhost` is there: glibc's for Python, for one, does not.
+const SERVICES_HOST: &str = "slipway.localhost:127.0.0.1";
+
 /// What one job's container may use, unless its `options:` say less.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
@@ -179,7 +183,7 @@ impl Engine {
             nano_cpus: least(limits.cpu_millis.map(|millis| millis * 1_000_000), options.nano_cpus),
             pids_limit: Some(options.pids.map_or(limits.pids, |pids| pids.min(limits.pids))),
             security_opt: Some(security),
-            extra_hosts: Some(options.add_host),
+            extra_hosts: Some(options.add_host.into_iter().chain([SERVICES_HOST.to_owned()]).collect()),
             tmpfs: Some(options.tmpfs.into_iter().collect()),
             shm_size: options.shm_size_bytes,
             cap_add: Some(options.cap_add),

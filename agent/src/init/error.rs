@@ -27,10 +27,12 @@ pub enum InitError {
     #[error("the container's init sent something invalid: {0}")]
     Impossible(&'static str),
     /// The init speaks a protocol version that this agent doesn't.
-    #[error("the container's init speaks protocol version {theirs}, this agent only {ours}")]
+    #[error("the container's init speaks protocol version {theirs}, this agent only {oldest} to {ours}")]
     Version {
         /// Version of the init.
         theirs: u16,
+        /// Oldest version that this agent speaks.
+        oldest: u16,
         /// Version of this agent.
         ours: u16,
     },
@@ -41,6 +43,14 @@ pub enum InitError {
         written: u64,
         /// Logical end that the agent knew.
         known: u64,
+    },
+    /// Init does not listen on a port for the job.
+    #[error("port {port} of the job container can't be relayed: {source}")]
+    Relay {
+        /// The port.
+        port: u16,
+        /// Why; the address is in use, above all.
+        source: std::io::Error,
     },
     /// An order can't be sent.
     #[error("the step cannot be started: {0}")]

@@ -3,8 +3,11 @@
 use super::{InitError, Spool};
 use rustix::io::IoSlice;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use slipway_init::limits::{PROTOCOL_VERSION, REPORT_MAX_BYTES};
-use slipway_init::protocol::{MessageBuffer, Order, Rejection, Report, RunningStep, SpoolCondition, Start};
+use slipway_init::limits::{PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, RELAYS_MAX, REPORT_MAX_BYTES};
+use slipway_init::protocol::{
+    MessageBuffer, Order, Rejection, RelayTarget, Report, RunningStep, SpoolCondition, Start,
+};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
@@ -21,6 +24,13 @@ const EVENTS_MAX: usize = 256;
 
 /// Bytes of one read from the socket.
 const READ_BYTES: usize = 16 * 1024;
+
+/// First version that has relays.
+const RELAY_VERSION: u16 = 2;
+
+/// Of each port that init was asked to relay on this connection: how often it answered, and its last error number (0:
+/// none).
+type RelayAnswers = BTreeMap<u16, (u64, i32)>;
 
 /// What [`super::JobSocket::accept`] gives.
 #[derive(Debug)]
@@ -53,6 +63,8 @@ pub struct Ready {
 pub struct InitLink {
     orders: mpsc::Sender<Vec<u8>>,
     condition: watch::Receiver<SpoolCondition>,
+    relays: watch::Receiver<RelayAnswers>,
+    version: u16,
 }
 
 impl InitLink {
@@ -89,6 +101,36 @@ impl InitLink {
     /// [`InitError::Closed`].
     pub async fn shutdown(&self, grace_ms: u32) -> Result<(), InitError> {
         self.send(&Order::Shutdown { grace_ms }).await
+    }
+
+    /// Makes init listen on this port of the container's 127.0.0.1 and relay each connection to the target; for a port
+    /// that it relays already, later connections go to the new target. Relays live as long as the container, so that
+    /// repeating this after an adoption does no harm. Returns once init listens.
+    ///
+    /// # Errors
+    /// [`InitError::Relay`] when init can't listen there; [`InitError::Version`] when the container's init has no relays;
+    /// as [`Self::start`].
+    pub async fn relay(&self, port: u16, target: RelayTarget) -> Result<(), InitError> {
+        if self.version < RELAY_VERSION {
+            return Err(InitError::Version {
+                theirs: self.version,
+                oldest: RELAY_VERSION,
+                ours: PROTOCOL_VERSION,
+            });
+        }
+        let mut answers = self.relays.clone();
+        let count = |answers: &RelayAnswers| answers.get(&port).map_or(0, |(count, _)| *count);
+        // An answer to an earlier order for the port tells nothing about this one.
+        let known = count(&answers.borrow_and_update());
+        self.send(&Order::Relay { port, target }).await?;
+        let answers = answers.wait_for(|answers| count(answers) > known).await;
+        match answers.map_err(|_| InitError::Closed)?.get(&port) {
+            Some((_, 0)) => Ok(()),
+            Some((_, errno)) => {
+                Err(InitError::Relay { port, source: std::io::Error::from_raw_os_error(*errno) })
+            }
+            None => Err(InitError::Closed),
+        }
     }
 
     /// Whether steps' output flows into the spool, now and whenever it changes.
@@ -154,8 +196,12 @@ pub(super) async fn greet(
     let Report::Hello { version, written_offset, highest_step, running } = report else {
         return Err(InitError::Impossible("its first message is no hello"));
     };
-    if version != PROTOCOL_VERSION {
-        return Err(InitError::Version { theirs: version, ours: PROTOCOL_VERSION });
+    if !(PROTOCOL_VERSION_OLDEST..=PROTOCOL_VERSION).contains(&version) {
+        return Err(InitError::Version {
+            theirs: version,
+            oldest: PROTOCOL_VERSION_OLDEST,
+            ours: PROTOCOL_VERSION,
+        });
     }
     let known = spool.written();
     if written_offset < known {
@@ -171,16 +217,17 @@ pub(super) async fn greet(
     let (orders, orders_out) = mpsc::channel(ORDERS_MAX);
     let (events_in, events) = mpsc::channel(EVENTS_MAX);
     let (condition_in, condition) = watch::channel(SpoolCondition::Open);
+    let (relays_in, relays) = watch::channel(RelayAnswers::new());
     let sender = tokio::spawn(send_orders(write, orders_out, limit));
     let spool = spool.clone();
     tokio::spawn(async move {
-        let Err(error) = receive_reports(read, received, &spool, &events_in, &condition_in).await;
+        let Err(error) = receive_reports(read, received, &spool, &events_in, &condition_in, &relays_in).await;
         sender.abort();
         // A full channel closes all the same, which the receiver takes for `Closed`.
         let _ = events_in.try_send(Err(error));
     });
     Ok(Connection {
-        link: InitLink { orders, condition },
+        link: InitLink { orders, condition, relays, version },
         events: InitEvents { events },
         ready: Ready { written_offset, highest_step, running },
     })
@@ -218,6 +265,7 @@ async fn receive_reports(
     spool: &Spool,
     events: &mpsc::Sender<Result<InitEvent, InitError>>,
     condition: &watch::Sender<SpoolCondition>,
+    relays: &watch::Sender<RelayAnswers>,
 ) -> Result<std::convert::Infallible, InitError> {
     let mut bytes = vec![0; READ_BYTES];
     loop {
@@ -229,6 +277,17 @@ async fn receive_reports(
                 }
                 Report::Spool(new) => {
                     condition.send_replace(new);
+                    continue;
+                }
+                Report::Relay { port, errno } => {
+                    relays.send_modify(|answers| {
+                        let answer = answers.entry(port).or_default();
+                        *answer = (answer.0 + 1, errno);
+                    });
+                    // One more than init can listen on: a refusal counts too.
+                    if relays.borrow().len() > 2 * RELAYS_MAX {
+                        return Err(InitError::Impossible("it relays more than was asked"));
+                    }
                     continue;
                 }
                 Report::Step(state) => InitEvent::Step(state),

@@ -23,7 +23,7 @@ pub use link::{Connection, InitEvent, InitEvents, InitLink, Ready};
 pub use program::{binary, install, place};
 pub use reader::{SpoolReader, SpooledFrame};
 pub use slipway_init::limits;
-pub use slipway_init::protocol::{Rejection, RunningStep, SpoolCondition, Start, StepPhase};
+pub use slipway_init::protocol::{Rejection, RelayTarget, RunningStep, SpoolCondition, Start, StepPhase};
 pub use slipway_init::spool::{Body, Exit, ExitStatus, Frame, SpawnStage, StepEnd, Stream};
 pub use socket::JobSocket;
 pub use spool::Spool;

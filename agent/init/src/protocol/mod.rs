@@ -13,7 +13,7 @@ mod tests;
 
 pub use crate::fields::DecodeError;
 pub use framing::MessageBuffer;
-pub use order::{Order, Start};
+pub use order::{Order, RelayTarget, Start};
 pub use report::{Rejection, Report, RunningStep, SpoolCondition, StepPhase};
 
 use std::fmt;

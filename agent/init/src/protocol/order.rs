@@ -3,6 +3,7 @@
 use super::{DecodeError, EncodeError, seal};
 use crate::fields::{Fields, put_bytes, put_count};
 use crate::limits::{ORDER_MAX_BYTES, SHUTDOWN_GRACE_MAX_MS, STRINGS_MAX};
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 const WELCOME: u8 = 1;
 const START: u8 = 2;
@@ -10,6 +11,10 @@ const SIGNAL: u8 = 3;
 const STOP_TIME: u8 = 4;
 const WINDOW: u8 = 5;
 const SHUTDOWN: u8 = 6;
+const RELAY: u8 = 7;
+
+const TO_AGENT: u8 = 1;
+const TO_ADDRESS: u8 = 2;
 
 /// Highest signal number of Linux.
 const SIGNAL_MAX: u8 = 64;
@@ -50,6 +55,23 @@ pub enum Order {
         /// Milliseconds, at most [`SHUTDOWN_GRACE_MAX_MS`].
         grace_ms: u32,
     },
+    /// Listen on this port of the container's loopback and relay each connection to the target. Repeated for a port, it
+    /// sets the target of later connections. Answered by [`super::Report::Relay`]. From version 2 on.
+    Relay {
+        /// Port, not 0.
+        port: u16,
+        /// Where connections go.
+        target: RelayTarget,
+    },
+}
+
+/// Where init relays connections to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayTarget {
+    /// The agent's socket [`crate::limits::RELAY_SOCKET_NAME`] beside the control socket.
+    Agent,
+    /// An address of the job's network.
+    Address(SocketAddrV4),
 }
 
 /// How to start a step. Nothing is interpreted by a shell: this is `execve`.
@@ -142,6 +164,21 @@ impl Order {
                 out.push(SHUTDOWN);
                 out.extend_from_slice(&grace_ms.to_le_bytes());
             }
+            Self::Relay { port, target } => {
+                if *port == 0 {
+                    return Err(EncodeError::BadValue("relayed port"));
+                }
+                out.push(RELAY);
+                out.extend_from_slice(&port.to_le_bytes());
+                match target {
+                    RelayTarget::Agent => out.push(TO_AGENT),
+                    RelayTarget::Address(address) => {
+                        out.push(TO_ADDRESS);
+                        out.extend_from_slice(&u32::from(*address.ip()).to_le_bytes());
+                        out.extend_from_slice(&address.port().to_le_bytes());
+                    }
+                }
+            }
         }
         seal(out, ORDER_MAX_BYTES)
     }
@@ -187,6 +224,21 @@ impl Order {
                     return Err(DecodeError::BadValue("grace"));
                 }
                 Self::Shutdown { grace_ms }
+            }
+            RELAY => {
+                let port = fields.u16()?;
+                if port == 0 {
+                    return Err(DecodeError::BadValue("relayed port"));
+                }
+                let target = match fields.u8()? {
+                    TO_AGENT => RelayTarget::Agent,
+                    TO_ADDRESS => {
+                        let ip = Ipv4Addr::from(fields.u32()?);
+                        RelayTarget::Address(SocketAddrV4::new(ip, fields.u16()?))
+                    }
+                    _ => return Err(DecodeError::BadValue("relay target")),
+                };
+                Self::Relay { port, target }
             }
             kind => return Err(DecodeError::UnknownKind(kind)),
         };

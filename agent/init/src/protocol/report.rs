@@ -9,6 +9,7 @@ const WRITTEN: u8 = 2;
 const STEP: u8 = 3;
 const REJECTED: u8 = 4;
 const SPOOL: u8 = 5;
+const RELAY: u8 = 6;
 
 /// A message from init to the agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,13 @@ pub enum Report {
     },
     /// The spool's condition changed.
     Spool(SpoolCondition),
+    /// The answer to [`super::Order::Relay`].
+    Relay {
+        /// The port.
+        port: u16,
+        /// 0: init listens there. Else the error number that says why not.
+        errno: i32,
+    },
 }
 
 /// A step in init's eyes.
@@ -140,6 +148,11 @@ impl Report {
                     }
                 }
             }
+            Self::Relay { port, errno } => {
+                out.push(RELAY);
+                out.extend_from_slice(&port.to_le_bytes());
+                out.extend_from_slice(&errno.to_le_bytes());
+            }
         }
         seal(out, REPORT_MAX_BYTES)
     }
@@ -182,6 +195,7 @@ impl Report {
                 }
                 _ => return Err(DecodeError::BadValue("spool condition")),
             }),
+            RELAY => Self::Relay { port: fields.u16()?, errno: fields.i32()? },
             kind => return Err(DecodeError::UnknownKind(kind)),
         };
         fields.finish()?;

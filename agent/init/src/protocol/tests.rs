@@ -1,5 +1,5 @@
 use super::{DecodeError, EncodeError, MessageBuffer, Order, Rejection, Report, RunningStep, SpoolCondition};
-use super::{Start, StepPhase};
+use super::{RelayTarget, Start, StepPhase};
 use crate::limits::{ORDER_MAX_BYTES, REPORT_MAX_BYTES, SHUTDOWN_GRACE_MAX_MS};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -30,6 +30,12 @@ fn order() -> impl Strategy<Value = Order> {
         any::<u64>().prop_map(|boottime_ms| Order::StopTime { boottime_ms }),
         any::<u64>().prop_map(|limit_offset| Order::Window { limit_offset }),
         (0..=SHUTDOWN_GRACE_MAX_MS).prop_map(|grace_ms| Order::Shutdown { grace_ms }),
+        (1_u16.., any::<Option<(u32, u16)>>()).prop_map(|(port, address)| {
+            let target = address.map_or(RelayTarget::Agent, |(ip, port)| {
+                RelayTarget::Address(std::net::SocketAddrV4::new(ip.into(), port))
+            });
+            Order::Relay { port, target }
+        }),
     ]
 }
 
@@ -63,6 +69,7 @@ fn report() -> impl Strategy<Value = Report> {
         running_step().prop_map(Report::Step),
         (any::<u32>(), reason).prop_map(|(step, reason)| Report::Rejected { step, reason }),
         condition.prop_map(Report::Spool),
+        (any::<u16>(), any::<i32>()).prop_map(|(port, errno)| Report::Relay { port, errno }),
     ]
 }
 

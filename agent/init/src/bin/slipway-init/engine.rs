@@ -1,6 +1,7 @@
 //! The loop: what init holds, and what it does each time something happened.
 
 use crate::link::Link;
+use crate::relay::Relays;
 use crate::spawn::OomScore;
 use crate::spool::SpoolWriter;
 use crate::step::{Due, Lingering, Step};
@@ -17,7 +18,7 @@ use rustix::time::{
     timerfd_create, timerfd_settime,
 };
 use slipway_init::limits::{
-    FINAL_RECORD_MS, FRAME_MAX_BYTES, HEADER_BYTES, LINGERING_STEPS_MAX, PROTOCOL_VERSION,
+    FINAL_RECORD_MS, FRAME_MAX_BYTES, HEADER_BYTES, LINGERING_STEPS_MAX, PROTOCOL_VERSION, RELAY_SOCKET_NAME,
     TERMINATE_GRACE_MS, exit_code,
 };
 use slipway_init::protocol::{Report, SpoolCondition};
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 /// Everything that init holds.
 pub(crate) struct Engine {
     pub(crate) link: Link,
+    pub(crate) relays: Relays,
     pub(crate) spool: SpoolWriter,
     pub(crate) signals: OwnedFd,
     pub(crate) stop_timer: OwnedFd,
@@ -67,6 +69,7 @@ impl Engine {
         let signals = signal_descriptor(&[libc::SIGCHLD, libc::SIGTERM])?;
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         Ok(Self {
+            relays: Relays::new(socket.with_file_name(RELAY_SOCKET_NAME)),
             link: Link::new(socket),
             spool: SpoolWriter::default(),
             signals,
@@ -94,6 +97,7 @@ impl Engine {
             self.spool.retry(now_ms);
             self.advance_steps(now_ms);
             self.advance_lingering(now_ms);
+            self.relays.advance(now_ms);
             let done = self.advance_ending(now_ms);
             self.notify();
             self.link.send();
@@ -120,6 +124,7 @@ impl Engine {
             }
             Ready::StopTimer => self.check_stop_time(),
             Ready::Link => self.receive(),
+            Ready::Relay(ready) => self.relays.handle(ready, now_ms, &mut self.buffer),
             Ready::Status(position) => {
                 if let Some(step) = self.steps.get_mut(position) {
                     step.read_status();
@@ -318,7 +323,13 @@ impl Engine {
     fn next_deadline_ms(&self, now_ms: u64) -> Option<u64> {
         let drains = self.steps.iter().filter_map(Step::drain_until_ms).filter(|at_ms| *at_ms > now_ms);
         let ending = self.ending.as_ref().map(|ending| ending.exit_at_ms.unwrap_or(ending.kill_at_ms));
-        drains.chain(self.link.attempt_at_ms()).chain(self.spool.retry_at_ms()).chain(ending).min()
+        let relays = self.relays.attempt_at_ms();
+        drains
+            .chain(self.link.attempt_at_ms())
+            .chain(self.spool.retry_at_ms())
+            .chain(ending)
+            .chain(relays)
+            .min()
     }
 }
 

@@ -9,6 +9,8 @@
 mod engine;
 mod link;
 mod orders;
+mod pump;
+mod relay;
 mod spawn;
 mod spool;
 mod step;

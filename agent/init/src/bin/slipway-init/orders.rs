@@ -40,6 +40,10 @@ impl Engine {
             Order::Shutdown { grace_ms } => {
                 self.end(exit_code::SHUTDOWN, StepEnd::Shutdown, u64::from(grace_ms))
             }
+            Order::Relay { port, target } => {
+                let errno = self.relays.listen(port, target).err().map_or(0, |errno| errno.raw_os_error());
+                self.link.report(&Report::Relay { port, errno });
+            }
         }
     }
 

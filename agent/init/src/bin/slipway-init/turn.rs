@@ -1,6 +1,7 @@
 //! Waits until something can be done: the one place where init sleeps.
 
 use crate::engine::Engine;
+use crate::relay::RelayReady;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::os::fd::AsFd;
@@ -11,6 +12,7 @@ pub(crate) enum Ready {
     Signals,
     StopTimer,
     Link,
+    Relay(RelayReady),
     Status(usize),
     Output(usize, usize),
     Lingering(usize, usize),
@@ -32,6 +34,7 @@ pub(crate) fn wait(engine: &Engine, timeout_ms: Option<u64>) -> Vec<Ready> {
         flags.set(PollFlags::OUT, write);
         watch(Ready::Link, socket.as_fd(), flags);
     }
+    engine.relays.watch(|ready, descriptor, flags| watch(Ready::Relay(ready), descriptor, flags));
     let takes_output = engine.spool.takes_output();
     for (position, step) in engine.steps.iter().enumerate() {
         if let Some(status) = &step.status {
