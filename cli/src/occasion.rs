@@ -257,7 +257,7 @@ fn made_up(
         inputs: inputs.clone(),
         workflow_file: file.in_repository.clone(),
         activity: trigger.and_then(|trigger| trigger.types.as_ref()?.first().cloned()),
-        cron: trigger.and_then(|trigger| trigger.crons.first().cloned()),
+        cron: trigger.and_then(|trigger| Some(trigger.schedules.first()?.cron.clone())),
     };
     event::payload(event_name, identity, &wishes)
 }

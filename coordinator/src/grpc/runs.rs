@@ -73,7 +73,7 @@ fn new_run(request: SubmitRequest) -> Result<NewRun, Status> {
         source,
         trust: Trust::Trusted,
         traceparent: request.traceparent,
-        idempotency_key: None,
+        ..NewRun::default()
     })
 }
 

@@ -108,7 +108,7 @@ impl Submission {
             source,
             trust: Trust::Trusted,
             traceparent,
-            idempotency_key: None,
+            ..NewRun::default()
         })
     }
 }

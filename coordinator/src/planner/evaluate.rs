@@ -61,7 +61,7 @@ pub(super) async fn load(
     }
     let lineage = request.lineage;
     let input = ResolveInput {
-        github: github_context(&facts(request, event)),
+        github: github_context(&facts(request, event, &context.triggering_actor)),
         inputs: context.inputs,
         vars: Json::Object(context.vars.into_iter().map(|(key, value)| (key, Json::String(value))).collect()),
         needs,
@@ -127,7 +127,7 @@ async fn load_need(services: &Services, need: &PlanNeed) -> Result<NeededJob, St
     Ok(NeededJob { id: need.job.as_str().to_owned(), result, outputs: outputs.into_iter().collect() })
 }
 
-fn facts(request: &PlanRequest, event: Json) -> RunFacts {
+fn facts(request: &PlanRequest, event: Json, triggering_actor: &str) -> RunFacts {
     let meta = &request.meta;
     let server_url = match meta.forge.as_str() {
         "" | "local" => String::new(),
@@ -142,7 +142,8 @@ fn facts(request: &PlanRequest, event: Json) -> RunFacts {
         actor: meta.actor.clone(),
         run_id: request.run.to_string(),
         run_number: meta.run_number,
-        run_attempt: 1,
+        run_attempt: meta.run_attempt,
+        triggering_actor: triggering_actor.to_owned(),
         workflow: meta.workflow_name.clone(),
         workflow_file: meta.workflow_file.clone(),
         server_url,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 use slipway_cas::{Digest, StoreError};
 use slipway_kit::telemetry;
-use slipway_scheduler::command::{JobDefinition, RunMeta, Submit, Trust};
+use slipway_scheduler::command::{CarriedJob, JobDefinition, RunMeta, Submit, Trust};
 use slipway_scheduler::{JobId, RunId};
 use slipway_workflow::diagnostics::Diagnostic;
 use slipway_workflow::job_spec::Source;
@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 pub use context::RunContext;
 
+use crate::chain;
 use crate::driver::DriverError;
 use crate::secrets::{MAX_SECRETS_BYTES, SecretMap};
 use crate::services::Services;
@@ -36,7 +37,7 @@ pub const MAX_EVENT_BYTES: usize = 25 << 20;
 pub const MAX_VARIABLES_BYTES: usize = 1 << 20;
 
 /// A run to start.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct NewRun {
     /// Path of the workflow in its repository.
     pub workflow_file: String,
@@ -72,6 +73,18 @@ pub struct NewRun {
     pub traceparent: String,
     /// Names the delivery: a second run with the same key is the first.
     pub idempotency_key: Option<String>,
+    /// How many `workflow_run` events led here, one after the other.
+    pub chain: u32,
+    /// Who caused this attempt, where it was another than `actor`.
+    pub triggering_actor: String,
+    /// The `inputs` context of the run that this repeats: it is not read from `inputs` again.
+    pub evaluated_inputs: Option<Json>,
+    /// `github.run_number` of the run that this repeats; 0: the next one.
+    pub run_number: u64,
+    /// `github.run_attempt`; 0 counts as the first.
+    pub run_attempt: u64,
+    /// Jobs that are not to run again.
+    pub carried: Vec<CarriedJob>,
 }
 
 /// Why no run was started.
@@ -119,14 +132,25 @@ pub async fn submit(services: &Services, new: NewRun) -> Result<RunId, SubmitErr
     start(services, new).instrument(span).await
 }
 
-async fn start(services: &Services, new: NewRun) -> Result<RunId, SubmitError> {
+async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitError> {
     check_sizes(&new)?;
     let workflow = syntax::parse(&new.workflow_file, &new.workflow)
         .map_err(|diagnostics| SubmitError::Workflow { file: new.workflow_file.clone(), diagnostics })?;
     let jobs = chosen_jobs(&workflow, &new.jobs)?;
     check_source(services, &new.source).await?;
-    let inputs = inputs(&workflow, &new)?;
-    let context = RunContext { inputs, vars: new.vars, source: new.source };
+    let inputs = match new.evaluated_inputs.take() {
+        Some(inputs) => inputs,
+        None => inputs(&workflow, &new)?,
+    };
+    let context = RunContext {
+        inputs,
+        vars: new.vars,
+        source: new.source,
+        chain: new.chain,
+        secret_names: new.secrets.keys().cloned().collect(),
+        only_jobs: new.jobs,
+        triggering_actor: new.triggering_actor,
+    };
     let json = |error: serde_json::Error| field(format!("the request is not JSON: {error}"));
     let (workflow_blob, event, context) = (
         services.store.put(Bytes::from(new.workflow.into_bytes())).await?,
@@ -146,8 +170,9 @@ async fn start(services: &Services, new: NewRun) -> Result<RunId, SubmitError> {
         actor: new.actor,
         trust: new.trust,
         traceparent: telemetry::traceparent_or(&new.traceparent),
-        // The driver counts.
-        run_number: 1,
+        // 0: the driver counts.
+        run_number: new.run_number,
+        run_attempt: new.run_attempt.max(1),
     };
     keep_secrets(services, run, new.secrets).await?;
     let submit = Submit {
@@ -158,6 +183,7 @@ async fn start(services: &Services, new: NewRun) -> Result<RunId, SubmitError> {
         context,
         jobs: jobs.into_iter().map(definition).collect(),
         idempotency_key: new.idempotency_key,
+        carried: new.carried,
     };
     let started = services.driver.submit(submit).await;
     if !matches!(&started, Ok(started) if *started == run) {
@@ -166,6 +192,9 @@ async fn start(services: &Services, new: NewRun) -> Result<RunId, SubmitError> {
     let started = started?;
     tracing::Span::current().record("run", tracing::field::display(started));
     tracing::info!(run = %started, "run submitted");
+    if started == run {
+        chain::raise(services, run, chain::Activity::Requested).await;
+    }
     Ok(started)
 }
 
