@@ -14,7 +14,7 @@ use slipway_scheduler::{JobResult, RunId};
 use crate::driver::DriverError;
 use crate::secrets::SecretMap;
 use crate::services::Services;
-use crate::submit::{self, NewRun, RunContext, SubmitError};
+use crate::submit::{self, Bundle, NewRun, RunContext, SubmitError};
 
 /// What is wanted.
 #[derive(Debug, Clone, Default)]
@@ -109,11 +109,20 @@ pub async fn rerun(services: &Services, run: RunId, wanted: Rerun) -> Result<Run
         return Err(RerunError::Secrets { run, names: missing.join(", ") });
     }
     let event: Json = load(services, left.event).await?;
-    let workflow = services.store.get(left.workflow).await?;
     let meta = left.meta;
+    let (workflow, called, called_commits) = if context.bundled {
+        let mut bundle: Bundle = load(services, left.workflow).await?;
+        let main = bundle.files.remove(&meta.workflow_file).unwrap_or_default();
+        (main, bundle.files, bundle.commits)
+    } else {
+        let text = services.store.get(left.workflow).await?;
+        (String::from_utf8_lossy(&text).into_owned(), Default::default(), Default::default())
+    };
     let new = NewRun {
         workflow_file: meta.workflow_file,
-        workflow: String::from_utf8_lossy(&workflow).into_owned(),
+        workflow,
+        called,
+        called_commits,
         event_name: meta.event_name,
         event,
         repository: meta.repository,

@@ -23,6 +23,8 @@ use crate::view::{self, DEFAULT_LISTED, Detail, MAX_LISTED};
 pub(super) struct Submission {
     workflow_file: String,
     workflow: String,
+    #[serde(default)]
+    called: BTreeMap<String, String>,
     event_name: String,
     #[serde(default = "empty_object")]
     event: Value,
@@ -94,6 +96,7 @@ impl Submission {
         Ok(NewRun {
             workflow_file: self.workflow_file,
             workflow: self.workflow,
+            called: self.called,
             event_name: self.event_name,
             event: self.event,
             repository: self.repository,

@@ -27,4 +27,7 @@ pub struct RunContext {
     /// Who caused this attempt, where it was another than the run's actor.
     #[serde(default)]
     pub triggering_actor: String,
+    /// Whether the run's workflow blob is a [`super::Bundle`]; else it is the file's text, and calls nothing.
+    #[serde(default)]
+    pub bundled: bool,
 }

@@ -3,6 +3,7 @@
 //! Invariant: a run exists only after everything it names is durable. What a refused or crashed submission leaves behind
 //! are blobs that nobody names and secrets that the next start removes.
 
+mod bundle;
 mod context;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ use slipway_workflow::syntax::{self, Workflow};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+pub use bundle::{BUNDLE_MAX_BYTES, Bundle, CALLED_MAX, LEVELS_MAX};
 pub use context::RunContext;
 
 use crate::chain;
@@ -83,6 +85,10 @@ pub struct NewRun {
     pub run_number: u64,
     /// `github.run_attempt`; 0 counts as the first.
     pub run_attempt: u64,
+    /// Texts of called workflows that the client has: by path in its working tree, as the rest of a bundle by name.
+    pub called: BTreeMap<String, String>,
+    /// Commits to which those are pinned, by `owner/repo@ref`.
+    pub called_commits: BTreeMap<String, String>,
     /// Jobs that are not to run again.
     pub carried: Vec<CarriedJob>,
 }
@@ -134,6 +140,7 @@ pub async fn submit(services: &Services, new: NewRun) -> Result<RunId, SubmitErr
 
 async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitError> {
     check_sizes(&new)?;
+    let bundle = Bundle::gather(services, &new).await?;
     let workflow = syntax::parse(&new.workflow_file, &new.workflow)
         .map_err(|diagnostics| SubmitError::Workflow { file: new.workflow_file.clone(), diagnostics })?;
     let jobs = chosen_jobs(&workflow, &new.jobs)?;
@@ -150,10 +157,13 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
         secret_names: new.secrets.keys().cloned().collect(),
         only_jobs: new.jobs,
         triggering_actor: new.triggering_actor,
+        bundled: bundle.files.len() > 1,
     };
     let json = |error: serde_json::Error| field(format!("the request is not JSON: {error}"));
+    let files =
+        if context.bundled { serde_json::to_vec(&bundle).map_err(json)? } else { new.workflow.into_bytes() };
     let (workflow_blob, event, context) = (
-        services.store.put(Bytes::from(new.workflow.into_bytes())).await?,
+        services.store.put(Bytes::from(files)).await?,
         services.store.put(Bytes::from(serde_json::to_vec(&new.event).map_err(json)?)).await?,
         services.store.put(Bytes::from(serde_json::to_vec(&context).map_err(json)?)).await?,
     );
@@ -214,6 +224,7 @@ fn check_sizes(new: &NewRun) -> Result<(), SubmitError> {
         return Err(field("`event` must be a JSON object"));
     }
     for (name, map, limit) in [
+        ("called", &new.called, BUNDLE_MAX_BYTES),
         ("inputs", &new.inputs, MAX_VARIABLES_BYTES),
         ("vars", &new.vars, MAX_VARIABLES_BYTES),
         ("secrets", &new.secrets, MAX_SECRETS_BYTES),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod api;
+mod called;
 mod events;
 mod fake_agent;
 mod fixture;
