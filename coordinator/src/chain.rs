@@ -1,8 +1,8 @@
-//! `workflow_run`: a run that was requested or completed is an event for the default branch's other workflows.
+//! `workflow_run`: a run that was requested, begins or completed is an event for the default branch's other workflows.
 //!
 //! Invariant: each run raises each activity once, also across restarts: the event is a delivery named after run and
 //! activity, and runs that ended while nobody looked are gone through at the next start. Runs of a checkout (`slipway run`)
-//! belong to no forge's repository and raise nothing. `in_progress` is not raised.
+//! belong to no forge's repository and raise nothing.
 
 use bytes::Bytes;
 use jiff::Timestamp as Instant;
@@ -24,14 +24,26 @@ pub(crate) const CHAIN_MAX: u32 = 3;
 pub(crate) enum Activity {
     /// It was submitted.
     Requested,
+    /// Its first job has an agent.
+    InProgress,
     /// It has its result.
     Completed,
 }
 
 impl Activity {
+    /// `workflow_run.status` then.
+    const fn status(self) -> &'static str {
+        match self {
+            Self::Requested => "queued",
+            Self::InProgress => "in_progress",
+            Self::Completed => "completed",
+        }
+    }
+
     const fn word(self) -> &'static str {
         match self {
             Self::Requested => "requested",
+            Self::InProgress => "in_progress",
             Self::Completed => "completed",
         }
     }
@@ -67,26 +79,74 @@ fn listener(services: &Services, meta: &RunMeta, at: Timestamp) -> Option<Reposi
     (repository.forge == meta.forge && at.0 >= since).then_some(repository)
 }
 
-/// Makes the event of a run, if anybody waits for it.
+/// Makes the event of a run, if anybody waits for it; of a new run also what is to come when it begins.
 pub(crate) async fn raise(services: &Services, run: RunId, activity: Activity) {
-    let Ok(Some(told)) = services.driver.query(move |view| tell(view, run)).await else { return };
-    let Some(repository) = listener(services, &told.meta, told.changed_at) else { return };
-    if let Err(error) = accept(services, &told, &repository, activity).await {
-        tracing::warn!(%run, error, "the run's `workflow_run` event could not be made; the next start tries again");
+    if make(services, run, activity).await && activity == Activity::Requested {
+        tokio::spawn(follow(services.clone(), run));
     }
 }
 
-/// The same for runs that ended just before the last process did.
+/// Makes one event; says whether anybody waits for it.
+async fn make(services: &Services, run: RunId, activity: Activity) -> bool {
+    let Ok(Some(told)) = services.driver.query(move |view| tell(view, run)).await else { return false };
+    let Some(repository) = listener(services, &told.meta, told.changed_at) else { return false };
+    if let Err(error) = accept(services, &told, &repository, activity).await {
+        let activity = activity.word();
+        tracing::warn!(%run, activity, error, "the run's `workflow_run` event could not be made");
+    }
+    true
+}
+
+/// Whether a run's first job has an agent; `None` once there is no use in waiting for that.
+fn has_begun(view: View<'_>, run: RunId) -> Option<bool> {
+    let run = view.state.run(run)?;
+    let mut instances = run.jobs().iter().flat_map(|job| view.state.instances_of(job));
+    let begun = instances.any(|instance| !instance.attempts().is_empty());
+    (begun || run.end().is_none()).then_some(begun)
+}
+
+/// Waits until a run begins. One that is over before (all of it was skipped) never does.
+async fn follow(services: Services, run: RunId) {
+    let mut changes = services.driver.watch(run);
+    loop {
+        match services.driver.query(move |view| has_begun(view, run)).await {
+            Ok(Some(true)) => {
+                make(&services, run, Activity::InProgress).await;
+                return;
+            }
+            Ok(Some(false)) => {}
+            Ok(None) | Err(_) => return,
+        }
+        tokio::select! {
+            () = services.closing.cancelled() => return,
+            changed = changes.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// The same for runs that ended just before the last process did, and for those that were waiting then.
 pub(crate) async fn raise_missed(services: &Services) {
-    let ended = services.driver.query(|view| {
-        let runs = view.state.runs().filter(|run| run.end().is_some());
-        let name = |run: RunId| delivery(run, Activity::Completed);
-        runs.map(slipway_scheduler::state::Run::id)
-            .filter(|run| !view.ledger.knows_delivery(&name(*run)))
-            .collect::<Vec<_>>()
+    let missed = services.driver.query(|view| {
+        let unheard = |run: &RunId, activity| !view.ledger.knows_delivery(&delivery(*run, activity));
+        let runs = |ended: bool| {
+            let runs = view.state.runs().filter(move |run| run.end().is_some() == ended);
+            runs.map(slipway_scheduler::state::Run::id)
+        };
+        let ended: Vec<RunId> = runs(true).filter(|run| unheard(run, Activity::Completed)).collect();
+        let open: Vec<(RunId, _)> = runs(false)
+            .filter(|run| unheard(run, Activity::InProgress))
+            .map(|run| (run, view.state.run(run).map(|found| (found.meta().clone(), found.submitted_at()))))
+            .collect();
+        (ended, open)
     });
-    for run in ended.await.unwrap_or_default() {
+    let Ok((ended, open)) = missed.await else { return };
+    for run in ended {
         raise(services, run, Activity::Completed).await;
+    }
+    for (run, about) in open {
+        if about.is_some_and(|(meta, at)| listener(services, &meta, at).is_some()) {
+            tokio::spawn(follow(services.clone(), run));
+        }
     }
 }
 
@@ -154,7 +214,7 @@ fn payload(told: &Told, repository: &Repository, event: &Json, activity: Activit
         "id": told.run.to_string(), "name": meta.workflow_name, "display_title": meta.workflow_name,
         "workflow_id": meta.workflow_file, "path": meta.workflow_file,
         "run_number": meta.run_number, "run_attempt": meta.run_attempt, "event": meta.event_name,
-        "status": if completed { "completed" } else { "queued" },
+        "status": activity.status(),
         "conclusion": told.result.filter(|_| completed).map(conclusion),
         "head_branch": head_branch, "head_sha": head_sha,
         "head_commit": head_commit.unwrap_or_else(|| json!({"id": head_sha})),

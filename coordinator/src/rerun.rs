@@ -4,6 +4,9 @@
 //! `failed`, jobs that succeeded, and whose own needs all did, are carried over with their outputs and do not run again.
 //! A run's secrets are removed when it ends, so that they have to be given again; without them nothing is started.
 
+use std::collections::BTreeMap;
+
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use slipway_cas::{Digest, StoreError};
@@ -144,6 +147,47 @@ pub async fn rerun(services: &Services, run: RunId, wanted: Rerun) -> Result<Run
         ..NewRun::default()
     };
     Ok(submit::submit(services, new).await?)
+}
+
+/// A job that succeeded, with its outputs, as the API shows and takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Carried {
+    /// Its id in the file.
+    pub id: String,
+    /// Its result.
+    pub result: JobResult,
+    /// Outputs of all its instances: of equal names the last non-empty one counts.
+    pub outputs: BTreeMap<String, String>,
+}
+
+/// What a rerun of only what failed would carry over.
+///
+/// # Errors
+/// The run is not finished, or an output cannot be read.
+pub async fn carried(services: &Services, run: RunId) -> Result<Vec<Carried>, RerunError> {
+    let found = services.driver.query(move |view| {
+        let found = view.state.run(run)?;
+        Some((found.end().is_some(), succeeded(found)))
+    });
+    let found = found.await.map_err(SubmitError::Driver)?;
+    let (ended, jobs) = found.ok_or(RerunError::Unknown(run))?;
+    if !ended {
+        return Err(RerunError::Open(run));
+    }
+    let mut carried = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let mut outputs = BTreeMap::new();
+        for digest in job.outputs {
+            let some: BTreeMap<String, String> = load(services, digest).await?;
+            for (name, value) in some {
+                if !value.is_empty() || !outputs.contains_key(&name) {
+                    outputs.insert(name, value);
+                }
+            }
+        }
+        carried.push(Carried { id: job.id.to_string(), result: job.result, outputs });
+    }
+    Ok(carried)
 }
 
 fn is_attempt_of(other: &RunMeta, meta: &RunMeta) -> bool {

@@ -20,7 +20,6 @@ pub(super) fn remember(services: &Services, occasion: &Occasion, payload: &Json)
         }
     }
     let changed = services.repositories.change(&occasion.repository, |before| {
-        let standing = before.as_ref().and_then(|before| before.standing.clone());
         let branch = match (&before, occasion.default_branch.as_str()) {
             (Some(before), "") => before.default_branch.clone(),
             (_, branch) => branch.to_owned(),
@@ -30,6 +29,10 @@ pub(super) fn remember(services: &Services, occasion: &Occasion, payload: &Json)
                 && before.default_branch == branch
                 && before.payload.contains_key("repository")
         });
+        // Another default branch starts other things: it is looked at again.
+        let standing = before
+            .filter(|before| before.clone_url == occasion.clone_url && before.default_branch == branch)
+            .and_then(|before| before.standing);
         // A payload's counters (stars, size) change with every delivery: no reason to write the file again.
         (!same && !branch.is_empty()).then(|| Repository {
             name: occasion.repository.clone(),

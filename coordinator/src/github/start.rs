@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value as Json;
+use slipway_cas::Digest;
 use slipway_kit::backoff::Backoff;
 use slipway_workflow::diagnostics::Diagnostic;
 use slipway_workflow::filter::{self, Event};
@@ -271,7 +272,14 @@ async fn one(
     }
 }
 
+/// Longer paths go into a submission's name by their digest.
+const KEY_PATH_MAX_BYTES: usize = 96;
+
 fn key(delivery: &str, event: &str, path: &str) -> String {
+    let path = match path.len() {
+        0..=KEY_PATH_MAX_BYTES => path.to_owned(),
+        _ => Digest::of(path.as_bytes()).hash_hex(),
+    };
     if event == "pull_request_target" {
         format!("github:{delivery}:target:{path}")
     } else {

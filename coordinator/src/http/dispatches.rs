@@ -1,4 +1,4 @@
-//! `POST /api/v1/dispatches` and `/api/v1/runs/{run}/rerun`: runs that a person asks for.
+//! `/api/v1/dispatches`, `/api/v1/runs/{run}/rerun` and `…/carried`: runs that a person asks for.
 
 use std::collections::BTreeMap;
 
@@ -82,6 +82,17 @@ struct RerunBody {
     failed: bool,
     secrets: BTreeMap<String, String>,
     actor: String,
+}
+
+/// The jobs that a rerun of what failed would not run again, with their outputs: what a client that starts its runs itself
+/// gives as `carried`.
+pub(super) async fn carried(
+    State(services): State<Services>,
+    Path(run): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let run = runs::find(&services, run).await?;
+    let carried = rerun::carried(&services, run).await?;
+    Ok(Json(json!({ "carried": carried })))
 }
 
 pub(super) async fn rerun(

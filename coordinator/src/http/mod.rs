@@ -30,11 +30,12 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 13] = [
+pub const ROUTES: [&str; 14] = [
     "get /agents",
     "get /openapi.json",
     "get /runs",
     "get /runs/{run}",
+    "get /runs/{run}/carried",
     "get /runs/{run}/events",
     "get /runs/{run}/logs",
     "post /agents/{agent}/drain",
@@ -54,6 +55,7 @@ pub(crate) fn router(services: Services) -> Router {
         .route("/runs/{run}/events", get(events::events))
         .route("/runs/{run}/logs", get(events::logs))
         .route("/runs/{run}/cancel", post(runs::cancel))
+        .route("/runs/{run}/carried", get(dispatches::carried))
         .route("/runs/{run}/rerun", post(dispatches::rerun))
         .route("/dispatches", post(dispatches::dispatch))
         .route("/agents", get(agents::list))

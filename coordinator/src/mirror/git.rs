@@ -21,7 +21,9 @@ pub(super) async fn git(mirror: &Path, arguments: &[&str]) -> Result<Vec<u8>, Mi
     command
         .arg("-C")
         .arg(mirror)
-        .args(["-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null", "-c", "gc.auto=0"])
+        .args(["-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null"])
+        // What git tidies up, it does in our turn.
+        .args(["-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false"])
         .args(arguments)
         // Never ask a person, never read what this user has configured.
         .env("GIT_TERMINAL_PROMPT", "0")

@@ -129,6 +129,12 @@ impl Mirrors {
 
 /// Fetches refs or commits, this deep.
 async fn fetch(mirror: &Path, clone_url: &str, names: &[&str], depth: u32) -> Result<(), MirrorError> {
+    // Left by a fetch that was killed: nobody else fetches into this mirror now.
+    if let Err(error) = tokio::fs::remove_file(mirror.join("shallow.lock")).await
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(MirrorError::Failed(format!("{}: {error}", mirror.join("shallow.lock").display())));
+    }
     let depth = format!("--depth={depth}");
     let mut arguments = vec!["fetch", "--quiet", "--no-tags", &depth, "--end-of-options", clone_url];
     arguments.extend(names);

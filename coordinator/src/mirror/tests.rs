@@ -108,6 +108,18 @@ async fn tips_parents_messages_and_files_are_read() {
     assert!(matches!(nowhere, MirrorError::Missing(_)), "{nowhere}");
 }
 
+#[tokio::test]
+async fn what_a_killed_fetch_left_behind_is_no_obstacle() {
+    let repository = Repository::new();
+    let first = repository.commit("a", "1");
+    assert_eq!(repository.mirrors.tip(&repository.url(), "refs/heads/main").await.unwrap(), first);
+    let turn = repository.mirrors.turn(&repository.url()).await.unwrap();
+    std::fs::write(turn.mirror.join("shallow.lock"), "").unwrap();
+    drop(turn);
+    let second = repository.commit("a", "2");
+    assert_eq!(repository.mirrors.tip(&repository.url(), "refs/heads/main").await.unwrap(), second);
+}
+
 #[test]
 fn names_that_git_would_read_otherwise_are_refused() {
     for good in ["refs/heads/main", "v1", "release/1.x", "refs/pull/5/merge"] {

@@ -263,6 +263,7 @@ async fn a_finished_run_starts_those_that_wait_for_it_and_only_three_in_a_row() 
         ("first", "push"),
         ("after", "{ workflow_run: { workflows: [first], types: [completed], branches: [main] } }"),
         ("begun", "{ workflow_run: { workflows: [first], types: [requested] } }"),
+        ("running", "{ workflow_run: { workflows: [first], types: [in_progress] } }"),
         ("elsewhere", "{ workflow_run: { workflows: [first], branches: [other] } }"),
         ("forever", "{ workflow_run: { workflows: [after, forever], types: [completed] } }"),
     ])
@@ -273,7 +274,7 @@ async fn a_finished_run_starts_those_that_wait_for_it_and_only_three_in_a_row() 
     forge.quiet().await;
     let mut agent = FakeAgent::connect(forge.fixture.handle(), FIRST).await;
     let mut done = std::collections::BTreeMap::<String, u32>::new();
-    for _ in 0..5 {
+    for _ in 0..6 {
         let assign = agent.next_assigned().await;
         let spec = agent.spec(&assign).await;
         let github = &spec["contexts"]["github"];
@@ -293,13 +294,13 @@ async fn a_finished_run_starts_those_that_wait_for_it_and_only_three_in_a_row() 
         agent.report(assign.lease.as_ref().unwrap(), v1::Result::Success, 0).await;
         forge.quiet().await;
     }
-    let expected = [("after", 1), ("begun", 1), ("first", 1), ("forever", 2)];
+    let expected = [("after", 1), ("begun", 1), ("first", 1), ("forever", 2), ("running", 1)];
     assert_eq!(done, expected.map(|(name, count)| (name.to_owned(), count)).into());
     for run in forge.runs().await {
         forge.fixture.finished(run["run"].as_str().unwrap()).await;
     }
     forge.quiet().await;
-    assert_eq!(forge.runs().await.len(), 5, "the chain ends");
+    assert_eq!(forge.runs().await.len(), 6, "the chain ends");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

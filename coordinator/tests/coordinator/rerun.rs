@@ -50,6 +50,28 @@ async fn only_what_failed_runs_again_with_the_outputs_of_what_did_not() {
     let ended = fixture.finished(&first).await;
     assert_eq!(ended["result"], "failure");
 
+    // A client may keep what succeeded and start the next attempt itself.
+    let carried = fixture.get(&format!("/api/v1/runs/{first}/carried")).await;
+    assert_eq!(carried["carried"], json!([{"id": "make", "result": "success", "outputs": {"what": "cake"}}]));
+    let mut submission = Fixture::submission(THREE);
+    submission["carried"] = carried["carried"].clone();
+    submission["run_attempt"] = json!(7);
+    let own = fixture.submit_value(submission.clone()).await;
+    let (_, spec) = work(&mut agent, v1::Result::Failure, &[]).await;
+    assert_eq!(spec["contexts"]["needs"]["make"]["outputs"]["what"], "cake");
+    assert_eq!(spec["contexts"]["github"]["run_attempt"], "7");
+    fixture.finished(&own).await;
+    for (carried, word) in [
+        (json!([{"id": "test", "result": "success"}]), "`test`"),
+        (json!([{"id": "zzz", "result": "success"}]), "`zzz`"),
+        (json!(["make", "test", "ship"].map(|id| json!({"id": id, "result": "success"}))), "nothing is left"),
+    ] {
+        submission["carried"] = carried;
+        let answer = fixture.call(Method::POST, "/api/v1/runs", Some(submission.clone())).await;
+        assert_eq!(answer.status(), 422);
+        assert!(answer.text().await.unwrap().contains(word), "{word}");
+    }
+
     let (status, body) = rerun(&fixture, &first, json!({"failed": true, "actor": "grace"})).await;
     assert_eq!(status, 201, "{body}");
     let second = body["run"].as_str().unwrap().to_owned();
@@ -74,7 +96,7 @@ async fn only_what_failed_runs_again_with_the_outputs_of_what_did_not() {
     let third = fixture.get(&format!("/api/v1/runs/{}", body["run"].as_str().unwrap())).await;
     assert_eq!((&third["run_attempt"], &third["run_number"]), (&json!(3), &json!(1)));
     let next = fixture.submit(THREE).await;
-    assert_eq!(fixture.get(&format!("/api/v1/runs/{next}")).await["run_number"], 2);
+    assert_eq!(fixture.get(&format!("/api/v1/runs/{next}")).await["run_number"], 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

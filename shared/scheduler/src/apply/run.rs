@@ -28,6 +28,7 @@ impl State {
                     if let Some(job) = jobs.get_mut(position as usize) {
                         let result = done.result;
                         job.stage = Stage::Finished { result, conclusion: result, at: *at };
+                        job.carried = true;
                         job.outputs.clone_from(&done.outputs);
                         job.message = Some("carried over from an earlier attempt".to_owned());
                     }
@@ -193,6 +194,7 @@ fn jobs_of(definitions: &[JobDefinition]) -> (Vec<Job>, BTreeMap<JobId, u32>) {
             fail_fast: false,
             max_parallel: None,
             message: None,
+            carried: false,
         })
         .collect();
     for at in 0..jobs.len() {
