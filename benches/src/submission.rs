@@ -27,6 +27,6 @@ pub fn new_run(workflow: &str) -> NewRun {
         source: Source::None,
         trust: Trust::Trusted,
         traceparent: String::new(),
-        idempotency_key: None,
+        ..NewRun::default()
     }
 }

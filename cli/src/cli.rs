@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use slipway_kit::telemetry::{self, TelemetryOptions};
 
-use crate::commands::{agents, cancel, eval, lint, logs, plan, run, runs, show, up};
+use crate::commands::{agents, cancel, dispatch, eval, lint, logs, plan, rerun, run, runs, show, up};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Out};
 use crate::settings::Settings;
@@ -49,6 +49,10 @@ enum Command {
     Logs(logs::Logs),
     /// Cancel a run
     Cancel(cancel::Cancel),
+    /// Run a finished run again, or only what failed of it
+    Rerun(rerun::Rerun),
+    /// Start a workflow that has `workflow_dispatch`
+    Dispatch(dispatch::Dispatch),
     /// List the agents, or steer one
     Agents(agents::Agents),
 }
@@ -83,13 +87,13 @@ fn start(cli: Cli) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::fleet(format!("cannot start threads: {error}")))?;
-    let outcome = runtime.block_on(dispatch(cli.command, settings));
+    let outcome = runtime.block_on(execute(cli.command, settings));
     // A blocking read that still waits (a name look-up, a terminal) must not hold the process up.
     runtime.shutdown_background();
     outcome
 }
 
-async fn dispatch(command: Command, settings: Settings) -> Result<Exit, Failure> {
+async fn execute(command: Command, settings: Settings) -> Result<Exit, Failure> {
     let mut options = TelemetryOptions::new("slipway");
     match &command {
         Command::Up(up) => options.otlp_endpoint = up.otlp(&settings),
@@ -112,6 +116,8 @@ async fn dispatch(command: Command, settings: Settings) -> Result<Exit, Failure>
         Command::Show(show) => show.run(&settings, &mut out).await,
         Command::Logs(logs) => logs.run(&settings, &mut out).await,
         Command::Cancel(cancel) => cancel.run(&settings, &mut out).await,
+        Command::Rerun(rerun) => rerun.run(&settings, &mut out).await,
+        Command::Dispatch(dispatch) => dispatch.run(&settings, &mut out).await,
         Command::Agents(agents) => agents.run(&settings, &mut out).await,
     }
 }

@@ -109,6 +109,25 @@ impl Occasion {
         })
     }
 
+    /// Texts of the checkout's other workflows, by path, if this one may call some. Which it calls, and what those call,
+    /// the coordinator finds.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn called(&self) -> Result<BTreeMap<String, String>, Failure> {
+        if !self.file.text.contains("/.github/workflows/") {
+            return Ok(BTreeMap::new());
+        }
+        let mut called = BTreeMap::new();
+        for path in workflow_file::all(&self.checkout)? {
+            let file = workflow_file::load(&self.checkout, &path)?;
+            if file.in_repository != self.file.in_repository {
+                called.insert(file.in_repository, file.text);
+            }
+        }
+        Ok(called)
+    }
+
     /// `owner/name`, as the event says it, else as git does.
     pub fn repository(&self) -> String {
         let named = self.event.get("repository").and_then(|repository| repository.get("full_name"));
@@ -257,7 +276,7 @@ fn made_up(
         inputs: inputs.clone(),
         workflow_file: file.in_repository.clone(),
         activity: trigger.and_then(|trigger| trigger.types.as_ref()?.first().cloned()),
-        cron: trigger.and_then(|trigger| trigger.crons.first().cloned()),
+        cron: trigger.and_then(|trigger| Some(trigger.schedules.first()?.cron.clone())),
     };
     event::payload(event_name, identity, &wishes)
 }

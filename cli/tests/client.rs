@@ -52,6 +52,8 @@ fn coordinator(breaks: &[usize]) -> Coordinator {
         .route("/api/v1/runs/{id}", get(one_run))
         .route("/api/v1/runs/{id}/events", get(events))
         .route("/api/v1/runs/{id}/cancel", post(order))
+        .route("/api/v1/runs/{id}/rerun", post(submit))
+        .route("/api/v1/dispatches", post(submit))
         .route("/api/v1/agents", get(agents))
         .route("/api/v1/agents/{id}/{order}", post(order))
         .layer(middleware::from_fn_with_state(script.clone(), authorised))
@@ -266,4 +268,41 @@ fn a_refused_token_and_a_missing_coordinator_are_told_apart() {
         0,
         "the data directory's token is found"
     );
+}
+
+#[test]
+fn a_rerun_and_a_dispatch_name_the_new_run() {
+    let (place, server) = (Place::new(), coordinator(&[]));
+    let again =
+        server.run(&place, &["rerun", "0190aaaa-0000-7000-8000-000000000002", "--failed", "--secret", "S=1"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    assert!(again.out.contains(RUN) && again.out.contains(OTHER), "{again:?}");
+    let asked = server.script.submitted.lock().unwrap().take().unwrap();
+    assert_eq!(asked, json!({"failed": true, "secrets": {"S": "1"}}));
+
+    let arguments = [
+        "dispatch",
+        "tool",
+        "--ref",
+        "v1",
+        "--input",
+        "a=b",
+        "--repository",
+        "o/n",
+        "--var",
+        "V=2",
+        "--json",
+    ];
+    let started = server.run(&place, &arguments);
+    assert_eq!(
+        (started.code, started.out.trim()),
+        (0, format!("{{\"run\":\"{RUN}\"}}").as_str()),
+        "{started:?}"
+    );
+    let mut asked = server.script.submitted.lock().unwrap().take().unwrap();
+    asked.as_object_mut().unwrap().remove("actor");
+    let expected = json!({"workflow": "tool", "ref": "v1", "repository": "o/n", "inputs": {"a": "b"},
+                          "vars": {"V": "2"}, "secrets": {}});
+    assert_eq!(asked, expected);
+    refuses(&server.run(&place, &["dispatch", "tool", "--input", "a"]), 2, &["--input", "NAME=VALUE"]);
 }

@@ -22,13 +22,15 @@ use crate::http;
 use crate::journal::JournalError;
 use crate::journal::sqlite::SqliteJournal;
 use crate::metrics::Metrics;
+use crate::mirror::Mirrors;
 use crate::options::{Options, OptionsError};
 use crate::records::{Records, RecordsError};
+use crate::repositories::Repositories;
 use crate::secrets::Secrets;
 use crate::services::Services;
 use crate::submit::{self, NewRun, SubmitError};
 use crate::token::Token;
-use crate::{github, planner};
+use crate::{chain, github, planner, schedule};
 
 /// How long streams have to end when the coordinator stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -133,6 +135,9 @@ impl Coordinator {
         let objects = options.objects.clone().unwrap_or_else(|| data_dir.path("objects"));
         let store = BlobStore::open(&objects)?;
         let records = Arc::new(Records::open(objects.join("records"))?);
+        let place = data_dir.path("repositories");
+        let repositories = Repositories::open(place.clone())
+            .map_err(|source| DataDirError::Io { place: place.display().to_string(), source })?;
         let journal = SqliteJournal::open(&data_dir.path("journal.db"))?;
         // Before the journal's epoch is taken: a port in use is no reason to fence anybody.
         let http = listen("--http", options.http).await?;
@@ -146,7 +151,7 @@ impl Coordinator {
         let (ended, over) = mpsc::unbounded_channel();
         let parts = DriverParts {
             journal: Box::new(journal),
-            clock,
+            clock: Arc::clone(&clock),
             planner,
             ended,
             metrics: Arc::clone(&metrics),
@@ -163,21 +168,27 @@ impl Coordinator {
             driver,
             store: Arc::new(store),
             records,
+            mirrors: Arc::new(Mirrors::new(data_dir.path("mirrors"))),
+            repositories,
+            clock,
             secrets: Secrets::new(data_dir.path("secrets")),
             admin_token: admin_token.clone(),
             agent_token: agent_token.clone(),
             deliveries: Arc::default(),
+            schedules: Arc::default(),
             metrics,
             options: Arc::new(options),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
         forget_old_runs(&services).await;
+        chain::raise_missed(&services).await;
 
         let mut helpers = JoinSet::new();
         helpers.spawn(planner::run(services.clone(), to_plan));
         helpers.spawn(clean_up(services.clone(), over));
         helpers.spawn(github::react(services.clone()));
+        helpers.spawn(schedule::run(services.clone()));
         let mut servers = JoinSet::new();
         let (for_http, for_grpc) = (services.clone(), services.clone());
         servers.spawn(async move { http::serve(for_http, http).await.map_err(StartError::Http) });
@@ -299,6 +310,7 @@ async fn clean_up(services: Services, mut over: mpsc::UnboundedReceiver<RunEnded
     while let Some(ended) = over.recv().await {
         match ended {
             RunEnded::Finished(run) => {
+                chain::raise(&services, run, chain::Activity::Completed).await;
                 let secrets = services.secrets.clone();
                 let removed = tokio::task::spawn_blocking(move || secrets.remove(run)).await;
                 if let Ok(Err(error)) = removed {

@@ -6,7 +6,8 @@
 //! agent.token     who has it may be an agent (0600)
 //! journal.db      docs/JOURNAL.md
 //! secrets/        secrets of runs that are not finished (0600)
-//! mirrors/        bare git repositories from which webhooks read workflow files
+//! mirrors/        bare git repositories from which workflow files are read
+//! repositories/   what is known of each repository: its default branch, its schedules
 //! objects/        blobs and records (docs/RECORDS.md); elsewhere with --objects file://
 //! ```
 

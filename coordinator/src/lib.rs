@@ -8,18 +8,24 @@
 //! runs on agents; the two meet in `slipway-proto`.
 
 mod blobs;
+mod chain;
 mod coordinator;
 pub mod data_dir;
+mod dispatch;
 pub mod driver;
 pub mod github;
 pub mod grpc;
 pub mod http;
 pub mod journal;
 pub mod metrics;
+mod mirror;
 pub mod options;
 pub mod planner;
 pub mod records;
+pub mod repositories;
+pub mod rerun;
 pub mod run_stream;
+mod schedule;
 mod secret_file;
 pub mod secrets;
 pub mod services;

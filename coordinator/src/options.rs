@@ -79,6 +79,10 @@ pub struct Flags {
         value_delimiter = ','
     )]
     pub allow_repositories: Vec<String>,
+    /// Where reusable workflows of other repositories come from: a forge or mirror, or file:///FOLDER with owner/repo in it
+    /// [default: https://github.com]
+    #[arg(long, value_name = "URL", env = "SLIPWAY_ACTIONS_SOURCE")]
+    pub actions_source: Option<String>,
     /// Send traces to this OTLP collector (gRPC), such as http://127.0.0.1:4317
     #[arg(long, value_name = "URL", env = "SLIPWAY_OTLP")]
     pub otlp: Option<String>,
@@ -102,6 +106,7 @@ struct Settings {
     webhook_secret: Option<String>,
     webhook_secret_file: Option<PathBuf>,
     allow_repositories: Vec<String>,
+    actions_source: Option<String>,
     otlp: Option<String>,
     repository: Vec<Repository>,
 }
@@ -162,8 +167,40 @@ pub struct Options {
     pub objects: Option<PathBuf>,
     /// Webhooks.
     pub webhook: WebhookOptions,
+    /// Where reusable workflows of other repositories come from.
+    pub actions_source: ActionsSource,
     /// Where traces go.
     pub otlp: Option<String>,
+}
+
+/// Where reusable workflows of other repositories come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActionsSource {
+    /// `URL/owner/repo` is what `git clone` takes; without a slash at its end.
+    Url(String),
+    /// `FOLDER/owner/repo`: a git repository, or plain files of the only version.
+    Folder(PathBuf),
+}
+
+impl Default for ActionsSource {
+    fn default() -> Self {
+        Self::Url("https://github.com".to_owned())
+    }
+}
+
+impl ActionsSource {
+    fn parse(text: &str) -> Result<Self, OptionsError> {
+        if let Some(path) = text.strip_prefix("file://") {
+            return match path {
+                path if path.starts_with('/') => Ok(Self::Folder(PathBuf::from(path))),
+                _ => Err(wrong("--actions-source", "write file:///ABSOLUTE/FOLDER")),
+            };
+        }
+        if text.starts_with("https://") || text.starts_with("http://") {
+            return Ok(Self::Url(text.trim_end_matches('/').to_owned()));
+        }
+        Err(wrong("--actions-source", format!("`{text}` is neither https://…, http://… nor file:///FOLDER")))
+    }
 }
 
 impl Options {
@@ -178,6 +215,7 @@ impl Options {
             tls: None,
             objects: None,
             webhook: WebhookOptions::default(),
+            actions_source: ActionsSource::default(),
             otlp: None,
         }
     }
@@ -219,7 +257,11 @@ impl Options {
         }
         let secret = secret.filter(|secret| !secret.is_empty()).map(WebhookSecret);
         let webhook = WebhookOptions { secret, repositories: file.repository, allowed };
-        let options = Self { data_dir, http, grpc, tls, objects, webhook, otlp: flags.otlp.or(file.otlp) };
+        let actions_source = flags.actions_source.or(file.actions_source);
+        let actions_source =
+            actions_source.as_deref().map(ActionsSource::parse).transpose()?.unwrap_or_default();
+        let otlp = flags.otlp.or(file.otlp);
+        let options = Self { data_dir, http, grpc, tls, objects, webhook, actions_source, otlp };
         options.check()?;
         Ok(options)
     }
@@ -328,7 +370,7 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused_by_name() {
         type Change = fn(&mut Flags);
-        let cases: [(Change, &[&str]); 8] = [
+        let cases: [(Change, &[&str]); 10] = [
             (|flags| flags.journal = Some("postgres://db".into()), &["--journal", "`postgres`"]),
             (|flags| flags.cache = Some("rediss://cache".into()), &["--cache", "`rediss`"]),
             (|flags| flags.objects = Some("s3://bucket".into()), &["--objects", "`s3`"]),
@@ -337,6 +379,11 @@ mod tests {
             (|flags| flags.http = Some("nowhere".into()), &["--http", "`nowhere`"]),
             (|flags| flags.tls_cert = Some("c".into()), &["--tls-cert", "--tls-key"]),
             (|flags| flags.allow_repositories = vec!["a".into()], &["--allow-repository", "`a`"]),
+            (|flags| flags.actions_source = Some("ssh://git@x".into()), &["--actions-source", "ssh://git@x"]),
+            (
+                |flags| flags.actions_source = Some("file://relative".into()),
+                &["--actions-source", "file:///"],
+            ),
         ];
         for (change, parts) in cases {
             let error = load(change).unwrap_err();

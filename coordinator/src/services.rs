@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use slipway_cas::Store;
+use slipway_kit::clock::Clock;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::driver::Driver;
 use crate::metrics::Metrics;
+use crate::mirror::Mirrors;
 use crate::options::Options;
 use crate::records::Records;
+use crate::repositories::Repositories;
 use crate::secrets::Secrets;
 use crate::token::Token;
 
@@ -23,6 +26,12 @@ pub struct Services {
     pub store: Arc<dyn Store>,
     /// Records of attempts.
     pub records: Arc<Records>,
+    /// Bare repositories to read workflows from.
+    pub mirrors: Arc<Mirrors>,
+    /// The repositories that are known.
+    pub repositories: Repositories,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
     /// Secrets of open runs.
     pub secrets: Secrets,
     /// Who has it may use the API.
@@ -31,6 +40,8 @@ pub struct Services {
     pub agent_token: Token,
     /// Wakes whoever deals with webhook deliveries.
     pub deliveries: Arc<Notify>,
+    /// Wakes whoever waits for schedules.
+    pub schedules: Arc<Notify>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// How the coordinator was started.

@@ -7,9 +7,12 @@
 mod arm64;
 mod bad_input;
 mod delivery;
+mod events;
 mod many_jobs;
 mod own_ci;
 mod private_fleet;
+mod rerun;
+mod schedule;
 mod sudden_death;
 mod tls;
 mod tracing;

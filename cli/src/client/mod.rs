@@ -133,6 +133,27 @@ impl Client {
         self.ask(request).await.map(drop)
     }
 
+    /// Runs a finished run again; gives the new run's id.
+    ///
+    /// # Errors
+    /// The run is open, nothing of it failed, or its secrets are missing; and see the module.
+    pub async fn rerun(&self, run: &str, wanted: &Json) -> Result<String, Failure> {
+        self.started(self.request(Method::POST, &format!("/runs/{run}/rerun")).json(wanted)).await
+    }
+
+    /// Starts a workflow by `workflow_dispatch`; gives the run's id.
+    ///
+    /// # Errors
+    /// There is no such repository, ref or workflow, or its inputs do not fit; and see the module.
+    pub async fn dispatch(&self, wanted: &Json) -> Result<String, Failure> {
+        self.started(self.request(Method::POST, "/dispatches").json(wanted)).await
+    }
+
+    async fn started(&self, request: RequestBuilder) -> Result<String, Failure> {
+        let started: types::Started = types::read(self.ask(request).await?)?;
+        Ok(started.run_id)
+    }
+
     /// The agents, as the coordinator says it.
     ///
     /// # Errors
@@ -175,8 +196,7 @@ impl Client {
         if let Some(traceparent) = &self.traceparent {
             request = request.header("traceparent", traceparent);
         }
-        let started: types::Started = types::read(self.ask(request).await?)?;
-        Ok(started.run_id)
+        self.started(request).await
     }
 
     /// Follows what happens to a run from its beginning; without `follow`, what has happened so far.

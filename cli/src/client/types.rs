@@ -15,6 +15,8 @@ pub struct Submission {
     pub workflow_file: String,
     /// Its text.
     pub workflow: String,
+    /// The checkout's other workflows, by path, where it calls some.
+    pub called: BTreeMap<String, String>,
     /// The event's name.
     pub event_name: String,
     /// The event's payload.

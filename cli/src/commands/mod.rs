@@ -2,10 +2,12 @@
 
 pub mod agents;
 pub mod cancel;
+pub mod dispatch;
 pub mod eval;
 pub mod lint;
 pub mod logs;
 pub mod plan;
+pub mod rerun;
 pub mod run;
 pub mod runs;
 pub mod show;

@@ -238,6 +238,7 @@ impl Run {
         let submission = Submission {
             workflow_file: occasion.file.in_repository.clone(),
             workflow: occasion.file.text.clone(),
+            called: occasion.called()?,
             event_name: occasion.event_name.clone(),
             event: occasion.event.clone(),
             repository: occasion.repository(),

@@ -217,7 +217,10 @@ impl Core {
     fn submit(&mut self, mut submit: Submit) -> Result<RunId, DriverError> {
         let run = submit.run;
         let meta = &mut submit.meta;
-        meta.run_number = self.ledger.next_run_number(&meta.repository, &meta.workflow_file);
+        // A run that repeats another keeps its number.
+        if meta.run_number == 0 {
+            meta.run_number = self.ledger.next_run_number(&meta.repository, &meta.workflow_file);
+        }
         match self.decide(Command::Submit(Box::new(submit))) {
             Ok(()) => Ok(run),
             Err(Rejection::Duplicate { run }) => Ok(run),

@@ -81,12 +81,14 @@ fn submit(run: u128) -> Submit {
             trust: Default::default(),
             traceparent: None,
             run_number: 1,
+            run_attempt: 1,
         },
         workflow: blob,
         event: blob,
         context: blob,
         jobs: vec![JobDefinition { id: JobId::new("a"), needs: Vec::new(), strict: false }],
         idempotency_key: Some(format!("key-{run}")),
+        carried: Vec::new(),
     }
 }
 

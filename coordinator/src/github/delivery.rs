@@ -4,9 +4,9 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
-use slipway_kit::clock::{Clock as _, SystemClock};
 use slipway_scheduler::Timestamp;
 
+use super::payload::EVENTS;
 use super::signature;
 use crate::driver::payload::DeliveryEvent;
 use crate::http::ApiError;
@@ -48,7 +48,7 @@ pub(crate) async fn webhook(
     let id = required(&headers, "x-github-delivery")?.to_owned();
     match event.as_str() {
         "ping" => return Ok((StatusCode::OK, "pong\n")),
-        "push" | "pull_request" => {}
+        known if EVENTS.contains(&known) => {}
         _ => return Ok((StatusCode::ACCEPTED, "this event starts nothing\n")),
     }
     if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {
@@ -57,7 +57,7 @@ pub(crate) async fn webhook(
         ));
     }
     let body = services.store.put(body).await?;
-    let at = Timestamp(SystemClock.unix_ms());
+    let at = Timestamp(services.clock.unix_ms());
     let news = services.driver.delivery(DeliveryEvent::Accepted { id: id.clone(), event, body, at }).await?;
     if !news {
         return Ok((StatusCode::OK, "this delivery came before\n"));

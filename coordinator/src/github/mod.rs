@@ -4,18 +4,26 @@
 //! crash in between repeats it at the next start, and each workflow's run is made once, because its submission is named
 //! after the delivery. GitHub's JSON stops here.
 //!
+//! Events that Slipway makes itself (`workflow_run` of its own runs, `repository_dispatch` over the API) take the same way,
+//! as deliveries of names of their own. On GitHub an event that a run raises with its own token starts nothing, so that
+//! runs do not start each other for ever. Slipway gives its runs no token of the forge, so no run is ever the sender; a
+//! workflow that pushes with a person's token starts runs, as on GitHub.
+//!
 //! Deliberately absent: GitHub's API. Workflow files come from git.
 
 mod delivery;
-mod mirror;
+mod learn;
 mod payload;
 mod react;
 mod signature;
+mod start;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use delivery::webhook;
+pub(crate) use learn::{find_repository, learn_standing};
 pub(crate) use react::react;
+pub(crate) use start::patiently;
 
 /// The longest body, in bytes: GitHub's own limit.
 pub const MAX_PAYLOAD_BYTES: usize = 25 << 20;

@@ -59,6 +59,7 @@ fn new_run(request: SubmitRequest) -> Result<NewRun, Status> {
         workflow_file: request.workflow_file,
         workflow: String::from_utf8(request.workflow.to_vec())
             .map_err(|_| invalid("`workflow` is not UTF-8"))?,
+        called: request.called.into_iter().collect(),
         event_name: request.event_name,
         event: serde_json::from_slice(&request.event).map_err(|_| invalid("`event` is not JSON"))?,
         repository: request.repository,
@@ -73,7 +74,7 @@ fn new_run(request: SubmitRequest) -> Result<NewRun, Status> {
         source,
         trust: Trust::Trusted,
         traceparent: request.traceparent,
-        idempotency_key: None,
+        ..NewRun::default()
     })
 }
 

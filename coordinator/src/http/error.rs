@@ -9,7 +9,9 @@ use slipway_cas::StoreError;
 use slipway_scheduler::Rejection;
 use slipway_workflow::diagnostics::Diagnostic;
 
+use crate::dispatch::DispatchError;
 use crate::driver::DriverError;
+use crate::rerun::RerunError;
 use crate::submit::SubmitError;
 use crate::view::FindError;
 
@@ -98,6 +100,35 @@ impl From<SubmitError> for ApiError {
             SubmitError::Driver(error) => error.into(),
             SubmitError::Store(error) => error.into(),
             SubmitError::Secrets(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "secrets", message),
+        }
+    }
+}
+
+impl From<DispatchError> for ApiError {
+    fn from(error: DispatchError) -> Self {
+        let message = error.to_string();
+        match error {
+            DispatchError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", message),
+            DispatchError::Field(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", message)
+            }
+            DispatchError::Git(_) => Self::new(StatusCode::BAD_GATEWAY, "git", message),
+            DispatchError::Submit(error) => error.into(),
+        }
+    }
+}
+
+impl From<RerunError> for ApiError {
+    fn from(error: RerunError) -> Self {
+        let message = error.to_string();
+        match error {
+            RerunError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "not_found", message),
+            RerunError::Open(_) | RerunError::NothingFailed(_) => {
+                Self::new(StatusCode::CONFLICT, "conflict", message)
+            }
+            RerunError::Secrets { .. } => Self::new(StatusCode::CONFLICT, "secrets_gone", message),
+            RerunError::Store(error) => error.into(),
+            RerunError::Submit(error) => error.into(),
         }
     }
 }

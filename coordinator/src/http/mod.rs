@@ -6,6 +6,7 @@
 mod agents;
 mod auth;
 mod blobs;
+mod dispatches;
 mod error;
 mod events;
 mod health;
@@ -29,18 +30,21 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 11] = [
+pub const ROUTES: [&str; 14] = [
     "get /agents",
     "get /openapi.json",
     "get /runs",
     "get /runs/{run}",
+    "get /runs/{run}/carried",
     "get /runs/{run}/events",
     "get /runs/{run}/logs",
     "post /agents/{agent}/drain",
     "post /agents/{agent}/resume",
     "post /blobs",
+    "post /dispatches",
     "post /runs",
     "post /runs/{run}/cancel",
+    "post /runs/{run}/rerun",
 ];
 
 /// All routes.
@@ -51,6 +55,9 @@ pub(crate) fn router(services: Services) -> Router {
         .route("/runs/{run}/events", get(events::events))
         .route("/runs/{run}/logs", get(events::logs))
         .route("/runs/{run}/cancel", post(runs::cancel))
+        .route("/runs/{run}/carried", get(dispatches::carried))
+        .route("/runs/{run}/rerun", post(dispatches::rerun))
+        .route("/dispatches", post(dispatches::dispatch))
         .route("/agents", get(agents::list))
         .route("/agents/{agent}/drain", post(agents::drain))
         .route("/agents/{agent}/resume", post(agents::resume))

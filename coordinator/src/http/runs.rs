@@ -8,8 +8,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use slipway_scheduler::command::{Cancel, Trust};
-use slipway_scheduler::{Command, RunId};
+use slipway_scheduler::command::{Cancel, CarriedJob, Trust};
+use slipway_scheduler::limits::JOBS_PER_RUN_MAX;
+use slipway_scheduler::{Command, JobId, JobResult, RunId};
 use slipway_workflow::job_spec::Source;
 
 use super::error::ApiError;
@@ -23,6 +24,8 @@ use crate::view::{self, DEFAULT_LISTED, Detail, MAX_LISTED};
 pub(super) struct Submission {
     workflow_file: String,
     workflow: String,
+    #[serde(default)]
+    called: BTreeMap<String, String>,
     event_name: String,
     #[serde(default = "empty_object")]
     event: Value,
@@ -47,6 +50,20 @@ pub(super) struct Submission {
     source: Option<SourceField>,
     #[serde(default)]
     traceparent: String,
+    #[serde(default)]
+    run_attempt: u64,
+    #[serde(default)]
+    carried: Vec<Carried>,
+}
+
+/// A job that is not to run again.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Carried {
+    id: String,
+    result: JobResult,
+    #[serde(default)]
+    outputs: BTreeMap<String, String>,
 }
 
 /// An uploaded working tree.
@@ -94,6 +111,7 @@ impl Submission {
         Ok(NewRun {
             workflow_file: self.workflow_file,
             workflow: self.workflow,
+            called: self.called,
             event_name: self.event_name,
             event: self.event,
             repository: self.repository,
@@ -108,7 +126,8 @@ impl Submission {
             source,
             trust: Trust::Trusted,
             traceparent,
-            idempotency_key: None,
+            run_attempt: self.run_attempt,
+            ..NewRun::default()
         })
     }
 }
@@ -118,9 +137,32 @@ pub(super) async fn submit(
     headers: HeaderMap,
     body: Result<Json<Submission>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let Json(submission) = body?;
-    let run = submit::submit(&services, submission.into_new_run(&headers)?).await?.to_string();
+    let Json(mut submission) = body?;
+    let carried = std::mem::take(&mut submission.carried);
+    let mut new = submission.into_new_run(&headers)?;
+    new.carried = keep_carried(&services, carried).await?;
+    let run = submit::submit(&services, new).await?.to_string();
     Ok((StatusCode::CREATED, Json(json!({"run": run, "run_id": run}))))
+}
+
+/// The most bytes of one carried job's outputs.
+const CARRIED_OUTPUTS_MAX_BYTES: usize = 1 << 20;
+
+async fn keep_carried(services: &Services, carried: Vec<Carried>) -> Result<Vec<CarriedJob>, ApiError> {
+    if carried.len() > JOBS_PER_RUN_MAX {
+        return Err(ApiError::bad_request(format!("`carried` has more than {JOBS_PER_RUN_MAX} jobs")));
+    }
+    let mut kept = Vec::with_capacity(carried.len());
+    for Carried { id, result, outputs } in carried {
+        let outputs = json!(outputs).to_string();
+        if outputs.len() > CARRIED_OUTPUTS_MAX_BYTES {
+            let message = format!("the outputs of `{id}` are longer than {CARRIED_OUTPUTS_MAX_BYTES} bytes");
+            return Err(ApiError::bad_request(message));
+        }
+        let outputs = vec![services.store.put(outputs.into()).await?];
+        kept.push(CarriedJob { id: JobId::from(id), result, outputs });
+    }
+    Ok(kept)
 }
 
 #[derive(Debug, Deserialize)]

@@ -13,7 +13,7 @@ use slipway_workflow::syntax::{self, Workflow};
 
 use crate::driver::{PlanNeed, PlanRequest};
 use crate::services::Services;
-use crate::submit::RunContext;
+use crate::submit::{Bundle, RunContext};
 
 /// How many parsed workflows are kept.
 const KEPT_WORKFLOWS: usize = 64;
@@ -52,8 +52,8 @@ pub(super) async fn load(
     workflows: &Workflows,
     request: &PlanRequest,
 ) -> Result<Material, StoreError> {
-    let workflow = load_workflow(services, workflows, request).await?;
     let context: RunContext = load_json(services, request.context).await?;
+    let workflow = load_workflow(services, workflows, request, context.bundled).await?;
     let event: Json = load_json(services, request.event).await?;
     let mut needs = Vec::with_capacity(request.needs.len());
     for need in &request.needs {
@@ -61,7 +61,7 @@ pub(super) async fn load(
     }
     let lineage = request.lineage;
     let input = ResolveInput {
-        github: github_context(&facts(request, event)),
+        github: github_context(&facts(request, event, &context.triggering_actor)),
         inputs: context.inputs,
         vars: Json::Object(context.vars.into_iter().map(|(key, value)| (key, Json::String(value))).collect()),
         needs,
@@ -80,13 +80,19 @@ async fn load_workflow(
     services: &Services,
     workflows: &Workflows,
     request: &PlanRequest,
+    bundled: bool,
 ) -> Result<Result<Arc<Workflow>, String>, StoreError> {
     let key = (request.meta.workflow_file.clone(), request.workflow);
     if let Some(workflow) = workflows.get(&key) {
         return Ok(Ok(workflow));
     }
-    let bytes = services.store.get(request.workflow).await?;
-    let parsed = syntax::parse(&key.0, &String::from_utf8_lossy(&bytes));
+    let text = if bundled {
+        let mut bundle: Bundle = load_json(services, request.workflow).await?;
+        bundle.files.remove(&key.0).ok_or(StoreError::Damaged(request.workflow))?
+    } else {
+        String::from_utf8_lossy(&services.store.get(request.workflow).await?).into_owned()
+    };
+    let parsed = syntax::parse(&key.0, &text);
     Ok(match parsed {
         Ok(workflow) => {
             let workflow = Arc::new(workflow);
@@ -127,7 +133,7 @@ async fn load_need(services: &Services, need: &PlanNeed) -> Result<NeededJob, St
     Ok(NeededJob { id: need.job.as_str().to_owned(), result, outputs: outputs.into_iter().collect() })
 }
 
-fn facts(request: &PlanRequest, event: Json) -> RunFacts {
+fn facts(request: &PlanRequest, event: Json, triggering_actor: &str) -> RunFacts {
     let meta = &request.meta;
     let server_url = match meta.forge.as_str() {
         "" | "local" => String::new(),
@@ -142,7 +148,8 @@ fn facts(request: &PlanRequest, event: Json) -> RunFacts {
         actor: meta.actor.clone(),
         run_id: request.run.to_string(),
         run_number: meta.run_number,
-        run_attempt: 1,
+        run_attempt: meta.run_attempt,
+        triggering_actor: triggering_actor.to_owned(),
         workflow: meta.workflow_name.clone(),
         workflow_file: meta.workflow_file.clone(),
         server_url,

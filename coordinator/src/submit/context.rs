@@ -15,4 +15,19 @@ pub struct RunContext {
     pub vars: BTreeMap<String, String>,
     /// Where the code comes from.
     pub source: Source,
+    /// How many `workflow_run` events led here, one after the other.
+    #[serde(default)]
+    pub chain: u32,
+    /// Names of the run's secrets, so that a rerun can say which are gone.
+    #[serde(default)]
+    pub secret_names: Vec<String>,
+    /// The only jobs that were asked for; empty: all.
+    #[serde(default)]
+    pub only_jobs: Vec<String>,
+    /// Who caused this attempt, where it was another than the run's actor.
+    #[serde(default)]
+    pub triggering_actor: String,
+    /// Whether the run's workflow blob is a [`super::Bundle`]; else it is the file's text, and calls nothing.
+    #[serde(default)]
+    pub bundled: bool,
 }

@@ -3,6 +3,7 @@
 //! Invariant: a run exists only after everything it names is durable. What a refused or crashed submission leaves behind
 //! are blobs that nobody names and secrets that the next start removes.
 
+mod bundle;
 mod context;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 use slipway_cas::{Digest, StoreError};
 use slipway_kit::telemetry;
-use slipway_scheduler::command::{JobDefinition, RunMeta, Submit, Trust};
+use slipway_scheduler::command::{CarriedJob, JobDefinition, RunMeta, Submit, Trust};
 use slipway_scheduler::{JobId, RunId};
 use slipway_workflow::diagnostics::Diagnostic;
 use slipway_workflow::job_spec::Source;
@@ -20,8 +21,10 @@ use slipway_workflow::syntax::{self, Workflow};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
+pub use bundle::{BUNDLE_MAX_BYTES, Bundle, CALLED_MAX, LEVELS_MAX};
 pub use context::RunContext;
 
+use crate::chain;
 use crate::driver::DriverError;
 use crate::secrets::{MAX_SECRETS_BYTES, SecretMap};
 use crate::services::Services;
@@ -36,7 +39,7 @@ pub const MAX_EVENT_BYTES: usize = 25 << 20;
 pub const MAX_VARIABLES_BYTES: usize = 1 << 20;
 
 /// A run to start.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct NewRun {
     /// Path of the workflow in its repository.
     pub workflow_file: String,
@@ -72,6 +75,22 @@ pub struct NewRun {
     pub traceparent: String,
     /// Names the delivery: a second run with the same key is the first.
     pub idempotency_key: Option<String>,
+    /// How many `workflow_run` events led here, one after the other.
+    pub chain: u32,
+    /// Who caused this attempt, where it was another than `actor`.
+    pub triggering_actor: String,
+    /// The `inputs` context of the run that this repeats: it is not read from `inputs` again.
+    pub evaluated_inputs: Option<Json>,
+    /// `github.run_number` of the run that this repeats; 0: the next one.
+    pub run_number: u64,
+    /// `github.run_attempt`; 0 counts as the first.
+    pub run_attempt: u64,
+    /// Texts of called workflows that the client has: by path in its working tree, as the rest of a bundle by name.
+    pub called: BTreeMap<String, String>,
+    /// Commits to which those are pinned, by `owner/repo@ref`.
+    pub called_commits: BTreeMap<String, String>,
+    /// Jobs that are not to run again.
+    pub carried: Vec<CarriedJob>,
 }
 
 /// Why no run was started.
@@ -119,17 +138,32 @@ pub async fn submit(services: &Services, new: NewRun) -> Result<RunId, SubmitErr
     start(services, new).instrument(span).await
 }
 
-async fn start(services: &Services, new: NewRun) -> Result<RunId, SubmitError> {
+async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitError> {
     check_sizes(&new)?;
+    let bundle = Bundle::gather(services, &new).await?;
     let workflow = syntax::parse(&new.workflow_file, &new.workflow)
         .map_err(|diagnostics| SubmitError::Workflow { file: new.workflow_file.clone(), diagnostics })?;
     let jobs = chosen_jobs(&workflow, &new.jobs)?;
     check_source(services, &new.source).await?;
-    let inputs = inputs(&workflow, &new)?;
-    let context = RunContext { inputs, vars: new.vars, source: new.source };
+    let inputs = match new.evaluated_inputs.take() {
+        Some(inputs) => inputs,
+        None => inputs(&workflow, &new)?,
+    };
+    let context = RunContext {
+        inputs,
+        vars: new.vars,
+        source: new.source,
+        chain: new.chain,
+        secret_names: new.secrets.keys().cloned().collect(),
+        only_jobs: new.jobs,
+        triggering_actor: new.triggering_actor,
+        bundled: bundle.files.len() > 1,
+    };
     let json = |error: serde_json::Error| field(format!("the request is not JSON: {error}"));
+    let files =
+        if context.bundled { serde_json::to_vec(&bundle).map_err(json)? } else { new.workflow.into_bytes() };
     let (workflow_blob, event, context) = (
-        services.store.put(Bytes::from(new.workflow.into_bytes())).await?,
+        services.store.put(Bytes::from(files)).await?,
         services.store.put(Bytes::from(serde_json::to_vec(&new.event).map_err(json)?)).await?,
         services.store.put(Bytes::from(serde_json::to_vec(&context).map_err(json)?)).await?,
     );
@@ -146,8 +180,9 @@ async fn start(services: &Services, new: NewRun) -> Result<RunId, SubmitError> {
         actor: new.actor,
         trust: new.trust,
         traceparent: telemetry::traceparent_or(&new.traceparent),
-        // The driver counts.
-        run_number: 1,
+        // 0: the driver counts.
+        run_number: new.run_number,
+        run_attempt: new.run_attempt.max(1),
     };
     keep_secrets(services, run, new.secrets).await?;
     let submit = Submit {
@@ -158,6 +193,7 @@ async fn start(services: &Services, new: NewRun) -> Result<RunId, SubmitError> {
         context,
         jobs: jobs.into_iter().map(definition).collect(),
         idempotency_key: new.idempotency_key,
+        carried: new.carried,
     };
     let started = services.driver.submit(submit).await;
     if !matches!(&started, Ok(started) if *started == run) {
@@ -166,6 +202,9 @@ async fn start(services: &Services, new: NewRun) -> Result<RunId, SubmitError> {
     let started = started?;
     tracing::Span::current().record("run", tracing::field::display(started));
     tracing::info!(run = %started, "run submitted");
+    if started == run {
+        chain::raise(services, run, chain::Activity::Requested).await;
+    }
     Ok(started)
 }
 
@@ -185,6 +224,7 @@ fn check_sizes(new: &NewRun) -> Result<(), SubmitError> {
         return Err(field("`event` must be a JSON object"));
     }
     for (name, map, limit) in [
+        ("called", &new.called, BUNDLE_MAX_BYTES),
         ("inputs", &new.inputs, MAX_VARIABLES_BYTES),
         ("vars", &new.vars, MAX_VARIABLES_BYTES),
         ("secrets", &new.secrets, MAX_SECRETS_BYTES),

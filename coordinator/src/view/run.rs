@@ -50,6 +50,8 @@ pub struct RunView {
     pub run_id: String,
     /// `github.run_number`.
     pub run_number: u64,
+    /// `github.run_attempt`.
+    pub run_attempt: u64,
     /// The workflow's name.
     pub workflow_name: String,
     /// Its path.
@@ -209,6 +211,7 @@ fn show(view: View<'_>, run: &Run, detail: Detail) -> RunView {
         run: run.id().to_string(),
         run_id: run.id().to_string(),
         run_number: meta.run_number,
+        run_attempt: meta.run_attempt,
         workflow_name: meta.workflow_name.clone(),
         workflow_file: meta.workflow_file.clone(),
         event_name: meta.event_name.clone(),

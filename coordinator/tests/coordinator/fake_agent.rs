@@ -149,6 +149,15 @@ impl FakeAgent {
         self.say(Out::Report(v1::Report { lease: Some(lease.clone()), outcome, records })).await;
     }
 
+    /// The next assignment, past what else comes.
+    pub(crate) async fn next_assigned(&mut self) -> v1::Assign {
+        loop {
+            if let In::Assign(assign) = self.hear().await {
+                return assign;
+            }
+        }
+    }
+
     pub(crate) async fn accepted(&mut self) -> v1::Lease {
         match self.hear().await {
             In::Accepted(accepted) => accepted.lease.unwrap(),

@@ -73,7 +73,7 @@ impl Fixture {
     }
 
     /// What is dropped gives its files back as soon as its tasks and thread have noticed.
-    async fn start_again(&mut self, options: Options) {
+    pub(crate) async fn start_again(&mut self, options: Options) {
         for _ in 0..500 {
             match Coordinator::start_with_clock(options.clone(), self.clock.clone()).await {
                 Ok(handle) => {

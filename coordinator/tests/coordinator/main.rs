@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod api;
+mod called;
+mod events;
 mod fake_agent;
 mod fixture;
 mod grpc_runs;
 mod leases;
 mod records;
+mod rerun;
 mod restart;
+mod schedule;
 mod thin_path;
 mod webhook;

@@ -5,7 +5,7 @@ use slipway_cas::Digest;
 
 use crate::ids::{AgentId, FencingToken, InstanceId, JobId, RunId};
 use crate::label::LabelSet;
-use crate::outcome::{FleetCause, Outcome};
+use crate::outcome::{FleetCause, JobResult, Outcome};
 
 /// A request. [`crate::decide`] answers with events or a [`crate::Rejection`].
 #[derive(Debug, Clone, PartialEq)]
@@ -65,8 +65,27 @@ pub struct RunMeta {
     pub trust: Trust,
     /// W3C trace context of whoever submitted it.
     pub traceparent: Option<String>,
-    /// `github.run_number`, from 1.
+    /// `github.run_number`, from 1. Attempts of one run share it.
     pub run_number: u64,
+    /// `github.run_attempt`, from 1.
+    #[serde(default = "first_attempt")]
+    pub run_attempt: u64,
+}
+
+/// Runs of before attempts were counted were first ones.
+const fn first_attempt() -> u64 {
+    1
+}
+
+/// A job of an earlier attempt that is not run again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CarriedJob {
+    /// Its id in the file.
+    pub id: JobId,
+    /// What `needs.<job>.result` says of it.
+    pub result: JobResult,
+    /// Outputs of its instances, in the order in which these finished.
+    pub outputs: Vec<Digest>,
 }
 
 /// What a run may touch.
@@ -108,6 +127,8 @@ pub struct Submit {
     pub jobs: Vec<JobDefinition>,
     /// Names the delivery (such as `X-GitHub-Delivery`, with the workflow's path): the second command with it does nothing.
     pub idempotency_key: Option<String>,
+    /// Jobs that count as finished from the beginning; all that each needs must be among them.
+    pub carried: Vec<CarriedJob>,
 }
 
 /// [`Command::ResolveJob`].

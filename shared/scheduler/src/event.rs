@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
 
-use crate::command::{InstanceDefinition, JobDefinition, LeaseRef, RunMeta};
+use crate::command::{CarriedJob, InstanceDefinition, JobDefinition, LeaseRef, RunMeta};
 use crate::ids::{AgentId, FencingToken, InstanceId, JobId, RunId};
 use crate::outcome::{CancelReason, FleetCause, JobResult, Outcome};
 use crate::time::Timestamp;
@@ -41,6 +41,9 @@ pub enum Event {
         /// The delivery's name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         idempotency_key: Option<String>,
+        /// Jobs that are finished from the beginning.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        carried: Vec<CarriedJob>,
     },
     /// A job's needs are done, or its run was cancelled while it was being planned. Effect: plan it (again) and answer
     /// with [`crate::Command::ResolveJob`].

@@ -131,4 +131,12 @@ pub enum InvalidJobs {
     /// A job needs itself, directly or not.
     #[error("the job `{0}` needs itself")]
     Cycle(JobId),
+    /// A carried job is no job of the run, or something that it needs is to run again.
+    #[error(
+        "the job `{0}` cannot be carried over: it is no job of this run, or one that it needs runs again"
+    )]
+    Carried(JobId),
+    /// Every job is carried.
+    #[error("every job is carried over: nothing is left to run")]
+    AllCarried,
 }

@@ -4,7 +4,8 @@
 mod scene;
 
 use scene::{RUN, Scene, definition, expansion, instances, kinds, ready, submit};
-use slipway_scheduler::command::{Expansion, InstanceDefinition, Resolution, ResolveJob};
+use slipway_cas::Digest;
+use slipway_scheduler::command::{CarriedJob, Expansion, InstanceDefinition, Resolution, ResolveJob, Submit};
 use slipway_scheduler::limits::{INSTANCES_PER_JOB_MAX, JOBS_PER_RUN_MAX, MESSAGE_BYTES_MAX, TIMEOUT_MS_MAX};
 use slipway_scheduler::{
     Command, InvalidJobs, JobResult, LabelSet, Rejection, RunId, State, Timestamp, decide,
@@ -130,4 +131,41 @@ fn a_job_that_cannot_be_evaluated_fails_with_its_message() {
 fn nothing_is_granted_before_a_leader_has_begun() {
     let grant = slipway_scheduler::command::Grant { agent: scene::view(1, &["linux"]), free_slots: 1 };
     assert_eq!(decide(&State::new(), Command::Grant(grant), Timestamp(0)), Err(Rejection::NoLeader));
+}
+
+fn carry(jobs: &[&str], carried: &[&str]) -> Command {
+    let job = |id: &&str| CarriedJob {
+        id: (*id).into(),
+        result: JobResult::Success,
+        outputs: vec![Digest::of(b"outputs")],
+    };
+    let carried = carried.iter().map(job).collect();
+    Command::Submit(Box::new(Submit { carried, ..submit(RUN, jobs) }))
+}
+
+#[test]
+fn carried_jobs_are_finished_from_the_beginning() {
+    let mut scene = Scene::new();
+    let events = scene.run(carry(&["a", "b: a", "c: a b", "d"], &["a"]));
+    assert_eq!(ready(&events), ["b", "d"]);
+    let run = scene.state.run(RUN).unwrap();
+    assert_eq!(run.job("a").unwrap().result(), Some(JobResult::Success));
+    assert_eq!(run.job("a").unwrap().outputs(), [Digest::of(b"outputs")]);
+    assert!(run.job("b").unwrap().lineage().all_succeeded());
+    for job in ["b", "d", "c"] {
+        scene.resolve(job, Resolution::Skip { reason: "it is enough".into() });
+    }
+    assert_eq!(scene.run_result(), Some(JobResult::Success));
+}
+
+#[test]
+fn what_cannot_be_carried_is_refused() {
+    for (carried, error) in [
+        (&["b"][..], InvalidJobs::Carried("b".into())),
+        (&["x"], InvalidJobs::Carried("x".into())),
+        (&["a", "b"], InvalidJobs::AllCarried),
+    ] {
+        let answer = Scene::new().attempt(carry(&["a", "b: a"], carried));
+        assert_eq!(answer, Err(Rejection::InvalidJobs(error)));
+    }
 }

@@ -219,10 +219,11 @@ pub enum StepAction {
 }
 
 /// Where the code of a run comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Source {
     /// Nothing to check out: `actions/checkout` fails with a clear message.
+    #[default]
     None,
     /// A git repository over HTTP(S), at a commit.
     Git {

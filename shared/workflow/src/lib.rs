@@ -14,6 +14,7 @@ pub mod filter;
 pub mod job_spec;
 pub mod matrix;
 pub mod plan;
+pub mod schedule;
 pub mod syntax;
 pub mod value;
 pub mod yaml;

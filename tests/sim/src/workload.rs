@@ -56,6 +56,7 @@ impl Workload {
             trust,
             traceparent: None,
             run_number: 1,
+            run_attempt: 1,
         };
         Submit {
             run: RunId::from_u128(random.wide()),
@@ -65,6 +66,7 @@ impl Workload {
             context: blob(random),
             jobs,
             idempotency_key,
+            carried: Vec::new(),
         }
     }
 

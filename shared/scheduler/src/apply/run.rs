@@ -11,8 +11,28 @@ use crate::state::{Cancelled, Instance, Job, Lineage, Phase, Run, RunEnd, Stage,
 impl State {
     pub(super) fn apply_run(&mut self, event: &Event) {
         match event {
-            Event::RunSubmitted { run, at, meta, workflow, event, context, jobs, idempotency_key } => {
-                let (jobs, positions) = jobs_of(jobs);
+            Event::RunSubmitted {
+                run,
+                at,
+                meta,
+                workflow,
+                event,
+                context,
+                jobs,
+                idempotency_key,
+                carried,
+            } => {
+                let (mut jobs, positions) = jobs_of(jobs);
+                for done in carried {
+                    let position = positions.get(&done.id).copied().unwrap_or(u32::MAX);
+                    if let Some(job) = jobs.get_mut(position as usize) {
+                        let result = done.result;
+                        job.stage = Stage::Finished { result, conclusion: result, at: *at };
+                        job.carried = true;
+                        job.outputs.clone_from(&done.outputs);
+                        job.message = Some("carried over from an earlier attempt".to_owned());
+                    }
+                }
                 if let Some(key) = idempotency_key {
                     self.remember(key, *run);
                 }
@@ -23,7 +43,7 @@ impl State {
                     event: *event,
                     context: *context,
                     submitted_at: *at,
-                    open: jobs.len() as u32,
+                    open: jobs.iter().filter(|job| !job.is_finished()).count() as u32,
                     jobs,
                     positions,
                     cancelled: None,
@@ -174,6 +194,7 @@ fn jobs_of(definitions: &[JobDefinition]) -> (Vec<Job>, BTreeMap<JobId, u32>) {
             fail_fast: false,
             max_parallel: None,
             message: None,
+            carried: false,
         })
         .collect();
     for at in 0..jobs.len() {

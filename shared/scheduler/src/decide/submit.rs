@@ -1,8 +1,8 @@
 //! A new run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::command::{JobDefinition, Submit};
+use crate::command::{CarriedJob, JobDefinition, Submit};
 use crate::decide::within;
 use crate::event::Event;
 use crate::limits::{
@@ -22,12 +22,26 @@ pub(super) fn decide(state: &State, submit: Submit, now: Timestamp) -> Result<Ve
     }
     check_limits(state, &submit)?;
     check_jobs(&submit.jobs).map_err(Rejection::InvalidJobs)?;
+    check_carried(&submit.jobs, &submit.carried).map_err(Rejection::InvalidJobs)?;
 
-    let Submit { run, meta, workflow, event, context, jobs, idempotency_key } = submit;
-    let ready: Vec<_> = jobs.iter().filter(|job| job.needs.is_empty()).map(|job| job.id.clone()).collect();
+    let Submit { run, meta, workflow, event, context, jobs, idempotency_key, carried } = submit;
+    let done: BTreeSet<_> = carried.iter().map(|job| &job.id).collect();
+    let free =
+        |job: &&JobDefinition| !done.contains(&job.id) && job.needs.iter().all(|need| done.contains(need));
+    let ready: Vec<_> = jobs.iter().filter(free).map(|job| job.id.clone()).collect();
     let mut events = Vec::with_capacity(1 + ready.len());
     let meta = Box::new(meta);
-    events.push(Event::RunSubmitted { run, at: now, meta, workflow, event, context, jobs, idempotency_key });
+    events.push(Event::RunSubmitted {
+        run,
+        at: now,
+        meta,
+        workflow,
+        event,
+        context,
+        jobs,
+        idempotency_key,
+        carried,
+    });
     events.extend(ready.into_iter().map(|job| Event::JobReady { run, job }));
     Ok(events)
 }
@@ -57,6 +71,18 @@ fn check_limits(state: &State, submit: &Submit) -> Result<(), Rejection> {
         within("bytes in a text of a run's description", text.len(), META_BYTES_MAX)?;
     }
     Ok(())
+}
+
+/// Carried jobs are jobs of the run with all that they need, and something is left to do.
+fn check_carried(jobs: &[JobDefinition], carried: &[CarriedJob]) -> Result<(), InvalidJobs> {
+    let done: BTreeSet<_> = carried.iter().map(|job| &job.id).collect();
+    for job in &done {
+        let found = jobs.iter().find(|found| found.id == **job);
+        if !found.is_some_and(|found| found.needs.iter().all(|need| done.contains(need))) {
+            return Err(InvalidJobs::Carried((*job).clone()));
+        }
+    }
+    if done.len() == jobs.len() { Err(InvalidJobs::AllCarried) } else { Ok(()) }
 }
 
 /// Checks ids, needs and that some order of the jobs exists.

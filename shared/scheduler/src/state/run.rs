@@ -73,6 +73,9 @@ pub struct Job {
     pub(crate) max_parallel: Option<u32>,
     /// Why it was skipped or could not be evaluated.
     pub(crate) message: Option<String>,
+    /// Whether an earlier attempt of the run did it.
+    #[serde(default)]
+    pub(crate) carried: bool,
 }
 
 /// Where a job is.
@@ -241,6 +244,12 @@ impl Job {
     #[must_use]
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
+    }
+
+    /// Whether an earlier attempt of the run did it: it has a result and outputs, and no instances.
+    #[must_use]
+    pub fn is_carried(&self) -> bool {
+        self.carried
     }
 
     pub(crate) fn is_finished(&self) -> bool {

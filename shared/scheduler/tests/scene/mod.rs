@@ -148,12 +148,14 @@ pub fn submit(run: RunId, jobs: &[&str]) -> Submit {
             trust: Trust::Trusted,
             traceparent: None,
             run_number: 1,
+            run_attempt: 1,
         },
         workflow: Digest::of(b"workflow"),
         event: Digest::of(b"event"),
         context: Digest::of(b"context"),
         jobs: jobs.iter().map(job).collect(),
         idempotency_key: None,
+        carried: Vec::new(),
     }
 }
 

@@ -44,7 +44,7 @@ pub fn triggered(workflow: &Workflow, event: &Event<'_>) -> Decision {
         return Decision::no(format!("`on` names {}, not {}", events.join(", "), event.name));
     };
     let verdict = match event.name {
-        "push" => skipped_by_message(event).or_else(|| push(trigger, event)),
+        "push" => skipped(event).or_else(|| push(trigger, event)),
         "pull_request" | "pull_request_target" => pull_request(trigger, event),
         _ => other(trigger, event),
     };
@@ -55,9 +55,13 @@ pub fn triggered(workflow: &Workflow, event: &Event<'_>) -> Decision {
 }
 
 /// `[skip ci]` and its kin in the head commit's message, or a `skip-checks: true` trailer.
-fn skipped_by_message(event: &Event<'_>) -> Option<String> {
+fn skipped(event: &Event<'_>) -> Option<String> {
+    skipped_by_message(event.payload.pointer("/head_commit/message")?.as_str()?)
+}
+
+/// Why a commit's message says that nothing is to start: for a push or pull request whose head commit has it.
+pub fn skipped_by_message(message: &str) -> Option<String> {
     const WORDS: [&str; 5] = ["[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]"];
-    let message = event.payload.pointer("/head_commit/message")?.as_str()?;
     if let Some(word) = WORDS.iter().find(|word| message.contains(**word)) {
         return Some(format!("the commit message says {word}"));
     }

@@ -9,5 +9,5 @@ mod glob;
 #[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 mod tests;
 
-pub use event::{Decision, Event, triggered};
+pub use event::{Decision, Event, skipped_by_message, triggered};
 pub use glob::{MAX_PATTERN_CHARS, Patterns};

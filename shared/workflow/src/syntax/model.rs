@@ -83,8 +83,19 @@ pub struct Trigger {
     pub workflows: Option<Patterns>,
     /// `inputs` of `workflow_dispatch`.
     pub inputs: Vec<Input>,
-    /// `cron` of `schedule`.
-    pub crons: Vec<String>,
+    /// `schedule`'s entries.
+    pub schedules: Vec<Schedule>,
+}
+
+/// An entry of `schedule`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// The five fields; [`crate::schedule::Cron::parse`] reads them.
+    pub cron: String,
+    /// The time zone's name (IANA); `None`: UTC.
+    pub timezone: Option<String>,
+    /// Where it stands.
+    pub position: Position,
 }
 
 /// An input of `workflow_dispatch`.

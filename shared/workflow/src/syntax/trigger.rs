@@ -6,9 +6,10 @@
 use crate::diagnostics::Position;
 use crate::expression::availability::NOTHING;
 use crate::filter::Patterns;
+use crate::schedule::Cron;
 use crate::yaml::{Key, Node, NodeKind};
 
-use super::model::{Input, InputType, Trigger};
+use super::model::{Input, InputType, Schedule, Trigger};
 use super::reader::{Keys, Reader};
 use super::suggest::nearest;
 
@@ -87,7 +88,7 @@ fn bare(event: &str, position: Position) -> Trigger {
         types: None,
         workflows: None,
         inputs: Vec::new(),
-        crons: Vec::new(),
+        schedules: Vec::new(),
     }
 }
 
@@ -138,7 +139,7 @@ impl Reader<'_, '_> {
     fn trigger(&mut self, key: &Key, node: &Node) -> Trigger {
         let mut trigger = bare(&key.text, key.position);
         if &*key.text == "schedule" {
-            trigger.crons = self.crons(node);
+            trigger.schedules = self.schedules(node);
             return trigger;
         }
         if node.is_null() {
@@ -209,16 +210,19 @@ impl Reader<'_, '_> {
         Some(patterns)
     }
 
-    fn crons(&mut self, node: &Node) -> Vec<String> {
+    fn schedules(&mut self, node: &Node) -> Vec<Schedule> {
         let Some(items) = self.sequence(node, "schedule") else {
             return Vec::new();
         };
-        let mut crons = Vec::with_capacity(items.len());
+        let mut schedules = Vec::with_capacity(items.len());
         for item in items {
+            let (mut cron, mut timezone) = (None, None);
             for (key, value) in self.mapping(item, "schedule").unwrap_or_default() {
                 match &*key.text {
-                    "cron" => crons.extend(self.non_empty(value, "cron").map(|text| text.to_string())),
-                    "timezone" => drop(self.non_empty(value, "timezone")),
+                    "cron" => cron = self.cron(value),
+                    "timezone" => {
+                        timezone = self.non_empty(value, "timezone").map(|text| text.to_string());
+                    }
                     other => {
                         let message = format!("unknown key `{other}` in `schedule`");
                         self.report.error_hint(
@@ -230,8 +234,19 @@ impl Reader<'_, '_> {
                     }
                 }
             }
+            schedules.extend(cron.map(|cron| Schedule { cron, timezone, position: item.position }));
         }
-        crons
+        schedules
+    }
+
+    fn cron(&mut self, node: &Node) -> Option<String> {
+        let text = self.non_empty(node, "cron")?.to_string();
+        if let Err(problem) = Cron::parse(&text) {
+            let message = format!("the schedule `{text}` {problem}");
+            self.report.error(node.position, "schedule", message);
+            return None;
+        }
+        Some(text)
     }
 
     fn inputs(&mut self, node: &Node) -> Vec<Input> {

@@ -1,0 +1,149 @@
+//! What deliveries teach about their repository: where it is, its default branch, and what that starts by itself.
+
+use serde_json::{Map, Value as Json};
+use slipway_workflow::syntax::{self, Trigger};
+
+use super::payload::{Occasion, host};
+use crate::mirror::{MirrorError, WorkflowFile};
+use crate::repositories::{Repository, Scheduled, Standing};
+use crate::services::Services;
+
+/// Schedules of one repository; further ones are left out and told.
+const SCHEDULES_MAX: usize = 500;
+
+/// Remembers the repository of a delivery.
+pub(super) fn remember(services: &Services, occasion: &Occasion, payload: &Json) {
+    let mut kept = Map::new();
+    for key in ["repository", "organization"] {
+        if let Some(value) = payload.get(key).filter(|value| value.is_object()) {
+            kept.insert(key.to_owned(), value.clone());
+        }
+    }
+    let changed = services.repositories.change(&occasion.repository, |before| {
+        let branch = match (&before, occasion.default_branch.as_str()) {
+            (Some(before), "") => before.default_branch.clone(),
+            (_, branch) => branch.to_owned(),
+        };
+        let same = before.as_ref().is_some_and(|before| {
+            before.clone_url == occasion.clone_url
+                && before.default_branch == branch
+                && before.payload.contains_key("repository")
+        });
+        // Another default branch starts other things: it is looked at again.
+        let standing = before
+            .filter(|before| before.clone_url == occasion.clone_url && before.default_branch == branch)
+            .and_then(|before| before.standing);
+        // A payload's counters (stars, size) change with every delivery: no reason to write the file again.
+        (!same && !branch.is_empty()).then(|| Repository {
+            name: occasion.repository.clone(),
+            forge: occasion.forge.clone(),
+            clone_url: occasion.clone_url.clone(),
+            default_branch: branch,
+            payload: kept,
+            standing,
+        })
+    });
+    if let Err(error) = changed {
+        tracing::warn!(repository = occasion.repository, %error, "the repository is not remembered");
+    }
+}
+
+/// Reads again what the default branch starts by itself.
+pub(crate) async fn learn_standing(
+    services: &Services,
+    repository: &Repository,
+    actor: &str,
+) -> Result<(), MirrorError> {
+    let url = &repository.clone_url;
+    let tip = services.mirrors.tip(url, &format!("refs/heads/{}", repository.default_branch)).await?;
+    let files = services.mirrors.workflows(url, &tip).await?;
+    let now_ms = services.clock.unix_ms();
+    let found = standing(&files, actor, now_ms);
+    let changed = services.repositories.change(&repository.name, |before| {
+        let before = before?;
+        let standing = merge(found, before.standing.clone().unwrap_or_default());
+        Some(Repository { standing: Some(standing), ..before })
+    });
+    changed.map_err(|error| MirrorError::Failed(format!("the schedules cannot be kept: {error}")))?;
+    services.schedules.notify_one();
+    Ok(())
+}
+
+fn standing(files: &[WorkflowFile], actor: &str, now_ms: u64) -> Standing {
+    let mut standing = Standing::default();
+    for file in files {
+        let Ok(text) = &file.text else { continue };
+        let Ok(workflow) = syntax::parse(&file.path, text) else { continue };
+        let named = |event: &str| workflow.triggers.iter().any(|trigger: &Trigger| trigger.event == event);
+        if named("workflow_run") {
+            standing.listens_since_ms = Some(now_ms);
+        }
+        for schedule in workflow.triggers.iter().flat_map(|trigger| &trigger.schedules) {
+            standing.schedules.push(Scheduled {
+                workflow_file: file.path.clone(),
+                cron: schedule.cron.clone(),
+                timezone: schedule.timezone.clone(),
+                actor: actor.to_owned(),
+                since_ms: now_ms,
+                fired_ms: 0,
+            });
+        }
+    }
+    if standing.schedules.len() > SCHEDULES_MAX {
+        tracing::warn!(count = standing.schedules.len(), "only the first {SCHEDULES_MAX} schedules are kept");
+        standing.schedules.truncate(SCHEDULES_MAX);
+    }
+    standing
+}
+
+/// What stood there before keeps its author and its time.
+fn merge(mut found: Standing, before: Standing) -> Standing {
+    for schedule in &mut found.schedules {
+        if let Some(old) = before.schedules.iter().find(|old| old.is_same(schedule)) {
+            *schedule = old.clone();
+        }
+    }
+    if found.listens_since_ms.is_some() && before.listens_since_ms.is_some() {
+        found.listens_since_ms = before.listens_since_ms;
+    }
+    found
+}
+
+/// The repository of this name, one that is only configured included.
+pub(crate) async fn find_repository(
+    services: &Services,
+    name: &str,
+) -> Result<Option<Repository>, MirrorError> {
+    if let Some(known) = services.repositories.find(name) {
+        return Ok(Some(known));
+    }
+    let configured = &services.options.webhook.repositories;
+    let Some(configured) = configured.iter().find(|known| known.name.eq_ignore_ascii_case(name)) else {
+        return Ok(None);
+    };
+    let default_branch = services.mirrors.default_branch(&configured.clone_url).await?;
+    let forge =
+        host(&configured.clone_url).filter(|host| !host.is_empty()).unwrap_or("github.com").to_owned();
+    let (owner, short) = configured.name.split_once('/').unwrap_or(("", &configured.name));
+    let mut payload = Map::new();
+    payload.insert(
+        "repository".to_owned(),
+        serde_json::json!({
+            "name": short, "full_name": configured.name, "owner": {"login": owner, "name": owner},
+            "default_branch": default_branch, "clone_url": configured.clone_url,
+            "html_url": format!("https://{forge}/{}", configured.name),
+        }),
+    );
+    let repository = Repository {
+        name: configured.name.clone(),
+        forge,
+        clone_url: configured.clone_url.clone(),
+        default_branch,
+        payload,
+        standing: None,
+    };
+    let kept =
+        services.repositories.change(&repository.name, |before| before.or_else(|| Some(repository.clone())));
+    kept.map_err(|error| MirrorError::Failed(format!("the repository cannot be remembered: {error}")))?;
+    Ok(Some(repository))
+}

@@ -1,0 +1,300 @@
+//! From a delivery to runs: the place, its workflow files, their filters, and one submission for each that is triggered.
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use slipway_cas::Digest;
+use slipway_kit::backoff::Backoff;
+use slipway_workflow::diagnostics::Diagnostic;
+use slipway_workflow::filter::{self, Event};
+use slipway_workflow::job_spec::Source;
+use slipway_workflow::syntax::{self, Workflow};
+
+use super::learn;
+use super::payload::{self, Occasion, Place, Start};
+use crate::chain;
+use crate::driver::ledger::PendingDelivery;
+use crate::mirror::{MirrorError, WorkflowFile};
+use crate::services::Services;
+use crate::submit::{self, NewRun, SubmitError};
+
+/// How often something is asked of git (its server may be away) before the delivery is given up.
+const TRIES: u32 = 8;
+
+/// How often where git says that it is not there: it may only not be there yet.
+const MISSING_TRIES: u32 = 3;
+
+/// The first wait between two tries, and the longest.
+const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+
+/// The commit and ref that a start is about.
+struct Spot {
+    git_ref: String,
+    sha: String,
+}
+
+/// Asks git until it answers.
+pub(crate) async fn patiently<T, F: Future<Output = Result<T, MirrorError>>>(
+    what: &str,
+    ask: impl Fn() -> F,
+) -> Result<T, String> {
+    let mut backoff = Backoff::new(WAITS.0, WAITS.1);
+    loop {
+        let error = match ask().await {
+            Ok(found) => return Ok(found),
+            Err(error) => error,
+        };
+        let tries = if matches!(error, MirrorError::Missing(_)) { MISSING_TRIES } else { TRIES };
+        if backoff.failures() + 1 >= tries {
+            return Err(format!("given up: {error}"));
+        }
+        tracing::warn!(delivery = what, %error, "git does not answer as it should; it is asked again");
+        tokio::time::sleep(backoff.next_wait()).await;
+    }
+}
+
+/// Deals with one delivery; gives what became of it, for people.
+pub(super) async fn deal_with(services: &Services, id: &str, delivery: &PendingDelivery) -> String {
+    let payload = match services.store.get(delivery.body).await {
+        Ok(body) => serde_json::from_slice::<Json>(&body).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let payload = match payload {
+        Ok(payload) => payload,
+        Err(error) => return format!("the body cannot be read: {error}"),
+    };
+    let mut occasion = match payload::read(&delivery.event, &payload, &services.options.webhook) {
+        Ok(occasion) => occasion,
+        Err(reason) => return format!("starts nothing: {reason}"),
+    };
+    if occasion.default_branch.is_empty() {
+        let known = learn::find_repository(services, &occasion.repository).await;
+        occasion.default_branch = known.ok().flatten().map(|known| known.default_branch).unwrap_or_default();
+    }
+    learn::remember(services, &occasion, &payload);
+    let mut outcomes = Vec::new();
+    for start in &occasion.starts {
+        outcomes.extend(begin(services, id, &payload, &occasion, start).await);
+    }
+    if let Err(error) = learn_if_new(services, id, &delivery.event, &payload, &occasion).await {
+        outcomes.push(format!("schedules: {error}"));
+    }
+    if outcomes.is_empty() { "the commit has no workflow".to_owned() } else { outcomes.join("; ") }
+}
+
+/// A push to the default branch may change what it starts by itself; so may the first delivery ever.
+async fn learn_if_new(
+    services: &Services,
+    id: &str,
+    event: &str,
+    payload: &Json,
+    occasion: &Occasion,
+) -> Result<(), String> {
+    let Some(repository) = services.repositories.find(&occasion.repository) else { return Ok(()) };
+    let pushed = payload.get("ref").and_then(Json::as_str).and_then(|name| name.strip_prefix("refs/heads/"));
+    let to_default = event == "push" && pushed == Some(repository.default_branch.as_str());
+    if repository.standing.is_some() && !to_default {
+        return Ok(());
+    }
+    patiently(id, || learn::learn_standing(services, &repository, &occasion.actor)).await
+}
+
+async fn begin(
+    services: &Services,
+    id: &str,
+    payload: &Json,
+    occasion: &Occasion,
+    start: &Start,
+) -> Vec<String> {
+    let spot = match patiently(id, || resolve(services, occasion, &start.place)).await {
+        Ok(spot) => spot,
+        Err(error) => return vec![error],
+    };
+    let (url, sha) = (&occasion.clone_url, &spot.sha);
+    let files = match patiently(id, || services.mirrors.workflows(url, sha)).await {
+        Ok(files) => files,
+        Err(error) => return vec![error],
+    };
+    let mut outcomes = Vec::new();
+    let mut asked = Asked::default();
+    for file in files {
+        if start.only.as_ref().is_some_and(|only| *only != file.path) {
+            continue;
+        }
+        let path = file.path.clone();
+        let outcome = one(services, id, payload, occasion, start, &spot, &mut asked, file).await;
+        outcomes.push(format!("{path}: {outcome}"));
+    }
+    if let (Some(only), true) = (&start.only, outcomes.is_empty()) {
+        outcomes.push(format!("there is no workflow {only} at {}", spot.sha));
+    }
+    outcomes
+}
+
+async fn resolve(services: &Services, occasion: &Occasion, place: &Place) -> Result<Spot, MirrorError> {
+    let (mirrors, url) = (&services.mirrors, &occasion.clone_url);
+    match place {
+        Place::Commit { git_ref, sha } => Ok(Spot { git_ref: git_ref.clone(), sha: sha.clone() }),
+        Place::Tip { git_ref } => {
+            Ok(Spot { sha: mirrors.tip(url, git_ref).await?, git_ref: git_ref.clone() })
+        }
+        Place::Default => {
+            let branch = match occasion.default_branch.as_str() {
+                "" => mirrors.default_branch(url).await?,
+                branch => branch.to_owned(),
+            };
+            let git_ref = format!("refs/heads/{branch}");
+            Ok(Spot { sha: mirrors.tip(url, &git_ref).await?, git_ref })
+        }
+        Place::Pull { number, head, merge } => {
+            let git_ref = format!("refs/pull/{number}/merge");
+            // GitHub makes the merge meanwhile: what the payload names may be the one before.
+            let tip = match mirrors.tip(url, &git_ref).await {
+                Ok(tip) => Some(tip),
+                Err(MirrorError::Missing(_)) => None,
+                Err(error) => return Err(error),
+            };
+            for candidate in tip.iter().chain(merge) {
+                if mirrors.parents(url, candidate).await.is_ok_and(|parents| parents.contains(head)) {
+                    return Ok(Spot { git_ref, sha: candidate.clone() });
+                }
+            }
+            Ok(Spot { git_ref: format!("refs/pull/{number}/head"), sha: head.clone() })
+        }
+    }
+}
+
+/// What was asked of git for one start, so that it is asked once.
+#[derive(Default)]
+struct Asked {
+    changed: Option<Option<Vec<String>>>,
+    message: Option<String>,
+}
+
+/// Whether a workflow's filters need to know what changed.
+fn asks_paths(workflow: &Workflow, event: &str) -> bool {
+    let mut triggers = workflow.triggers.iter().filter(|trigger| trigger.event == event);
+    triggers.any(|trigger| trigger.paths.is_some() || trigger.paths_ignore.is_some())
+}
+
+/// A push of more commits than this is not looked into: its path filters pass, as on GitHub.
+const PUSH_MAX_COMMITS: usize = 1_000;
+
+async fn changed_files(
+    services: &Services,
+    url: &str,
+    payload: &Json,
+    start: &Start,
+) -> Result<Option<Vec<String>>, String> {
+    let commits = payload.get("commits").and_then(Json::as_array).map_or(0, Vec::len);
+    match &start.change {
+        Some(change) if commits <= PUSH_MAX_COMMITS => {
+            patiently("paths", || services.mirrors.changed(url, change)).await
+        }
+        _ => Ok(None),
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // Each is another thing; only the loop above has them all.
+async fn one(
+    services: &Services,
+    id: &str,
+    payload: &Json,
+    occasion: &Occasion,
+    start: &Start,
+    spot: &Spot,
+    asked: &mut Asked,
+    file: WorkflowFile,
+) -> String {
+    let text = match file.text {
+        Ok(text) => text,
+        Err(error) => return error,
+    };
+    let workflow = match syntax::parse(&file.path, &text) {
+        Ok(workflow) => workflow,
+        Err(diagnostics) => return told(&diagnostics),
+    };
+    if !workflow.triggers.iter().any(|trigger| trigger.event == start.event) {
+        return format!("not triggered: `on` does not name {}", start.event);
+    }
+    let url = &occasion.clone_url;
+    if asks_paths(&workflow, &start.event) && asked.changed.is_none() {
+        match changed_files(services, url, payload, start).await {
+            Ok(changed) => asked.changed = Some(changed),
+            Err(error) => return error,
+        }
+    }
+    if let (Some(head), None) = (&start.head, &asked.message) {
+        // A head that cannot be read skips nothing.
+        asked.message = services.mirrors.message(url, head).await.ok();
+    }
+    if let Some(reason) = asked.message.as_deref().and_then(filter::skipped_by_message) {
+        return format!("not triggered: {reason}");
+    }
+    let changed_files = asked.changed.as_ref().and_then(Option::as_deref);
+    let decision = filter::triggered(&workflow, &Event { name: &start.event, payload, changed_files });
+    if !decision.triggered {
+        return format!("not triggered: {}", decision.reason);
+    }
+    let chain = match chain::length(services, &start.event, payload).await {
+        Ok(chain) => chain,
+        Err(reason) => return format!("not triggered: {reason}"),
+    };
+    let inputs =
+        if start.event == "workflow_dispatch" { dispatch_inputs(payload) } else { Default::default() };
+    let new = NewRun {
+        // A pull request's delivery starts workflows of two events.
+        idempotency_key: Some(key(id, &start.event, &file.path)),
+        workflow_file: file.path,
+        workflow: text,
+        event_name: start.event.clone(),
+        event: payload.clone(),
+        repository: occasion.repository.clone(),
+        forge: occasion.forge.clone(),
+        git_ref: spot.git_ref.clone(),
+        sha: spot.sha.clone(),
+        actor: occasion.actor.clone(),
+        inputs,
+        source: Source::Git {
+            clone_url: occasion.clone_url.clone(),
+            repository: occasion.repository.clone(),
+            git_ref: spot.git_ref.clone(),
+            sha: spot.sha.clone(),
+        },
+        trust: start.trust,
+        chain,
+        ..NewRun::default()
+    };
+    match submit::submit(services, new).await {
+        Ok(run) => format!("run {run}"),
+        Err(SubmitError::Workflow { diagnostics, .. }) => told(&diagnostics),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Longer paths go into a submission's name by their digest.
+const KEY_PATH_MAX_BYTES: usize = 96;
+
+fn key(delivery: &str, event: &str, path: &str) -> String {
+    let path = match path.len() {
+        0..=KEY_PATH_MAX_BYTES => path.to_owned(),
+        _ => Digest::of(path.as_bytes()).hash_hex(),
+    };
+    if event == "pull_request_target" {
+        format!("github:{delivery}:target:{path}")
+    } else {
+        format!("github:{delivery}:{path}")
+    }
+}
+
+/// `inputs` of a dispatch, as text: GitHub sends them so, an API client may send JSON's own types.
+fn dispatch_inputs(payload: &Json) -> std::collections::BTreeMap<String, String> {
+    let inputs = payload.get("inputs").and_then(Json::as_object);
+    let text = |value: &Json| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    inputs.into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect()
+}
+
+fn told(diagnostics: &[Diagnostic]) -> String {
+    let told: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+    format!("is not valid: {}", told.join("; "))
+}
