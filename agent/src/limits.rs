@@ -81,9 +81,6 @@ pub const CANCEL_INTERRUPT: Duration = Duration::from_millis(7_500);
 /// From `SIGTERM` to `SIGKILL` (GitHub's runner: 2.5 s).
 pub const CANCEL_TERMINATE: Duration = Duration::from_millis(2_500);
 
-/// How long the steps with `always()` or `cancelled()` may take after a cancel (`cancel-timeout-minutes` of GitHub).
-pub const CANCEL_STEPS: Duration = Duration::from_secs(5 * 60);
-
 /// Subnets tried before the address range counts as used up.
 pub const SUBNET_TRIES: u32 = 256;
 

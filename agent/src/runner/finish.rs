@@ -38,6 +38,7 @@ impl Attempt {
                 self.note_message("its outputs could not be evaluated");
             }
         }
+        self.show_environment_url(log);
         let timed_out = self.saved.timed_out;
         let result = match self.saved.state.status() {
             _ if timed_out => WorkResult::Failure,
@@ -48,6 +49,25 @@ impl Attempt {
         let message = log.masks().mask_str(&self.saved.message);
         self.saved.outcome = Some(Outcome::Work { result, timed_out, outputs, message });
         Ok(log.commit(Some(self.saved.encode()?), Some(&vessel.spool), true).await?)
+    }
+
+    /// Says where what the job deployed can be seen. A `url` that can't be evaluated fails the job, as on GitHub.
+    fn show_environment_url(&mut self, log: &mut JobLog) {
+        let Some(environment) = &self.spec.environment else { return };
+        let Some(url) = &environment.url else { return };
+        let evaluated = {
+            let contexts = self.contexts(self.in_container());
+            self.scope(&contexts).key(url)
+        };
+        match evaluated {
+            Ok(url) if url.is_empty() => {}
+            Ok(url) => log.say(&format!("Environment {}: {url}", environment.name)),
+            Err(error) => {
+                log.remark(Level::Error, &format!("`environment.url` could not be evaluated: {error}"));
+                self.saved.state.fail();
+                self.note_message("its environment's url could not be evaluated");
+            }
+        }
     }
 
     /// Keeps the first reason of a failure.

@@ -9,7 +9,6 @@ use super::exec::Ran;
 use super::saved::Running;
 use super::unix_ms;
 use super::vessel::Vessel;
-use crate::limits::CANCEL_STEPS;
 use crate::records::log::{JobLog, Usage};
 use crate::session::JobEvent;
 use crate::steps::annotations::Level;
@@ -261,9 +260,7 @@ impl Attempt {
 
     /// When even `always()` steps have had their time after a cancel, Unix milliseconds.
     pub(super) fn cancel_deadline_ms(&self) -> Option<u64> {
-        self.saved
-            .cancelled_ms
-            .map(|cancelled_ms| cancelled_ms.saturating_add(CANCEL_STEPS.as_millis() as u64))
+        self.saved.cancelled_ms.map(|cancelled_ms| cancelled_ms.saturating_add(self.spec.cancel_timeout_ms))
     }
 
     pub(super) fn out_of_time(&self) -> bool {

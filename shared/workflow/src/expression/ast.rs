@@ -69,6 +69,50 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Collects the paths that the tree reads; see [`super::Expression::references`].
+    pub(super) fn references(&self, found: &mut Vec<String>) {
+        match self {
+            Node::Literal(_) => {}
+            Node::Context(name) => found.push(name.to_lowercase()),
+            Node::Index(base, indices) => {
+                if let Node::Context(name) = &**base {
+                    let mut path = name.to_lowercase();
+                    for index in indices {
+                        path.push('.');
+                        match index {
+                            Index::Name(name) => path.push_str(&name.to_lowercase()),
+                            Index::Expression(node) => match &**node {
+                                Node::Literal(Value::String(name)) => path.push_str(&name.to_lowercase()),
+                                _ => path.push('*'),
+                            },
+                            Index::Star => path.push('*'),
+                        }
+                    }
+                    found.push(path);
+                } else {
+                    base.references(found);
+                }
+                for index in indices {
+                    if let Index::Expression(node) = index {
+                        node.references(found);
+                    }
+                }
+            }
+            Node::Not(node) => node.references(found),
+            Node::Compare(first, rest) => {
+                first.references(found);
+                rest.iter().for_each(|(_, node)| node.references(found));
+            }
+            Node::And(nodes)
+            | Node::Or(nodes)
+            | Node::Call(_, nodes)
+            | Node::Status(_, nodes)
+            | Node::HashFiles(nodes) => nodes.iter().for_each(|node| node.references(found)),
+        }
+    }
+}
+
 impl fmt::Display for Compare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

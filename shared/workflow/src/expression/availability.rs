@@ -64,6 +64,8 @@ pub const JOB_DEFAULTS: Availability<'static> =
 pub const CREDENTIALS: Availability<'static> = contexts(&["github", "inputs", "vars", "secrets", "env"]);
 /// `jobs.<id>.outputs` and `jobs.<id>.container.env`
 pub const JOB_RUNNER: Availability<'static> = contexts(STEP);
+/// `jobs.<id>.environment.url`
+pub const JOB_RUNNER_NO_SECRETS: Availability<'static> = contexts(STEP_IF);
 /// A step's keys but for `if`.
 pub const STEP_KEY: Availability<'static> =
     Availability { contexts: STEP, status: StatusArity::None, hash_files: true };

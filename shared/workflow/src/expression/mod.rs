@@ -136,6 +136,16 @@ impl Expression {
         self.any(&|node| matches!(node, ast::Node::Context(found) if &**found == name))
     }
 
+    /// What it reads, each as a path of names in lower case: `github.event.issue.title`. An index that only the run can
+    /// tell, and `.*`, are `*`.
+    pub fn references(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if let Some(root) = &self.root {
+            root.references(&mut found);
+        }
+        found
+    }
+
     fn any(&self, test: &dyn Fn(&ast::Node) -> bool) -> bool {
         self.root.as_ref().is_some_and(|root| root.any(test))
     }

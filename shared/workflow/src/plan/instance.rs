@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::diagnostics::{Diagnostic, Position, Severity};
 use crate::expression::ExpressionError;
+use crate::job_spec::DEFAULT_CANCEL_TIMEOUT_MS;
 use crate::matrix::{self, job_name, truncate};
 use crate::syntax::{DynamicError, Job, Templated, Workflow};
 use crate::value::Value;
@@ -235,10 +236,31 @@ pub(super) fn timeout_ms(
     job: &Job,
     environment: &PlanEnvironment,
 ) -> Result<u64, Diagnostic> {
-    let Some(templated) = &job.timeout_minutes else {
-        return Ok(DEFAULT_TIMEOUT_MS);
-    };
-    let minutes = positive(workflow, templated, "timeout-minutes", environment)?;
+    match &job.timeout_minutes {
+        Some(templated) => minutes_ms(workflow, templated, "timeout-minutes", environment),
+        None => Ok(DEFAULT_TIMEOUT_MS),
+    }
+}
+
+/// `cancel-timeout-minutes` in milliseconds.
+pub(super) fn cancel_timeout_ms(
+    workflow: &Workflow,
+    job: &Job,
+    environment: &PlanEnvironment,
+) -> Result<u64, Diagnostic> {
+    match &job.cancel_timeout_minutes {
+        Some(templated) => minutes_ms(workflow, templated, "cancel-timeout-minutes", environment),
+        None => Ok(DEFAULT_CANCEL_TIMEOUT_MS),
+    }
+}
+
+fn minutes_ms(
+    workflow: &Workflow,
+    templated: &Templated,
+    key: &str,
+    environment: &PlanEnvironment,
+) -> Result<u64, Diagnostic> {
+    let minutes = positive(workflow, templated, key, environment)?;
     // Saturating, and bounded right after.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     Ok(((minutes * 60_000.0).ceil() as u64).clamp(1, MAX_TIMEOUT_MS))

@@ -14,6 +14,7 @@ mod facts;
 mod inputs;
 mod instance;
 mod outline;
+mod permissions;
 mod resolve;
 mod spec;
 #[cfg(test)]

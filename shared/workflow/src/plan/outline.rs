@@ -14,7 +14,7 @@ pub struct JobOutline {
     pub id: String,
     /// Ids of the jobs that must be done first; all are in the outline.
     pub needs: Vec<String>,
-    /// Whether its attempts must never overlap. None must yet: `environment` is refused.
+    /// Whether its attempts must never overlap: it has an `environment`.
     pub strict: bool,
 }
 
@@ -26,7 +26,7 @@ pub fn prepare(workflow: &Workflow) -> Vec<JobOutline> {
         .map(|job| JobOutline {
             id: job.id.clone(),
             needs: job.needs.iter().map(|need| need.id.clone()).collect(),
-            strict: false,
+            strict: job.environment.is_some(),
         })
         .collect()
 }

@@ -4,14 +4,15 @@ use serde_json::Value as Json;
 
 use crate::diagnostics::Diagnostic;
 use crate::job_spec::{
-    ContainerSpec, DEFAULT_CANCEL_TIMEOUT_MS, Entry, JOB_SPEC_VERSION, JobSpec, RunDefaults, SpecContexts,
+    ContainerSpec, Entry, EnvironmentSpec, JOB_SPEC_VERSION, JobSpec, RunDefaults, ServiceSpec, SpecContexts,
     Text,
 };
 use crate::syntax::{Container, FullContainer, Job, Templated, Workflow};
 use crate::value::Value;
 
 use super::environment::PlanEnvironment;
-use super::instance::{diagnostic, expression_diagnostic};
+use super::instance::{self, diagnostic, expression_diagnostic};
+use super::permissions;
 use super::resolve::ResolveInput;
 
 /// Makes the specification. The environment is the instance's.
@@ -51,15 +52,18 @@ pub(super) fn job_spec(
                 .clone()
                 .or_else(|| workflow.defaults.working_directory.clone()),
         },
-        container: container(workflow, job, environment)?,
-        services: Vec::new(),
-        environment: None,
-        permissions: Vec::new(),
+        container: match &job.container {
+            Some(written) => container(workflow, written, "container", environment)?,
+            None => None,
+        },
+        services: services(workflow, job, environment)?,
+        environment: target(workflow, job, environment)?,
+        permissions: permissions::effective(workflow, job),
         secret_scopes: Vec::new(),
         outputs: job.outputs.clone(),
         steps: job.steps.clone(),
         timeout_ms,
-        cancel_timeout_ms: DEFAULT_CANCEL_TIMEOUT_MS,
+        cancel_timeout_ms: instance::cancel_timeout_ms(workflow, job, environment)?,
         source: input.source.clone(),
     })
 }
@@ -74,25 +78,79 @@ fn literal(text: &str, at: &Templated) -> Text {
     Text { text, line: at.text.line, column: at.text.column }
 }
 
-fn container(
+/// The services, but for those whose image comes out empty.
+fn services(
     workflow: &Workflow,
     job: &Job,
     environment: &PlanEnvironment,
+) -> Result<Vec<ServiceSpec>, Diagnostic> {
+    let mut services = Vec::with_capacity(job.services.len());
+    for service in &job.services {
+        let Some(container) = container(workflow, &service.container, &service.name, environment)? else {
+            continue;
+        };
+        let text = |templated: &Option<Templated>, key: &str| {
+            templated.as_ref().map(|templated| evaluated(workflow, templated, key, environment)).transpose()
+        };
+        services.push(ServiceSpec {
+            name: service.name.clone(),
+            container,
+            command: text(&service.command, "command")?,
+            entrypoint: text(&service.entrypoint, "entrypoint")?,
+        });
+    }
+    Ok(services)
+}
+
+/// `environment`: one whose name comes out empty is none, as on GitHub.
+fn target(
+    workflow: &Workflow,
+    job: &Job,
+    environment: &PlanEnvironment,
+) -> Result<Option<EnvironmentSpec>, Diagnostic> {
+    let Some(target) = &job.environment else { return Ok(None) };
+    let name =
+        target.name.template.evaluate_to_string(environment).map_err(|error| {
+            expression_diagnostic(workflow, target.name.position(), "environment", &error)
+        })?;
+    Ok(Some(EnvironmentSpec { name, url: target.url.clone() }).filter(|target| !target.name.is_empty()))
+}
+
+/// A key's value, which is no template any more.
+fn evaluated(
+    workflow: &Workflow,
+    templated: &Templated,
+    key: &str,
+    environment: &PlanEnvironment,
+) -> Result<Text, Diagnostic> {
+    templated
+        .template
+        .evaluate_to_string(environment)
+        .map(|text| literal(&text, templated))
+        .map_err(|error| expression_diagnostic(workflow, templated.position(), key, &error))
+}
+
+/// A container, of the job or of a service; `what` is its key.
+fn container(
+    workflow: &Workflow,
+    written: &Container,
+    what: &str,
+    environment: &PlanEnvironment,
 ) -> Result<Option<ContainerSpec>, Diagnostic> {
-    match &job.container {
-        None => Ok(None),
-        Some(Container::Full(full)) => from_mapping(workflow, full, environment),
-        Some(Container::Short(templated)) => {
-            let value = templated.template.evaluate(environment).map_err(|error| {
-                expression_diagnostic(workflow, templated.position(), "container", &error)
-            })?;
+    match written {
+        Container::Full(full) => from_mapping(workflow, full, what, environment),
+        Container::Short(templated) => {
+            let value = templated
+                .template
+                .evaluate(environment)
+                .map_err(|error| expression_diagnostic(workflow, templated.position(), what, &error))?;
             match &value {
-                Value::Object(_) => from_value(workflow, templated, &value),
+                Value::Object(_) => from_value(workflow, templated, what, &value),
                 Value::Array(_) => Err(diagnostic(
                     workflow,
                     templated.position(),
                     "wrong-type",
-                    "`container` must be an image or a mapping, but came out as a list",
+                    format!("`{what}` must be an image or a mapping, but came out as a list"),
                 )),
                 scalar => Ok(Some(empty(literal(&scalar.to_text(), templated))).filter(has_image)),
             }
@@ -119,26 +177,22 @@ fn has_image(container: &ContainerSpec) -> bool {
 fn from_mapping(
     workflow: &Workflow,
     full: &FullContainer,
+    what: &str,
     environment: &PlanEnvironment,
 ) -> Result<Option<ContainerSpec>, Diagnostic> {
     let evaluate = |templated: &Templated, key: &str| {
-        templated
-            .template
-            .evaluate_to_string(environment)
-            .map(|text| literal(&text, templated))
-            .map_err(|error| expression_diagnostic(workflow, templated.position(), key, &error))
+        evaluated(workflow, templated, &format!("{what}.{key}"), environment)
     };
     let all = |list: &[Templated], key: &str| {
         list.iter().map(|item| evaluate(item, key)).collect::<Result<Vec<Text>, Diagnostic>>()
     };
-    let mut container = empty(evaluate(&full.image, "container.image")?);
+    let mut container = empty(evaluate(&full.image, "image")?);
     if !has_image(&container) {
         return Ok(None);
     }
-    container.options =
-        full.options.as_ref().map(|options| evaluate(options, "container.options")).transpose()?;
-    container.ports = all(&full.ports, "container.ports")?;
-    container.volumes = all(&full.volumes, "container.volumes")?;
+    container.options = full.options.as_ref().map(|options| evaluate(options, "options")).transpose()?;
+    container.ports = all(&full.ports, "ports")?;
+    container.volumes = all(&full.volumes, "volumes")?;
     container.env.clone_from(&full.env);
     container.credentials.clone_from(&full.credentials);
     Ok(Some(container))
@@ -148,9 +202,10 @@ fn from_mapping(
 fn from_value(
     workflow: &Workflow,
     at: &Templated,
+    what: &str,
     value: &Value,
 ) -> Result<Option<ContainerSpec>, Diagnostic> {
-    let wrong = |what: String| Err(diagnostic(workflow, at.position(), "wrong-value", what));
+    let wrong = |problem: String| Err(diagnostic(workflow, at.position(), "wrong-value", problem));
     let Value::Object(object) = value else {
         return Ok(None);
     };
@@ -178,7 +233,7 @@ fn from_value(
             }
             (key, value) => {
                 return wrong(format!(
-                    "`container` came out with `{key}` as {}, which it can't have",
+                    "`{what}` came out with `{key}` as {}, which it can't have",
                     value.kind()
                 ));
             }

@@ -1,15 +1,21 @@
-//! `jobs.<id>.container`.
+//! `jobs.<id>.container` and `jobs.<id>.services`.
 
 use crate::expression::availability::{CREDENTIALS, JOB, JOB_RUNNER};
 use crate::job_spec::Text;
-use crate::yaml::{Node, NodeKind};
+use crate::yaml::{Key, Node, NodeKind};
 
-use super::model::{Container, FullContainer, Templated};
+use super::identifier::problem;
+use super::model::{Container, FullContainer, Service, Templated};
 use super::reader::{Keys, Reader};
 
 const CONTAINER: Keys = Keys {
     of: "`container`",
     known: &["image", "options", "ports", "volumes", "env", "credentials"],
+    unsupported: &[],
+};
+const SERVICE: Keys = Keys {
+    of: "a service",
+    known: &["image", "options", "ports", "volumes", "env", "credentials", "command", "entrypoint"],
     unsupported: &[],
 };
 const CREDENTIAL: Keys = Keys { of: "`credentials`", known: &["username", "password"], unsupported: &[] };
@@ -18,11 +24,57 @@ impl Reader<'_, '_> {
     /// Text or a mapping. An empty text means no container, as on GitHub.
     pub(super) fn container(&mut self, node: &Node) -> Option<Container> {
         if !matches!(node.kind, NodeKind::Mapping(_)) {
-            let image = self.templated(node, "container", &JOB)?;
-            self.check_image(&image);
-            return Some(Container::Short(image));
+            return Some(Container::Short(self.image(node, "container")?));
         }
-        let entries = self.mapping(node, "container")?;
+        self.full_container(node, &CONTAINER).map(Container::Full)
+    }
+
+    /// A mapping of names to services.
+    pub(super) fn services(&mut self, node: &Node) -> Vec<Service> {
+        if let NodeKind::String(text) = &node.kind
+            && text.contains("${{")
+        {
+            self.unsupported(node.position, "an expression for the whole of `services`");
+            return Vec::new();
+        }
+        let Some(entries) = self.mapping(node, "services") else {
+            return Vec::new();
+        };
+        let mut services = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            if let Some(problem) = problem(&key.text) {
+                self.report.error(key.position, "invalid-id", problem);
+            }
+            services.extend(self.service(key, value));
+        }
+        services
+    }
+
+    /// An image, or a mapping. A literal image must not be empty; one that comes out empty means no such service.
+    fn service(&mut self, key: &Key, node: &Node) -> Option<Service> {
+        let name = key.text.to_string();
+        let NodeKind::Mapping(entries) = &node.kind else {
+            self.non_empty(node, &key.text)?;
+            let container = Container::Short(self.image(node, &key.text)?);
+            return Some(Service { name, container, command: None, entrypoint: None });
+        };
+        let mut text = |wanted: &str| {
+            let (_, value) = entries.iter().find(|(key, _)| &*key.text == wanted)?;
+            self.templated(value, wanted, &JOB)
+        };
+        let (command, entrypoint) = (text("command"), text("entrypoint"));
+        let container = Container::Full(self.full_container(node, &SERVICE)?);
+        Some(Service { name, container, command, entrypoint })
+    }
+
+    fn image(&mut self, node: &Node, what: &str) -> Option<Templated> {
+        let image = self.templated(node, what, &JOB)?;
+        self.check_image(&image);
+        Some(image)
+    }
+
+    fn full_container(&mut self, node: &Node, keys: &Keys) -> Option<FullContainer> {
+        let entries = self.mapping(node, keys.of)?;
         let mut image = None;
         let mut full = FullContainer {
             image: Templated { text: super::reader::place("", node.position), template: Default::default() },
@@ -46,15 +98,17 @@ impl Reader<'_, '_> {
                 "volumes" => full.volumes = self.templated_list(value, "volumes"),
                 "env" => full.env = self.entries(value, "env", &JOB_RUNNER),
                 "credentials" => full.credentials = self.credentials(value),
-                _ => self.unknown_key(key, &CONTAINER),
+                // A service's; read by whoever reads the service.
+                "command" | "entrypoint" if keys.known.contains(&&*key.text) => {}
+                _ => self.unknown_key(key, keys),
             }
         }
         if !image_written {
-            self.report.error(node.position, "missing-key", "`container` needs an `image`");
+            self.report.error(node.position, "missing-key", format!("{} needs an `image`", keys.of));
         }
         full.image = image?;
         self.check_image(&full.image);
-        Some(Container::Full(full))
+        Some(full)
     }
 
     fn check_image(&mut self, image: &Templated) {

@@ -25,19 +25,13 @@ const JOB_KEYS: Keys = Keys {
         "timeout-minutes",
         "continue-on-error",
         "container",
+        "services",
+        "environment",
+        "cancel-timeout-minutes",
         "defaults",
         "permissions",
     ],
-    unsupported: &[
-        "services",
-        "concurrency",
-        "environment",
-        "snapshot",
-        "uses",
-        "with",
-        "secrets",
-        "cancel-timeout-minutes",
-    ],
+    unsupported: &["concurrency", "snapshot", "uses", "with", "secrets"],
 };
 const DEFAULTS: Keys = Keys { of: "`defaults`", known: &["run"], unsupported: &[] };
 const DEFAULTS_RUN: Keys =
@@ -61,6 +55,9 @@ impl Reader<'_, '_> {
             timeout_minutes: None,
             continue_on_error: None,
             container: None,
+            services: Vec::new(),
+            environment: None,
+            cancel_timeout_minutes: None,
             permissions: None,
             env: Vec::new(),
             defaults: RunDefaults::default(),
@@ -87,6 +84,11 @@ impl Reader<'_, '_> {
                 "timeout-minutes" => job.timeout_minutes = self.number(value, "timeout-minutes", &JOB),
                 "continue-on-error" => job.continue_on_error = self.boolean(value, "continue-on-error", &JOB),
                 "container" => job.container = self.container(value),
+                "services" => job.services = self.services(value),
+                "environment" => job.environment = self.environment(value),
+                "cancel-timeout-minutes" => {
+                    job.cancel_timeout_minutes = self.number(value, "cancel-timeout-minutes", &JOB);
+                }
                 "defaults" => job.defaults = self.defaults(value, &JOB_DEFAULTS),
                 "permissions" => job.permissions = self.permissions(value),
                 "uses" => {

@@ -6,9 +6,12 @@
 //! Deliberately absent: evaluation. Templates are parsed here, for their errors, and evaluated by [`crate::plan`]
 //! or the agent.
 
+mod activity;
+mod advice;
 mod checkout;
 mod container;
 mod dynamic;
+mod environment;
 mod graph;
 mod identifier;
 mod job;
@@ -30,8 +33,8 @@ use crate::diagnostics::{Diagnostic, Reporter, Severity};
 pub use dynamic::{Dynamic, DynamicError, DynamicKind};
 pub use identifier::{MAX_ID_CHARS, StepIds};
 pub use model::{
-    Container, FullContainer, Input, InputType, Job, Matrix, Need, Permissions, RunsOn, Strategy, Templated,
-    Trigger, Workflow,
+    Container, DeploymentTarget, FullContainer, Input, InputType, Job, Matrix, Need, Permissions, RunsOn,
+    Service, Strategy, Templated, Trigger, Workflow,
 };
 pub use step::default_step_name;
 

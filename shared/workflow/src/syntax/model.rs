@@ -164,8 +164,14 @@ pub struct Job {
     pub continue_on_error: Option<Templated>,
     /// `container`
     pub container: Option<Container>,
+    /// `services`, in file order.
+    pub services: Vec<Service>,
+    /// `environment`
+    pub environment: Option<DeploymentTarget>,
     /// `permissions`
     pub permissions: Option<Permissions>,
+    /// `cancel-timeout-minutes`
+    pub cancel_timeout_minutes: Option<Templated>,
     /// `env`
     pub env: Vec<Entry>,
     /// `defaults.run`
@@ -216,7 +222,29 @@ pub struct Matrix {
     pub position: Position,
 }
 
-/// `container`.
+/// One entry of `services`.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// Its key.
+    pub name: String,
+    /// Its container.
+    pub container: Container,
+    /// `command`
+    pub command: Option<Templated>,
+    /// `entrypoint`
+    pub entrypoint: Option<Templated>,
+}
+
+/// `environment`.
+#[derive(Debug, Clone)]
+pub struct DeploymentTarget {
+    /// Its name.
+    pub name: Templated,
+    /// `url`: evaluated at the job's end.
+    pub url: Option<Text>,
+}
+
+/// `container`, of a job or a service.
 #[derive(Debug, Clone)]
 pub enum Container {
     /// Text: the image, or an expression that gives an image or a mapping.

@@ -73,11 +73,9 @@ fn a_whole_workflow() {
 #[test]
 fn what_is_not_supported_is_named() {
     for (body, column, what) in [
-        ("    services: {}", 5, "`services`"),
-        ("    environment: prod", 5, "`environment`"),
         ("    concurrency: x", 5, "`concurrency`"),
         ("    snapshot: x", 5, "`snapshot`"),
-        ("    cancel-timeout-minutes: 1", 5, "`cancel-timeout-minutes`"),
+        ("    services: ${{ fromJSON('{}') }}", 15, "whole of `services`"),
         ("    strategy: '${{ fromJSON(vars.S) }}'", 15, "whole of `strategy`"),
         ("    env: ${{ fromJSON('{}') }}", 10, "whole of `env`"),
         ("    env: {'${{ insert }}': x}", 11, "an expression as a key"),
@@ -332,4 +330,87 @@ fn unknown_inputs_of_checkout_are_a_warning() {
     let found = one(&step("{uses: actions/checkout@v4, with: {fetch_depth: 0}}"));
     assert_eq!(found.severity, Severity::Warning);
     assert!(found.to_string().contains("did you mean `fetch-depth`?"));
+}
+
+/// The warnings of a file, each as `line:column code message`.
+fn warnings(source: &str) -> Vec<String> {
+    let found = parse("w.yml", source).unwrap().warnings;
+    found
+        .iter()
+        .map(|found| format!("{}:{} {} {}", found.line, found.column, found.code, found.message))
+        .collect()
+}
+
+#[test]
+fn text_from_outside_in_a_script_is_warned_of() {
+    let found = warnings(&step("run: |\n          true\n          echo \"${{ github.event.issue.TITLE }}\""));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].starts_with("8:21 untrusted-input anyone can choose `github.event.issue.title`"),
+        "{found:?}"
+    );
+    for harmless in [
+        "run: echo ${{ github.event.issue.number }} ${{ github.event.issue.title == 'x' && 1 }}x",
+        "{run: 'echo \"$T\"', env: {T: '${{ github.event.issue.title }}'}}",
+    ] {
+        let found = warnings(&step(harmless));
+        assert_eq!(found.len(), usize::from(harmless.contains("&&")), "{harmless}: {found:?}");
+    }
+    for dangerous in [
+        "run: echo ${{ github['head_ref'] }}",
+        "run: echo ${{ github.event.commits[0].message }}",
+        "run: echo ${{ join(github.event.commits.*.message) }}",
+        "run: echo ${{ github.event.pull_request.head[vars.X] }}",
+    ] {
+        assert_eq!(warnings(&step(dangerous)).len(), 1, "{dangerous}");
+    }
+}
+
+#[test]
+fn retired_commands_are_warned_of() {
+    let found = warnings(&step("run: echo \"::set-output name=a::b\""));
+    assert_eq!(found, ["6:20 retired-command the workflow command `set-output` is retired"]);
+}
+
+#[test]
+fn services_and_environment_are_read() {
+    let source = job(
+        "    environment: {name: '${{ vars.E }}', url: 'https://${{ steps.s.outputs.host }}'}\n    cancel-timeout-minutes: 2\n    services:\n      redis: redis:7\n      db: {image: '${{ vars.DB }}', ports: ['5432:5432'], command: postgres -c x, options: --health-cmd true}\n      none: ${{ '' }}",
+    );
+    let workflow = parse("w.yml", &source).unwrap();
+    let job = &workflow.jobs[0];
+    assert!(job.environment.as_ref().unwrap().url.is_some());
+    let names: Vec<&str> = job.services.iter().map(|service| service.name.as_str()).collect();
+    assert_eq!(names, ["redis", "db", "none"]);
+    assert_eq!(job.services[1].command.as_ref().unwrap().text.text, "postgres -c x");
+    refuse(&self::job("    services: {a: ''}"), 5, 19, "missing-value", "must not be empty");
+    refuse(&self::job("    services: {a: {ports: [1]}}"), 5, 19, "missing-key", "needs an `image`");
+    refuse(
+        &self::job("    services: {a: {image: x, port: [1]}}"),
+        5,
+        30,
+        "unknown-key",
+        "did you mean `ports`?",
+    );
+    refuse(&self::job("    services: {a b: x}"), 5, 16, "invalid-id", "a b");
+    refuse(&self::job("    environment: {url: x}"), 5, 18, "missing-key", "needs a `name`");
+    refuse(&self::job("    environment: {name: a, urls: x}"), 5, 28, "unknown-key", "did you mean `url`?");
+}
+
+#[test]
+fn activity_types_are_checked() {
+    let on = |types: &str| {
+        format!(
+            "on: {{pull_request: {{types: {types}}}}}\njobs: {{a: {{runs-on: x, steps: [{{run: a}}]}}}}\n"
+        )
+    };
+    assert!(parse("w.yml", &on("[opened, closed]")).is_ok());
+    refuse(&on("[opend]"), 1, 29, "activity-type", "did you mean `opened`?");
+    assert!(
+        parse(
+            "w.yml",
+            "on: {repository_dispatch: {types: [mine]}}\njobs: {a: {runs-on: x, steps: [{run: a}]}}\n"
+        )
+        .is_ok()
+    );
 }

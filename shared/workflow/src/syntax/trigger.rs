@@ -9,6 +9,7 @@ use crate::filter::Patterns;
 use crate::schedule::Cron;
 use crate::yaml::{Key, Node, NodeKind};
 
+use super::activity::types_of;
 use super::model::{Input, InputType, Schedule, Trigger};
 use super::reader::{Keys, Reader};
 use super::suggest::nearest;
@@ -165,8 +166,7 @@ impl Reader<'_, '_> {
                 "paths-ignore" => trigger.paths_ignore = self.patterns(value, &name.text),
                 "workflows" => trigger.workflows = self.patterns(value, &name.text),
                 "types" => {
-                    let types = self.strings(value, "types").into_iter().map(|(text, _)| text.to_string());
-                    trigger.types = Some(types.collect());
+                    trigger.types = Some(self.activity_types(value, &key.text));
                 }
                 "inputs" if trigger.event == "workflow_dispatch" => trigger.inputs = self.inputs(value),
                 _ if strict.is_some() => {}
@@ -180,6 +180,21 @@ impl Reader<'_, '_> {
         }
         self.check_filters(&trigger);
         trigger
+    }
+
+    fn activity_types(&mut self, node: &Node, event: &str) -> Vec<String> {
+        let written = self.strings(node, "types");
+        if let Some(known) = types_of(event) {
+            for (name, position) in written.iter().filter(|(name, _)| !known.contains(&&**name)) {
+                let hint = match nearest(name, known.iter().copied()) {
+                    Some(known) => format!("did you mean `{known}`?"),
+                    None => format!("it has {}", known.join(", ")),
+                };
+                let message = format!("`{event}` has no activity type `{name}`");
+                self.report.error_hint(*position, "activity-type", message, hint);
+            }
+        }
+        written.into_iter().map(|(name, _)| name.to_string()).collect()
     }
 
     /// A filter and its `-ignore` twin exclude each other.
