@@ -39,6 +39,7 @@ async fn a_service_is_healthy_before_the_first_step_and_reached_by_name_and_port
     let mut spec = job(vec![
         run("name", "wget -q -O - http://web:8080/ && wget -q -O - http://other:8080/"),
         run("port", "echo port=${{ job.services.web.ports['8080'] }}"),
+        run("local", "wget -q -O - http://localhost:${{ job.services.web.ports['8080'] }}/"),
         run("wait", "echo ready; sleep 1"),
         run("context", "test -n \"${{ job.services.web.id }}\" -a -n \"${{ job.services.web.network }}\""),
         run("none", "echo none=${{ job.services.absent.id }}."),
@@ -61,7 +62,7 @@ async fn a_service_is_healthy_before_the_first_step_and_reached_by_name_and_port
     let lines = job.lines();
     let told = lines.join("\n");
     assert_eq!(job.result(), Success, "{told}");
-    assert_eq!(lines.iter().filter(|line| *line == "hello from octo/hello").count(), 2, "{told}");
+    assert_eq!(lines.iter().filter(|line| *line == "hello from octo/hello").count(), 3, "{told}");
     for line in ["Service web is healthy.", "none=.", "Service container logs: web", "started"] {
         assert!(lines.iter().any(|found| found == line), "`{line}` is not in\n{told}");
     }

@@ -141,6 +141,9 @@ impl Attempt {
             machine.options.name
         ));
         self.await_services(log, &services, &network).await?;
+        if !wanted.in_container {
+            self.relay_services(log, &vessel, &services, &network).await?;
+        }
         let env = image.env.into_iter().chain(wanted.env).chain(wanted.options.env).collect();
         self.saved.prepared = Some(Prepared {
             container: vessel.container.clone(),

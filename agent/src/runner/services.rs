@@ -7,6 +7,8 @@
 //!
 //! Invariant: a service's ports are known before the first step, and what adoption needs of them is in the journal.
 
+use std::net::{Ipv4Addr, SocketAddrV4};
+
 use serde::{Deserialize, Serialize};
 use slipway_kit::backoff::Backoff;
 use slipway_workflow::job_spec::{ServiceSpec, Text};
@@ -15,10 +17,12 @@ use tokio::time::Instant;
 use super::Machine;
 use super::attempt::{Attempt, End};
 use super::prepare::{Wanted, container};
+use super::vessel::Vessel;
 use crate::docker::container::{ContainerPlan, Main};
 use crate::docker::options::{CreateOptions, split_words};
 use crate::docker::service::Health;
 use crate::failure::Failure;
+use crate::init::RelayTarget;
 use crate::limits::{HEALTH_LOOK_FIRST, HEALTH_LOOK_MAX, HEALTH_WAIT_MAX, SERVICES_MAX};
 use crate::records::log::JobLog;
 use crate::steps::annotations::Level;
@@ -134,6 +138,45 @@ impl Attempt {
             ..failure
         })?;
         Ok(id)
+    }
+
+    /// Lets the job's own container reach services under `localhost` and the port on the machine, where a job without
+    /// `container:` expects them (GitHub docs, "About service containers": such a job runs on the machine itself).
+    pub(super) async fn relay_services(
+        &self,
+        log: &mut JobLog,
+        vessel: &Vessel,
+        services: &[Service],
+        network: &str,
+    ) -> Result<(), End> {
+        let Some(link) = &vessel.link else { return Ok(()) };
+        for service in services {
+            let state = self.machine.engine.service(&service.container, network).await?;
+            let Ok(address) = state.address.parse::<Ipv4Addr>() else { continue };
+            for (inner, outer) in state.ports {
+                let Some(port) = inner.strip_suffix("/tcp").and_then(|port| port.parse::<u16>().ok()) else {
+                    // Datagrams have no connection to relay; the name reaches them.
+                    log.remark(
+                        Level::Warning,
+                        &format!(
+                            "localhost:{outer} does not reach service `{}`: port {inner} is not TCP; use {}:{}",
+                            service.name,
+                            service.name,
+                            plain_port(&inner)
+                        ),
+                    );
+                    continue;
+                };
+                let target = RelayTarget::Address(SocketAddrV4::new(address, port));
+                if let Err(error) = link.relay(outer, target).await {
+                    log.remark(
+                        Level::Warning,
+                        &format!("localhost:{outer} does not reach service `{}`: {error}", service.name),
+                    );
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Waits until every service with a health check is healthy. A cancelled job waits no longer: its steps say the
