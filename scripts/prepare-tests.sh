@@ -10,6 +10,7 @@ cargo build --quiet --workspace --bins
 scripts/runner-image.sh --slim
 want_busybox_image "$(dpkg --print-architecture)"
 [[ $(dpkg --print-architecture) != amd64 ]] || want_busybox_image arm64
+want_redis_image
 
 target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 # GitHub's webhooks as they were really sent.

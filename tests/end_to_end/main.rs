@@ -13,6 +13,7 @@ mod own_ci;
 mod private_fleet;
 mod rerun;
 mod schedule;
+mod services;
 mod sudden_death;
 mod tls;
 mod tracing;
