@@ -156,6 +156,7 @@ pub(super) fn of(state: &State, event: &Event, effects: &mut Vec<Effect>) {
             effects.push(Effect::Changed(*run));
         }
         Event::RunSubmitted { run, .. }
+        | Event::GroupAcquired { run, .. }
         | Event::JobSkipped { run, .. }
         | Event::JobInvalid { run, .. }
         | Event::JobExpanded { run, .. }

@@ -89,6 +89,7 @@ fn submit(run: u128) -> Submit {
         jobs: vec![JobDefinition { id: JobId::new("a"), needs: Vec::new(), strict: false }],
         idempotency_key: Some(format!("key-{run}")),
         carried: Vec::new(),
+        concurrency: None,
     }
 }
 

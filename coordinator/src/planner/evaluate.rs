@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value as Json;
 use slipway_cas::{Digest, StoreError};
-use slipway_scheduler::JobResult;
+use slipway_scheduler::command::RunMeta;
+use slipway_scheduler::{JobResult, RunId};
 use slipway_workflow::plan::{
     self, Ancestors, NeededJob, Resolution, ResolveInput, RunFacts, github_context, resolve_job,
 };
@@ -61,7 +62,7 @@ pub(super) async fn load(
     }
     let lineage = request.lineage;
     let input = ResolveInput {
-        github: github_context(&facts(request, event, &context.triggering_actor)),
+        github: github_context(&run_facts(&request.meta, request.run, event, &context.triggering_actor)),
         inputs: context.inputs,
         vars: Json::Object(context.vars.into_iter().map(|(key, value)| (key, Json::String(value))).collect()),
         needs,
@@ -133,8 +134,8 @@ async fn load_need(services: &Services, need: &PlanNeed) -> Result<NeededJob, St
     Ok(NeededJob { id: need.job.as_str().to_owned(), result, outputs: outputs.into_iter().collect() })
 }
 
-fn facts(request: &PlanRequest, event: Json, triggering_actor: &str) -> RunFacts {
-    let meta = &request.meta;
+/// What the `github` context of a run says.
+pub(crate) fn run_facts(meta: &RunMeta, run: RunId, event: Json, triggering_actor: &str) -> RunFacts {
     let server_url = match meta.forge.as_str() {
         "" | "local" => String::new(),
         host => format!("https://{host}"),
@@ -146,7 +147,7 @@ fn facts(request: &PlanRequest, event: Json, triggering_actor: &str) -> RunFacts
         sha: meta.sha.clone(),
         repository: meta.repository.clone(),
         actor: meta.actor.clone(),
-        run_id: request.run.to_string(),
+        run_id: run.to_string(),
         run_number: meta.run_number,
         run_attempt: meta.run_attempt,
         triggering_actor: triggering_actor.to_owned(),

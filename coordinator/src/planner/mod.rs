@@ -8,6 +8,8 @@
 
 mod evaluate;
 
+pub(crate) use evaluate::run_facts;
+
 use std::sync::Arc;
 use std::time::Instant;
 

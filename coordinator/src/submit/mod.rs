@@ -4,6 +4,7 @@
 //! are blobs that nobody names and secrets that the next start removes.
 
 mod bundle;
+mod concurrency;
 mod context;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,15 +160,6 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
         triggering_actor: new.triggering_actor,
         bundled: bundle.files.len() > 1,
     };
-    let json = |error: serde_json::Error| field(format!("the request is not JSON: {error}"));
-    let files =
-        if context.bundled { serde_json::to_vec(&bundle).map_err(json)? } else { new.workflow.into_bytes() };
-    let (workflow_blob, event, context) = (
-        services.store.put(Bytes::from(files)).await?,
-        services.store.put(Bytes::from(serde_json::to_vec(&new.event).map_err(json)?)).await?,
-        services.store.put(Bytes::from(serde_json::to_vec(&context).map_err(json)?)).await?,
-    );
-
     let run = RunId(Uuid::now_v7());
     let meta = RunMeta {
         repository: new.repository,
@@ -184,6 +176,16 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
         run_number: new.run_number,
         run_attempt: new.run_attempt.max(1),
     };
+    let concurrency = concurrency::of(&workflow, &meta, run, &new.event, &context)?;
+    let json = |error: serde_json::Error| field(format!("the request is not JSON: {error}"));
+    let files =
+        if context.bundled { serde_json::to_vec(&bundle).map_err(json)? } else { new.workflow.into_bytes() };
+    let (workflow_blob, event, context) = (
+        services.store.put(Bytes::from(files)).await?,
+        services.store.put(Bytes::from(serde_json::to_vec(&new.event).map_err(json)?)).await?,
+        services.store.put(Bytes::from(serde_json::to_vec(&context).map_err(json)?)).await?,
+    );
+
     keep_secrets(services, run, new.secrets).await?;
     let submit = Submit {
         run,
@@ -194,6 +196,7 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
         jobs: jobs.into_iter().map(definition).collect(),
         idempotency_key: new.idempotency_key,
         carried: new.carried,
+        concurrency,
     };
     let started = services.driver.submit(submit).await;
     if !matches!(&started, Ok(started) if *started == run) {

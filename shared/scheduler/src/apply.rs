@@ -14,9 +14,10 @@ impl State {
     pub fn apply(&mut self, event: &Event) {
         match event {
             Event::EpochBegan { epoch, .. } => self.epoch = *epoch,
-            Event::RunSubmitted { .. } | Event::RunCancelled { .. } | Event::RunFinished { .. } => {
-                self.apply_run(event)
-            }
+            Event::RunSubmitted { .. }
+            | Event::GroupAcquired { .. }
+            | Event::RunCancelled { .. }
+            | Event::RunFinished { .. } => self.apply_run(event),
             Event::RunRetired { run } => self.retire(*run),
             Event::JobReady { .. }
             | Event::JobSkipped { .. }

@@ -110,6 +110,30 @@ pub struct JobDefinition {
     pub strict: bool,
 }
 
+/// `concurrency`, evaluated: of the runs of one repository with one group, one is at work at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Concurrency {
+    /// The group's name; case does not matter.
+    pub group: String,
+    /// Whether a new run cancels the one at work, and those that wait.
+    #[serde(default)]
+    pub cancel_in_progress: bool,
+    /// How many may wait.
+    #[serde(default)]
+    pub queue: Queueing,
+}
+
+/// How many runs of a concurrency group may wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Queueing {
+    /// One: a newer run takes the place of an older one.
+    #[default]
+    Single,
+    /// As many as [`crate::limits::GROUP_WAITING_MAX`]; beyond that a newer run takes the place of the oldest.
+    Max,
+}
+
 /// [`Command::Submit`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submit {
@@ -127,6 +151,8 @@ pub struct Submit {
     pub jobs: Vec<JobDefinition>,
     /// Names the delivery (such as `X-GitHub-Delivery`, with the workflow's path): the second command with it does nothing.
     pub idempotency_key: Option<String>,
+    /// The workflow's `concurrency`.
+    pub concurrency: Option<Concurrency>,
     /// Jobs that count as finished from the beginning; all that each needs must be among them.
     pub carried: Vec<CarriedJob>,
 }

@@ -6,6 +6,7 @@ mod decline;
 mod expire;
 mod extend_lease;
 mod grant;
+mod group;
 mod report;
 mod resolve_job;
 mod retire_run;

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
 
-use crate::command::{CarriedJob, InstanceDefinition, JobDefinition, LeaseRef, RunMeta};
+use crate::command::{CarriedJob, Concurrency, InstanceDefinition, JobDefinition, LeaseRef, RunMeta};
 use crate::ids::{AgentId, FencingToken, InstanceId, JobId, RunId};
 use crate::outcome::{CancelReason, FleetCause, JobResult, Outcome};
 use crate::time::Timestamp;
@@ -41,9 +41,23 @@ pub enum Event {
         /// The delivery's name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         idempotency_key: Option<String>,
+        /// The workflow's `concurrency`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        concurrency: Option<Concurrency>,
+        /// Whether another run holds its group: nothing of it begins before [`Event::GroupAcquired`].
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        waits: bool,
         /// Jobs that are finished from the beginning.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         carried: Vec<CarriedJob>,
+    },
+    /// A run that waited holds its concurrency group from now on. [`Event::JobReady`] follows. Effect: tell who follows
+    /// the run.
+    GroupAcquired {
+        /// The run.
+        run: RunId,
+        /// When.
+        at: Timestamp,
     },
     /// A job's needs are done, or its run was cancelled while it was being planned. Effect: plan it (again) and answer
     /// with [`crate::Command::ResolveJob`].

@@ -21,6 +21,15 @@ pub enum WaitReason {
         /// Which.
         jobs: Vec<JobId>,
     },
+    /// Its run waits for its concurrency group.
+    ConcurrencyGroup {
+        /// The group.
+        group: String,
+        /// The run that holds it.
+        holder: Option<RunId>,
+        /// How many runs wait before it.
+        ahead: usize,
+    },
     /// It is being planned.
     Planning,
     /// As many of its matrix as `max-parallel` allows run or wait before it.
@@ -73,6 +82,13 @@ impl fmt::Display for WaitReason {
                 let jobs: Vec<_> = jobs.iter().map(JobId::as_str).collect();
                 write!(f, "waits for {}", jobs.join(", "))
             }
+            Self::ConcurrencyGroup { group, holder, ahead } => {
+                write!(f, "its run waits for the concurrency group `{group}`")?;
+                if let Some(holder) = holder {
+                    write!(f, ", which run {holder} holds")?;
+                }
+                if *ahead > 0 { write!(f, "; {ahead} before it") } else { Ok(()) }
+            }
             Self::Planning => f.write_str("is being planned"),
             Self::MaxParallel { limit } => write!(f, "held back: `max-parallel` is {limit}"),
             Self::Backoff { cause: Some(cause), .. } => write!(f, "waits for a new attempt after {cause}"),
@@ -119,6 +135,11 @@ pub fn explain_job(state: &State, run: RunId, job: &str) -> Option<WaitReason> {
     let run: &Run = state.run(run)?;
     let job: &Job = run.job(job)?;
     match job.stage() {
+        Stage::Waiting if run.waits_for_group() => {
+            let (holder, ahead) = state.ahead_in_group(run)?;
+            let group = run.concurrency()?.group.clone();
+            Some(WaitReason::ConcurrencyGroup { group, holder, ahead })
+        }
         Stage::Waiting => {
             let open = run.needs(job).filter(|need| !need.is_finished());
             Some(WaitReason::Needs { jobs: open.map(|need| need.id().clone()).collect() })

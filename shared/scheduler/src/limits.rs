@@ -29,6 +29,10 @@ pub const MESSAGE_BYTES_MAX: usize = 8_192;
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
 /// Idempotency keys remembered; the oldest is forgotten first. At ten deliveries a second that is more than an hour.
 pub const IDEMPOTENCY_KEYS_MAX: usize = 50_000;
+/// Characters of a concurrency group's name, as on GitHub.
+pub const GROUP_CHARS_MAX: usize = 400;
+/// Runs of one concurrency group that may wait under `queue: max`, as on GitHub.
+pub const GROUP_WAITING_MAX: usize = 100;
 /// Leases that one grant may give.
 pub const LEASES_PER_GRANT_MAX: u32 = 256;
 

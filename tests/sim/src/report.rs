@@ -44,7 +44,7 @@ pub struct EventCounts(pub [u64; EventCounts::KINDS]);
 
 impl EventCounts {
     /// How many kinds of events there are.
-    pub const KINDS: usize = 19;
+    pub const KINDS: usize = 20;
 
     /// Their names, in the order of the counts.
     pub const NAMES: [&'static str; Self::KINDS] = [
@@ -67,6 +67,7 @@ impl EventCounts {
         "run finished",
         "run retired",
         "lease declined",
+        "group acquired",
     ];
 
     /// Counts these events.
@@ -104,6 +105,7 @@ const fn kind(event: &Event) -> usize {
         Event::RunFinished { .. } => 16,
         Event::RunRetired { .. } => 17,
         Event::LeaseDeclined { .. } => 18,
+        Event::GroupAcquired { .. } => 19,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use slipway_cas::Digest;
 use slipway_scheduler::command::{
-    Expansion, InstanceDefinition, JobDefinition, Resolution, ResolveJob, RunMeta, Submit, Trust,
+    Concurrency, Expansion, InstanceDefinition, JobDefinition, Queueing, Resolution, ResolveJob, RunMeta,
+    Submit, Trust,
 };
 use slipway_scheduler::{FleetCause, InstanceId, JobId, LabelSet, Outcome, RunId, State};
 
@@ -67,7 +68,18 @@ impl Workload {
             jobs,
             idempotency_key,
             carried: Vec::new(),
+            concurrency: self.concurrency(random),
         }
+    }
+
+    /// A third of the runs share two groups, under every rule there is.
+    fn concurrency(&self, random: &mut Random) -> Option<Concurrency> {
+        if !random.chance(333) {
+            return None;
+        }
+        let group = if random.chance(500) { "deploy" } else { "Pages" }.to_owned();
+        let queue = if random.chance(300) { Queueing::Max } else { Queueing::Single };
+        Some(Concurrency { group, cancel_in_progress: random.chance(400), queue })
     }
 
     /// What the planner finds for a job that is ready, as the state is now.

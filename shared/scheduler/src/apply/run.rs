@@ -21,6 +21,8 @@ impl State {
                 jobs,
                 idempotency_key,
                 carried,
+                concurrency,
+                waits,
             } => {
                 let (mut jobs, positions) = jobs_of(jobs);
                 for done in carried {
@@ -36,6 +38,8 @@ impl State {
                 if let Some(key) = idempotency_key {
                     self.remember(key, *run);
                 }
+                let waits = waits.then_some(self.next_order);
+                self.next_order += u64::from(waits.is_some());
                 let run = Run {
                     id: *run,
                     meta: (**meta).clone(),
@@ -48,8 +52,18 @@ impl State {
                     positions,
                     cancelled: None,
                     end: None,
+                    concurrency: concurrency.clone(),
+                    waits,
                 };
+                self.groups.insert(&run);
                 self.runs.insert(run.id, run);
+            }
+            Event::GroupAcquired { run, .. } => {
+                if let Some(run) = self.runs.get_mut(run) {
+                    self.groups.remove(run);
+                    run.waits = None;
+                    self.groups.insert(run);
+                }
             }
             Event::RunCancelled { run, actor, reason, at } => {
                 if let Some(run) = self.runs.get_mut(run) {
@@ -60,6 +74,7 @@ impl State {
                 if let Some(run) = self.runs.get_mut(run) {
                     run.end = Some(RunEnd { result: *result, cause: *cause, at: *at });
                     self.finished_runs.insert((*at, run.id));
+                    self.groups.remove(run);
                 }
             }
             _ => {}

@@ -4,6 +4,7 @@
 use crate::command::Cancel;
 use crate::decide::cascade::Cascade;
 use crate::decide::cut;
+use crate::decide::group::end_waiting;
 use crate::event::Event;
 use crate::rejection::Rejection;
 use crate::state::State;
@@ -13,6 +14,12 @@ pub(super) fn decide(state: &State, cancel: Cancel, now: Timestamp) -> Result<Ve
     let run = state.run(cancel.run).ok_or(Rejection::UnknownRun { run: cancel.run })?;
     if run.end.is_some() {
         return Err(Rejection::AlreadyFinished { run: cancel.run });
+    }
+    if run.waits_for_group() {
+        let (actor, reason) = (cut(cancel.actor), cut(cancel.reason));
+        let mut events = vec![Event::RunCancelled { run: cancel.run, actor, reason, at: now }];
+        events.extend(end_waiting(run, now));
+        return Ok(events);
     }
     let mut cascade = Cascade::new(state, run, now);
     if run.cancelled.is_none() {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use slipway_cas::Digest;
 
+use crate::decide::group::Heir;
 use crate::event::Event;
 use crate::ids::InstanceId;
 use crate::outcome::{CancelReason, FleetCause, JobResult};
@@ -27,6 +28,8 @@ pub(super) struct Cascade<'s> {
     /// Jobs that this decision finished, by position, with what they count as.
     finished: BTreeMap<u32, JobResult>,
     cancelled: bool,
+    /// Who gets the run's concurrency group, where that is not who waits for it first.
+    pub(super) heir: Option<Heir>,
 }
 
 impl<'s> Cascade<'s> {
@@ -40,6 +43,7 @@ impl<'s> Cascade<'s> {
             ended_of: BTreeMap::new(),
             finished: BTreeMap::new(),
             cancelled: run.cancelled.is_some(),
+            heir: None,
         }
     }
 
@@ -109,6 +113,9 @@ impl<'s> Cascade<'s> {
         let result = policy::run_result(results, self.cancelled);
         let cause = (result == JobResult::Failure).then(|| self.first_cause()).flatten();
         self.events.push(Event::RunFinished { run: run.id, result, cause, at: self.now });
+        if let Some(heir) = self.heir.take().or_else(|| Heir::of(self.state, run)) {
+            self.events.extend(heir.events(self.now));
+        }
     }
 
     /// What of the fleet failed first, in the jobs' order, where it counts.

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::{CarriedJob, JobDefinition, Submit};
+use crate::decide::group::{Entry, Heir};
 use crate::decide::within;
 use crate::event::Event;
 use crate::limits::{
-    IDEMPOTENCY_KEY_BYTES_MAX, JOB_ID_BYTES_MAX, JOBS_PER_RUN_MAX, META_BYTES_MAX, NEEDS_PER_JOB_MAX,
-    RUNS_MAX,
+    GROUP_CHARS_MAX, IDEMPOTENCY_KEY_BYTES_MAX, JOB_ID_BYTES_MAX, JOBS_PER_RUN_MAX, META_BYTES_MAX,
+    NEEDS_PER_JOB_MAX, RUNS_MAX,
 };
 use crate::rejection::{InvalidJobs, Rejection};
 use crate::state::State;
@@ -24,12 +25,14 @@ pub(super) fn decide(state: &State, submit: Submit, now: Timestamp) -> Result<Ve
     check_jobs(&submit.jobs).map_err(Rejection::InvalidJobs)?;
     check_carried(&submit.jobs, &submit.carried).map_err(Rejection::InvalidJobs)?;
 
-    let Submit { run, meta, workflow, event, context, jobs, idempotency_key, carried } = submit;
+    let Submit { run, meta, workflow, event, context, jobs, idempotency_key, carried, concurrency } = submit;
     let done: BTreeSet<_> = carried.iter().map(|job| &job.id).collect();
     let free =
         |job: &&JobDefinition| !done.contains(&job.id) && job.needs.iter().all(|need| done.contains(need));
     let ready: Vec<_> = jobs.iter().filter(free).map(|job| job.id.clone()).collect();
+    let entry = concurrency.as_ref().and_then(|concurrency| Entry::of(state, &meta, concurrency));
     let mut events = Vec::with_capacity(1 + ready.len());
+    let actor = meta.actor.clone();
     let meta = Box::new(meta);
     events.push(Event::RunSubmitted {
         run,
@@ -41,8 +44,13 @@ pub(super) fn decide(state: &State, submit: Submit, now: Timestamp) -> Result<Ve
         jobs,
         idempotency_key,
         carried,
+        concurrency,
+        waits: entry.is_some(),
     });
-    events.extend(ready.into_iter().map(|job| Event::JobReady { run, job }));
+    match entry {
+        None => events.extend(ready.into_iter().map(|job| Event::JobReady { run, job })),
+        Some(entry) => events.extend(entry.make_room(state, Heir { run, ready }, &actor, now)),
+    }
     Ok(events)
 }
 
@@ -52,6 +60,9 @@ fn check_limits(state: &State, submit: &Submit) -> Result<(), Rejection> {
     for job in &submit.jobs {
         within("bytes in a job's id", job.id.as_str().len(), JOB_ID_BYTES_MAX)?;
         within("needs of a job", job.needs.len(), NEEDS_PER_JOB_MAX)?;
+    }
+    if let Some(concurrency) = &submit.concurrency {
+        within("characters of a concurrency group", concurrency.group.chars().count(), GROUP_CHARS_MAX)?;
     }
     if let Some(key) = &submit.idempotency_key {
         within("bytes in an idempotency key", key.len(), IDEMPOTENCY_KEY_BYTES_MAX)?;

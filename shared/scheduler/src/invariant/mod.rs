@@ -69,6 +69,10 @@ pub enum Violation {
     /// A run's counts or end contradict its jobs.
     #[error("run {0} contradicts its jobs")]
     Run(RunId),
+    /// A run began before it held its concurrency group, or got one that another holds, or a group has runs that wait
+    /// for nobody.
+    #[error("run {0} and its concurrency group disagree")]
+    Group(RunId),
     /// More of a job's instances run or wait than `max-parallel` allows.
     #[error("more instances of job `{job}` of run {run} than `max-parallel` allows")]
     MaxParallel {

@@ -75,11 +75,26 @@ impl Monitor {
                 Phase::Leased { .. } => return Err(Violation::Leases(*instance)),
                 _ => {}
             },
-            Event::JobReady { run, job } => stage(state, *run, job, &[Stage::Waiting, Stage::Ready])?,
+            Event::JobReady { run, job } => {
+                if state.run(*run).is_some_and(Run::waits_for_group) {
+                    return Err(Violation::Group(*run));
+                }
+                stage(state, *run, job, &[Stage::Waiting, Stage::Ready])?;
+            }
             Event::JobExpanded { run, job, .. }
             | Event::JobSkipped { run, job, .. }
             | Event::JobInvalid { run, job, .. } => stage(state, *run, job, &[Stage::Ready])?,
+            Event::JobFinished { run, job, .. } if state.run(*run).is_some_and(Run::waits_for_group) => {
+                stage(state, *run, job, &[Stage::Waiting])?;
+            }
             Event::JobFinished { run, job, .. } => stage(state, *run, job, &[Stage::Ready, Stage::Expanded])?,
+            Event::GroupAcquired { run, .. } => {
+                let run = state.run(*run).ok_or(Violation::Unknown)?;
+                let held = run.group_key().and_then(|key| state.groups.get(&key)?.holder);
+                if !run.waits_for_group() || run.cancelled.is_some() || held.is_some() {
+                    return Err(Violation::Group(run.id));
+                }
+            }
             Event::RunSubmitted { run, .. } => {
                 if state.run(*run).is_some() {
                     return Err(Violation::Run(*run));
@@ -110,6 +125,7 @@ impl Monitor {
         match event {
             Event::EpochBegan { .. } => Ok(()),
             Event::RunSubmitted { run, .. }
+            | Event::GroupAcquired { run, .. }
             | Event::RunCancelled { run, .. }
             | Event::RunFinished { run, .. } => check_run(state.run(*run).ok_or(Violation::Unknown)?),
             Event::RunRetired { run } if state.run(*run).is_none() => Ok(()),
@@ -239,7 +255,8 @@ fn check_result(state: &State, run: &Run, job: &Job) -> Result<(), Violation> {
         let counted = policy::merge(parts().map(|(result, ignored)| policy::effective(result, ignored)));
         (counted, policy::merge(parts().map(|(result, _)| result)))
     };
-    let planned = job.carried || matches!(result, JobResult::Skipped | JobResult::Failure);
+    let never_begun = run.waits.is_some() && result == JobResult::Cancelled;
+    let planned = job.carried || never_begun || matches!(result, JobResult::Skipped | JobResult::Failure);
     if (result, conclusion) != expected || (job.instances.is_empty() && !planned) {
         return Err(Violation::JobResult { run: run.id, job: job.id.clone() });
     }

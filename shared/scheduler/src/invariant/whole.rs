@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::invariant::Violation;
 use crate::invariant::monitor::{check_instance, check_job, check_run};
-use crate::limits::{IDEMPOTENCY_KEYS_MAX, INSTANCES_MAX, RUNS_MAX};
+use crate::limits::{GROUP_WAITING_MAX, IDEMPOTENCY_KEYS_MAX, INSTANCES_MAX, RUNS_MAX};
+use crate::state::group::Groups;
 use crate::state::{Phase, Stage, State};
 
 /// Checks everything that must hold of a state between decisions. Costs time in proportion to the state.
@@ -39,13 +40,29 @@ pub fn check(state: &State) -> Result<(), Violation> {
     if leased != state.leased.len() {
         return Err(state.leased.first().map_or(Violation::Unknown, |id| Violation::Leases(*id)));
     }
+    let mut groups = Groups::default();
+    for run in state.runs.values() {
+        groups.insert(run);
+    }
+    if groups != state.groups {
+        return Err(Violation::Unknown);
+    }
+    for group in groups.iter() {
+        // One may wait only behind a holder; a new one takes the place of an older one beyond the limit.
+        if let (None, Some((_, first))) = (group.holder, group.waiting.first_key_value()) {
+            return Err(Violation::Group(*first));
+        }
+        if group.waiting.len() > GROUP_WAITING_MAX {
+            return Err(Violation::Limit("runs that wait for a concurrency group"));
+        }
+    }
     for run in state.runs.values() {
         check_run(run)?;
         for job in &run.jobs {
             check_job(state, run, job)?;
             let ready = run.needs(job).all(|need| need.result().is_some());
             let idle = match job.stage {
-                Stage::Waiting => ready,
+                Stage::Waiting => ready && !run.waits_for_group(),
                 Stage::Expanded => job.open == 0,
                 Stage::Ready | Stage::Finished { .. } => false,
             };

@@ -4,6 +4,7 @@
 //! be derived (queues, counts) is derived from the instances, never kept as a second truth.
 //! Deliberately absent: agents, sessions, heartbeats and lease deadlines. They are soft: see [`crate::fleet`].
 
+pub(crate) mod group;
 mod instance;
 mod queue;
 mod run;
@@ -36,6 +37,7 @@ pub struct State {
     pub(crate) queues: Queues,
     pub(crate) leased: BTreeSet<InstanceId>,
     pub(crate) finished_runs: BTreeSet<(Timestamp, RunId)>,
+    pub(crate) groups: group::Groups,
 }
 
 impl State {
@@ -83,6 +85,14 @@ impl State {
     #[must_use]
     pub fn job_of(&self, instance: &Instance) -> Option<&Job> {
         self.runs.get(&instance.run)?.jobs.get(instance.job as usize)
+    }
+
+    /// The run that holds this run's concurrency group, and how many wait before it; `None` unless it waits.
+    #[must_use]
+    pub fn ahead_in_group(&self, run: &Run) -> Option<(Option<RunId>, usize)> {
+        let order = run.waits.filter(|_| run.end.is_none())?;
+        let group = self.groups.get(&run.group_key()?)?;
+        Some((group.holder, group.waiting.range(..order).count()))
     }
 
     /// The run that this delivery made, while it is remembered.

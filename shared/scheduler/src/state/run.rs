@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
 
-use crate::command::RunMeta;
+use crate::command::{Concurrency, RunMeta};
 use crate::ids::{InstanceId, JobId, RunId};
 use crate::outcome::{FleetCause, JobResult};
 use crate::time::Timestamp;
+
+use super::group;
 
 /// One run. Read-only outside this crate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +28,12 @@ pub struct Run {
     pub(crate) open: u32,
     pub(crate) cancelled: Option<Cancelled>,
     pub(crate) end: Option<RunEnd>,
+    #[serde(default)]
+    pub(crate) concurrency: Option<Concurrency>,
+    /// Its place among those that wait for its group; `None`: it holds the group, or has none. A run that was cancelled
+    /// while it waited keeps it.
+    #[serde(default)]
+    pub(crate) waits: Option<u64>,
 }
 
 /// Who cancelled a run, and why.
@@ -183,6 +191,28 @@ impl Run {
     #[must_use]
     pub fn end(&self) -> Option<&RunEnd> {
         self.end.as_ref()
+    }
+
+    /// Its workflow's `concurrency`.
+    #[must_use]
+    pub fn concurrency(&self) -> Option<&Concurrency> {
+        self.concurrency.as_ref()
+    }
+
+    /// Whether it waits for its concurrency group.
+    #[must_use]
+    pub fn waits_for_group(&self) -> bool {
+        self.waits.is_some() && self.end.is_none()
+    }
+
+    pub(crate) fn group_key(&self) -> Option<(String, String)> {
+        let group = &self.concurrency.as_ref()?.group;
+        Some(group::key(&self.meta.forge, &self.meta.repository, group))
+    }
+
+    /// The jobs whose needs are done and that nobody looked at yet.
+    pub(crate) fn startable(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().filter(|job| job.stage == Stage::Waiting && self.needs(job).all(Job::is_finished))
     }
 
     /// The jobs that this one waits for, in the order of its `needs`.

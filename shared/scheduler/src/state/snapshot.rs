@@ -69,6 +69,9 @@ impl<'de> Deserialize<'de> for State {
             }
             state.instances.insert(instance.id(), instance);
         }
+        for run in state.runs.values() {
+            state.groups.insert(run);
+        }
         state.finished_runs =
             state.runs.values().filter_map(|run| run.end.map(|end| (end.at, run.id))).collect();
         Ok(state)

@@ -156,6 +156,7 @@ pub fn submit(run: RunId, jobs: &[&str]) -> Submit {
         jobs: jobs.iter().map(job).collect(),
         idempotency_key: None,
         carried: Vec::new(),
+        concurrency: None,
     }
 }
 

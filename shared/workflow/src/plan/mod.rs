@@ -8,6 +8,7 @@
 //!
 //! Deliberately absent: state. Who calls keeps results and outputs.
 
+mod concurrency;
 mod environment;
 mod explain;
 mod facts;
@@ -21,6 +22,7 @@ mod spec;
 #[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 mod tests;
 
+pub use concurrency::{MAX_GROUP_CHARS, RunConcurrency, run_concurrency};
 pub use explain::{ExplainInput, Plan, PlannedJob, explain};
 pub use facts::{RunFacts, github_context};
 pub use inputs::dispatch_inputs;

@@ -9,6 +9,7 @@
 mod activity;
 mod advice;
 mod checkout;
+mod concurrency;
 mod container;
 mod dynamic;
 mod environment;
@@ -33,8 +34,8 @@ use crate::diagnostics::{Diagnostic, Reporter, Severity};
 pub use dynamic::{Dynamic, DynamicError, DynamicKind};
 pub use identifier::{MAX_ID_CHARS, StepIds};
 pub use model::{
-    Container, DeploymentTarget, FullContainer, Input, InputType, Job, Matrix, Need, Permissions, RunsOn,
-    Service, Strategy, Templated, Trigger, Workflow,
+    Concurrency, Container, DeploymentTarget, FullContainer, Input, InputType, Job, Matrix, Need,
+    Permissions, Queueing, RunsOn, Service, Strategy, Templated, Trigger, Workflow,
 };
 pub use step::default_step_name;
 

@@ -24,6 +24,8 @@ pub struct Workflow {
     pub defaults: RunDefaults,
     /// `permissions`
     pub permissions: Option<Permissions>,
+    /// `concurrency`
+    pub concurrency: Option<Concurrency>,
     /// The jobs in file order.
     pub jobs: Vec<Job>,
     /// What is worth saying though the workflow can run.
@@ -40,6 +42,26 @@ impl Workflow {
     pub fn display_name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.file)
     }
+}
+
+/// `concurrency`.
+#[derive(Debug, Clone)]
+pub struct Concurrency {
+    /// `group`
+    pub group: Templated,
+    /// `cancel-in-progress`
+    pub cancel_in_progress: Option<Templated>,
+    /// `queue`
+    pub queue: Queueing,
+}
+
+/// `concurrency.queue`: how many may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queueing {
+    /// One: a newer one takes its place.
+    Single,
+    /// Many.
+    Max,
 }
 
 /// A scalar with its place and its parsed template.

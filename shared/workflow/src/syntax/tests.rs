@@ -90,13 +90,6 @@ fn what_is_not_supported_is_named() {
         "reusable workflow",
     );
     refuse(
-        "on: push\nconcurrency: x\njobs: {a: {runs-on: x, steps: [{run: a}]}}\n",
-        2,
-        1,
-        "unsupported",
-        "`concurrency`",
-    );
-    refuse(
         "on: push\njobs: {a: {runs-on: {group: g, labels: l}, steps: [{run: a}]}}\n",
         2,
         22,
@@ -413,4 +406,21 @@ fn activity_types_are_checked() {
         )
         .is_ok()
     );
+}
+
+#[test]
+fn concurrency_of_a_workflow() {
+    let with = |concurrency: &str| {
+        format!("on: push\nconcurrency: {concurrency}\njobs: {{a: {{runs-on: x, steps: [{{run: a}}]}}}}\n")
+    };
+    let short = workflow(&with("ci-${{ github.ref }}")).concurrency.unwrap();
+    assert!(short.cancel_in_progress.is_none());
+    let full = workflow(&with("{group: a, cancel-in-progress: '${{ github.ref != 1 }}', queue: max}"));
+    assert_eq!(full.concurrency.unwrap().queue, super::Queueing::Max);
+    refuse(&with("''"), 2, 14, "missing-value", "must not be empty");
+    refuse(&with("{cancel-in-progress: true}"), 2, 14, "missing-key", "needs a `group`");
+    refuse(&with("{group: a, queue: two}"), 2, 32, "wrong-value", "allowed: single, max");
+    refuse(&with("{group: a, queue: max, cancel-in-progress: true}"), 2, 14, "conflicting-keys", "exclude");
+    refuse(&with("{group: '${{ env.X }}'}"), 2, 27, "expression", "`env` is not available here");
+    refuse(&with("{grupe: a, group: b}"), 2, 15, "unknown-key", "did you mean `group`?");
 }

@@ -13,8 +13,18 @@ use super::reader::{Keys, Reader};
 
 const WORKFLOW: Keys = Keys {
     of: "a workflow",
-    known: &["name", "run-name", "on", "env", "defaults", "permissions", "jobs", "description"],
-    unsupported: &["concurrency"],
+    known: &[
+        "name",
+        "run-name",
+        "on",
+        "env",
+        "defaults",
+        "permissions",
+        "concurrency",
+        "jobs",
+        "description",
+    ],
+    unsupported: &[],
 };
 
 /// Reads a file. `None`, or a workflow that lacks something, only when an error is recorded.
@@ -30,6 +40,7 @@ pub(super) fn read(report: &mut Reporter<'_>) -> Option<Workflow> {
         env: Vec::new(),
         defaults: RunDefaults::default(),
         permissions: None,
+        concurrency: None,
         jobs: Vec::new(),
         warnings: Vec::new(),
     };
@@ -49,6 +60,7 @@ pub(super) fn read(report: &mut Reporter<'_>) -> Option<Workflow> {
             "env" => workflow.env = reader.entries(value, "env", &WORKFLOW_ENV),
             "defaults" => workflow.defaults = reader.defaults(value, &NOTHING),
             "permissions" => workflow.permissions = reader.permissions(value),
+            "concurrency" => workflow.concurrency = reader.concurrency(value, &RUN_NAME),
             "jobs" => {
                 jobs = true;
                 workflow.jobs = read_jobs(&mut reader, value);
