@@ -422,5 +422,5 @@ fn concurrency_of_a_workflow() {
     refuse(&with("{group: a, queue: two}"), 2, 32, "wrong-value", "allowed: single, max");
     refuse(&with("{group: a, queue: max, cancel-in-progress: true}"), 2, 14, "conflicting-keys", "exclude");
     refuse(&with("{group: '${{ env.X }}'}"), 2, 27, "expression", "`env` is not available here");
-    refuse(&with("{grupe: a, group: b}"), 2, 15, "unknown-key", "did you mean `group`?");
+    refuse(&with("{groupe: a, group: b}"), 2, 15, "unknown-key", "did you mean `group`?");
 }
