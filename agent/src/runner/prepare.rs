@@ -11,7 +11,7 @@ use super::vessel::{Connected, Vessel};
 use crate::docker::container::{ContainerPlan, Main, PortMapping};
 use crate::docker::image::{Credentials, Image};
 use crate::docker::options::CreateOptions;
-use crate::docker::passwd::{ContainerUser, RUNNER_USER};
+use crate::docker::passwd::{ContainerUser, ImageFacts, RUNNER_USER};
 use crate::failure::{Cause, Failure};
 use crate::init;
 use crate::records::log::JobLog;
@@ -194,6 +194,7 @@ impl Attempt {
         let machine = &self.machine;
         let attempt = self.saved.lease.attempt;
         let mut binds = layout.binds(&self.folder);
+        binds.extend(machine.externals.bind());
         binds.extend(wanted.volumes.iter().cloned());
         let plan = ContainerPlan {
             name: format!("slipway-{}-{}", attempt.folder_name(), self.saved.lease.token.sequence),
@@ -227,18 +228,21 @@ impl Attempt {
         }
     }
 
+    /// What an image has, looked up once.
+    pub(super) async fn image_facts(&self, image: &Image) -> Result<ImageFacts, Failure> {
+        let mut known = self.machine.images.lock().await;
+        if let Some(facts) = known.get(&image.id) {
+            return Ok(facts.clone());
+        }
+        let facts = self.machine.engine.image_facts(image, self.machine.platform()).await?;
+        known.insert(image.id.clone(), facts.clone());
+        Ok(facts)
+    }
+
     /// Whom the container works as: what `--user` says; without `container:` the image's `runner`; else the image's
     /// user.
     async fn container_user(&self, image: &Image, wanted: &Wanted) -> Result<ContainerUser, End> {
-        let mut known = self.machine.users.lock().await;
-        let users = match known.get(&image.id) {
-            Some(users) => users.clone(),
-            None => {
-                let users = self.machine.engine.image_users(image, self.machine.platform()).await?;
-                known.insert(image.id.clone(), users.clone());
-                users
-            }
-        };
+        let users = self.image_facts(image).await?.users;
         let asked = match &wanted.options.user {
             Some(user) => user.as_str(),
             None if !wanted.in_container && users.has(RUNNER_USER) => RUNNER_USER,
