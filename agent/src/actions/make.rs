@@ -81,7 +81,7 @@ impl Make<'_> {
         let mut read = with(&["read-tree"]);
         read.push(commit.to_owned());
         run_all(&tree, &read).await?;
-        run_all(&tree, &with(&["diff-files", "--quiet"])).await.map_err(|_| {
+        run_all(&tree, &with(&["update-index", "--refresh"])).await.map_err(|_| {
             FetchError::Fleet(Failure::new(
                 Cause::ActionUnavailable,
                 format!(

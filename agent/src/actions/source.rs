@@ -54,8 +54,9 @@ impl ActionsSource {
             Self::Url(base) => return Ok(Place::Git(format!("{base}/{name}"))),
             Self::Folder(folder) => folder,
         };
-        let found = entry(folder, &name.owner).and_then(|owner| {
-            entry(&owner, &name.name).or_else(|| entry(&owner, &format!("{}.git", name.name)))
+        let bare = format!("{}.git", name.name);
+        let found = entries(folder, &name.owner).iter().find_map(|owner| {
+            [&name.name, &bare].into_iter().find_map(|name| entries(owner, name).into_iter().next())
         });
         match found {
             Some(place) if place.join("HEAD").is_file() || place.join(".git").exists() => {
@@ -67,14 +68,12 @@ impl ActionsSource {
     }
 }
 
-/// A folder's entry of this name; names differ by more than case.
-fn entry(folder: &Path, name: &str) -> Option<PathBuf> {
+/// Folders of this name in a folder, whatever their case; the exact one first.
+fn entries(folder: &Path, name: &str) -> Vec<PathBuf> {
     let exact = folder.join(name);
-    if exact.is_dir() {
-        return Some(exact);
-    }
-    let mut entries = std::fs::read_dir(folder).ok()?.flatten();
-    let same =
-        |found: &std::fs::DirEntry| found.file_name().eq_ignore_ascii_case(name) && found.path().is_dir();
-    entries.find(same).map(|found| found.path())
+    let there = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let same = there.filter(|found| found.file_name().eq_ignore_ascii_case(name)).map(|found| found.path());
+    let mut found: Vec<PathBuf> = same.filter(|path| path.is_dir()).collect();
+    found.sort_by_key(|path| (*path != exact, path.clone()));
+    found
 }

@@ -172,13 +172,13 @@ async fn a_pin_outweighs_a_tag_that_moved_and_needs_no_source_once_kept() {
 #[tokio::test]
 async fn what_is_damaged_is_fetched_again() {
     let scene = Scene::new();
-    let commit = scene.commit("first");
     std::os::unix::fs::symlink("action.yml", scene.repository().join("link")).unwrap();
-    std::fs::write(scene.repository().join("run.sh"), "#!/bin/sh\r\n").unwrap();
+    std::fs::write(scene.repository().join("run.sh"), "#!/bin/sh\n").unwrap();
     std::fs::set_permissions(scene.repository().join("run.sh"), std::fs::Permissions::from_mode(0o755))
         .unwrap();
-    std::fs::write(scene.repository().join(".gitattributes"), "* text eol=lf\n").unwrap();
-    let commit = [commit, scene.commit("second")][1].clone();
+    std::fs::write(scene.repository().join(".gitattributes"), "* eol=crlf ident\n").unwrap();
+    std::fs::write(scene.repository().join("ident"), "$Id$\n").unwrap();
+    let commit = scene.commit("second");
     let store = scene.store();
     let tree = fetch(&store, &commit, None).await.unwrap().folder;
     let marker = tree.with_extension("json");
@@ -194,7 +194,7 @@ async fn what_is_damaged_is_fetched_again() {
         damage();
         let fetched = fetch(&store, &commit, None).await.unwrap();
         assert_eq!(text(&fetched), "second");
-        assert_eq!(std::fs::read(tree.join("run.sh")).unwrap(), b"#!/bin/sh\r\n", "bytes are the commit's");
+        assert_eq!(std::fs::read(tree.join("ident")).unwrap(), b"$Id$\n", "bytes are the commit's");
         assert!(tree.join("link").is_symlink() && !tree.join("more").exists() && marker.is_file());
     }
 }

@@ -107,6 +107,8 @@ pub struct Options {
     pub limits: Limits,
     /// Where actions of other repositories come from.
     pub actions_source: ActionsSource,
+    /// Where this machine keeps them. Several agents may share it.
+    pub actions_dir: PathBuf,
     /// Folder with Node for JavaScript actions; none: this machine has none.
     pub externals: Option<PathBuf>,
     /// Whether workflows may ask for privileged containers.
@@ -198,6 +200,8 @@ impl Options {
             Some(text) => AddressRange::parse(&text).map_err(|message| invalid("--subnets", message))?,
             None => AddressRange::DEFAULT,
         };
+        let data_dir =
+            given.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from("/var/lib/slipway-agent"));
         Ok(Self {
             token: token(given.token, given.token_file.or(file.token_file))?,
             name: checked_name("--name", given.name.or(file.name).unwrap_or_else(host_name))?,
@@ -206,10 +210,8 @@ impl Options {
                 .map(|label| checked_name("--labels", label))
                 .collect::<Result<_, _>>()?,
             slots,
-            data_dir: given
-                .data_dir
-                .or(file.data_dir)
-                .unwrap_or_else(|| PathBuf::from("/var/lib/slipway-agent")),
+            actions_dir: data_dir.join("actions"),
+            data_dir,
             images: images(given.image, file.images, emulated)?,
             default_image: given
                 .default_image

@@ -70,7 +70,7 @@ impl Machine {
         init: PathBuf,
     ) -> Self {
         let cleaners = Semaphore::new(crate::limits::CLEANERS);
-        let actions = ActionStore::new(options.actions_source.clone(), options.data_dir.join("actions"));
+        let actions = ActionStore::new(options.actions_source.clone(), options.actions_dir.clone());
         let externals = Externals::new(options.externals.clone(), options.architecture);
         let images = Mutex::default();
         Self { engine, networks, options, coordinator, init, actions, externals, images, cleaners }
