@@ -8,6 +8,8 @@
 //!   node24/…, node24_alpine/…
 //! ```
 //!
+//! Where a version is missing for a C library, a newer one stands in, and the log says so.
+//!
 //! Deliberately absent: fetching them (`scripts/fetch-externals.sh` does), and Node of the image: an action gets the
 //! version that it names, whatever the image has.
 
@@ -40,20 +42,24 @@ pub enum Libc {
 pub struct Node {
     /// The program in the container.
     pub path: String,
-    /// The version that the action names, when a newer one stands in for it.
-    old: Option<u32>,
+    /// The version that the action names and the one that it gets, when they differ.
+    instead: Option<(u32, u32)>,
 }
 
 impl Node {
-    /// GitHub's words for the job's log when an action's own version is deprecated.
+    /// What the job's log says when an action does not get the version that it names: GitHub's words where that version
+    /// is deprecated.
     #[must_use]
     pub fn warning(&self, action: &str) -> Option<String> {
-        self.old.map(|_| {
-            format!(
+        self.instead.map(|instead| match instead {
+            (12 | 16, 20) => format!(
                 "The following actions use a deprecated Node.js version and will be forced to run on node20: \
                  {action}. For more info: https://github.blog/changelog/2024-03-07-github-actions-all-actions-will-\
                  run-on-node20-instead-of-node16-by-default/"
-            )
+            ),
+            (named, given) => {
+                format!("{action} is made for node{named} and runs on node{given}, which alone this agent has for the image")
+            }
         })
     }
 }
@@ -92,9 +98,9 @@ impl Externals {
     /// # Errors
     /// There is none; a sentence about what to do.
     pub fn node(&self, version: u32, libc: Libc) -> Result<Node, String> {
-        let (wanted, old) = match version {
-            12 | 16 => (20, Some(version)),
-            version if VERSIONS.contains(&version) => (version, None),
+        let wanted = match version {
+            12 | 16 => 20,
+            version if VERSIONS.contains(&version) => version,
             version => {
                 return Err(format!("`node{version}` is no runtime of actions; node20 and node24 are"));
             }
@@ -103,7 +109,7 @@ impl Externals {
             Libc::Glibc => "",
             Libc::Musl => "_alpine",
         };
-        let program = format!("node{wanted}{suffix}/bin/node");
+        let program = |version: u32| format!("node{version}{suffix}/bin/node");
         let label = self.architecture.label();
         let Some(host) = self.host() else {
             let place = match &self.folder {
@@ -115,13 +121,16 @@ impl Externals {
                  machine, or name a folder with --externals"
             ));
         };
-        if !host.join(&program).is_file() {
-            let host = host.display();
+        let there = |version: &u32| *version >= wanted && host.join(program(*version)).is_file();
+        let Some(given) = VERSIONS.into_iter().find(there) else {
+            let program = host.join(program(wanted));
             return Err(format!(
-                "this agent has no {host}/{program}: run scripts/fetch-externals.sh on its machine"
+                "this agent has no {}: run scripts/fetch-externals.sh on its machine",
+                program.display()
             ));
-        }
-        Ok(Node { path: format!("{MOUNT_PATH}/{program}"), old })
+        };
+        let instead = Some((version, given)).filter(|(named, given)| named != given);
+        Ok(Node { path: format!("{MOUNT_PATH}/{}", program(given)), instead })
     }
 }
 
@@ -163,6 +172,9 @@ mod tests {
         let path = |version, libc| externals.node(version, libc).map(|node| node.path);
         assert_eq!(path(20, Libc::Glibc).unwrap(), "/__e/node20/bin/node");
         assert_eq!(path(24, Libc::Musl).unwrap(), "/__e/node24_alpine/bin/node");
+        let newer = externals.node(20, Libc::Musl).unwrap();
+        assert_eq!(newer.path, "/__e/node24_alpine/bin/node");
+        assert!(newer.warning("o/r@v1").unwrap().contains("node24"));
         assert!(path(24, Libc::Glibc).unwrap_err().contains("node24/bin/node"));
         assert!(path(18, Libc::Glibc).unwrap_err().contains("`node18`"));
         let bind = format!("{}/arm64:/__e:ro", folder.path().display());

@@ -44,6 +44,10 @@ pub struct Settings {
     /// Repositories whose webhooks `up` accepts, with their own clone address.
     #[serde(default)]
     pub repository: Vec<Repository>,
+    /// Where actions and reusable workflows of other repositories come from.
+    pub actions_source: Option<String>,
+    /// Folder with Node for JavaScript actions.
+    pub externals: Option<PathBuf>,
     /// Where `up` and `run` send traces.
     pub otlp: Option<String>,
 }
