@@ -181,7 +181,8 @@ mod tests {
             images: [("gpu".to_owned(), "file:1".to_owned()), ("big".to_owned(), "big:1".to_owned())].into(),
             ..Settings::default()
         };
-        let offer = Offer::of(&settings, &[("GPU".to_owned(), "flag:2".to_owned())], &ActionArgs::default()).unwrap();
+        let offer =
+            Offer::of(&settings, &[("GPU".to_owned(), "flag:2".to_owned())], &ActionArgs::default()).unwrap();
         assert_eq!(offer.image_for(&labels(&["self-hosted", "gpu"])), "flag:2");
         assert_eq!(offer.image_for(&labels(&["big"])), "big:1");
         assert_eq!(offer.lacks("a", &labels(&["Linux", "Ubuntu-Latest", "Gpu"])), None);

@@ -73,6 +73,7 @@ pub(super) async fn load(
         },
         cancelled: request.cancelled,
         source: context.source,
+        action_pins: context.action_pins,
     };
     Ok(Material { workflow, job: request.job.as_str().to_owned(), input })
 }

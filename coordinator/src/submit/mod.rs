@@ -90,6 +90,8 @@ pub struct NewRun {
     pub called: BTreeMap<String, String>,
     /// Commits to which those are pinned, by `owner/repo@ref`.
     pub called_commits: BTreeMap<String, String>,
+    /// The commits that the lock file names; `None`: it is not read yet.
+    pub action_pins: Option<BTreeMap<String, String>>,
     /// Jobs that are not to run again.
     pub carried: Vec<CarriedJob>,
 }
@@ -141,6 +143,8 @@ pub async fn submit(services: &Services, new: NewRun) -> Result<RunId, SubmitErr
 
 async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitError> {
     check_sizes(&new)?;
+    let action_pins = bundle::pins(services, &new).await?;
+    new.action_pins = Some(action_pins.clone());
     let bundle = Bundle::gather(services, &new).await?;
     let workflow = syntax::parse(&new.workflow_file, &new.workflow)
         .map_err(|diagnostics| SubmitError::Workflow { file: new.workflow_file.clone(), diagnostics })?;
@@ -154,6 +158,7 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
         inputs,
         vars: new.vars,
         source: new.source,
+        action_pins,
         chain: new.chain,
         secret_names: new.secrets.keys().cloned().collect(),
         only_jobs: new.jobs,

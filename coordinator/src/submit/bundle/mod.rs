@@ -7,6 +7,7 @@
 
 mod calls;
 mod key;
+mod lock;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use super::{MAX_WORKFLOW_BYTES, NewRun, SubmitError};
 use crate::services::Services;
 use calls::Call;
 use key::Key;
+pub(super) use lock::pins;
 use source::Found;
 
 /// The most files that a run calls, as on GitHub.

@@ -1,5 +1,7 @@
 //! One job, once its needs are done: skipped, or these instances.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -94,6 +96,8 @@ pub struct ResolveInput {
     pub cancelled: bool,
     /// Where the code comes from.
     pub source: Source,
+    /// The commits that the lock file names, by [`crate::action::lock::pin_key`].
+    pub action_pins: BTreeMap<String, String>,
 }
 
 /// What becomes of a job.

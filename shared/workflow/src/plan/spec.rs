@@ -60,6 +60,7 @@ pub(super) fn job_spec(
         environment: target(workflow, job, environment)?,
         permissions: permissions::effective(workflow, job),
         secret_scopes: Vec::new(),
+        action_pins: input.action_pins.clone(),
         outputs: job.outputs.clone(),
         steps: job.steps.clone(),
         timeout_ms,

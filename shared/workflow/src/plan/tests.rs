@@ -41,6 +41,7 @@ fn input() -> ResolveInput {
         ancestors: Ancestors::default(),
         cancelled: false,
         source: Source::None,
+        action_pins: [("o/r@v1".to_owned(), "1".repeat(40))].into(),
     }
 }
 
