@@ -10,7 +10,6 @@ use crate::yaml::{Key, Node, NodeKind};
 use super::dynamic::{Dynamic, DynamicKind};
 use super::model::{Job, Need, RunsOn};
 use super::reader::{Keys, Reader};
-use super::step::StepsOf;
 
 const JOB_KEYS: Keys = Keys {
     of: "a job",
