@@ -65,7 +65,10 @@ impl Forge {
 
 fn git(folder: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new("git");
-    command.current_dir(folder).args(["-c", "user.name=t", "-c", "user.email=t@example.invalid"]).args(arguments);
+    command
+        .current_dir(folder)
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.invalid"])
+        .args(arguments);
     let done = command.output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).unwrap().trim().to_owned()
@@ -169,7 +172,8 @@ async fn who_asks_at_the_same_time_shares_one_fetch() {
     let folder = tempfile::tempdir().unwrap();
     // Two stores stand for two processes: they share nothing but the folder.
     let (one, other) = (forge.store(folder.path()), forge.store(folder.path()));
-    let all = tokio::join!(fetch(&one, "main"), fetch(&one, "main"), fetch(&other, "main"), fetch(&other, "main"));
+    let all =
+        tokio::join!(fetch(&one, "main"), fetch(&one, "main"), fetch(&other, "main"), fetch(&other, "main"));
     for fetched in [all.0, all.1, all.2, all.3] {
         assert_eq!(text(&fetched.unwrap()), "first");
     }
@@ -185,7 +189,9 @@ async fn a_source_out_of_reach_is_the_fleets_failure() {
     drop(fetch(&forge.store(folder.path()), "main").await.unwrap());
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let away = ActionStore::new(ActionsSource::Url(format!("http://{nobody}")), folder.path().to_owned());
-    let Err(FetchError::Fleet(failure)) = fetch(&away, "main").await else { panic!("a branch is not guessed") };
+    let Err(FetchError::Fleet(failure)) = fetch(&away, "main").await else {
+        panic!("a branch is not guessed")
+    };
     assert_eq!(failure.cause, Cause::ActionUnavailable);
     assert!(failure.message.contains("--actions-source"), "{failure}");
     assert_eq!(text(&fetch(&away, &commit).await.unwrap()), "first");

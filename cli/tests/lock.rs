@@ -10,7 +10,10 @@ use program::{Done, Place};
 
 fn git(folder: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new("git");
-    command.current_dir(folder).args(["-c", "user.name=t", "-c", "user.email=t@example.invalid"]).args(arguments);
+    command
+        .current_dir(folder)
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.invalid"])
+        .args(arguments);
     let done = command.output().unwrap();
     assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).unwrap().trim().to_owned()
@@ -70,7 +73,11 @@ fn versions_are_locked_checked_and_kept_up_to_date() {
     assert_eq!(stale.code, 1, "{stale:?}");
     assert!(stale.out.contains(&next) && stale.out.contains("gone/gone@v1"), "{stale:?}");
     assert_eq!(lock(&place, &[]).code, 0);
-    assert!(read().starts_with("# ours\n") && read().contains(&next) && !read().contains("gone"), "{}", read());
+    assert!(
+        read().starts_with("# ours\n") && read().contains(&next) && !read().contains("gone"),
+        "{}",
+        read()
+    );
 }
 
 #[test]

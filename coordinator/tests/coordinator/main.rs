@@ -9,6 +9,7 @@ mod fake_agent;
 mod fixture;
 mod grpc_runs;
 mod leases;
+mod locked;
 mod records;
 mod rerun;
 mod restart;
