@@ -143,3 +143,15 @@ pub const SERVICE_LOG_LINES: usize = 1_000;
 
 /// Bytes of a service's output that go into the job's log.
 pub const SERVICE_LOG_BYTES: usize = 256 * 1024;
+
+/// Largest `action.yml` that is read, as for workflow files.
+pub const ACTION_FILE_MAX_BYTES: usize = 1024 * 1024;
+
+/// Repositories of actions that one job fetches side by side.
+pub const ACTION_FETCHES: usize = 4;
+
+/// Largest folder that a Docker action's image is built from, in bytes.
+pub const BUILD_CONTEXT_MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Most files and folders of it.
+pub const BUILD_CONTEXT_MAX_ENTRIES: u64 = 500_000;

@@ -48,6 +48,9 @@ pub struct Settings {
     pub actions_source: Option<String>,
     /// Folder with Node for JavaScript actions.
     pub externals: Option<PathBuf>,
+    /// Whether the original code runs of actions that are built in.
+    #[serde(default)]
+    pub original_actions: bool,
     /// Where `up` and `run` send traces.
     pub otlp: Option<String>,
 }

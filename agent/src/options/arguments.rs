@@ -73,6 +73,9 @@ pub struct Arguments {
     /// Folder with the Node programs for JavaScript actions, as scripts/fetch-externals.sh makes it
     #[arg(long, value_name = "DIR", env = "SLIPWAY_EXTERNALS")]
     pub externals: Option<PathBuf>,
+    /// Run the original code of actions that are built in (actions/checkout)
+    #[arg(long, env = "SLIPWAY_ORIGINAL_ACTIONS")]
+    pub original_actions: bool,
     /// Let workflows ask for privileged containers: their steps then own this machine
     #[arg(long, env = "SLIPWAY_ALLOW_PRIVILEGED")]
     pub allow_privileged: bool,
@@ -109,6 +112,7 @@ pub(super) struct File {
     pub(super) job_pids: Option<i64>,
     pub(super) actions_source: Option<String>,
     pub(super) externals: Option<PathBuf>,
+    pub(super) original_actions: bool,
     pub(super) allow_privileged: bool,
     pub(super) accept_untrusted: bool,
     pub(super) allow_plaintext: bool,

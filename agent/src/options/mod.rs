@@ -111,6 +111,8 @@ pub struct Options {
     pub actions_dir: PathBuf,
     /// Folder with Node for JavaScript actions; none: this machine has none.
     pub externals: Option<PathBuf>,
+    /// Whether the original code runs of actions that are built in.
+    pub original_actions: bool,
     /// Whether workflows may ask for privileged containers.
     pub allow_privileged: bool,
     /// Whether it runs code from outside (a fork's pull request) too. Then no job gains rights by setuid (no `sudo`),
@@ -237,6 +239,7 @@ impl Options {
                 None => ActionsSource::default(),
             },
             externals: externals(given.externals.or(file.externals))?,
+            original_actions: given.original_actions || file.original_actions,
             allow_privileged,
             accept_untrusted,
             otlp: given.otlp.or(file.otlp),

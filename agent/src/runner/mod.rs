@@ -6,15 +6,20 @@
 //!
 //! Deliberately absent: what a step means ([`crate::steps`]), who holds a lease ([`crate::session`]).
 
+mod action;
 pub mod attempt;
 mod code;
+pub mod course;
+mod errand;
 mod exec;
 pub(crate) mod finish;
 pub mod folder;
 pub(crate) mod inside;
+mod matcher_files;
 mod prepare;
+mod program;
 pub mod saved;
-mod script;
+mod scope;
 pub(crate) mod services;
 mod step;
 mod vessel;

@@ -4,10 +4,12 @@ use slipway_workflow::job_spec::{ContainerSpec, JobSpec};
 
 use super::Machine;
 use super::attempt::{Attempt, End};
+use super::course::Loaded;
 use super::folder::Layout;
 use super::saved::Prepared;
 use super::services::WantedService;
 use super::vessel::{Connected, Vessel};
+use crate::actions::Fetched;
 use crate::docker::container::{ContainerPlan, Main, PortMapping};
 use crate::docker::image::{Credentials, Image};
 use crate::docker::options::CreateOptions;
@@ -112,6 +114,7 @@ impl Attempt {
         log: &mut JobLog,
         wanted: Wanted,
         services: Vec<WantedService>,
+        actions: Vec<(Loaded, Fetched)>,
     ) -> Result<Vessel, End> {
         let machine = std::sync::Arc::clone(&self.machine);
         let image = self.ensure_image(log, &wanted).await?;
@@ -119,6 +122,9 @@ impl Attempt {
         let semantics = if wanted.in_container { Semantics::Container } else { Semantics::Host };
         let layout = Layout::new(semantics, &self.repository);
         layout.create(&self.folder, &user)?;
+        for (loaded, fetched) in &actions {
+            super::action::put(loaded, fetched, &self.folder.work(), &user).await?;
+        }
         let event =
             serde_json::to_vec(self.spec.contexts.github.get("event").unwrap_or(&serde_json::Value::Null))
                 .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
@@ -144,12 +150,13 @@ impl Attempt {
         if !wanted.in_container {
             self.relay_services(log, &vessel, &services, &network).await?;
         }
-        let env = image.env.into_iter().chain(wanted.env).chain(wanted.options.env).collect();
+        let env = image.env.iter().cloned().chain(wanted.env).chain(wanted.options.env).collect();
         self.saved.prepared = Some(Prepared {
             container: vessel.container.clone(),
             network,
             in_container: wanted.in_container,
             user,
+            libc: self.image_facts(&image).await?.libc,
             env,
             services,
         });

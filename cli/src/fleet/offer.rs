@@ -22,6 +22,9 @@ pub struct ActionArgs {
     /// Folder with Node for JavaScript actions, as scripts/fetch-externals.sh makes it
     #[arg(long, value_name = "DIR", env = "SLIPWAY_EXTERNALS")]
     pub externals: Option<PathBuf>,
+    /// Run the original code of actions that are built in (actions/checkout)
+    #[arg(long, env = "SLIPWAY_ORIGINAL_ACTIONS")]
+    pub original_actions: bool,
 }
 
 impl ActionArgs {
@@ -31,6 +34,7 @@ impl ActionArgs {
         Self {
             actions_source: self.actions_source.clone().or_else(|| settings.actions_source.clone()),
             externals: self.externals.clone().or_else(|| settings.externals.clone()),
+            original_actions: self.original_actions || settings.original_actions,
         }
     }
 }
@@ -158,6 +162,7 @@ fn agent_options(
         image: images.to_vec(),
         actions_source: actions.actions_source.clone(),
         externals: actions.externals.clone(),
+        original_actions: actions.original_actions,
         name,
         slots,
         ..Arguments::default()
