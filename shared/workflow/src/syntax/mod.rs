@@ -8,6 +8,8 @@
 
 mod activity;
 mod advice;
+mod call;
+mod callable;
 mod checkout;
 mod concurrency;
 mod container;
@@ -34,10 +36,13 @@ use crate::diagnostics::{Diagnostic, Reporter, Severity};
 pub use dynamic::{Dynamic, DynamicError, DynamicKind};
 pub use identifier::{MAX_ID_CHARS, StepIds};
 pub use model::{
-    Concurrency, Container, DeploymentTarget, FullContainer, Input, InputType, Job, Matrix, Need,
-    Permissions, Queueing, RunsOn, Service, Strategy, Templated, Trigger, Workflow,
+    Argument, Call, CallInput, CallOutput, CallSecret, CallSecrets, Callable, Concurrency, Container,
+    DeploymentTarget, FullContainer, Input, InputType, Job, Matrix, Need, Permissions, Queueing, RunsOn,
+    Service, Strategy, Templated, Trigger, Workflow,
 };
+pub(crate) use permissions::SCOPE_NAMES as SCOPES;
 pub use step::default_step_name;
+pub(crate) use suggest::nearest;
 
 /// Parses and checks a workflow file. `file` is its path, for messages and `github.workflow_ref`.
 ///
