@@ -3,8 +3,8 @@
 mod cancel;
 mod cascade;
 mod decline;
-mod expire;
 mod enter_group;
+mod expire;
 mod extend_lease;
 mod finish_call;
 mod grant;

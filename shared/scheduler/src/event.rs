@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
 
-use crate::command::{CallDefinition, CarriedJob, Concurrency, InstanceDefinition, JobDefinition, LeaseRef, RunMeta};
+use crate::command::{
+    CallDefinition, CarriedJob, Concurrency, InstanceDefinition, JobDefinition, LeaseRef, RunMeta,
+};
 use crate::ids::{AgentId, FencingToken, InstanceId, JobId, RunId};
 use crate::outcome::{CancelReason, FleetCause, JobResult, Outcome};
 use crate::time::Timestamp;

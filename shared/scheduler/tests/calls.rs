@@ -34,17 +34,30 @@ fn a_call_runs_the_jobs_of_its_file() {
     let events = call_in(&mut scene, "a", calls(vec![call("a", &["x", "y: x"])]));
     assert_eq!(kinds(&events), ["job_called", "job_ready"]);
     assert_eq!(ready(&events), ["a/x"]);
-    assert!(matches!(explain_job(&scene.state, RUN, "a/y"), Some(WaitReason::Needs { jobs }) if jobs[0].as_str() == "a/x"));
+    assert!(
+        matches!(explain_job(&scene.state, RUN, "a/y"), Some(WaitReason::Needs { jobs }) if jobs[0].as_str() == "a/x")
+    );
     scene.finish("a/x", &[(1, SUCCESS)]);
     scene.expand("a/y", &[2]);
     let lease = scene.grant(1, 1)[0];
     let events = scene.report(lease, SUCCESS);
-    assert_eq!(kinds(&events), ["attempt_finished", "instance_finished", "job_finished", "call_finished", "job_finished", "job_ready"]);
+    assert_eq!(
+        kinds(&events),
+        [
+            "attempt_finished",
+            "instance_finished",
+            "job_finished",
+            "call_finished",
+            "job_finished",
+            "job_ready"
+        ]
+    );
     assert_eq!(ready(&events), ["b"]);
     assert_eq!(scene.job_result("a"), Some(JobResult::Success));
     scene.skip("b");
     assert_eq!(scene.run_result(), Some(JobResult::Success));
-    let order: Vec<String> = scene.state.run(RUN).unwrap().jobs_in_order().iter().map(|job| job.id().to_string()).collect();
+    let order: Vec<String> =
+        scene.state.run(RUN).unwrap().jobs_in_order().iter().map(|job| job.id().to_string()).collect();
     assert_eq!(order, ["a", "a/x", "a/y", "b"]);
 }
 
@@ -208,7 +221,10 @@ fn calls_that_make_no_sense_are_refused() {
             resolution: Resolution::Calls(CallExpansion { calls: made, fail_fast: false, max_parallel }),
         });
         let refused = scene.attempt(command);
-        assert!(matches!(refused, Err(Rejection::InvalidInstances { .. } | Rejection::InvalidJobs(_))), "{shown}");
+        assert!(
+            matches!(refused, Err(Rejection::InvalidInstances { .. } | Rejection::InvalidJobs(_))),
+            "{shown}"
+        );
     }
 }
 
@@ -235,7 +251,10 @@ fn jobs_of_an_equal_call_are_carried_over() {
     let events = call_in(&mut scene, "a", calls(four));
     assert_eq!(ready(&events), ["a#1/y", "a#3/x", "a#4/x"]);
     assert_eq!(run_job(&scene, "a#2/y").outputs(), [Digest::of(b"a#2/y")]);
-    assert!(matches!(run_job(&scene, "a").calls()[1].phase(), CallPhase::Done { result: JobResult::Success }));
+    assert!(matches!(
+        run_job(&scene, "a").calls()[1].phase(),
+        CallPhase::Done { result: JobResult::Success }
+    ));
     finish(&mut scene, "a", 1, Ok(None));
     let mut number = 0;
     for job in ["a#1/y", "a#3/x", "a#3/y", "a#4/x", "a#4/y"] {
@@ -264,7 +283,10 @@ fn a_call_waits_for_its_concurrency_group() {
     scene.expand("a#1/x", &[1]);
     let lease = scene.grant(1, 1)[0];
     let events = scene.report(lease, SUCCESS);
-    assert_eq!(kinds(&events)[3..], ["call_finished", "call_began", "job_ready", "call_queued", "call_blocked"]);
+    assert_eq!(
+        kinds(&events)[3..],
+        ["call_finished", "call_began", "job_ready", "call_queued", "call_blocked"]
+    );
     scene.finish("a#2/x", &[(2, SUCCESS)]);
     scene.finish("a#3/x", &[(3, SUCCESS)]);
     assert_eq!(scene.run_result(), Some(JobResult::Success));

@@ -7,10 +7,13 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use scene::{FAILURE, SUCCESS, Scene, call, expansion, fleet_failure, instances, submit, view};
 use slipway_scheduler::command::{
-    CallDefinition, CallExpansion, Cancel, Concurrency, Expansion, Expire, FinishCall, Queueing, ExtendLease, Grant, LeaseRef, Report, Resolution, ResolveJob,
+    CallDefinition, CallExpansion, Cancel, Concurrency, Expansion, Expire, ExtendLease, FinishCall, Grant,
+    LeaseRef, Queueing, Report, Resolution, ResolveJob,
 };
 use slipway_scheduler::state::{CallPhase, Stage};
-use slipway_scheduler::{Command, FencingToken, FleetCause, InstanceId, JobId, Outcome, RunId, State, policy};
+use slipway_scheduler::{
+    Command, FencingToken, FleetCause, InstanceId, JobId, Outcome, RunId, State, policy,
+};
 
 const RUNS: u128 = 3;
 const JOBS: [&str; 4] = ["a", "b: a", "c: a", "d: b c"];

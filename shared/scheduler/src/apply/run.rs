@@ -6,8 +6,8 @@ use crate::command::{CarriedJob, InstanceDefinition, JobDefinition};
 use crate::event::Event;
 use crate::ids::{JobId, RunId};
 use crate::limits::IDEMPOTENCY_KEYS_MAX;
-use crate::time::Timestamp;
 use crate::state::{Cancelled, Instance, Job, Lineage, Phase, Run, RunEnd, Stage, State};
+use crate::time::Timestamp;
 
 impl State {
     pub(super) fn apply_run(&mut self, event: &Event) {
@@ -126,8 +126,11 @@ impl State {
                 }
                 if let Some(run) = self.runs.get_mut(run) {
                     run.open = run.open.saturating_sub(1);
-                    let caller = parent.and_then(|parent| Some((run.jobs.get_mut(parent.job as usize)?, parent)));
-                    if let Some(call) = caller.and_then(|(job, parent)| job.calls.get_mut(parent.call as usize)) {
+                    let caller =
+                        parent.and_then(|parent| Some((run.jobs.get_mut(parent.job as usize)?, parent)));
+                    if let Some(call) =
+                        caller.and_then(|(job, parent)| job.calls.get_mut(parent.call as usize))
+                    {
                         call.open = call.open.saturating_sub(1);
                     }
                 }

@@ -152,7 +152,8 @@ impl<'s> Cascade<'s> {
         conclusion: JobResult,
     ) {
         self.note_finished(run, position, job, result, conclusion);
-        for (dependant, at) in job.dependants.iter().filter_map(|&at| Some((run.jobs.get(at as usize)?, at))) {
+        for (dependant, at) in job.dependants.iter().filter_map(|&at| Some((run.jobs.get(at as usize)?, at)))
+        {
             let waits = dependant.stage == Stage::Waiting && !self.finished.contains_key(&(run.id, at));
             if waits && dependant.needs.iter().all(|&need| self.is_finished(run, need)) {
                 self.events.push(Event::JobReady { run: run.id, job: dependant.id.clone() });
@@ -164,7 +165,14 @@ impl<'s> Cascade<'s> {
         self.settle_run(run);
     }
 
-    fn note_finished(&mut self, run: &Run, position: u32, job: &Job, result: JobResult, conclusion: JobResult) {
+    fn note_finished(
+        &mut self,
+        run: &Run,
+        position: u32,
+        job: &Job,
+        result: JobResult,
+        conclusion: JobResult,
+    ) {
         self.finished.insert((run.id, position), result);
         *self.finished_of.entry(run.id).or_default() += 1;
         let (run, job, at) = (run.id, job.id.clone(), self.now);
@@ -178,7 +186,8 @@ impl<'s> Cascade<'s> {
         }
         // Jobs of calls count by their callers.
         let results = (0..).zip(&run.jobs).filter(|(_, job)| job.parent.is_none());
-        let results = results.filter_map(|(at, job)| self.finished.get(&(run.id, at)).copied().or(job.result()));
+        let results =
+            results.filter_map(|(at, job)| self.finished.get(&(run.id, at)).copied().or(job.result()));
         let result = policy::run_result(results, self.is_cancelled(run));
         let cause = (result == JobResult::Failure).then(|| self.first_cause(run)).flatten();
         self.events.push(Event::RunFinished { run: run.id, result, cause, at: self.now });

@@ -89,7 +89,8 @@ fn called(run: &Run, job: &Job, expansion: CallExpansion, now: Timestamp) -> Vec
             begun.push(Event::CallDone { run: run.id, job: job.id.clone(), call: place, result });
             continue;
         }
-        let places: BTreeMap<&JobId, usize> = call.jobs.iter().enumerate().map(|(at, job)| (&job.id, at)).collect();
+        let places: BTreeMap<&JobId, usize> =
+            call.jobs.iter().enumerate().map(|(at, job)| (&job.id, at)).collect();
         let done = |need: &JobId| places.get(need).is_some_and(|at| carried.contains_key(at));
         for (at, inner) in call.jobs.iter().enumerate() {
             if !carried.contains_key(&at) && inner.needs.iter().all(done) {
@@ -120,7 +121,8 @@ fn check_calls(run: &Run, job: &Job, expansion: &CallExpansion) -> Result<(), Re
     for call in calls {
         within("bytes in a call's name", call.name.len(), NAME_BYTES_MAX)?;
         check_group(call.concurrency.as_ref())?;
-        let numbered = call.id.as_str().strip_prefix(job.id.as_str()).is_some_and(|rest| rest.starts_with('#'));
+        let numbered =
+            call.id.as_str().strip_prefix(job.id.as_str()).is_some_and(|rest| rest.starts_with('#'));
         if !(numbered || call.id == job.id) || call.id.as_str().len() > job.id.as_str().len() + 8 {
             return invalid("a call's id is not made of the job's");
         }

@@ -32,7 +32,8 @@ pub(super) fn decide(state: &State, submit: Submit, now: Timestamp) -> Result<Ve
         |job: &&JobDefinition| !done.contains(&job.id) && job.needs.iter().all(|need| done.contains(need));
     let ready: Vec<_> = jobs.iter().filter(free).map(|job| job.id.clone()).collect();
     let mut cascade = Cascade::new(state, now);
-    let group = concurrency.as_ref().map(|group| (key(&meta.forge, &meta.repository, &group.group), group.clone()));
+    let group =
+        concurrency.as_ref().map(|group| (key(&meta.forge, &meta.repository, &group.group), group.clone()));
     let taken = group.filter(|(key, _)| !cascade.is_free(key));
     let actor = meta.actor.clone();
     let meta = Box::new(meta);

@@ -24,7 +24,8 @@ pub(super) fn before(state: &State, event: &Event) -> Result<(), Violation> {
         Event::CallQueued { .. } => found.phase == CallPhase::Held,
         Event::CallBlocked { .. } => found.phase == CallPhase::Blocked { order: None },
         Event::CallBegan { .. } => {
-            let holder = found.concurrency.as_ref().and_then(|group| state.groups.get(&run.key_of(group))?.holder);
+            let holder =
+                found.concurrency.as_ref().and_then(|group| state.groups.get(&run.key_of(group))?.holder);
             match found.phase {
                 CallPhase::Held => found.concurrency.is_none(),
                 CallPhase::Blocked { .. } => holder.is_none(),

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::invariant::{Violation, calls};
 use crate::invariant::monitor::{check_instance, check_job, check_run};
+use crate::invariant::{Violation, calls};
 use crate::limits::{GROUP_WAITING_MAX, IDEMPOTENCY_KEYS_MAX, INSTANCES_MAX, RUNS_MAX};
 use crate::state::group::Groups;
 use crate::state::{Phase, Stage, State};

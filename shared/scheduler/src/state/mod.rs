@@ -19,7 +19,7 @@ pub(crate) use queue::{Queues, is_over};
 pub use run::{Cancelled, Job, Lineage, Run, RunEnd, Stage};
 pub use snapshot::SNAPSHOT_VERSION;
 
-use crate::command::{Command, Entrant, AgentView, LeaseRef, Trust};
+use crate::command::{AgentView, Command, Entrant, LeaseRef, Trust};
 use crate::ids::{AgentId, FencingToken, InstanceId, RunId};
 use crate::label::LabelSet;
 use crate::time::Timestamp;

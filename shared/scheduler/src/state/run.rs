@@ -280,10 +280,13 @@ impl Run {
             call.jobs.iter().enumerate().map(|(at, job)| (job.id.as_str(), at)).collect();
         loop {
             let before = carried.len();
-            for (at, job) in call.jobs.iter().enumerate().filter(|(at, _)| !carried.contains_key(at)).collect::<Vec<_>>() {
+            for (at, job) in
+                call.jobs.iter().enumerate().filter(|(at, _)| !carried.contains_key(at)).collect::<Vec<_>>()
+            {
                 let found = self.carried_calls.get(&job.id.below(&call.id));
                 let Some(found) = found.filter(|found| found.call == Some(call.context)) else { continue };
-                let done = |need: &JobId| places.get(need.as_str()).is_some_and(|at| carried.contains_key(at));
+                let done =
+                    |need: &JobId| places.get(need.as_str()).is_some_and(|at| carried.contains_key(at));
                 if job.needs.iter().all(done) {
                     carried.insert(at, found);
                 }

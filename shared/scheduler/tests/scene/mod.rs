@@ -3,8 +3,8 @@
 
 use slipway_cas::Digest;
 use slipway_scheduler::command::{
-    AgentView, CallDefinition, CallExpansion, Cancel, Expansion, Expire, Grant, InstanceDefinition, JobDefinition, LeaseRef, Report,
-    Resolution, ResolveJob, RunMeta, Submit, Trust,
+    AgentView, CallDefinition, CallExpansion, Cancel, Expansion, Expire, Grant, InstanceDefinition,
+    JobDefinition, LeaseRef, Report, Resolution, ResolveJob, RunMeta, Submit, Trust,
 };
 use slipway_scheduler::invariant::{self, Monitor};
 use slipway_scheduler::{

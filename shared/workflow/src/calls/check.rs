@@ -11,20 +11,12 @@ use crate::value::{Value, eq_ignore_case};
 
 use super::{CALLED_MAX, CALLS_MAX, FileName, Files, LEVELS_MAX, Rights};
 
-/// What it means that a called file is not among the files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Absent {
-    /// It is not known here, which says nothing about it.
-    Unknown,
-    /// Of the run's own repository all files are known; of others none may be.
-    LocalIsMissing,
-}
-
-/// All findings about the calls of the file `main`, and of those that it calls.
+/// All findings about the calls of the file `main`, and of those that it calls. `missing` says of a file that is not among
+/// these whether there is none: else it is only not known here.
 #[must_use]
-pub fn check(main: &FileName, files: &Files, absent: Absent) -> Vec<Diagnostic> {
+pub fn check(main: &FileName, files: &Files, missing: &dyn Fn(&FileName) -> bool) -> Vec<Diagnostic> {
     let mut walk =
-        Walk { files, absent, stack: Vec::new(), called: BTreeSet::new(), calls: 0, found: Vec::new() };
+        Walk { files, missing, stack: Vec::new(), called: BTreeSet::new(), calls: 0, found: Vec::new() };
     if let Some(workflow) = files.get(&main.to_string()) {
         walk.file(main, workflow, None);
     }
@@ -33,7 +25,7 @@ pub fn check(main: &FileName, files: &Files, absent: Absent) -> Vec<Diagnostic> 
 
 struct Walk<'f> {
     files: &'f Files,
-    absent: Absent,
+    missing: &'f dyn Fn(&FileName) -> bool,
     /// The files that call each other down to here.
     stack: Vec<FileName>,
     called: BTreeSet<String>,
@@ -83,7 +75,7 @@ impl Walk<'_> {
         }
         let files = self.files;
         let Some(callee) = files.get(&name.to_string()) else {
-            if self.absent == Absent::LocalIsMissing && matches!(name, FileName::Local { .. }) {
+            if (self.missing)(&name) {
                 let message = format!("there is no workflow `{name}`");
                 self.refuse(caller, call.position(), "called-workflow", message, None);
             }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::syntax::Workflow;
 
-pub use check::{Absent, check};
+pub use check::check;
 pub use name::{FileName, is_ref};
 pub use passing::{CallContext, call_inputs, call_outputs};
 pub use permissions::Rights;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::{Absent, CALLED_MAX, CALLS_MAX, FileName, Files, LEVELS_MAX, Rights, check};
+use super::{CALLED_MAX, CALLS_MAX, FileName, Files, LEVELS_MAX, Rights, check};
 use crate::filter::Event;
 use crate::job_spec::{SecretScope, Source};
 use crate::plan::{
@@ -42,7 +42,7 @@ fn callee(call: &str, jobs: &str) -> String {
 const JOB: &str = "  x: {runs-on: l, steps: [{run: x}]}\n";
 
 fn found(files: &Files) -> Vec<String> {
-    let found = check(&FileName::local(MAIN), files, Absent::LocalIsMissing);
+    let found = check(&FileName::local(MAIN), files, &|name| matches!(name, FileName::Local { .. }));
     found.iter().map(ToString::to_string).collect()
 }
 
@@ -90,7 +90,7 @@ fn files_that_cannot_be_called_are_told() {
     let main = caller("./.github/workflows/x.yml", "");
     let only_main = files(&[("ci.yml", &main)]);
     assert!(found(&only_main)[0].contains("ci.yml:4:11: there is no workflow `.github/workflows/x.yml`"));
-    assert!(check(&FileName::local(MAIN), &only_main, Absent::Unknown).is_empty());
+    assert!(check(&FileName::local(MAIN), &only_main, &|_| false).is_empty());
     let remote = caller("o/r/.github/workflows/x.yml@v1", "");
     assert!(found(&files(&[("ci.yml", &remote)])).is_empty());
     let plain =

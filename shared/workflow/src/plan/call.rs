@@ -9,6 +9,7 @@ use crate::diagnostics::Diagnostic;
 use crate::job_spec::{SecretScope, SpecContexts};
 use crate::syntax::{Call, CallSecrets, Job, Workflow};
 
+use super::concurrency::{RunConcurrency, group, run_concurrency};
 use super::environment::PlanEnvironment;
 use super::instance::{self, Instances, diagnostic, dynamic_diagnostic};
 use super::outline::{JobOutline, prepare};
@@ -32,6 +33,8 @@ pub struct CallPlan {
     pub jobs: Vec<JobOutline>,
     /// Whether the callee has outputs.
     pub has_outputs: bool,
+    /// The calling job's `concurrency`, else the called file's.
+    pub concurrency: Option<RunConcurrency>,
 }
 
 /// A job's name behind those of its callers.
@@ -68,10 +71,15 @@ pub(super) fn calls(
         let given = arguments(workflow, call, &environment)?;
         let mut secret_scopes = above.map(|call| call.secret_scopes.clone()).unwrap_or_default();
         secret_scopes.push(scope(call, input, &environment));
+        let inputs = call_inputs(workflow, callee, &given, &environment)?;
+        let concurrency = match &job.concurrency {
+            Some(written) => Some(group(workflow, written, &environment)?),
+            None => run_concurrency(callee, &input.github, &inputs, &input.vars)?,
+        };
         let context = CallContext {
             file: file.clone(),
             name: name.clone(),
-            inputs: call_inputs(workflow, callee, &given, &environment)?,
+            inputs,
             secret_scopes,
             rights: rights.clone(),
         };
@@ -82,6 +90,7 @@ pub(super) fn calls(
             max_parallel: instances.max_parallel,
             context,
             jobs: prepare(callee),
+            concurrency,
             has_outputs: callee.callable().is_some_and(|callable| !callable.outputs.is_empty()),
         });
     }

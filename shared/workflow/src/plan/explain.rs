@@ -63,6 +63,9 @@ pub struct PlannedJob {
     /// The reusable workflow that it calls; the callee's jobs follow it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uses: Option<String>,
+    /// The file that it stands in, and its id there.
+    #[serde(skip)]
+    pub place: (String, String),
 }
 
 /// Tells what would run.
@@ -207,6 +210,7 @@ fn planned(
 ) -> Result<Vec<(PlannedJob, Option<PlanEnvironment>)>, Diagnostic> {
     let (workflow, base) = (level.workflow, &level.base);
     let open = |expression: &Expression| level.open(expression);
+    let place = (workflow.file.clone(), job.id.clone());
     let uses = job.call.as_ref().map(|call| call.uses.text.clone());
     let strategy_open = job.strategy.as_ref().is_some_and(|strategy| {
         strategy.matrix.as_ref().is_some_and(|matrix| matrix.value.any_expression(&open))
@@ -239,8 +243,17 @@ fn planned(
             None => Some(job.id.clone()),
             Some(name) => name.template.as_literal().map(str::to_owned),
         };
-        let row =
-            PlannedJob { id: job.id.clone(), name, needs, runs_on, matrix: None, skipped, reason, uses };
+        let row = PlannedJob {
+            id: job.id.clone(),
+            name,
+            needs,
+            runs_on,
+            matrix: None,
+            skipped,
+            reason,
+            uses,
+            place,
+        };
         return Ok(vec![(row, None)]);
     }
     let instances = instance::instances(workflow, job, base)?;
@@ -274,6 +287,7 @@ fn planned(
             skipped,
             reason: reason.clone(),
             uses: uses.clone(),
+            place: place.clone(),
         };
         planned.push((row, Some(environment)));
     }

@@ -12,6 +12,7 @@ use crate::syntax::{Job, Workflow};
 use crate::value::Value;
 
 use super::call::{self, CallPlan};
+use super::concurrency::{RunConcurrency, group};
 use super::environment::PlanEnvironment;
 use super::instance::{self, diagnostic};
 use super::spec;
@@ -137,6 +138,8 @@ pub struct InstancePlan {
     pub index: usize,
     /// How many instances the job has.
     pub total: usize,
+    /// The job's `concurrency`.
+    pub concurrency: Option<RunConcurrency>,
     /// What the agent needs.
     pub spec: JobSpec,
 }
@@ -204,6 +207,10 @@ fn resolve(
             max_parallel: instances.max_parallel,
             index,
             total,
+            concurrency: match &job.concurrency {
+                Some(written) => Some(group(workflow, written, &environment)?),
+                None => None,
+            },
             spec,
         });
     }

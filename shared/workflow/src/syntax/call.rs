@@ -31,10 +31,7 @@ impl Reader<'_, '_> {
                     job.condition = self.job_condition(value).unwrap_or_default();
                 }
                 "permissions" => job.permissions = self.permissions(value),
-                "concurrency" => {
-                    self.unsupported(key.position, "`concurrency`");
-                    job.concurrency = self.concurrency(value, &JOB);
-                }
+                "concurrency" => job.concurrency = self.concurrency(value, &JOB),
                 "strategy" => job.strategy = self.strategy(value),
                 _ => foreign.push(key),
             }

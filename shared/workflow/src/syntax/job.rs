@@ -104,10 +104,7 @@ impl Reader<'_, '_> {
                 }
                 "defaults" => job.defaults = self.defaults(value, &JOB_DEFAULTS),
                 "permissions" => job.permissions = self.permissions(value),
-                "concurrency" => {
-                    self.unsupported(key.position, "`concurrency`");
-                    job.concurrency = self.concurrency(value, &JOB);
-                }
+                "concurrency" => job.concurrency = self.concurrency(value, &JOB),
                 name @ ("with" | "secrets") => {
                     let message = format!("`{name}` belongs to a job that `uses` a reusable workflow");
                     self.report.error(key.position, "unknown-key", message);

@@ -73,7 +73,6 @@ fn a_whole_workflow() {
 #[test]
 fn what_is_not_supported_is_named() {
     for (body, column, what) in [
-        ("    concurrency: x", 5, "`concurrency`"),
         ("    snapshot: x", 5, "`snapshot`"),
         ("    services: ${{ fromJSON('{}') }}", 15, "whole of `services`"),
         ("    strategy: '${{ fromJSON(vars.S) }}'", 15, "whole of `strategy`"),

@@ -49,7 +49,9 @@ impl<'s> Cascade<'s> {
         self.calls.insert((run.id, at), Moved::Begun);
         let (id, job) = (run.id, caller.id.clone());
         self.events.push(Event::CallBegan { run: id, job: job.clone(), call: at.call, at: self.now });
-        for ready in run.jobs_of(call).filter(|job| !job.is_finished() && run.needs(job).all(Job::is_finished)) {
+        for ready in
+            run.jobs_of(call).filter(|job| !job.is_finished() && run.needs(job).all(Job::is_finished))
+        {
             self.events.push(Event::JobReady { run: id, job: ready.id.clone() });
         }
         if call.open == 0 {
@@ -230,7 +232,8 @@ impl<'s> Cascade<'s> {
                 self.end_unbegun(run, *at);
             }
             for at in places {
-                if let Some((_, inner)) = Self::call(run, at).filter(|(_, call)| self.is_open(run, at, call)) {
+                if let Some((_, inner)) = Self::call(run, at).filter(|(_, call)| self.is_open(run, at, call))
+                {
                     self.cancel_below(run, inner, first, reason);
                 }
             }
@@ -258,9 +261,8 @@ impl<'s> Cascade<'s> {
 
 /// The unfinished ones of these jobs, each after those that it needs.
 pub(in crate::decide) fn in_order(run: &Run, positions: impl Iterator<Item = u32>) -> Vec<u32> {
-    let mut open: BTreeSet<u32> = positions
-        .filter(|&at| run.jobs.get(at as usize).is_some_and(|job| !job.is_finished()))
-        .collect();
+    let mut open: BTreeSet<u32> =
+        positions.filter(|&at| run.jobs.get(at as usize).is_some_and(|job| !job.is_finished())).collect();
     let mut ordered = Vec::with_capacity(open.len());
     // Jobs form no cycle, so each round takes at least one.
     while !open.is_empty() {

@@ -81,7 +81,8 @@ impl<'s> Cascade<'s> {
         let reason = CancelReason::Superseded { group: group.to_owned() };
         match member {
             Member::Run(id) => {
-                let Some(run) = self.state.run(id).filter(|run| run.end.is_none() && !self.is_cancelled(run)) else {
+                let Some(run) = self.state.run(id).filter(|run| run.end.is_none() && !self.is_cancelled(run))
+                else {
                     return;
                 };
                 let reason = format!("a newer run of the concurrency group `{group}` took its place");
@@ -141,7 +142,9 @@ impl<'s> Cascade<'s> {
     /// A member holds its group: it begins.
     fn admit(&mut self, member: Member) {
         match member {
-            Member::Instance(instance) => self.events.push(Event::InstanceAdmitted { instance, at: self.now }),
+            Member::Instance(instance) => {
+                self.events.push(Event::InstanceAdmitted { instance, at: self.now })
+            }
             Member::Call(run, at) => {
                 if let Some(run) = self.state.run(run) {
                     self.begin_call(run, at);
