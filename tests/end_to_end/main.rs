@@ -6,6 +6,7 @@
 
 mod arm64;
 mod bad_input;
+mod calls;
 mod delivery;
 mod events;
 mod many_jobs;

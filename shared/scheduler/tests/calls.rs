@@ -291,3 +291,36 @@ fn a_call_waits_for_its_concurrency_group() {
     scene.finish("a#3/x", &[(3, SUCCESS)]);
     assert_eq!(scene.run_result(), Some(JobResult::Success));
 }
+
+#[test]
+fn the_form_of_its_events_stays() {
+    let mut scene = Scene::with(&["a"]);
+    let two = vec![with_outputs("a#1", &["x", "y: x"]), call("a#2", &["x"])];
+    call_in(&mut scene, "a", CallExpansion { max_parallel: Some(1), fail_fast: true, ..calls(two) });
+    scene.finish("a#1/x", &[(1, SUCCESS)]);
+    scene.skip("a#1/y");
+    finish(&mut scene, "a", 0, Ok(Some(Digest::of(b"outputs"))));
+    let value = |kind: &str| {
+        let events = scene.journal.iter().map(|event| serde_json::to_value(event).unwrap());
+        events.into_iter().find(|event| event["type"] == kind).unwrap()
+    };
+    let called = value("job_called");
+    assert_eq!(called["calls"][0]["id"], "a#1");
+    assert_eq!(
+        called["calls"][0]["jobs"][1],
+        serde_json::json!({"id": "y", "needs": ["x"], "strict": false})
+    );
+    assert_eq!((&called["max_parallel"], &called["fail_fast"]), (&1.into(), &true.into()));
+    assert_eq!(
+        value("call_done"),
+        serde_json::json!({"type": "call_done", "run": RUN, "job": "a", "call": 0, "result": "success"})
+    );
+    assert_eq!(value("call_finished")["outputs"], serde_json::to_value(Digest::of(b"outputs")).unwrap());
+    assert_eq!(value("call_began")["call"], 1);
+    for event in &scene.journal {
+        let json = serde_json::to_string(event).unwrap();
+        assert_eq!(&serde_json::from_str::<Event>(&json).unwrap(), event, "{json}");
+    }
+    let snapshot = serde_json::to_string(&scene.state).unwrap();
+    assert_eq!(serde_json::from_str::<slipway_scheduler::State>(&snapshot).unwrap(), scene.state);
+}
