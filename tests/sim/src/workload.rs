@@ -105,18 +105,21 @@ impl Workload {
             Resolution::Skip { reason: String::new() }
         } else if random.chance(20) {
             Resolution::Invalid { message: String::new() }
-        } else if random.chance(250) && run.calls_above(run.job(job.as_str())?).count() < CALL_LEVELS {
-            Resolution::Calls(self.calls(random, job))
         } else {
+            let found = run.job(job.as_str())?;
             // Who holds a group and waits for another may wait for ever, as on GitHub.
-            let alone = run.concurrency().is_none() && run.caller_of(run.job(job.as_str())?).is_none();
-            Resolution::Instances(self.expansion(random, alone))
+            let alone = run.concurrency().is_none() && run.caller_of(found).is_none();
+            if random.chance(250) && run.calls_above(found).count() < CALL_LEVELS {
+                Resolution::Calls(self.calls(random, job, alone))
+            } else {
+                Resolution::Instances(self.expansion(random, alone))
+            }
         };
         Some(ResolveJob { run: run.id(), job: job.clone(), cancelled, resolution })
     }
 
-    /// One call, or a matrix of them.
-    fn calls(&self, random: &mut Random, job: &JobId) -> CallExpansion {
+    /// One call, or a matrix of them. `groups`: they may have concurrency groups.
+    fn calls(&self, random: &mut Random, job: &JobId, groups: bool) -> CallExpansion {
         let count = if random.chance(500) { 1 } else { random.between(2, 4) };
         let calls = (1..=count).map(|at| {
             let jobs = random.between(1, 3) as usize;
@@ -133,7 +136,7 @@ impl Workload {
                 context: blob(random),
                 has_outputs: random.chance(500),
                 jobs,
-                concurrency: None,
+                concurrency: if groups && random.chance(200) { self.concurrency(random) } else { None },
             }
         });
         let calls = calls.collect();

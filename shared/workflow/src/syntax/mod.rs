@@ -9,6 +9,9 @@
 mod activity;
 mod advice;
 mod call;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
+mod call_tests;
 mod callable;
 mod checkout;
 mod concurrency;
