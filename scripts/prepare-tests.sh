@@ -32,4 +32,8 @@ if [[ ! -d $packages ]]; then
   mv "$download" "$packages"
 fi
 printf 'SLIPWAY_GITHUB_PACKAGES=%s\n' "$packages" | tee -a "${NEXTEST_ENV:-/dev/null}"
+# Node for JavaScript actions, of both architectures where both run.
+externals=$target/externals
+if [[ $(dpkg --print-architecture) == amd64 ]]; then want_externals "$externals" all; else want_externals "$externals" arm64; fi
+printf 'SLIPWAY_EXTERNALS=%s\n' "$externals" | tee -a "${NEXTEST_ENV:-/dev/null}"
 printf 'SLIPWAY_BIN_DIR=%s\n' "$target/debug" | tee -a "${NEXTEST_ENV:-/dev/null}"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# From a fresh machine to a workflow that ran: installs what is missing, builds Slipway, makes a runner image, starts
-# `slipway up` in the background and runs examples/hello.yml through it. Run again, it is quick and keeps what is there.
+# From a fresh machine to a workflow that ran: installs what is missing, builds Slipway, makes a runner image, fetches
+# Node for JavaScript actions, starts `slipway up` in the background and runs examples/hello.yml through it. Run again,
+# it is quick and keeps what is there.
 #
 #   scripts/quickstart.sh         all of that
 #   scripts/quickstart.sh --stop  stop what runs in the background; the data stays
@@ -11,6 +12,7 @@ source "$(dirname "$(readlink -f "$0")")/lib/load.sh"
 DATA=$PWD/.slipway
 PID_FILE=$DATA/slipway.pid
 LOG_FILE=$DATA/slipway.log
+EXTERNALS=${SLIPWAY_EXTERNALS:-$DATA/externals}
 HTTP_ADDRESS=${SLIPWAY_HTTP:-127.0.0.1:8080}
 GRPC_ADDRESS=${SLIPWAY_GRPC:-127.0.0.1:7443}
 START_LIMIT_S=60
@@ -39,7 +41,7 @@ build() { cargo build --release --locked -p slipway; }
 start() {
   # Its ready line is looked for in what this start wrote, not in older lines.
   : >"$LOG_FILE"
-  setsid "$SLIPWAY" up --data-dir "$DATA" --http "$HTTP_ADDRESS" --grpc "$GRPC_ADDRESS" >>"$LOG_FILE" 2>&1 </dev/null &
+  SLIPWAY_EXTERNALS=$EXTERNALS setsid "$SLIPWAY" up --data-dir "$DATA" --http "$HTTP_ADDRESS" --grpc "$GRPC_ADDRESS" >>"$LOG_FILE" 2>&1 </dev/null &
   echo $! >"$PID_FILE"
   for ((tenths = 0; tenths < START_LIMIT_S * 10; tenths++)); do
     grep -q '^ready ' "$LOG_FILE" && return
@@ -66,6 +68,7 @@ SLIPWAY=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_dire
 scripts/runner-image.sh
 
 mkdir -p "$DATA"
+want_externals "$EXTERNALS" "$(native_externals_arch)"
 if is_running; then say "✓ slipway runs already (process $(<"$PID_FILE"))"; else step "start slipway" start; fi
 [[ -r $DATA/admin.token ]] || die "$DATA/admin.token is missing; see $LOG_FILE"
 

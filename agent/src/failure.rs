@@ -18,6 +18,8 @@ pub enum Cause {
     InitLost,
     /// The code could not be fetched.
     CheckoutUnavailable,
+    /// An action could not be fetched.
+    ActionUnavailable,
     /// The lease ended before the job did.
     LeaseExpired,
     /// The agent itself failed.
@@ -36,6 +38,7 @@ impl Cause {
             Self::ContainerStart => "container_start",
             Self::InitLost => "init_lost",
             Self::CheckoutUnavailable => "checkout_unavailable",
+            Self::ActionUnavailable => "action_unavailable",
             Self::LeaseExpired => "lease_expired",
             Self::Internal => "internal",
         }

@@ -9,11 +9,14 @@
 //!
 //! Deliberately absent: scheduling. An agent decides nothing about which job runs where, and never talks to another.
 
+pub mod actions;
 pub mod agent;
 pub mod checkout;
 pub mod coordinator;
 pub mod docker;
+pub mod externals;
 pub mod failure;
+mod git;
 pub mod identity;
 pub mod init;
 pub mod journal;

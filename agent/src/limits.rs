@@ -20,6 +20,36 @@ pub const TREE_UNPACKED_MAX_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 /// Most entries in a working tree's archive.
 pub const TREE_MAX_ENTRIES: u64 = 5_000_000;
 
+/// Most files, folders and links that one action may have.
+pub const ACTION_MAX_ENTRIES: u64 = 200_000;
+
+/// Most bytes that one action may have, as files.
+pub const ACTION_MAX_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+
+/// Most bytes that git may have written of one action while it fetches.
+pub const ACTION_PACK_MAX_BYTES: u64 = ACTION_MAX_BYTES;
+
+/// Bytes of all kept actions above which the least recently used ones go.
+pub const ACTIONS_KEPT_MAX_BYTES: u64 = 10 * 1024 * 1024 * 1024;
+
+/// Tries to reach the source of actions, as in `actions/checkout`.
+pub const ACTION_TRIES: u32 = 3;
+
+/// First wait between them.
+pub const ACTION_WAIT_FIRST: Duration = Duration::from_secs(1);
+
+/// Longest wait between them.
+pub const ACTION_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How long one git command for an action may take.
+pub const ACTION_GIT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// How often a fetch looks at what git has written, and whether another process is done with a repository.
+pub const ACTION_LOOK: Duration = Duration::from_millis(100);
+
+/// Largest note beside a kept action.
+pub const ACTION_MARKER_MAX_BYTES: usize = 64 * 1024;
+
 /// A log line longer than this is cut into pieces of this size (`LogLine.text` in record.proto).
 pub const LINE_PIECE_BYTES: usize = 256 * 1024;
 
@@ -113,3 +143,15 @@ pub const SERVICE_LOG_LINES: usize = 1_000;
 
 /// Bytes of a service's output that go into the job's log.
 pub const SERVICE_LOG_BYTES: usize = 256 * 1024;
+
+/// Largest `action.yml` that is read, as for workflow files.
+pub const ACTION_FILE_MAX_BYTES: usize = 1024 * 1024;
+
+/// Repositories of actions that one job fetches side by side.
+pub const ACTION_FETCHES: usize = 4;
+
+/// Largest folder that a Docker action's image is built from, in bytes.
+pub const BUILD_CONTEXT_MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Most files and folders of it.
+pub const BUILD_CONTEXT_MAX_ENTRIES: u64 = 500_000;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use slipway_kit::telemetry::{self, TelemetryOptions};
 
-use crate::commands::{agents, cancel, dispatch, eval, lint, logs, plan, rerun, run, runs, show, up};
+use crate::commands::{agents, cancel, dispatch, eval, lint, lock, logs, plan, rerun, run, runs, show, up};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Out};
 use crate::settings::Settings;
@@ -19,8 +19,8 @@ use crate::settings::Settings;
 #[command(name = "slipway", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 success, 1 the workflow failed or was cancelled, \
                         2 wrong usage or an invalid workflow, 3 the fleet failed.\n\
-                        Configuration file: server, token, allow_plaintext, data_dir, http, grpc, agents, objects, otlp, \
-                        webhook_secret_file, allow_repositories, and tables [images] and [[repository]].")]
+                        Configuration file: server, token, allow_plaintext, data_dir, http, grpc, agents, objects, \
+                        actions_source, externals, original_actions, otlp, webhook_secret_file, allow_repositories, and tables [images] and [[repository]].")]
 struct Cli {
     /// A configuration file (TOML); flags and SLIPWAY_* variables win over it
     #[arg(long, global = true, value_name = "FILE", env = "SLIPWAY_CONFIG")]
@@ -37,6 +37,8 @@ enum Command {
     Run(Box<run::Run>),
     /// Check workflows for mistakes
     Lint(lint::Lint),
+    /// Pin the actions that the workflows use to commits
+    Lock(lock::Lock),
     /// Show what would run for an event, and why not
     Plan(plan::Plan),
     /// Evaluate an expression
@@ -110,6 +112,7 @@ async fn execute(command: Command, settings: Settings) -> Result<Exit, Failure> 
         Command::Up(up) => up.run(&settings, &mut out).await,
         Command::Run(run) => run.run(&settings, &mut out).await,
         Command::Lint(lint) => lint.run(&mut out),
+        Command::Lock(lock) => lock.run(&settings, &mut out).await,
         Command::Plan(plan) => plan.run(&mut out),
         Command::Eval(eval) => eval.run(&mut out),
         Command::Runs(runs) => runs.run(&settings, &mut out).await,

@@ -18,6 +18,7 @@ pub mod input;
 pub mod occasion;
 pub mod output;
 pub mod settings;
+pub mod used_actions;
 pub mod workflow_file;
 
 pub use cli::run;

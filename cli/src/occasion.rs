@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Map, Value as Json};
+use slipway_workflow::action::lock::{LOCK_FILE, LOCK_MAX_BYTES};
 use slipway_workflow::calls::Files;
 use slipway_workflow::filter;
 use slipway_workflow::plan::{self, ExplainInput, Plan, RunFacts, dispatch_inputs, github_context};
@@ -15,7 +16,7 @@ use crate::checkout::event::{self, Wishes};
 use crate::checkout::{Checkout, Identity};
 use crate::commands::lint::explain_invalid;
 use crate::failure::Failure;
-use crate::input::{EVENT_LIMIT_BYTES, read_json_object};
+use crate::input::{EVENT_LIMIT_BYTES, read_json_object, read_text};
 use crate::output;
 use crate::output::escape;
 use crate::workflow_file::{self, WorkflowFile};
@@ -111,16 +112,20 @@ impl Occasion {
         })
     }
 
-    /// Texts of the checkout's other workflows, by path, if this one may call some. Which it calls, and what those call,
-    /// the coordinator finds.
+    /// Texts of the checkout's lock file of actions, and of its other workflows if this one may call some, by path. Which
+    /// it calls, and what those call, the coordinator finds.
     ///
     /// # Errors
     /// A file cannot be read.
     pub fn called(&self) -> Result<BTreeMap<String, String>, Failure> {
-        if !self.file.text.contains("/.github/workflows/") {
-            return Ok(BTreeMap::new());
-        }
         let mut called = BTreeMap::new();
+        let lock = self.checkout.root.join(LOCK_FILE);
+        if lock.exists() {
+            called.insert(LOCK_FILE.to_owned(), read_text(&lock, LOCK_MAX_BYTES as u64)?);
+        }
+        if !self.file.text.contains("/.github/workflows/") {
+            return Ok(called);
+        }
         for path in workflow_file::all(&self.checkout)? {
             let file = workflow_file::load(&self.checkout, &path)?;
             if file.in_repository != self.file.in_repository {

@@ -44,6 +44,13 @@ pub struct Settings {
     /// Repositories whose webhooks `up` accepts, with their own clone address.
     #[serde(default)]
     pub repository: Vec<Repository>,
+    /// Where actions and reusable workflows of other repositories come from.
+    pub actions_source: Option<String>,
+    /// Folder with Node for JavaScript actions.
+    pub externals: Option<PathBuf>,
+    /// Whether the original code runs of actions that are built in.
+    #[serde(default)]
+    pub original_actions: bool,
     /// Where `up` and `run` send traces.
     pub otlp: Option<String>,
 }

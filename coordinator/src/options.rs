@@ -189,7 +189,11 @@ impl Default for ActionsSource {
 }
 
 impl ActionsSource {
-    fn parse(text: &str) -> Result<Self, OptionsError> {
+    /// Reads `https://…`, `http://…` or `file:///FOLDER`.
+    ///
+    /// # Errors
+    /// [`OptionsError`].
+    pub fn parse(text: &str) -> Result<Self, OptionsError> {
         if let Some(path) = text.strip_prefix("file://") {
             return match path {
                 path if path.starts_with('/') => Ok(Self::Folder(PathBuf::from(path))),

@@ -139,6 +139,7 @@ pub async fn rerun(services: &Services, run: RunId, wanted: Rerun) -> Result<Run
         secrets: wanted.secrets,
         jobs: context.only_jobs,
         source: context.source,
+        action_pins: Some(context.action_pins),
         trust: meta.trust,
         chain: context.chain,
         run_number: meta.run_number,

@@ -73,8 +73,8 @@ jobs:
 
 #[test]
 fn what_is_not_supported_is_refused_by_name() {
-    let text = "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/setup-node@v4\n";
-    refused(text, "ci.yml:6:", &["actions/setup-node"]);
+    let text = "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/setup-node@v4\n        background: true\n";
+    refused(text, "ci.yml:7:", &["`background`"]);
 }
 
 #[test]

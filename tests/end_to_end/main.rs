@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod actions;
 mod arm64;
 mod bad_input;
 mod calls;

@@ -1,25 +1,17 @@
 //! Fetches with the machine's `git` into a folder of the agent's own.
-//!
-//! Neither the machine's git configuration nor the repository can make git run anything: no system or user
-//! configuration, no hooks, no prompts, no `ext::` or `file` transports of submodules.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use slipway_kit::backoff::Backoff;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-use tokio::process::Command;
 
 use super::CheckoutError;
 use super::inputs::Fetch;
 use crate::failure::{Cause, Failure};
+use crate::git::{self, GitError};
 
 /// Tries of one fetch, as in `actions/checkout`.
 const TRIES: u32 = 3;
-
-/// Longest line of git's that is shown.
-const LINE_MAX_BYTES: u64 = 4096;
 
 /// Fetches and checks out; gives the commit.
 pub(super) async fn fetch(
@@ -72,34 +64,11 @@ pub(super) async fn fetch(
         update.extend(wanted.recursive.then_some("--recursive"));
         git(folder, &update, say).await?;
     }
-    let head = command(folder, &["rev-parse", "HEAD"]).output().await.map_err(|error| missing(&error))?;
-    Ok(String::from_utf8_lossy(&head.stdout).trim().to_owned())
+    let head = git::output(folder, &["rev-parse", "HEAD"]).await.map_err(explain)?;
+    Ok(String::from_utf8_lossy(&head).trim().to_owned())
 }
 
-fn command(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new("git");
-    command
-        .current_dir(folder)
-        .args(["-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "-c", "gc.auto=0"])
-        .args(["-c", "core.fsmonitor=false", "-c", "advice.detachedHead=false"])
-        .args(arguments)
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env("GIT_LFS_SKIP_SMUDGE", "1")
-        .env("LC_ALL", "C")
-        .env_remove("GIT_DIR")
-        .env_remove("GIT_WORK_TREE")
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    command
-}
-
-fn missing(error: &std::io::Error) -> CheckoutError {
-    let message = format!("the agent's machine has no usable `git` ({error}): install it");
-    Failure::new(Cause::CheckoutUnavailable, message).into()
-}
-
+/// Runs git, says the command and what git says of it.
 async fn git(
     folder: &Path,
     arguments: &[&str],
@@ -108,42 +77,14 @@ async fn git(
     let shown: Vec<&str> =
         arguments.iter().copied().filter(|argument| !argument.starts_with("--quiet")).collect();
     say(format!("[command]git {}", shown.join(" ")));
-    let mut child = command(folder, arguments)
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| missing(&error))?;
-    let mut last = String::new();
-    let mut refused = false;
-    if let Some(stderr) = child.stderr.take() {
-        let mut lines = BufReader::new(stderr);
-        loop {
-            let mut line = Vec::new();
-            let read = (&mut lines).take(LINE_MAX_BYTES).read_until(b'\n', &mut line).await;
-            match read {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
-            }
-            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-            refused |=
-                ["couldn't find remote ref", "not our ref", "did not match any file", "did not match any"]
-                    .iter()
-                    .any(|words| line.contains(words));
-            if !line.is_empty() {
-                say(line.clone());
-                last = line;
-            }
-        }
-    }
-    let status = child.wait().await.map_err(|error| missing(&error))?;
-    if status.success() {
-        return Ok(());
-    }
-    let what = arguments.first().copied().unwrap_or_default();
-    if refused {
-        return Err(CheckoutError::Step(format!("git {what} failed: {last}")));
-    }
-    let full = last.contains("No space left on device");
-    let cause = if full { Cause::DiskFull } else { Cause::CheckoutUnavailable };
-    Err(Failure::new(cause, format!("git {what} failed: {last}")).into())
+    git::run(folder, arguments, say).await.map_err(explain)
+}
+
+fn explain(error: GitError) -> CheckoutError {
+    let cause = match &error {
+        GitError::NoRef(message) => return CheckoutError::Step(message.clone()),
+        GitError::DiskFull(_) => Cause::DiskFull,
+        GitError::NoRepository(_) | GitError::Failed(_) => Cause::CheckoutUnavailable,
+    };
+    Failure::new(cause, error.to_string()).into()
 }

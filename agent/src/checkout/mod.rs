@@ -117,7 +117,7 @@ fn place(target: &Target<'_>, inputs: &Inputs) -> Result<(), CheckoutError> {
 }
 
 /// Removes a file, link or folder, whatever is there.
-fn remove(path: &Path) -> std::io::Result<()> {
+pub(crate) fn remove(path: &Path) -> std::io::Result<()> {
     let removed = match std::fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
         Ok(_) => std::fs::remove_file(path),
@@ -131,7 +131,7 @@ fn remove(path: &Path) -> std::io::Result<()> {
 
 /// Gives a tree to the container's user. An agent that is not root may not; then the tree stays its own, and is
 /// writable for others.
-fn give_all(path: &Path, user: &ContainerUser) -> std::io::Result<()> {
+pub(crate) fn give_all(path: &Path, user: &ContainerUser) -> std::io::Result<()> {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     let found = std::fs::symlink_metadata(path)?;
     if found.is_dir() {

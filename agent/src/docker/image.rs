@@ -20,6 +20,10 @@ pub struct Image {
     pub user: String,
     /// `ENV`, as `NAME=value`.
     pub env: Vec<String>,
+    /// `ENTRYPOINT`
+    pub entrypoint: Vec<String>,
+    /// `CMD`
+    pub command: Vec<String>,
     /// `amd64`, `arm64`; empty when the image does not say.
     pub architecture: String,
 }
@@ -85,6 +89,8 @@ impl Engine {
                     id: found.id.unwrap_or_else(|| name.to_owned()),
                     user: config.user.unwrap_or_default(),
                     env: config.env.unwrap_or_default(),
+                    entrypoint: config.entrypoint.unwrap_or_default(),
+                    command: config.cmd.unwrap_or_default(),
                     architecture: found.architecture.unwrap_or_default(),
                 }))
             }

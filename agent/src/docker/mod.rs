@@ -5,6 +5,7 @@
 //!
 //! Deliberately absent: what runs inside a container (that is the job's init) and image building.
 
+pub mod build;
 pub mod container;
 pub mod image;
 pub mod leftovers;

@@ -1,17 +1,27 @@
-//! Users of an image: the agent hands folders to the container's user, so it must know that user's numbers.
+//! What an image has: its users, for the agent hands folders to the container's user and must know that user's numbers;
+//! and its C library, for the programs that the agent brings.
 
 use std::io::Read as _;
 
 use bollard::models::ContainerCreateBody;
-use bollard::query_parameters::{CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder};
+use bollard::query_parameters::{
+    ContainerArchiveInfoOptionsBuilder, CreateContainerOptionsBuilder, DownloadFromContainerOptionsBuilder,
+};
 use futures_util::StreamExt as _;
 
 use super::image::Image;
 use super::{Engine, LABEL_AGENT, is_missing};
+use crate::externals::Libc;
 use crate::failure::{Cause, Failure};
 
 /// `/etc/passwd` and `/etc/group` larger than this are not read further.
 const FILE_MAX_BYTES: usize = 1024 * 1024;
+
+/// musl's loader, by architecture.
+const MUSL_LOADERS: [&str; 2] = ["/lib/ld-musl-x86_64.so.1", "/lib/ld-musl-aarch64.so.1"];
+
+/// glibc's loader, by architecture.
+const GLIBC_LOADERS: [&str; 2] = ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1"];
 
 /// The user that GitHub's runner images work as.
 pub const RUNNER_USER: &str = "runner";
@@ -105,12 +115,21 @@ impl Users {
     }
 }
 
+/// What one look into an image tells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageFacts {
+    /// Its users.
+    pub users: Users,
+    /// Its C library: musl where there is that one's loader and not the other's.
+    pub libc: Libc,
+}
+
 impl Engine {
-    /// The users of an image, read from a container that is never started.
+    /// The facts of an image, read from a container that is never started.
     ///
     /// # Errors
     /// When that container can't be made.
-    pub async fn image_users(&self, image: &Image, platform: Option<&str>) -> Result<Users, Failure> {
+    pub async fn image_facts(&self, image: &Image, platform: Option<&str>) -> Result<ImageFacts, Failure> {
         let mut options = CreateContainerOptionsBuilder::default();
         if let Some(platform) = platform {
             options = options.platform(platform);
@@ -127,14 +146,33 @@ impl Engine {
             .create_container(Some(options.build()), body)
             .await
             .map_err(|error| self.failure(Cause::ContainerStart, "cannot look into the image", &error))?;
-        let users = async {
+        let facts = async {
             let passwd = self.read_file(&created.id, "/etc/passwd").await?;
             let group = self.read_file(&created.id, "/etc/group").await?;
-            Ok(Users::new(passwd, group))
+            let musl = self.has_any(&created.id, &MUSL_LOADERS).await?
+                && !self.has_any(&created.id, &GLIBC_LOADERS).await?;
+            let libc = if musl { Libc::Musl } else { Libc::Glibc };
+            Ok(ImageFacts { users: Users::new(passwd, group), libc })
         }
         .await;
         self.remove_container(&created.id).await?;
-        users
+        facts
+    }
+
+    /// Whether a container has one of these paths.
+    async fn has_any(&self, container: &str, paths: &[&str]) -> Result<bool, Failure> {
+        for path in paths {
+            let options = ContainerArchiveInfoOptionsBuilder::default().path(path).build();
+            match self.docker.get_container_archive_info(container, Some(options)).await {
+                Ok(_) => return Ok(true),
+                Err(error) if is_missing(&error) => {}
+                Err(error) => {
+                    let what = format!("cannot look for {path} in the image");
+                    return Err(self.failure(Cause::ContainerStart, &what, &error));
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// A small text file of a container; empty when it does not exist.

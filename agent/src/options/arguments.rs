@@ -66,6 +66,16 @@ pub struct Arguments {
     /// Processes and threads of one job
     #[arg(long, value_name = "NUMBER", env = "SLIPWAY_JOB_PIDS")]
     pub job_pids: Option<i64>,
+    /// Where actions of other repositories come from: a forge or mirror, or file:///FOLDER with owner/name in it
+    /// [default: https://github.com]
+    #[arg(long, value_name = "URL", env = "SLIPWAY_ACTIONS_SOURCE")]
+    pub actions_source: Option<String>,
+    /// Folder with the Node programs for JavaScript actions, as scripts/fetch-externals.sh makes it
+    #[arg(long, value_name = "DIR", env = "SLIPWAY_EXTERNALS")]
+    pub externals: Option<PathBuf>,
+    /// Run the original code of actions that are built in (actions/checkout)
+    #[arg(long, env = "SLIPWAY_ORIGINAL_ACTIONS")]
+    pub original_actions: bool,
     /// Let workflows ask for privileged containers: their steps then own this machine
     #[arg(long, env = "SLIPWAY_ALLOW_PRIVILEGED")]
     pub allow_privileged: bool,
@@ -100,6 +110,9 @@ pub(super) struct File {
     pub(super) job_memory: Option<String>,
     pub(super) job_cpus: Option<f64>,
     pub(super) job_pids: Option<i64>,
+    pub(super) actions_source: Option<String>,
+    pub(super) externals: Option<PathBuf>,
+    pub(super) original_actions: bool,
     pub(super) allow_privileged: bool,
     pub(super) accept_untrusted: bool,
     pub(super) allow_plaintext: bool,

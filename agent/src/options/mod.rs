@@ -10,6 +10,7 @@ use thiserror::Error;
 pub use arguments::Arguments;
 use arguments::File;
 
+use crate::actions::ActionsSource;
 use crate::coordinator::{Server, ServerError};
 use crate::docker::container::Limits;
 use crate::docker::network::AddressRange;
@@ -104,6 +105,14 @@ pub struct Options {
     pub subnets: AddressRange,
     /// What one job may use.
     pub limits: Limits,
+    /// Where actions of other repositories come from.
+    pub actions_source: ActionsSource,
+    /// Where this machine keeps them. Several agents may share it.
+    pub actions_dir: PathBuf,
+    /// Folder with Node for JavaScript actions; none: this machine has none.
+    pub externals: Option<PathBuf>,
+    /// Whether the original code runs of actions that are built in.
+    pub original_actions: bool,
     /// Whether workflows may ask for privileged containers.
     pub allow_privileged: bool,
     /// Whether it runs code from outside (a fork's pull request) too. Then no job gains rights by setuid (no `sudo`),
@@ -193,6 +202,8 @@ impl Options {
             Some(text) => AddressRange::parse(&text).map_err(|message| invalid("--subnets", message))?,
             None => AddressRange::DEFAULT,
         };
+        let data_dir =
+            given.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from("/var/lib/slipway-agent"));
         Ok(Self {
             token: token(given.token, given.token_file.or(file.token_file))?,
             name: checked_name("--name", given.name.or(file.name).unwrap_or_else(host_name))?,
@@ -201,10 +212,8 @@ impl Options {
                 .map(|label| checked_name("--labels", label))
                 .collect::<Result<_, _>>()?,
             slots,
-            data_dir: given
-                .data_dir
-                .or(file.data_dir)
-                .unwrap_or_else(|| PathBuf::from("/var/lib/slipway-agent")),
+            actions_dir: data_dir.join("actions"),
+            data_dir,
             images: images(given.image, file.images, emulated)?,
             default_image: given
                 .default_image
@@ -223,6 +232,14 @@ impl Options {
                 given.job_cpus.or(file.job_cpus),
                 given.job_pids.or(file.job_pids),
             )?,
+            actions_source: match given.actions_source.or(file.actions_source) {
+                Some(text) => {
+                    ActionsSource::parse(&text).map_err(|message| invalid("--actions-source", message))?
+                }
+                None => ActionsSource::default(),
+            },
+            externals: externals(given.externals.or(file.externals))?,
+            original_actions: given.original_actions || file.original_actions,
             allow_privileged,
             accept_untrusted,
             otlp: given.otlp.or(file.otlp),
@@ -278,6 +295,20 @@ fn architecture(asked: Option<&str>, allowed: Option<&str>) -> Result<(Architect
         ));
     }
     Ok((asked, true))
+}
+
+/// A folder that is named must be there, and such that it can be mounted.
+fn externals(folder: Option<PathBuf>) -> Result<Option<PathBuf>, OptionsError> {
+    let Some(folder) = folder else { return Ok(crate::externals::default_folder()) };
+    let wrong = |why: String| invalid("--externals", format!("{}: {why}", folder.display()));
+    if !folder.is_dir() {
+        return Err(wrong("there is no such folder; scripts/fetch-externals.sh makes one".to_owned()));
+    }
+    let whole = std::path::absolute(&folder).map_err(|error| wrong(error.to_string()))?;
+    if whole.to_str().is_none_or(|path| path.contains(':')) {
+        return Err(wrong("its path has a colon or is not UTF-8, so that it cannot be mounted".to_owned()));
+    }
+    Ok(Some(whole))
 }
 
 fn token(given: Option<String>, file: Option<PathBuf>) -> Result<String, OptionsError> {

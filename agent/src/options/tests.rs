@@ -78,3 +78,26 @@ fn emulation_has_to_be_allowed() {
     assert!(emulating.emulated);
     assert!(!emulating.all_labels().contains(&"ubuntu-latest".to_owned()), "that is the machine's own kind");
 }
+
+#[test]
+fn actions_come_from_github_unless_told_and_externals_must_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options::from_arguments(arguments()).unwrap();
+    assert_eq!(options.actions_source, ActionsSource::Url("https://github.com".to_owned()));
+    let path = folder.path().join("agent.toml");
+    let shown = folder.path().display();
+    std::fs::write(&path, format!("actions_source = \"file://{shown}\"\nexternals = \"{shown}\"\n")).unwrap();
+    let options = Options::from_arguments(Arguments { config: Some(path), ..arguments() }).unwrap();
+    assert_eq!(options.actions_source, ActionsSource::Folder(folder.path().to_owned()));
+    assert_eq!(options.externals.as_deref(), Some(folder.path()));
+    let colon = folder.path().join("a:b");
+    std::fs::create_dir(&colon).unwrap();
+    for (arguments, named) in [
+        (Arguments { actions_source: Some("github.com".to_owned()), ..arguments() }, "--actions-source"),
+        (Arguments { externals: Some(folder.path().join("none")), ..arguments() }, "fetch-externals.sh"),
+        (Arguments { externals: Some(colon), ..arguments() }, "colon"),
+    ] {
+        let message = Options::from_arguments(arguments).unwrap_err().to_string();
+        assert!(message.contains(named), "{message}");
+    }
+}

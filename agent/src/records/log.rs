@@ -19,7 +19,7 @@ use crate::steps::commands::{CommandOptions, Effect, LineOutcome};
 use crate::steps::lines;
 use crate::steps::mask::Masks;
 use crate::steps::outcome::StepEnd;
-use crate::steps::output::{Item, StepOutput};
+use crate::steps::output::{Item, MatcherFiles, StepOutput};
 
 /// Where the log stands, as the journal keeps it.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -96,6 +96,11 @@ impl JobLog {
         }
     }
 
+    /// Where files of problem matchers are.
+    pub fn read_matchers_from(&mut self, files: MatcherFiles) {
+        self.position.output.read_matchers_from(files);
+    }
+
     /// What is masked.
     #[must_use]
     pub fn masks(&self) -> &Masks {
@@ -129,11 +134,18 @@ impl JobLog {
     /// The step of this index begins: a record, and a fresh interpretation.
     pub fn step_started(&mut self, step: u32, options: CommandOptions, spec: &StepSpec, name: &str) {
         self.select(step, options);
-        self.position.output = StepOutput::default();
+        self.position.output.next_step();
         self.moved = true;
         let name = self.masks.mask_str(name);
         let default_name = spec.name.is_none();
         self.push(Kind::StepStarted(v1::StepStarted { id: spec.id.clone(), name, default_name }));
+    }
+
+    /// A step of an action begins inside of the step of this index: a fresh interpretation, and no record.
+    pub fn nested_step_started(&mut self, step: u32, options: CommandOptions) {
+        self.select(step, options);
+        self.position.output.restart();
+        self.moved = true;
     }
 
     /// The selected step has ended.

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use slipway_kit::telemetry;
 use slipway_proto::v1;
+use slipway_workflow::action::Manifest;
 use slipway_workflow::job_spec::JobSpec;
 use tracing::Instrument as _;
 use tracing::field::Empty;
@@ -83,6 +84,8 @@ pub(super) struct Attempt {
     pub(super) repository: String,
     pub(super) saved: Saved,
     pub(super) secrets: Vec<(String, String)>,
+    /// The files of the actions in `saved.course.actions`, in the same order.
+    pub(super) manifests: Vec<Arc<Manifest>>,
     /// What there is to clean up, also when this is dropped in the middle of something.
     pub(super) things: Arc<Things>,
 }
@@ -176,6 +179,7 @@ async fn work(
             return link.events.send(JobEvent::Ended(lease, Box::new(report))).await.is_ok();
         }
     };
+    log.read_matchers_from(super::matcher_files::of(&attempt.folder, attempt.host_workspace()));
     let lease = attempt.saved.lease;
     tracing::Span::current().record("job", attempt.spec.name.as_str());
     let uploading = tokio::spawn(upload(machine.coordinator.clone(), lease, log.progress()));
@@ -256,7 +260,9 @@ fn open_adopted(
         things.set_container(&prepared.container);
         things.set_network(&prepared.network);
     }
-    Ok((Attempt::new(machine, link, folder, read_spec(&spec)?, adopted.saved, things), log))
+    let mut attempt = Attempt::new(machine, link, folder, read_spec(&spec)?, adopted.saved, things);
+    attempt.manifests = super::action::kept_manifests(folder, attempt.saved.course.actions.len())?;
+    Ok((attempt, log))
 }
 
 impl Attempt {
@@ -278,6 +284,7 @@ impl Attempt {
             repository,
             saved,
             secrets: Vec::new(),
+            manifests: Vec::new(),
             things: Arc::clone(things),
         }
     }
@@ -330,7 +337,9 @@ impl Attempt {
             let services = super::services::wanted(&self.machine, &self.spec.services, &scope);
             (wanted, services.map_err(End::Work)?)
         };
-        let vessel = self.prepare(log, wanted, services).instrument(tracing::info_span!("prepare")).await?;
+        let actions = self.fetch_actions(log).await?;
+        let preparing = self.prepare(log, wanted, services, actions);
+        let vessel = preparing.instrument(tracing::info_span!("prepare")).await?;
         self.saved.started_ms = Some(super::unix_ms());
         self.commit(log, None).await?;
         Ok(vessel)

@@ -1,13 +1,13 @@
-//! A `run` step's process: start it, follow its output, stop it when its time has come.
+//! An activity's process: start it, follow its output, stop it when its time has come.
 
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use slipway_workflow::job_spec::StepSpec;
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, End};
-use super::script::Script;
+use super::course::Activity;
+use super::program::Program;
 use super::unix_ms;
 use super::vessel::{Connected, Vessel, lost};
 use crate::docker::container::ContainerState;
@@ -57,32 +57,26 @@ enum Last {
 }
 
 impl Attempt {
-    /// Runs a step's script, or goes on with the process that an earlier agent started.
-    pub(super) async fn run_script(
+    /// Runs an activity's program, or goes on with the process that an earlier agent started. An error in its evaluation
+    /// is the step's.
+    pub(super) async fn run_program(
         &mut self,
         log: &mut JobLog,
         vessel: &mut Vessel,
         contexts: &Contexts,
-        step: &StepSpec,
+        activity: &Activity,
+        program: Result<Program, String>,
     ) -> Result<Ran, End> {
-        let index = self.saved.next;
-        let evaluated = {
-            let scope = self.step_scope(contexts, index, step);
-            match scope.step_env(&step.env) {
-                Ok(env) => self.script(&scope.with_env(&env), contexts, index, step)?,
-                Err(error) => Err(error.to_string()),
-            }
-        };
-        let (script, header) = match evaluated {
-            Ok(script) => script,
+        let program = match program {
+            Ok(program) => program,
             Err(message) => {
                 log.remark(Level::Error, &message);
                 return Ok(Ran { message: Some(message), ..Ran::failed() });
             }
         };
         if self.process() == 0 {
-            for line in header {
-                log.say(&line);
+            for line in &program.header {
+                log.say(line);
             }
             self.next_process();
             self.commit(log, Some(vessel)).await?;
@@ -90,13 +84,13 @@ impl Attempt {
         let kills_before = vessel.oom_kills();
         loop {
             if vessel.link.is_some() && vessel.highest < self.process() {
-                self.write_files(index, &script)?;
-                self.start(vessel, &script).await?;
+                self.write_files(&program)?;
+                self.start(vessel, &program).await?;
             }
-            let last = self.follow(log, vessel, contexts, step, &script).await?;
+            let last = self.follow(log, vessel, contexts, activity, &program).await?;
             match last {
                 Last::SpawnFailed { stage: SpawnStage::Program, errno: ENOENT, .. }
-                    if script.has_fallback() && !self.fell_back() =>
+                    if program.fallback.is_some() && !self.fell_back() =>
                 {
                     if let Some(running) = &mut self.saved.running {
                         running.fell_back = true;
@@ -125,9 +119,9 @@ impl Attempt {
         }
     }
 
-    async fn start(&self, vessel: &mut Vessel, script: &Script) -> Result<(), End> {
+    async fn start(&self, vessel: &mut Vessel, program: &Program) -> Result<(), End> {
         let Some(link) = &vessel.link else { return Ok(()) };
-        match link.start(script.start(self.process(), self.fell_back())).await {
+        match link.start(program.start(self.process(), self.fell_back())).await {
             Ok(()) => {
                 vessel.highest = self.process();
                 Ok(())
@@ -144,8 +138,8 @@ impl Attempt {
         log: &mut JobLog,
         vessel: &mut Vessel,
         contexts: &Contexts,
-        step: &StepSpec,
-        script: &Script,
+        activity: &Activity,
+        program: &Program,
     ) -> Result<Last, End> {
         let mut orders = self.link.orders.clone();
         let mut stopping = Stopping::No;
@@ -155,7 +149,7 @@ impl Attempt {
         loop {
             if look {
                 look = false;
-                if stopping == Stopping::No && self.must_stop(log, contexts, step) {
+                if stopping == Stopping::No && self.must_stop(log, contexts, activity) {
                     stop_next = Some(Instant::now());
                     self.commit(log, Some(vessel)).await?;
                 }
@@ -196,7 +190,7 @@ impl Attempt {
                     if let Connected::Yes = vessel.connect(&self.machine).await?
                         && vessel.highest < self.process()
                     {
-                        self.start(vessel, script).await?;
+                        self.start(vessel, program).await?;
                     }
                 }
             }
@@ -204,7 +198,7 @@ impl Attempt {
     }
 
     /// Whether the running step has to be stopped, and notes why.
-    pub(super) fn must_stop(&mut self, log: &mut JobLog, contexts: &Contexts, step: &StepSpec) -> bool {
+    pub(super) fn must_stop(&mut self, log: &mut JobLog, contexts: &Contexts, activity: &Activity) -> bool {
         let newly_cancelled = self.notice_cancel();
         let newly_over = self.notice_timeout(log);
         let Some(running) = &self.saved.running else { return false };
@@ -214,7 +208,7 @@ impl Attempt {
         let now_ms = unix_ms();
         let step_over = running.deadline_ms.is_some_and(|deadline_ms| now_ms >= deadline_ms);
         let out_of_time = self.out_of_time();
-        let cancelled = (newly_cancelled || newly_over) && !self.survives_cancel(contexts, step);
+        let cancelled = (newly_cancelled || newly_over) && !self.survives_cancel(contexts, activity);
         if !step_over && !cancelled && !out_of_time {
             return false;
         }
@@ -336,21 +330,22 @@ impl Attempt {
 
     /// How a step ends that was told to stop.
     pub(super) fn stopped(&self, log: &mut JobLog) -> Ran {
-        let limit_ms = match &self.saved.running {
-            Some(running) if running.timed_out => running.limit_ms,
-            _ => None,
-        };
-        match limit_ms {
-            Some(limit_ms) => {
-                let message = format!("The step has timed out after {} minutes.", limit_ms as f64 / 60_000.0);
-                log.remark(Level::Error, &message);
-                Ran { ended: Ended::TimedOut, message: Some(message), ..Ran::failed() }
-            }
-            None => {
-                log.remark(Level::Error, "The operation was canceled.");
-                Ran { ended: Ended::Cancelled, ..Ran::failed() }
-            }
+        if self.saved.running.as_ref().is_some_and(|running| running.timed_out) {
+            return self.timed_out(log);
         }
+        log.remark(Level::Error, "The operation was canceled.");
+        Ran { ended: Ended::Cancelled, ..Ran::failed() }
+    }
+
+    /// How a step ends whose time is over: its own, or that of the action it is in.
+    pub(super) fn timed_out(&self, log: &mut JobLog) -> Ran {
+        let limit_ms = self.saved.running.as_ref().and_then(|running| running.limit_ms);
+        let message = match limit_ms {
+            Some(limit_ms) => format!("The step has timed out after {} minutes.", limit_ms as f64 / 60_000.0),
+            None => "The time of the step that uses this action is over.".to_owned(),
+        };
+        log.remark(Level::Error, &message);
+        Ran { ended: Ended::TimedOut, message: Some(message), ..Ran::failed() }
     }
 
     fn memory_limit(&self) -> String {

@@ -8,6 +8,8 @@
 //!   run/        init and its socket, mounted read-only
 //!   work/       workspace and temporary files, mounted
 //!   tools/      the tool cache of a container job, mounted
+//!   actions/    what was read of actions
+//!   action/     as `spool` and `run/`, of a Docker action under way
 //! ```
 
 use std::os::unix::fs::DirBuilderExt as _;
@@ -102,6 +104,12 @@ impl JobFolder {
     #[must_use]
     pub fn work(&self) -> PathBuf {
         self.root.join("work")
+    }
+
+    /// `actions/`
+    #[must_use]
+    pub fn actions(&self) -> PathBuf {
+        self.root.join("actions")
     }
 
     /// `tools/`

@@ -3,9 +3,11 @@
 //! The agent is usually root, and a step may put a symbolic link where the agent is about to read or write. So
 //! nothing here follows a link or leaves the folder: paths are resolved by the kernel (`openat2`) below a root.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +20,18 @@ use crate::docker::passwd::ContainerUser;
 #[derive(Debug)]
 pub(crate) struct Inside {
     folder: OwnedFd,
+}
+
+/// What is in a folder.
+pub(crate) enum Entry {
+    /// A folder and its permissions.
+    Folder(Inside, u32),
+    /// A file and its permissions.
+    File(File, u32),
+    /// A symbolic link and where it leads, not followed.
+    Link(PathBuf),
+    /// A pipe, socket or device.
+    Other,
 }
 
 impl Inside {
@@ -51,6 +65,37 @@ impl Inside {
     fn child(&self, name: &Path) -> std::io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self { folder: openat2(&self.folder, name, flags, Mode::empty(), resolve())? })
+    }
+
+    /// Names in this folder, sorted.
+    pub(crate) fn names(&self) -> std::io::Result<Vec<OsString>> {
+        let mut names = std::fs::read_dir(self.path())?
+            .map(|entry| entry.map(|entry| entry.file_name()))
+            .collect::<std::io::Result<Vec<_>>>()?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// What a name of this folder is; files and folders are open.
+    pub(crate) fn entry(&self, name: &OsStr) -> std::io::Result<Entry> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat2(&self.folder, name, flags, Mode::empty(), resolve()) {
+            Ok(file) => File::from(file),
+            Err(Errno::LOOP) => {
+                let target = rustix::fs::readlinkat(&self.folder, name, Vec::new())?;
+                return Ok(Entry::Link(PathBuf::from(OsString::from_vec(target.into_bytes()))));
+            }
+            // A socket.
+            Err(Errno::NXIO) => return Ok(Entry::Other),
+            Err(errno) => return Err(errno.into()),
+        };
+        let found = file.metadata()?;
+        let mode = found.permissions().mode() & 0o7777;
+        Ok(match found.file_type() {
+            kind if kind.is_dir() => Entry::Folder(self.child(Path::new(name))?, mode),
+            kind if kind.is_file() => Entry::File(file, mode),
+            _ => Entry::Other,
+        })
     }
 
     /// A path that leads to this very folder whatever happens to its name; valid while this lives.

@@ -6,15 +6,20 @@
 //!
 //! Deliberately absent: what a step means ([`crate::steps`]), who holds a lease ([`crate::session`]).
 
+mod action;
 pub mod attempt;
 mod code;
+pub mod course;
+mod errand;
 mod exec;
 pub(crate) mod finish;
 pub mod folder;
 pub(crate) mod inside;
+mod matcher_files;
 mod prepare;
+mod program;
 pub mod saved;
-mod script;
+mod scope;
 pub(crate) mod services;
 mod step;
 mod vessel;
@@ -27,10 +32,12 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::actions::ActionStore;
 use crate::coordinator::Coordinator;
 use crate::docker::Engine;
 use crate::docker::network::NetworkPool;
-use crate::docker::passwd::Users;
+use crate::docker::passwd::ImageFacts;
+use crate::externals::Externals;
 use crate::options::Options;
 use crate::session::{Assignment, JobLink, StartJob};
 
@@ -47,8 +54,12 @@ pub struct Machine {
     pub coordinator: Coordinator,
     /// The installed init program.
     pub init: PathBuf,
-    /// Users by image id: reading them costs a container.
-    users: Mutex<HashMap<String, Users>>,
+    /// Actions of other repositories.
+    pub actions: ActionStore,
+    /// Node for JavaScript actions.
+    pub externals: Externals,
+    /// What is known of images, by id: looking into one costs a container.
+    images: Mutex<HashMap<String, ImageFacts>>,
     /// Bounds clean-ups.
     cleaners: Semaphore,
 }
@@ -64,7 +75,10 @@ impl Machine {
         init: PathBuf,
     ) -> Self {
         let cleaners = Semaphore::new(crate::limits::CLEANERS);
-        Self { engine, networks, options, coordinator, init, users: Mutex::default(), cleaners }
+        let actions = ActionStore::new(options.actions_source.clone(), options.actions_dir.clone());
+        let externals = Externals::new(options.externals.clone(), options.architecture);
+        let images = Mutex::default();
+        Self { engine, networks, options, coordinator, init, actions, externals, images, cleaners }
     }
 
     /// The folder that holds the jobs' folders.

@@ -4,14 +4,16 @@ use slipway_workflow::job_spec::{ContainerSpec, JobSpec};
 
 use super::Machine;
 use super::attempt::{Attempt, End};
+use super::course::Loaded;
 use super::folder::Layout;
 use super::saved::Prepared;
 use super::services::WantedService;
 use super::vessel::{Connected, Vessel};
+use crate::actions::Fetched;
 use crate::docker::container::{ContainerPlan, Main, PortMapping};
 use crate::docker::image::{Credentials, Image};
 use crate::docker::options::CreateOptions;
-use crate::docker::passwd::{ContainerUser, RUNNER_USER};
+use crate::docker::passwd::{ContainerUser, ImageFacts, RUNNER_USER};
 use crate::failure::{Cause, Failure};
 use crate::init;
 use crate::records::log::JobLog;
@@ -112,6 +114,7 @@ impl Attempt {
         log: &mut JobLog,
         wanted: Wanted,
         services: Vec<WantedService>,
+        actions: Vec<(Loaded, Fetched)>,
     ) -> Result<Vessel, End> {
         let machine = std::sync::Arc::clone(&self.machine);
         let image = self.ensure_image(log, &wanted).await?;
@@ -119,6 +122,9 @@ impl Attempt {
         let semantics = if wanted.in_container { Semantics::Container } else { Semantics::Host };
         let layout = Layout::new(semantics, &self.repository);
         layout.create(&self.folder, &user)?;
+        for (loaded, fetched) in &actions {
+            super::action::put(loaded, fetched, &self.folder.work(), &user).await?;
+        }
         let event =
             serde_json::to_vec(self.spec.contexts.github.get("event").unwrap_or(&serde_json::Value::Null))
                 .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
@@ -144,12 +150,13 @@ impl Attempt {
         if !wanted.in_container {
             self.relay_services(log, &vessel, &services, &network).await?;
         }
-        let env = image.env.into_iter().chain(wanted.env).chain(wanted.options.env).collect();
+        let env = image.env.iter().cloned().chain(wanted.env).chain(wanted.options.env).collect();
         self.saved.prepared = Some(Prepared {
             container: vessel.container.clone(),
             network,
             in_container: wanted.in_container,
             user,
+            libc: self.image_facts(&image).await?.libc,
             env,
             services,
         });
@@ -194,6 +201,7 @@ impl Attempt {
         let machine = &self.machine;
         let attempt = self.saved.lease.attempt;
         let mut binds = layout.binds(&self.folder);
+        binds.extend(machine.externals.bind());
         binds.extend(wanted.volumes.iter().cloned());
         let plan = ContainerPlan {
             name: format!("slipway-{}-{}", attempt.folder_name(), self.saved.lease.token.sequence),
@@ -227,18 +235,21 @@ impl Attempt {
         }
     }
 
+    /// What an image has, looked up once.
+    pub(super) async fn image_facts(&self, image: &Image) -> Result<ImageFacts, Failure> {
+        let mut known = self.machine.images.lock().await;
+        if let Some(facts) = known.get(&image.id) {
+            return Ok(facts.clone());
+        }
+        let facts = self.machine.engine.image_facts(image, self.machine.platform()).await?;
+        known.insert(image.id.clone(), facts.clone());
+        Ok(facts)
+    }
+
     /// Whom the container works as: what `--user` says; without `container:` the image's `runner`; else the image's
     /// user.
     async fn container_user(&self, image: &Image, wanted: &Wanted) -> Result<ContainerUser, End> {
-        let mut known = self.machine.users.lock().await;
-        let users = match known.get(&image.id) {
-            Some(users) => users.clone(),
-            None => {
-                let users = self.machine.engine.image_users(image, self.machine.platform()).await?;
-                known.insert(image.id.clone(), users.clone());
-                users
-            }
-        };
+        let users = self.image_facts(image).await?.users;
         let asked = match &wanted.options.user {
             Some(user) => user.as_str(),
             None if !wanted.in_container && users.has(RUNNER_USER) => RUNNER_USER,

@@ -4,15 +4,17 @@ use serde::{Deserialize, Serialize};
 use slipway_proto::v1;
 use slipway_workflow::job_spec::JobSpec;
 
+use super::course::Course;
 use super::services::Service;
 use crate::docker::passwd::ContainerUser;
+use crate::externals::Libc;
 use crate::failure::{Cause, Failure};
 use crate::lease::Lease;
 use crate::session::Assignment;
 use crate::steps::state::JobState;
 
 /// Version of this format.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A job between two commits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,9 +30,9 @@ pub struct Saved {
     pub prepared: Option<Prepared>,
     /// What its steps left.
     pub state: JobState,
-    /// Index of the step to reach next.
-    pub next: usize,
-    /// The step that runs.
+    /// Where it stands among its steps.
+    pub course: Course,
+    /// The step that runs; inside of composite actions the innermost one.
     pub running: Option<Running>,
     /// Number of the next process in its container.
     pub next_process: u32,
@@ -57,6 +59,8 @@ pub struct Prepared {
     pub in_container: bool,
     /// Its user.
     pub user: ContainerUser,
+    /// Its C library: which Node runs in it.
+    pub libc: Libc,
     /// Environment of image and container.
     pub env: Vec<String>,
     /// The job's services, in file order.
@@ -73,7 +77,7 @@ pub struct Running {
     pub process: u32,
     /// When it began, Unix milliseconds.
     pub started_ms: u64,
-    /// When it has to end, Unix milliseconds.
+    /// When it, or the action around it, has to end, Unix milliseconds.
     pub deadline_ms: Option<u64>,
     /// Its `timeout-minutes`, in milliseconds.
     pub limit_ms: Option<u64>,
@@ -83,6 +87,43 @@ pub struct Running {
     pub timed_out: bool,
     /// Whether the fallback shell is in use already.
     pub fell_back: bool,
+    /// Index of its action, once that is loaded.
+    pub action: Option<usize>,
+    /// The container of its own, of a Docker action.
+    pub container: Option<OwnContainer>,
+}
+
+/// The container of a Docker action.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OwnContainer {
+    /// Its id.
+    pub id: String,
+    /// Its image's id.
+    pub image: String,
+    /// Its user.
+    pub user: ContainerUser,
+    /// Where reading the job's own spool goes on after it.
+    pub job_spool_offset: u64,
+}
+
+impl Running {
+    /// A step that begins now. `limit_ms`: its `timeout-minutes`; `outer_ms`: when the action around it has to end.
+    pub(super) fn begun(name: &str, limit_ms: Option<u64>, now_ms: u64, outer_ms: u64) -> Self {
+        let own_ms = limit_ms.map(|limit_ms| now_ms.saturating_add(limit_ms));
+        let outer_ms = (outer_ms > 0).then_some(outer_ms);
+        Self {
+            name: name.to_owned(),
+            process: 0,
+            started_ms: now_ms,
+            deadline_ms: own_ms.into_iter().chain(outer_ms).min(),
+            limit_ms,
+            stopped_ms: None,
+            timed_out: false,
+            fell_back: false,
+            action: None,
+            container: None,
+        }
+    }
 }
 
 /// How a job ended.
@@ -145,7 +186,7 @@ impl Saved {
             traceparent: assignment.traceparent.clone(),
             prepared: None,
             state: JobState::default(),
-            next: 0,
+            course: Course::default(),
             running: None,
             next_process: 1,
             started_ms: None,

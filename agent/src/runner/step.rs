@@ -1,10 +1,12 @@
-//! The steps of a job, one after the other.
+//! The activities of a job, one after the other: its steps, those of composite actions, and what actions do around them.
 
 use slipway_workflow::job_spec::{StepAction, StepSpec};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
+use super::action::BuiltIn;
 use super::attempt::{Attempt, End};
+use super::course::Activity;
 use super::exec::Ran;
 use super::saved::Running;
 use super::unix_ms;
@@ -13,15 +15,16 @@ use crate::records::log::{JobLog, Usage};
 use crate::session::JobEvent;
 use crate::steps::annotations::Level;
 use crate::steps::commands::CommandOptions;
-use crate::steps::contexts::{Contexts, Scope};
-use crate::steps::outcome::{Ended, JobStatus, StepEnd};
+use crate::steps::contexts::{Contexts, EvaluationError, Scope};
+use crate::steps::outcome::{Ended, JobStatus, StepEnd, StepResult};
+use crate::steps::values::Values;
 
 impl Attempt {
     /// Runs the steps from where the job stands.
     pub(super) async fn run_steps(&mut self, log: &mut JobLog, vessel: &mut Vessel) -> Result<(), End> {
         // The supervisor takes events as long as it lives; when it does not, another process goes on.
         let _ = self.link.events.send(JobEvent::StepBegan(self.saved.lease)).await;
-        let first = self.saved.next == 0 && self.saved.running.is_none();
+        let first = self.saved.course.is_fresh() && self.saved.running.is_none();
         if self.saved.strict && first {
             let mut orders = self.link.orders.clone();
             // No supervisor, no answer: another process asks again.
@@ -30,71 +33,94 @@ impl Attempt {
             }
         }
         let contexts = self.contexts(self.in_container());
-        while let Some(step) = self.spec.steps.get(self.saved.next).cloned() {
-            let span = tracing::info_span!("step", step = step.id, name = Empty, result = Empty);
-            self.step(log, vessel, &contexts, &step).instrument(span).await?;
+        loop {
+            match self.saved.course.current(&self.spec.steps, &self.manifests) {
+                Some(activity) => {
+                    let step = &activity.step;
+                    let span = tracing::info_span!("step", step = step.id, name = Empty, result = Empty);
+                    self.activity(log, vessel, &contexts, &activity).instrument(span).await?;
+                }
+                None if !self.saved.course.frames.is_empty() => {
+                    self.leave_action(log, vessel, &contexts).await?;
+                }
+                None => {
+                    if !self.saved.course.next_stage() {
+                        return Ok(());
+                    }
+                }
+            }
         }
-        Ok(())
     }
 
-    async fn step(
+    async fn activity(
         &mut self,
         log: &mut JobLog,
         vessel: &mut Vessel,
         contexts: &Contexts,
-        step: &StepSpec,
+        activity: &Activity,
     ) -> Result<(), End> {
-        let index = self.saved.next;
-        if self.saved.running.is_none() && !self.reach(log, vessel, contexts, step).await? {
+        if self.saved.running.is_none() && !self.reach(log, vessel, contexts, activity).await? {
             return Ok(());
         }
-        log.select(number(index), self.command_options(contexts, step));
-        let ran = match &step.action {
-            StepAction::Run { .. } => self.run_script(log, vessel, contexts, step).await?,
-            StepAction::Uses { with, .. } => self.run_checkout(log, contexts, step, with).await?,
+        log.select(self.record(), self.command_options(contexts, activity));
+        let ran = match &activity.step.action {
+            StepAction::Run { .. } => Some(self.run_script(log, vessel, contexts, activity).await?),
+            StepAction::Uses { with, .. } => match self.built_in(contexts, activity) {
+                Some(BuiltIn::Checkout) => Some(self.run_checkout(log, contexts, activity, with).await?),
+                None => self.run_action(log, vessel, contexts, activity).await?,
+            },
         };
-        self.finish_step(log, vessel, contexts, step, ran).await
+        match ran {
+            Some(ran) => self.finish_step(log, vessel, contexts, activity, ran).await,
+            // The action's own steps come first.
+            None => Ok(()),
+        }
     }
 
-    /// Reaches the next step: it is skipped, fails before it began, or begins. True when it began.
+    /// Reaches the next activity: it is skipped, fails before it began, or begins. True when it began.
     async fn reach(
         &mut self,
         log: &mut JobLog,
         vessel: &Vessel,
         contexts: &Contexts,
-        step: &StepSpec,
+        activity: &Activity,
     ) -> Result<bool, End> {
-        let index = self.saved.next;
+        let step = &activity.step;
         self.notice_cancel();
         self.notice_timeout(log);
-        self.saved.state.begin_step(&step.id);
+        // What goes on around the steps is none of them.
+        self.saved.state.begin_step(if activity.around.is_some() { "__around" } else { &step.id });
         let wanted = blocking(|| {
-            let scope = self.step_scope(contexts, index, step);
-            let env = scope.step_env(&step.env)?;
+            let scope = self.activity_scope(contexts, activity)?;
+            let env = self.own_env(&scope, activity)?;
             let scope = scope.with_env(&env);
-            let wanted = !self.out_of_time() && scope.condition(step.condition.as_ref())?;
+            let possible = !self.out_of_time() && !self.action_out_of_time();
+            let wanted = possible && scope.condition(step.condition.as_ref())?;
             let limit = scope.timeout_ms(step.timeout_minutes.as_ref());
-            Ok::<_, crate::steps::contexts::EvaluationError>((
-                wanted,
-                scope.display_name(step, log.masks()),
-                limit,
-            ))
+            Ok::<_, EvaluationError>((wanted, self.display_name(&scope, activity, log), limit))
         });
         let (name, limit, failed) = match wanted {
             Ok((true, name, limit)) => (name, limit, None),
             Ok((false, name, _)) => {
-                log.select(number(index), CommandOptions::default());
+                log.select(self.record(), CommandOptions::default());
                 let end = StepEnd::new(Ended::Skipped, false, false);
-                self.end_step(log, vessel, step, &name, end, Usage::default()).await?;
+                self.end_step(log, vessel, activity, &name, end, Usage::default()).await?;
                 return Ok(false);
             }
-            Err(error) => (
-                self.step_scope(contexts, index, step).display_name(step, log.masks()),
-                Ok(None),
-                Some(error),
-            ),
+            Err(error) => {
+                let name = match self.activity_scope(contexts, activity) {
+                    Ok(scope) => self.display_name(&scope, activity, log),
+                    Err(_) => step.id.clone(),
+                };
+                (name, Ok(None), Some(error))
+            }
         };
-        log.step_started(number(index), self.command_options(contexts, step), step, &name);
+        let options = self.command_options(contexts, activity);
+        if activity.nested {
+            log.nested_step_started(self.record(), options);
+        } else {
+            log.step_started(self.record(), options, step, &name);
+        }
         let limit_ms = match limit {
             Ok(limit_ms) => limit_ms,
             Err(error) => {
@@ -102,21 +128,12 @@ impl Attempt {
                 None
             }
         };
-        let now_ms = unix_ms();
-        self.saved.running = Some(Running {
-            name,
-            process: 0,
-            started_ms: now_ms,
-            deadline_ms: limit_ms.map(|limit_ms| now_ms.saturating_add(limit_ms)),
-            limit_ms,
-            stopped_ms: None,
-            timed_out: false,
-            fell_back: false,
-        });
+        let outer_ms = self.saved.course.frames.last().and_then(|frame| frame.caller.deadline_ms);
+        self.saved.running = Some(Running::begun(&name, limit_ms, unix_ms(), outer_ms.unwrap_or(0)));
         if let Some(error) = failed {
             log.remark(Level::Error, &error.to_string());
             let ran = Ran::failed();
-            self.finish_step(log, vessel, contexts, step, ran).await?;
+            self.finish_step(log, vessel, contexts, activity, ran).await?;
             return Ok(false);
         }
         // A `run` step commits together with its process's number.
@@ -126,26 +143,48 @@ impl Attempt {
         Ok(true)
     }
 
-    /// Ends the running step.
-    async fn finish_step(
+    fn display_name(&self, scope: &Scope<'_>, activity: &Activity, log: &JobLog) -> String {
+        match &activity.around {
+            Some(around) => log.masks().mask_str(&around.name),
+            None => scope.display_name(&activity.step, log.masks()),
+        }
+    }
+
+    /// A step's own `env`: evaluated, or as it was when the step ran.
+    pub(super) fn own_env(&self, scope: &Scope<'_>, activity: &Activity) -> Result<Values, EvaluationError> {
+        match activity.around.as_ref().and_then(|around| around.fixed.as_ref()) {
+            Some(fixed) => Ok(fixed.env.clone()),
+            None => scope.step_env(&activity.step.env),
+        }
+    }
+
+    /// Ends the running activity.
+    pub(super) async fn finish_step(
         &mut self,
         log: &mut JobLog,
         vessel: &Vessel,
         contexts: &Contexts,
-        step: &StepSpec,
+        activity: &Activity,
         ran: Ran,
     ) -> Result<(), End> {
-        let index = self.saved.next;
+        let step = &activity.step;
+        let files = self.saved.course.files;
         let Some(running) = self.saved.running.take() else { return Ok(()) };
-        if matches!(step.action, StepAction::Run { .. }) && running.process > 0 {
-            self.collect_files(log, index);
+        if running.process > 0 {
+            self.collect_files(log, files);
+        }
+        if let Some(saved) = self.saved.state.saved().filter(|saved| !saved.is_empty()).cloned() {
+            let states = self.saved.course.states.entry(activity.key.clone()).or_default();
+            for (name, value) in saved.iter() {
+                states.set(name, value);
+            }
         }
         let failed_by_command = self.saved.state.failed_by_command();
         let mut end = StepEnd::new(ran.ended, failed_by_command, false);
-        if end.outcome == crate::steps::outcome::StepResult::Failure {
+        if end.outcome == StepResult::Failure {
             let goes_on = blocking(|| {
-                let scope = self.step_scope(contexts, index, step);
-                let env = scope.step_env(&step.env)?;
+                let scope = self.activity_scope(contexts, activity)?;
+                let env = self.own_env(&scope, activity)?;
                 scope.with_env(&env).continue_on_error(step.continue_on_error.as_ref())
             });
             match goes_on {
@@ -158,14 +197,14 @@ impl Attempt {
                     log.remark(Level::Error, &error.to_string());
                 }
             }
-            if end.conclusion == crate::steps::outcome::StepResult::Failure {
+            if end.conclusion == StepResult::Failure && !activity.nested {
                 let why = ran.message.unwrap_or_else(|| "failed".to_owned());
                 self.note_message(&format!("step `{}`: {why}", running.name));
             }
         }
-        self.end_step(log, vessel, step, &running.name, end, ran.usage).await?;
+        self.end_step(log, vessel, activity, &running.name, end, ran.usage).await?;
         if running.process > 0 {
-            self.remove_files(index);
+            self.remove_files(files);
         }
         Ok(())
     }
@@ -174,31 +213,45 @@ impl Attempt {
         &mut self,
         log: &mut JobLog,
         vessel: &Vessel,
-        step: &StepSpec,
+        activity: &Activity,
         name: &str,
         end: StepEnd,
         usage: Usage,
     ) -> Result<(), End> {
         self.saved.state.end_step(end);
+        if activity.around.is_some() {
+            self.saved.state.forget_step();
+        }
         let span = tracing::Span::current();
         span.record("name", name);
         span.record("result", end.conclusion.name());
-        log.step_finished(step, name, end, usage);
+        if !activity.nested {
+            log.step_finished(&activity.step, name, end, usage);
+        }
         self.saved.running = None;
-        self.saved.next += 1;
+        self.saved.course.advance();
         self.commit(log, Some(vessel)).await
     }
 
-    /// Ends the running step of a job that can't go on.
+    /// Ends the running step of a job that can't go on, and the actions around it.
     pub(super) fn abandon_step(&mut self, log: &mut JobLog) {
-        let Some(running) = self.saved.running.take() else { return };
+        let outermost = match self.saved.course.frames.first() {
+            Some(frame) => frame.caller.clone(),
+            None => match &self.saved.running {
+                Some(running) => running.clone(),
+                None => return,
+            },
+        };
+        self.saved.running = None;
+        self.saved.course.frames.clear();
+        self.saved.state.leave_all();
         let end = StepEnd::new(Ended::Failed, false, false);
-        if let Some(step) = self.spec.steps.get(self.saved.next) {
-            log.select(number(self.saved.next), CommandOptions::default());
-            log.step_finished(step, &running.name, end, Usage::default());
+        if let Some(activity) = self.saved.course.current(&self.spec.steps, &self.manifests) {
+            log.select(self.record(), CommandOptions::default());
+            log.step_finished(&activity.step, &outermost.name, end, Usage::default());
         }
         self.saved.state.end_step(end);
-        self.saved.next += 1;
+        self.saved.course.advance();
         log.select(self.setup_index(), CommandOptions::default());
     }
 
@@ -213,13 +266,13 @@ impl Attempt {
         !effects.is_empty()
     }
 
-    fn command_options(&self, contexts: &Contexts, step: &StepSpec) -> CommandOptions {
-        let scope = self.step_scope(contexts, self.saved.next, step);
-        let scope = match scope.step_env(&step.env) {
+    pub(super) fn command_options(&self, contexts: &Contexts, activity: &Activity) -> CommandOptions {
+        let workspace = self.layout(self.in_container()).workspace();
+        let Ok(scope) = self.activity_scope(contexts, activity) else { return CommandOptions::default() };
+        let scope = match self.own_env(&scope, activity) {
             Ok(env) => scope.with_env(&env),
             Err(_) => scope,
         };
-        let workspace = self.layout(self.in_container()).workspace();
         CommandOptions::new(self.debug(), &workspace, scope.env().iter())
     }
 
@@ -267,26 +320,36 @@ impl Attempt {
         self.cancel_deadline_ms().is_some_and(|deadline_ms| unix_ms() >= deadline_ms)
     }
 
-    /// Whether a running step's condition holds in a cancelled job.
-    pub(super) fn survives_cancel(&self, contexts: &Contexts, step: &StepSpec) -> bool {
-        blocking(|| {
-            let scope = self.step_scope(contexts, self.saved.next, step);
-            let env = scope.step_env(&step.env)?;
-            let scope: Scope<'_> = scope.with_env(&env).with_status(JobStatus::Cancelled);
-            scope.condition(step.condition.as_ref())
-        })
+    /// Whether the time of a step that uses the action under way is over.
+    fn action_out_of_time(&self) -> bool {
+        let deadline_ms = self.saved.course.frames.last().and_then(|frame| frame.caller.deadline_ms);
+        deadline_ms.is_some_and(|deadline_ms| unix_ms() >= deadline_ms)
+    }
+
+    /// Whether a running activity goes on in a job that was just cancelled: its condition still holds, and so do those of
+    /// the steps whose actions it is in.
+    pub(super) fn survives_cancel(&self, contexts: &Contexts, activity: &Activity) -> bool {
+        let holds = |step: &StepSpec, scope: Scope<'_>, env: &Values| {
+            scope.with_env(env).with_status(JobStatus::Cancelled).condition(step.condition.as_ref())
+        };
+        let survives = blocking(|| {
+            let scope = self.activity_scope(contexts, activity)?;
+            let env = self.own_env(&scope, activity)?;
+            let mut survives = holds(&activity.step, scope, &env)?;
+            for (depth, frame) in self.saved.course.frames.iter().enumerate() {
+                if let Some(caller) = self.caller(depth) {
+                    survives &= holds(&caller, self.scope_at(contexts, depth, &caller), &frame.env)?;
+                }
+            }
+            Ok::<_, EvaluationError>(survives)
+        });
         // A condition that fails now can't ask to go on.
-        .unwrap_or(false)
+        survives.unwrap_or(false)
     }
 }
 
-/// A step's index on the wire.
-pub(super) fn number(index: usize) -> u32 {
-    u32::try_from(index).unwrap_or(u32::MAX)
-}
-
 /// Runs what may read many files (`hashFiles`), without holding up other jobs where the runtime has other threads.
-fn blocking<T>(what: impl FnOnce() -> T) -> T {
+pub(super) fn blocking<T>(what: impl FnOnce() -> T) -> T {
     match tokio::runtime::Handle::current().runtime_flavor() {
         tokio::runtime::RuntimeFlavor::MultiThread => tokio::task::block_in_place(what),
         _ => what(),

@@ -8,8 +8,7 @@
 //! Invariants: the same spool gives the same records ([`output`] has no other input), and no text leaves unmasked
 //! except through the types that say so.
 //!
-//! Deliberately absent: actions written in JavaScript, composite and Docker actions, and problem matchers (their
-//! commands are accepted and do nothing).
+//! Deliberately absent: what an action is; for this module its process is one like others.
 
 pub mod annotations;
 pub mod commands;
@@ -20,6 +19,7 @@ pub mod hash_files;
 pub mod header;
 pub mod lines;
 pub mod mask;
+pub mod matchers;
 pub mod outcome;
 pub mod output;
 pub mod shell;

@@ -186,6 +186,7 @@ pub fn job(steps: Vec<StepSpec>) -> JobSpec {
         environment: None,
         permissions: Vec::new(),
         secret_scopes: Vec::new(),
+        action_pins: Default::default(),
         cancel_timeout_ms: slipway_workflow::job_spec::DEFAULT_CANCEL_TIMEOUT_MS,
         outputs: Vec::new(),
         steps,

@@ -5,6 +5,7 @@ pub mod cancel;
 pub mod dispatch;
 pub mod eval;
 pub mod lint;
+pub mod lock;
 pub mod logs;
 pub mod plan;
 pub mod rerun;

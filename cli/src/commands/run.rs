@@ -1,6 +1,7 @@
 //! `slipway run`: this checkout's workflow, uncommitted changes included, on a private fleet or a coordinator.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -15,11 +16,19 @@ use crate::checkout::archive;
 use crate::client::types::{Instance, Submission};
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
-use crate::fleet::{Offer, PrivateFleet, Unfit, clear_leftovers, preflight};
+use crate::fleet::{ActionArgs, Offer, PrivateFleet, Unfit, clear_leftovers, preflight};
 use crate::follow::{Board, Ended, Screen, follow};
 use crate::occasion::{Occasion, OccasionArgs};
 use crate::output::{self, Out, escape};
 use crate::settings::{Settings, image, named_value, pair, secret};
+
+/// Where the actions of private fleets are kept from one to the next (XDG Base Directory Specification); without a home,
+/// in each fleet's own folder.
+fn actions_cache() -> Option<PathBuf> {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    cache.map(|cache| cache.join("slipway/actions"))
+}
 
 /// How long something may take before the person is told what it is.
 const SILENCE_LIMIT: Duration = Duration::from_secs(2);
@@ -44,6 +53,8 @@ pub struct Run {
     /// The image for jobs with this label, on a private fleet
     #[arg(long = "image", value_name = "LABEL=IMAGE", value_parser = image, env = "SLIPWAY_IMAGES", value_delimiter = ',')]
     images: Vec<(String, String)>,
+    #[command(flatten)]
+    actions: ActionArgs,
     /// Print the contract's objects, one a line, and nothing else
     #[arg(long)]
     json: bool,
@@ -94,7 +105,7 @@ impl Run {
             let client = Client::new(Target::resolve(&self.server, settings)?)?.in_trace(traceparent);
             return self.on(&client, &occasion, &inputs, &mut screen, &mut stop, None).await;
         }
-        let offer = Offer::of(settings, &self.images)?;
+        let offer = Offer::of(settings, &self.images, &self.actions)?.keep_actions_in(actions_cache());
         match preflight(&occasion, &self.wanted(&occasion), &contexts.0, &contexts.1, &offer).await {
             Ok(()) => {}
             Err(Unfit::Other(failure)) => return Err(failure),

@@ -7,7 +7,7 @@ use slipway_coordinator::options::{Flags, Options};
 use slipway_kit::shutdown::{self, Stage};
 
 use crate::failure::{Exit, Failure};
-use crate::fleet::{Fleet, FleetOptions, Offer, clear_leftovers};
+use crate::fleet::{ActionArgs, Fleet, FleetOptions, Offer, clear_leftovers};
 use crate::output::Out;
 use crate::settings::{Settings, image};
 
@@ -46,6 +46,8 @@ pub struct Up {
         value_delimiter = ','
     )]
     allow_repositories: Vec<String>,
+    #[command(flatten)]
+    actions: ActionArgs,
     /// Send traces to this OTLP collector (gRPC), such as http://127.0.0.1:4317
     #[arg(long, value_name = "URL", env = "SLIPWAY_OTLP")]
     otlp: Option<String>,
@@ -59,7 +61,7 @@ impl Up {
                 "--agents: at most {AGENT_LIMIT} in one process, not {agents}"
             )));
         }
-        let offer = Offer::of(settings, &self.images)?;
+        let offer = Offer::of(settings, &self.images, &self.actions)?;
         let coordinator = self.coordinator(settings)?;
         clear_leftovers(offer.docker_host()).await;
         let options = FleetOptions { coordinator, agents, slots: None, offer };
@@ -101,6 +103,7 @@ impl Up {
             // No flag: it would show in the list of processes.
             webhook_secret: std::env::var("SLIPWAY_WEBHOOK_SECRET").ok(),
             allow_repositories: allowed,
+            actions_source: self.actions.or_file(settings).actions_source,
             otlp,
             ..Flags::default()
         };

@@ -8,6 +8,6 @@ mod private;
 
 pub use embedded::{Fleet, FleetOptions};
 pub use leftover::clear as clear_leftovers;
-pub use offer::{Offer, OwnSettings};
+pub use offer::{ActionArgs, Offer, OwnSettings};
 pub use preflight::{Unfit, preflight};
 pub use private::PrivateFleet;

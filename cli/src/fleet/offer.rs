@@ -1,7 +1,8 @@
 //! What the agents of this process offer: labels, and the image behind each.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::Args;
 use slipway_agent::options::{Arguments, Options};
 
 use crate::client::types::Instance;
@@ -11,10 +12,40 @@ use crate::settings::Settings;
 /// Stands for a coordinator that is not started yet.
 const NO_SERVER: &str = "http://127.0.0.1:1";
 
+/// Where the agents of this process have actions and Node from.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ActionArgs {
+    /// Where actions and reusable workflows of other repositories come from: a forge or mirror, or file:///FOLDER with
+    /// owner/name in it [default: https://github.com]
+    #[arg(long, value_name = "URL", env = "SLIPWAY_ACTIONS_SOURCE")]
+    pub actions_source: Option<String>,
+    /// Folder with Node for JavaScript actions, as scripts/fetch-externals.sh makes it
+    #[arg(long, value_name = "DIR", env = "SLIPWAY_EXTERNALS")]
+    pub externals: Option<PathBuf>,
+    /// Run the original code of actions that are built in (actions/checkout)
+    #[arg(long, env = "SLIPWAY_ORIGINAL_ACTIONS")]
+    pub original_actions: bool,
+}
+
+impl ActionArgs {
+    /// With what the configuration file says where the flags say nothing.
+    #[must_use]
+    pub fn or_file(&self, settings: &Settings) -> Self {
+        Self {
+            actions_source: self.actions_source.clone().or_else(|| settings.actions_source.clone()),
+            externals: self.externals.clone().or_else(|| settings.externals.clone()),
+            original_actions: self.original_actions || settings.original_actions,
+        }
+    }
+}
+
 /// The settings that all agents of this process have in common.
 #[derive(Debug, Clone)]
 pub struct Offer {
     images: Vec<String>,
+    actions: ActionArgs,
+    /// Where actions are kept, beyond the agents' own folders.
+    actions_dir: Option<PathBuf>,
     options: Options,
 }
 
@@ -23,12 +54,29 @@ impl Offer {
     ///
     /// # Errors
     /// A label or image that cannot be, or a machine that can have no agent.
-    pub fn of(settings: &Settings, flags: &[(String, String)]) -> Result<Self, Failure> {
+    pub fn of(
+        settings: &Settings,
+        flags: &[(String, String)],
+        actions: &ActionArgs,
+    ) -> Result<Self, Failure> {
         let from_file = settings.images.iter().map(|(label, image)| format!("{label}={image}"));
         let from_flags = flags.iter().map(|(label, image)| format!("{label}={image}"));
         let images: Vec<String> = from_file.chain(from_flags).collect();
-        let options = agent_options(&images, NO_SERVER, "none", Path::new("/"), None)?;
-        Ok(Offer { images, options })
+        let actions = actions.or_file(settings);
+        let options = agent_options(&images, &actions, NO_SERVER, "none", Path::new("/"), None)?;
+        Ok(Offer { images, actions, actions_dir: None, options })
+    }
+
+    /// Keeps actions in this folder, which outlives the agents.
+    #[must_use]
+    pub fn keep_actions_in(mut self, folder: Option<PathBuf>) -> Self {
+        self.actions_dir = folder;
+        self
+    }
+
+    /// Where actions come from, as it was given.
+    pub fn actions_source(&self) -> Option<&str> {
+        self.actions.actions_source.as_deref()
     }
 
     /// Settings of one agent: where its coordinator is, where its files are, its name and its slots.
@@ -42,7 +90,11 @@ impl Offer {
         data_dir: &Path,
         own: OwnSettings,
     ) -> Result<Options, Failure> {
-        agent_options(&self.images, server, token, data_dir, Some(own))
+        let mut options = agent_options(&self.images, &self.actions, server, token, data_dir, Some(own))?;
+        if let Some(folder) = &self.actions_dir {
+            options.actions_dir.clone_from(folder);
+        }
+        Ok(options)
     }
 
     /// All labels.
@@ -96,6 +148,7 @@ pub struct OwnSettings {
 
 fn agent_options(
     images: &[String],
+    actions: &ActionArgs,
     server: &str,
     token: &str,
     data_dir: &Path,
@@ -107,6 +160,9 @@ fn agent_options(
         token: Some(token.to_owned()),
         data_dir: Some(data_dir.to_owned()),
         image: images.to_vec(),
+        actions_source: actions.actions_source.clone(),
+        externals: actions.externals.clone(),
+        original_actions: actions.original_actions,
         name,
         slots,
         ..Arguments::default()
@@ -130,7 +186,8 @@ mod tests {
             images: [("gpu".to_owned(), "file:1".to_owned()), ("big".to_owned(), "big:1".to_owned())].into(),
             ..Settings::default()
         };
-        let offer = Offer::of(&settings, &[("GPU".to_owned(), "flag:2".to_owned())]).unwrap();
+        let offer =
+            Offer::of(&settings, &[("GPU".to_owned(), "flag:2".to_owned())], &ActionArgs::default()).unwrap();
         assert_eq!(offer.image_for(&labels(&["self-hosted", "gpu"])), "flag:2");
         assert_eq!(offer.image_for(&labels(&["big"])), "big:1");
         assert_eq!(offer.lacks("a", &labels(&["Linux", "Ubuntu-Latest", "Gpu"])), None);
@@ -143,7 +200,7 @@ mod tests {
 
     #[test]
     fn only_waiting_instances_are_unserved() {
-        let offer = Offer::of(&Settings::default(), &[]).unwrap();
+        let offer = Offer::of(&Settings::default(), &[], &ActionArgs::default()).unwrap();
         let instance = |state: &str, label: &str| -> Instance {
             serde_json::from_value(
                 serde_json::json!({"instance_id": "i", "job": "a", "state": state, "labels": [label]}),

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::time::Duration;
 
-use slipway_coordinator::options::Options as CoordinatorOptions;
+use slipway_coordinator::options::{ActionsSource, Options as CoordinatorOptions};
 
 use super::leftover::{PREFIX, claim};
 use super::{Fleet, FleetOptions, Offer};
@@ -37,8 +37,13 @@ impl PrivateFleet {
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir().map_err(refuse)?;
         let lock = claim(folder.path()).map_err(refuse)?;
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mut coordinator = CoordinatorOptions::embedded(folder.path().join("data"));
+        if let Some(source) = offer.actions_source() {
+            coordinator.actions_source =
+                ActionsSource::parse(source).map_err(|error| Failure::usage(error.to_string()))?;
+        }
         let options = FleetOptions {
-            coordinator: CoordinatorOptions::embedded(folder.path().join("data")),
+            coordinator,
             agents: 1,
             // All of the machine: the person waits for this run.
             slots: Some(u32::try_from(processors).unwrap_or(1).clamp(1, slipway_agent::options::MAX_SLOTS)),

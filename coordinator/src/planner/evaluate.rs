@@ -94,6 +94,7 @@ pub(super) async fn load(
         source: context.source,
         call,
         callee,
+        action_pins: context.action_pins,
     };
     Ok(Material { workflow, job: request.local.clone(), input })
 }

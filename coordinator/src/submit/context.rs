@@ -15,6 +15,9 @@ pub struct RunContext {
     pub vars: BTreeMap<String, String>,
     /// Where the code comes from.
     pub source: Source,
+    /// The commits that the lock file names, by `owner/repo@ref` in lower case.
+    #[serde(default)]
+    pub action_pins: BTreeMap<String, String>,
     /// How many `workflow_run` events led here, one after the other.
     #[serde(default)]
     pub chain: u32,

@@ -91,6 +91,8 @@ pub struct NewRun {
     pub called: BTreeMap<String, String>,
     /// Commits to which those are pinned, by `owner/repo@ref`.
     pub called_commits: BTreeMap<String, String>,
+    /// The commits that the lock file names; `None`: it is not read yet.
+    pub action_pins: Option<BTreeMap<String, String>>,
     /// Jobs that are not to run again.
     pub carried: Vec<CarriedJob>,
 }
@@ -142,6 +144,8 @@ pub async fn submit(services: &Services, new: NewRun) -> Result<RunId, SubmitErr
 
 async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitError> {
     check_sizes(&new)?;
+    let action_pins = bundle::pins(services, &new).await?;
+    new.action_pins = Some(action_pins.clone());
     let Gathered { bundle, workflow } = gather(services, &new).await?;
     let jobs = chosen_jobs(&workflow, &new.jobs)?;
     check_source(services, &new.source).await?;
@@ -153,6 +157,7 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
         inputs,
         vars: new.vars,
         source: new.source,
+        action_pins,
         chain: new.chain,
         secret_names: new.secrets.keys().cloned().collect(),
         only_jobs: new.jobs,

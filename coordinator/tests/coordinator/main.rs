@@ -10,6 +10,7 @@ mod fake_agent;
 mod fixture;
 mod grpc_runs;
 mod leases;
+mod locked;
 mod records;
 mod rerun;
 mod restart;

@@ -89,13 +89,15 @@ pub enum FleetCause {
     InitLost,
     /// The code to check out could not be reached.
     CheckoutUnavailable,
+    /// An action could not be reached.
+    ActionUnavailable,
     /// A bug of Slipway's.
     Internal,
 }
 
 impl FleetCause {
     /// Every cause, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AgentLost,
         Self::LeaseExpired,
         Self::ImagePull,
@@ -106,6 +108,7 @@ impl FleetCause {
         Self::OutOfMemory,
         Self::InitLost,
         Self::CheckoutUnavailable,
+        Self::ActionUnavailable,
         Self::Internal,
     ];
 
@@ -123,6 +126,7 @@ impl FleetCause {
             Self::OutOfMemory => "out_of_memory",
             Self::InitLost => "init_lost",
             Self::CheckoutUnavailable => "checkout_unavailable",
+            Self::ActionUnavailable => "action_unavailable",
             Self::Internal => "internal",
         }
     }

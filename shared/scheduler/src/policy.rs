@@ -23,7 +23,7 @@ pub const fn retry_rule(cause: FleetCause) -> RetryRule {
         FleetCause::ImageNotFound => (2, 2_000),
         FleetCause::OutOfMemory => (3, 5_000),
         // Outside services: give them time.
-        FleetCause::ImagePull | FleetCause::CheckoutUnavailable => (5, 2_000),
+        FleetCause::ImagePull | FleetCause::CheckoutUnavailable | FleetCause::ActionUnavailable => (5, 2_000),
         FleetCause::EngineUnavailable | FleetCause::DiskFull => (5, 5_000),
     };
     RetryRule { attempts, backoff_ms }

@@ -4,6 +4,8 @@
 //! journal holds only its digest. It never holds a secret: whatever may use one (`env`, step keys, outputs) stays a
 //! template here and is evaluated by the agent, which fetches secrets under its lease.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
@@ -48,6 +50,9 @@ pub struct JobSpec {
     /// run's secrets as they are.
     #[serde(default)]
     pub secret_scopes: Vec<SecretScope>,
+    /// The commits of actions that a lock file names, by `owner/repo@ref` in lower case.
+    #[serde(default)]
+    pub action_pins: BTreeMap<String, String>,
     /// `outputs:`; values are templates over `steps` and the rest.
     pub outputs: Vec<Entry>,
     /// The steps in file order.

@@ -126,6 +126,8 @@ impl Commands {
             "add-matcher" => {
                 if command.data.is_empty() {
                     outcome.remark(Level::Warning, "File path must be specified.");
+                } else {
+                    outcome.effects.push(Effect::AddMatchers(command.data.clone()));
                 }
             }
             "remove-matcher" => remove_matcher(command, outcome),
@@ -317,5 +319,9 @@ fn remove_matcher(command: &Command, outcome: &mut LineOutcome) {
             Level::Warning,
             "Either an owner name or a file path must be specified in ##[remove-matcher] command.",
         );
+    } else if owner.is_empty() {
+        outcome.effects.push(Effect::RemoveMatchers(command.data.clone()));
+    } else {
+        outcome.effects.push(Effect::RemoveMatcher(owner.to_owned()));
     }
 }

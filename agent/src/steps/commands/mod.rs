@@ -81,6 +81,12 @@ pub enum Effect {
     Annotate(Annotation),
     /// A piece of the step's summary (Markdown), not masked yet.
     Summary(Vec<u8>),
+    /// The problem matchers of this file count from here on.
+    AddMatchers(String),
+    /// The problem matcher of this owner counts no more.
+    RemoveMatcher(String),
+    /// Those of this file count no more.
+    RemoveMatchers(String),
     /// The step has failed, whatever its exit code.
     FailStep,
 }

@@ -55,8 +55,12 @@ fn annotations_and_groups() {
     assert_eq!(once("##[endgroup]ignored"), (vec!["##[endgroup]".to_owned()], vec![]));
     assert_eq!(once("text before ##[group]G%5D").0, ["##[group]G]"]);
     assert_eq!(once("::warning::"), (vec![], vec![]));
-    assert_eq!(once("::add-matcher::.github/x.json"), (vec![], vec![]));
-    assert_eq!(once("::remove-matcher owner=x::"), (vec![], vec![]));
+    assert_eq!(
+        once("::add-matcher::.github/x.json"),
+        (vec![], vec![Effect::AddMatchers(".github/x.json".to_owned())])
+    );
+    assert_eq!(once("::remove-matcher owner=x::"), (vec![], vec![Effect::RemoveMatcher("x".to_owned())]));
+    assert_eq!(once("::remove-matcher::x.json"), (vec![], vec![Effect::RemoveMatchers("x.json".to_owned())]));
 }
 
 #[test]

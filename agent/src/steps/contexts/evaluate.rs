@@ -1,7 +1,9 @@
 //! A step's keys, evaluated to what they must be.
 
+use slipway_workflow::action::ActionInput;
 use slipway_workflow::expression::availability::{
-    JOB_DEFAULTS, JOB_ENV, JOB_RUNNER, STEP_CONDITION, STEP_KEY,
+    ACTION_CONTAINER, ACTION_DEFAULT, COMPOSITE_STEP, JOB_DEFAULTS, JOB_ENV, JOB_RUNNER, STEP_CONDITION,
+    STEP_KEY,
 };
 use slipway_workflow::expression::{Availability, Condition, ExpressionError, Template};
 use slipway_workflow::job_spec::{Entry, RunDefaults, StepAction, StepSpec, Text};
@@ -76,6 +78,42 @@ impl Scope<'_> {
         Ok(values)
     }
 
+    /// What an action gets: what `with` gave, and the defaults of what it did not give.
+    ///
+    /// # Errors
+    /// The first default that cannot be evaluated.
+    pub fn action_inputs(&self, known: &[ActionInput], with: &Values) -> Result<Values, EvaluationError> {
+        let mut values = with.clone();
+        for input in known.iter().filter(|input| with.get(&input.name).is_none()) {
+            let value = match &input.default {
+                Some(default) => self.text(default, &ACTION_DEFAULT)?,
+                None => String::new(),
+            };
+            values.set(&input.name, &value);
+        }
+        Ok(values)
+    }
+
+    /// A composite action's outputs.
+    ///
+    /// # Errors
+    /// The first one that cannot be evaluated.
+    pub fn action_outputs(&self, outputs: &[Entry]) -> Result<Values, EvaluationError> {
+        let mut values = Values::new(Names::IgnoreCase);
+        for output in outputs {
+            values.set(&output.key, &self.text(&output.value, &COMPOSITE_STEP)?);
+        }
+        Ok(values)
+    }
+
+    /// `args` and values of `env` of a Docker action.
+    ///
+    /// # Errors
+    /// When it cannot be evaluated.
+    pub fn action_container(&self, text: &Text) -> Result<String, EvaluationError> {
+        self.text(text, &ACTION_CONTAINER)
+    }
+
     /// Whether a step is to run: its `if`, or `success()`.
     ///
     /// # Errors
@@ -83,7 +121,7 @@ impl Scope<'_> {
     pub fn condition(&self, condition: Option<&Text>) -> Result<bool, EvaluationError> {
         let Some(text) = condition else {
             return Condition::default().evaluate(self).map_err(|error| EvaluationError {
-                file: self.contexts.workflow_file.clone(),
+                file: self.file.clone(),
                 line: 0,
                 column: 0,
                 message: error.to_string(),
@@ -226,12 +264,7 @@ impl Scope<'_> {
     }
 
     fn located(&self, text: &Text, message: String) -> EvaluationError {
-        EvaluationError {
-            file: self.contexts.workflow_file.clone(),
-            line: text.line,
-            column: text.column,
-            message,
-        }
+        EvaluationError { file: self.file.clone(), line: text.line, column: text.column, message }
     }
 }
 

@@ -29,8 +29,10 @@ pub struct StepPlaces {
     pub action: String,
     /// Paths of the environment files, as the step sees them.
     pub files: Vec<(EnvFile, String)>,
-    /// `github.action_repository` and `github.action_ref`, for `uses:` steps.
+    /// `github.action_repository` and `github.action_ref`, for `uses:` steps and those of a composite action.
     pub repository: Option<(String, String)>,
+    /// `github.action_path`: the composite action's folder.
+    pub action_path: Option<String>,
 }
 
 /// Contexts, job's state and a step's own values: an expression is evaluated in it.
@@ -38,6 +40,11 @@ pub struct StepPlaces {
 pub struct Scope<'a> {
     pub(super) contexts: &'a Contexts,
     status: JobStatus,
+    /// Within a composite action: how it stands.
+    action_status: Option<JobStatus>,
+    inputs: Value,
+    /// The file that texts come from, for messages.
+    pub(super) file: String,
     env: Values,
     env_value: Value,
     steps: Value,
@@ -62,10 +69,19 @@ impl<'a> Scope<'a> {
             github.insert("action_repository".into(), Value::from(repository.as_str()));
             github.insert("action_ref".into(), Value::from(git_ref.as_str()));
         }
+        if let Some(path) = &places.action_path {
+            github.insert("action_path".into(), Value::from(path.as_str()));
+        }
+        if let Some(status) = state.action_status() {
+            github.insert("action_status".into(), Value::from(status.name()));
+        }
         let env = state.env().clone();
         Self {
             contexts,
             status: state.status(),
+            action_status: state.action_status(),
+            inputs: contexts.inputs.clone(),
+            file: contexts.workflow_file.clone(),
             env_value: env_context(&env),
             env,
             steps: steps_context(state),
@@ -89,6 +105,21 @@ impl<'a> Scope<'a> {
     #[must_use]
     pub fn with_status(mut self, status: JobStatus) -> Self {
         self.status = status;
+        self.action_status = self.action_status.map(|_| status);
+        self
+    }
+
+    /// The scope within an action of these inputs.
+    #[must_use]
+    pub fn with_inputs(mut self, inputs: &Values) -> Self {
+        self.inputs = Value::object(inputs.iter().map(|(name, value)| (name, Value::from(value))));
+        self
+    }
+
+    /// The scope for texts of another file than the workflow's: an action's.
+    #[must_use]
+    pub fn in_file(mut self, file: &str) -> Self {
+        file.clone_into(&mut self.file);
         self
     }
 
@@ -121,7 +152,7 @@ impl Environment for Scope<'_> {
             "job" => return Some(self.job()),
             "runner" => &contexts.runner,
             "secrets" => &contexts.secrets,
-            "inputs" => &contexts.inputs,
+            "inputs" => &self.inputs,
             "vars" => &contexts.vars,
             "needs" => &contexts.needs,
             "strategy" => &contexts.strategy,
@@ -131,12 +162,14 @@ impl Environment for Scope<'_> {
         Some(value.clone())
     }
 
-    /// A step's status functions look at the job's status and take no arguments.
+    /// A step's status functions look at the job's status and take no arguments; within a composite action `success` and
+    /// `failure` look at the action's.
     fn status(&self, function: StatusFunction, _arguments: &[Value]) -> Result<bool, String> {
+        let status = self.action_status.unwrap_or(self.status);
         Ok(match function {
             StatusFunction::Always => true,
-            StatusFunction::Success => self.status == JobStatus::Success,
-            StatusFunction::Failure => self.status == JobStatus::Failure,
+            StatusFunction::Success => status == JobStatus::Success,
+            StatusFunction::Failure => status == JobStatus::Failure,
             StatusFunction::Cancelled => self.status == JobStatus::Cancelled,
         })
     }

@@ -61,6 +61,7 @@ fn places() -> StepPlaces {
         action: "second".into(),
         files: vec![(EnvFile::Output, "/t/out".into())],
         repository: Some(("actions/checkout".into(), "v4".into())),
+        action_path: None,
     }
 }
 

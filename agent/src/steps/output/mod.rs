@@ -4,12 +4,15 @@
 //! spool again gets the same items; and no text in an [`Item`] but [`Item::Effect`]'s holds a secret. The state is
 //! serialisable (it may hold unmasked text, as the spool does).
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::annotations::{Annotation, Level, MAX_PER_LEVEL};
 use super::commands::{CommandOptions, Commands, Effect, LineOutcome};
 use super::lines::{Line, Lines, MAX_LINE_BYTES, Stream};
 use super::mask::{MaskStream, Masks};
+use super::matchers::Matchers;
 
 /// Who wrote a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,9 +57,63 @@ pub struct StepOutput {
     stderr: MaskStream,
     /// Annotations so far: notices, warnings, errors.
     annotations: [usize; 3],
+    /// Problem matchers; they outlive the step.
+    #[serde(default)]
+    matchers: Matchers,
+    /// Reads their files.
+    #[serde(skip)]
+    files: MatcherFiles,
 }
 
+/// Reads a problem matcher's file, which is named as the step sees it.
+#[derive(Clone, Default)]
+pub struct MatcherFiles(Option<Arc<dyn Fn(&str) -> Result<Vec<u8>, String> + Send + Sync>>);
+
+impl MatcherFiles {
+    /// Reads with this function.
+    pub fn new(read: impl Fn(&str) -> Result<Vec<u8>, String> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(read)))
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        self.0.as_ref().map_or_else(|| Err("there are no files here".to_owned()), |read| read(path))
+    }
+}
+
+impl std::fmt::Debug for MatcherFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MatcherFiles")
+    }
+}
+
+impl PartialEq for MatcherFiles {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for MatcherFiles {}
+
 impl StepOutput {
+    /// Another step's output comes: only the matchers stay.
+    pub fn next_step(&mut self) {
+        self.restart();
+        self.annotations = [0; 3];
+    }
+
+    /// Another process's output comes, of the same step: the count of annotations goes on, too.
+    pub fn restart(&mut self) {
+        let mut matchers = std::mem::take(&mut self.matchers);
+        matchers.restart();
+        *self =
+            Self { annotations: self.annotations, matchers, files: self.files.clone(), ..Self::default() };
+    }
+
+    /// Where files of problem matchers are read from now on.
+    pub fn read_matchers_from(&mut self, files: MatcherFiles) {
+        self.files = files;
+    }
+
     /// Takes a chunk of the spool.
     pub fn push(
         &mut self,
@@ -122,7 +179,19 @@ impl StepOutput {
         line: &Line,
         emit: &mut impl FnMut(Item),
     ) {
-        let outcome = self.commands.interpret(line, options);
+        let mut outcome = self.commands.interpret(line, options);
+        let whole = !line.partial && !line.continues;
+        // A line that is no command comes out as it went in.
+        if whole
+            && outcome.effects.is_empty()
+            && outcome.texts.first() == Some(&line.text)
+            && let Some(annotation) = self.matchers.look(&line.text, &options.workspace)
+        {
+            let tag = format!("##[{}]", annotation.level.name());
+            outcome.texts = vec![[tag.as_bytes(), &line.text].concat()];
+            outcome.effects.push(Effect::Annotate(annotation));
+        }
+        self.matcher_effects(&mut outcome);
         add_masks(masks, &outcome.effects);
         let (source, stream) = match line.stream {
             Stream::Stdout => (Source::Stdout, &mut self.stdout),
@@ -142,12 +211,40 @@ impl StepOutput {
         self.effects(masks, outcome.effects, emit);
     }
 
+    /// Does what commands ask for about matchers; what can't be done is a warning.
+    fn matcher_effects(&mut self, outcome: &mut LineOutcome) {
+        let mut problems = Vec::new();
+        for effect in &outcome.effects {
+            let (path, result) = match effect {
+                Effect::AddMatchers(path) => {
+                    (path, self.files.read(path).and_then(|file| self.matchers.add(&file)))
+                }
+                Effect::RemoveMatchers(path) => {
+                    (path, self.files.read(path).and_then(|file| self.matchers.remove_file(&file)))
+                }
+                Effect::RemoveMatcher(owner) => {
+                    self.matchers.remove(owner);
+                    continue;
+                }
+                _ => continue,
+            };
+            problems
+                .extend(result.err().map(|why| format!("The problem matcher {path} can't be used: {why}")));
+        }
+        for problem in problems {
+            outcome.remark(Level::Warning, &problem);
+        }
+    }
+
     fn effects(&mut self, masks: &Masks, effects: Vec<Effect>, emit: &mut impl FnMut(Item)) {
         for effect in effects {
             match effect {
                 Effect::Annotate(annotation) => self.annotate(masks, annotation, emit),
                 Effect::Summary(text) => summary(masks, &text, emit),
-                Effect::AddMask(_) => {}
+                Effect::AddMask(_)
+                | Effect::AddMatchers(_)
+                | Effect::RemoveMatcher(_)
+                | Effect::RemoveMatchers(_) => {}
                 other => emit(Item::Effect(other)),
             }
         }

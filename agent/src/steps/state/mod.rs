@@ -31,6 +31,16 @@ pub struct JobState {
     steps: Vec<StepState>,
     status: JobStatus,
     size_bytes: usize,
+    /// Composite actions under way, outermost first.
+    #[serde(default)]
+    nested: Vec<Nested>,
+}
+
+/// A composite action under way: its steps, and how it stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Nested {
+    steps: Vec<StepState>,
+    status: JobStatus,
 }
 
 /// What is known of a step that was reached.
@@ -67,9 +77,23 @@ impl JobState {
         self.path.iter().rev().map(String::as_str)
     }
 
-    /// The steps that were reached, in order.
+    /// The steps that were reached, in order: the job's, or those of the composite action under way.
     pub fn steps(&self) -> &[StepState] {
-        &self.steps
+        self.nested.last().map_or(&self.steps, |nested| &nested.steps)
+    }
+
+    fn steps_mut(&mut self) -> &mut Vec<StepState> {
+        self.nested.last_mut().map_or(&mut self.steps, |nested| &mut nested.steps)
+    }
+
+    /// A composite action begins: the steps from here on are its own.
+    pub fn enter(&mut self) {
+        self.nested.push(Nested::default());
+    }
+
+    /// The composite action's steps are through. Gives how it stands; the step that used it is the last one again.
+    pub fn leave(&mut self) -> JobStatus {
+        self.nested.pop().map_or(self.status, |nested| nested.status)
     }
 
     /// How the job stands.
@@ -77,9 +101,35 @@ impl JobState {
         self.status
     }
 
+    /// The step reached last was none of the job's own.
+    pub fn forget_step(&mut self) {
+        self.steps_mut().pop();
+    }
+
+    /// The composite actions under way come to nothing.
+    pub fn leave_all(&mut self) {
+        self.nested.clear();
+    }
+
+    /// The same, as the steps of the outer actions see it: with the first `depth` of them only.
+    #[must_use]
+    pub fn at(&self, depth: usize) -> Self {
+        let mut outer = self.clone();
+        outer.nested.truncate(depth);
+        outer
+    }
+
+    /// How the composite action under way stands (`github.action_status`); none outside of one.
+    pub fn action_status(&self) -> Option<JobStatus> {
+        self.nested.last().map(|nested| nested.status)
+    }
+
     /// The job was cancelled; that stays, whatever its steps do.
     pub fn cancel(&mut self) {
         self.status = JobStatus::Cancelled;
+        for nested in &mut self.nested {
+            nested.status = JobStatus::Cancelled;
+        }
     }
 
     /// The job failed outside its steps (its time ran out, its outputs could not be evaluated).
@@ -89,7 +139,7 @@ impl JobState {
 
     /// A step is reached.
     pub fn begin_step(&mut self, id: &str) {
-        self.steps.push(StepState {
+        self.steps_mut().push(StepState {
             id: id.to_owned(),
             outputs: Values::new(Names::IgnoreCase),
             saved: Values::new(Names::IgnoreCase),
@@ -101,18 +151,30 @@ impl JobState {
 
     /// The step reached last has ended.
     pub fn end_step(&mut self, end: StepEnd) {
-        if let Some(step) = self.steps.last_mut() {
+        if let Some(step) = self.steps_mut().last_mut() {
             step.outcome = Some(end.outcome);
             step.conclusion = Some(end.conclusion);
         }
-        if end.conclusion == StepResult::Failure {
-            self.fail();
+        let status = match end.conclusion {
+            StepResult::Failure => JobStatus::Failure,
+            // Outside of an action only the job itself is cancelled.
+            StepResult::Cancelled if !self.nested.is_empty() => JobStatus::Cancelled,
+            _ => return,
+        };
+        match self.nested.last_mut() {
+            Some(nested) => nested.status = nested.status.merge(status),
+            None => self.fail(),
         }
+    }
+
+    /// What the step reached last saved for its action's post step.
+    pub fn saved(&self) -> Option<&Values> {
+        self.steps().last().map(|step| &step.saved)
     }
 
     /// Whether a command or an environment file failed the step reached last.
     pub fn failed_by_command(&self) -> bool {
-        self.steps.last().is_some_and(|step| step.failed_by_command)
+        self.steps().last().is_some_and(|step| step.failed_by_command)
     }
 
     /// Applies what the step reached last asked for. Masks, annotations and summaries change nothing here.
@@ -129,7 +191,12 @@ impl JobState {
                 self.fail_step();
                 return Ok(());
             }
-            Effect::AddMask(_) | Effect::Annotate(_) | Effect::Summary(_) => return Ok(()),
+            Effect::AddMask(_)
+            | Effect::Annotate(_)
+            | Effect::Summary(_)
+            | Effect::AddMatchers(_)
+            | Effect::RemoveMatcher(_)
+            | Effect::RemoveMatchers(_) => return Ok(()),
         };
         // Replaced values count again, so this bounds what was ever set; that keeps it simple and still bounded.
         if self.size_bytes + added > MAX_STATE_BYTES {
@@ -144,12 +211,12 @@ impl JobState {
                 self.path.push(path.clone());
             }
             Effect::SetOutput { name, value } => {
-                if let Some(step) = self.steps.last_mut() {
+                if let Some(step) = self.steps_mut().last_mut() {
                     step.outputs.set(name, value);
                 }
             }
             Effect::SaveState { name, value } => {
-                if let Some(step) = self.steps.last_mut() {
+                if let Some(step) = self.steps_mut().last_mut() {
                     step.saved.set(name, value);
                 }
             }
@@ -159,7 +226,7 @@ impl JobState {
     }
 
     fn fail_step(&mut self) {
-        if let Some(step) = self.steps.last_mut() {
+        if let Some(step) = self.steps_mut().last_mut() {
             step.failed_by_command = true;
         }
     }

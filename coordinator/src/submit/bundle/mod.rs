@@ -6,6 +6,7 @@
 //! Deliberately absent: whether a call is right (inputs, secrets, cycles): that is the language's to say
 //! ([`slipway_workflow::calls::check`]); it is asked here once all files are there.
 
+mod lock;
 mod source;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use slipway_workflow::syntax::{self, Call, Workflow};
 
 use super::{MAX_WORKFLOW_BYTES, NewRun, SubmitError};
 use crate::services::Services;
+pub(super) use lock::pins;
 use source::Found;
 
 /// The most bytes of all files together.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use slipway_workflow::action::lock::pin_key;
 use slipway_workflow::calls::FileName;
 use slipway_workflow::job_spec::Source;
 
@@ -73,7 +74,14 @@ pub(super) async fn find(services: &Services, new: &NewRun, key: &FileName) -> R
                     }
                 }
             };
-            let sha = commit(services, &url, git_ref).await?;
+            let pin = new
+                .action_pins
+                .as_ref()
+                .and_then(|pins| pins.get(&pin_key(&format!("{owner}/{name}"), git_ref)));
+            let sha = match pin {
+                Some(pin) => pin.clone(),
+                None => commit(services, &url, git_ref).await?,
+            };
             let text = at_commit(services, &url, &sha, path).await?;
             Ok(Found { text, commit: Some((format!("{owner}/{name}@{git_ref}"), sha)) })
         }

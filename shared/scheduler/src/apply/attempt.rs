@@ -22,7 +22,7 @@ impl State {
 
     /// Lets an instance wait for its concurrency group, if it has one, else for an agent.
     pub(super) fn enter(&mut self, id: InstanceId) {
-        if !self.instances.get(&id).is_some_and(|instance| instance.definition.concurrency.is_some()) {
+        if self.instances.get(&id).is_none_or(|instance| instance.definition.concurrency.is_none()) {
             return self.wait(id);
         }
         self.set_phase(id, Phase::Blocked { order: None });

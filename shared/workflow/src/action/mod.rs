@@ -2,6 +2,7 @@
 //!
 //! Deliberately absent: fetching; that is the agent's.
 
+pub mod lock;
 mod manifest;
 mod reference;
 

@@ -218,6 +218,7 @@ fn input(callee: &Arc<Workflow>) -> ResolveInput {
         ancestors: Ancestors::default(),
         cancelled: false,
         source: Source::None,
+        action_pins: BTreeMap::new(),
         call: None,
         callee: Some(Arc::clone(callee)),
     }

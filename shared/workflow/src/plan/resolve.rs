@@ -1,5 +1,6 @@
 //! One job, once its needs are done: skipped, or these instances.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -103,6 +104,8 @@ pub struct ResolveInput {
     pub call: Option<CallContext>,
     /// The file that the job calls, where it calls one.
     pub callee: Option<Arc<Workflow>>,
+    /// The commits that the lock file names, by [`crate::action::lock::pin_key`].
+    pub action_pins: BTreeMap<String, String>,
 }
 
 /// What becomes of a job.

@@ -61,6 +61,7 @@ pub(super) fn job_spec(
         environment: target(workflow, job, environment)?,
         permissions: permissions::effective(workflow, job, caller.map(|caller| &caller.rights)).0,
         secret_scopes: caller.map(|caller| caller.secret_scopes.clone()).unwrap_or_default(),
+        action_pins: input.action_pins.clone(),
         outputs: job.outputs.clone(),
         steps: job.steps.clone(),
         timeout_ms,

@@ -45,6 +45,7 @@ fn input() -> ResolveInput {
         source: Source::None,
         call: None,
         callee: None,
+        action_pins: [("o/r@v1".to_owned(), "1".repeat(40))].into(),
     }
 }
 
@@ -102,6 +103,7 @@ fn a_plain_job_is_one_instance() {
         json!({"fail-fast": true, "job-index": 0, "job-total": 1, "max-parallel": 1})
     );
     assert_eq!(plan.spec.contexts.github["job"], "a");
+    assert_eq!(plan.spec.action_pins, input().action_pins);
     let json = serde_json::to_string(&plan.spec).unwrap();
     assert_eq!(serde_json::from_str::<crate::job_spec::JobSpec>(&json).unwrap(), plan.spec);
 }

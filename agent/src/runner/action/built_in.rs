@@ -1,0 +1,46 @@
+//! Actions that are built in: faster than their originals, and without a network.
+//!
+//! The original runs where an admin asks for it (`--original-actions`), or a workflow with `SLIPWAY_ORIGINAL_ACTIONS: true`
+//! in the `env` of the step, its job or the workflow.
+
+use slipway_workflow::action::ActionReference;
+use slipway_workflow::job_spec::StepAction;
+
+use crate::runner::attempt::Attempt;
+use crate::runner::course::Activity;
+use crate::steps::contexts::Contexts;
+
+/// The variable with which a workflow asks for originals.
+const ORIGINALS: &str = "SLIPWAY_ORIGINAL_ACTIONS";
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::runner) enum BuiltIn {
+    /// `actions/checkout`
+    Checkout,
+}
+
+impl BuiltIn {
+    /// What takes an action's place, in any version.
+    pub(super) fn of(action: &ActionReference) -> Option<Self> {
+        action.is("actions/checkout").then_some(Self::Checkout)
+    }
+}
+
+impl Attempt {
+    /// What takes the place of an activity's action, if anything does.
+    pub(in crate::runner) fn built_in(&self, contexts: &Contexts, activity: &Activity) -> Option<BuiltIn> {
+        let StepAction::Uses { action, .. } = &activity.step.action else { return None };
+        // What is done around the steps belongs to an original that ran, or is to run.
+        let built_in = BuiltIn::of(action).filter(|_| activity.around.is_none())?;
+        if self.machine.options.original_actions {
+            return None;
+        }
+        let asked = self.activity_scope(contexts, activity).and_then(|scope| {
+            let env = self.own_env(&scope, activity)?;
+            Ok(scope.with_env(&env).env().get(ORIGINALS).map(str::to_owned))
+        });
+        let asked = asked.ok().flatten().is_some_and(|value| value.trim().eq_ignore_ascii_case("true"));
+        (!asked).then_some(built_in)
+    }
+}

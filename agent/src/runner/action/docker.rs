@@ -1,0 +1,347 @@
+//! Docker actions: a container of their own beside the job's, with the job's folders at GitHub's places.
+//!
+//! Its PID 1 is init, as in the job's container, so that its output has no gap when the agent restarts, and signals and
+//! time limits work the same way.
+//!
+//! Deliberately absent: the engine's socket, which GitHub's runner mounts: it would make every such action the owner of
+//! the machine.
+
+use std::path::{Path, PathBuf};
+
+use slipway_workflow::action::{Manifest, Runs};
+use slipway_workflow::job_spec::{Entry, Text};
+
+use super::{Use, context, failed, header};
+use crate::docker::build::BuildError;
+use crate::docker::container::{ContainerPlan, Main};
+use crate::docker::image::Image;
+use crate::docker::options::{CreateOptions, split_words};
+use crate::failure::{Cause, Failure};
+use crate::init;
+use crate::records::log::JobLog;
+use crate::runner::attempt::{Attempt, End};
+use crate::runner::course::{Activity, Stage};
+use crate::runner::errand;
+use crate::runner::exec::Ran;
+use crate::runner::folder::JobFolder;
+use crate::runner::program::{Program, lines};
+use crate::runner::saved::OwnContainer;
+use crate::runner::vessel::{Connected, Vessel};
+use crate::steps::contexts::Contexts;
+use crate::steps::environment::{EnvironmentParts, environment};
+
+/// Where the workspace is in a Docker action.
+const WORKSPACE: &str = "/github/workspace";
+
+/// Its home folder.
+const HOME: &str = "/github/home";
+
+impl Attempt {
+    #[allow(clippy::too_many_arguments)]
+    pub(super) async fn run_docker(
+        &mut self,
+        log: &mut JobLog,
+        vessel: &mut Vessel,
+        contexts: &Contexts,
+        activity: &Activity,
+        action: usize,
+        manifest: &Manifest,
+        using: &Use<'_>,
+    ) -> Result<Ran, End> {
+        let Runs::Docker { image, .. } = &manifest.runs else {
+            return Ok(failed(log, "this action has no image".to_owned()));
+        };
+        let own = self.saved.running.as_ref().and_then(|running| running.container.clone());
+        let (image, mut own_vessel) = match own {
+            Some(own) => {
+                let Some(image) = self.machine.engine.image(&own.image).await? else {
+                    return Err(Failure::new(Cause::ContainerStart, "the action's image is gone").into());
+                };
+                (image, self.own_vessel_again(log, &own).await?)
+            }
+            None => {
+                for line in header::lines(&activity.step, &using.inputs, using.scope.env()) {
+                    log.say(&line);
+                }
+                let image = match self.action_image(log, contexts, activity, action, image).await? {
+                    Ok(image) => image,
+                    Err(ran) => return Ok(ran),
+                };
+                let own_vessel = self.own_vessel(log, vessel, &image).await?;
+                (image, own_vessel)
+            }
+        };
+        let program = self.docker_program(contexts, activity, manifest, using, &image)?;
+        let ran = self.run_program(log, &mut own_vessel, contexts, activity, program).await?;
+        let own = self.saved.running.as_mut().and_then(|running| running.container.take());
+        if let Some(own) = own {
+            log.skip(own.job_spool_offset);
+            // What stays is removed with the job.
+            if let Err(failure) = self.machine.engine.remove_container(&own.id).await {
+                tracing::warn!(%failure, "an action's container stays until its job ends");
+            }
+        }
+        drop(own_vessel);
+        // Nothing reads it any more; at worst it goes with the job's folder.
+        let _ = self.own_folder().remove();
+        Ok(ran)
+    }
+
+    /// Where socket and spool of an action's own container are.
+    fn own_folder(&self) -> JobFolder {
+        JobFolder::new(self.folder.root().join("action"))
+    }
+
+    /// The image: pulled, or built from the action's folder.
+    async fn action_image(
+        &mut self,
+        log: &mut JobLog,
+        contexts: &Contexts,
+        activity: &Activity,
+        action: usize,
+        image: &str,
+    ) -> Result<Result<Image, Ran>, End> {
+        let machine = std::sync::Arc::clone(&self.machine);
+        let (said, lines) = errand::lines();
+        let platform = machine.platform();
+        if let Some(name) = image.strip_prefix("docker://") {
+            let working = machine.engine.ensure_image(name, platform, None, move |line| said.line(line));
+            return match self.errand(log, contexts, activity, lines, working).await? {
+                None => Ok(Err(self.stopped(log))),
+                Some(Ok(image)) => Ok(Ok(image)),
+                Some(Err(failure)) if failure.cause == Cause::ImageNotFound => {
+                    Ok(Err(failed(log, failure.message)))
+                }
+                Some(Err(failure)) => Err(failure.into()),
+            };
+        }
+        let Some(loaded) = self.saved.course.actions.get(action) else {
+            return Ok(Err(failed(log, "the action is gone".to_owned())));
+        };
+        let dockerfile = Path::new(&loaded.folder).join(image);
+        let (Some(folder), Some(name)) = (dockerfile.parent(), dockerfile.file_name()) else {
+            return Ok(Err(failed(log, format!("`image: {image}` names no Dockerfile"))));
+        };
+        let (work, folder, name) =
+            (self.folder.work(), folder.to_owned(), name.to_string_lossy().into_owned());
+        let place = self.folder.root().join("build.tar");
+        let working = async move {
+            let (archived, shown) = (folder.clone(), folder.display().to_string());
+            let packed = place.clone();
+            let archive =
+                tokio::task::spawn_blocking(move || context::archive(&work, &archived, &packed)).await;
+            let archive = archive.map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
+            let archive = archive.map_err(|error| match error.kind() {
+                std::io::ErrorKind::StorageFull => {
+                    BuildError::Fleet(Failure::io("cannot pack the action's folder", &error))
+                }
+                _ => BuildError::Work(format!("{shown} can't be built from: {error}")),
+            })?;
+            let tag = format!("slipway/action:{}", archive.digest.get(..40).unwrap_or_default());
+            let built =
+                machine.engine.build(&tag, &name, archive.file, platform, move |line| said.line(line)).await;
+            // It goes with the job's folder at the latest.
+            let _ = std::fs::remove_file(&place);
+            built
+        };
+        match self.errand(log, contexts, activity, lines, working).await? {
+            None => Ok(Err(self.stopped(log))),
+            Some(Ok(image)) => Ok(Ok(image)),
+            Some(Err(BuildError::Work(message))) => Ok(Err(failed(log, message))),
+            Some(Err(BuildError::Fleet(failure))) => Err(failure.into()),
+        }
+    }
+
+    /// Starts the action's own container.
+    async fn own_vessel(&mut self, log: &mut JobLog, job: &Vessel, image: &Image) -> Result<Vessel, End> {
+        let machine = std::sync::Arc::clone(&self.machine);
+        let facts = self.image_facts(image).await?;
+        let Some(user) = facts.users.resolve(&image.user) else {
+            return Err(End::Work(format!("the action's image has no user `{}`", image.user)));
+        };
+        let folder = self.own_folder();
+        folder.create()?;
+        init::place(&machine.init, &folder.run())
+            .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
+        let mut vessel = Vessel::create(&folder, self.link.orders.clone())?;
+        let prepared = self.prepared()?;
+        let attempt = self.saved.lease.attempt;
+        let number = self.saved.course.files;
+        let sequence = self.saved.lease.token.sequence;
+        let name = format!("slipway-{}-{sequence}-action-{number}", attempt.folder_name());
+        // An earlier process may have come as far as a container and not to saying so.
+        machine.engine.remove_container(&name).await?;
+        let plan = ContainerPlan {
+            name,
+            image: image.id.clone(),
+            platform: machine.platform().map(str::to_owned),
+            lease: self.saved.lease,
+            main: Main::Init(format!("{}/{}", init::limits::MOUNT_PATH, init::limits::PROGRAM_NAME)),
+            aliases: Vec::new(),
+            user: Some(format!("{}:{}", user.uid, user.gid)),
+            env: Vec::new(),
+            binds: self.own_binds(&folder),
+            ports: Vec::new(),
+            network: prepared.network.clone(),
+            limits: machine.options.limits,
+            no_new_privileges: machine.options.accept_untrusted,
+            options: CreateOptions::default(),
+        };
+        vessel.container = machine.engine.create_container(plan).await?;
+        machine.engine.start_container(&vessel.container).await?;
+        if !matches!(vessel.connect(&machine).await?, Connected::Yes) {
+            let message = "the init of the action's container ended at once";
+            return Err(Failure::new(Cause::ContainerStart, message).into());
+        }
+        let own = OwnContainer {
+            id: vessel.container.clone(),
+            image: image.id.clone(),
+            user,
+            job_spool_offset: log.spool_offset(),
+        };
+        if let Some(running) = &mut self.saved.running {
+            running.container = Some(own);
+        }
+        // What was read of the job's own spool is free before the offset means another file.
+        log.commit(None, Some(&job.spool), false).await?;
+        log.skip(0);
+        self.commit(log, Some(&vessel)).await?;
+        Ok(vessel)
+    }
+
+    /// The action's own container, which an earlier process started.
+    async fn own_vessel_again(&mut self, log: &JobLog, own: &OwnContainer) -> Result<Vessel, End> {
+        let orders = self.link.orders.clone();
+        let mut vessel = Vessel::adopt(&self.own_folder(), log.spool_offset(), own.id.clone(), orders)?;
+        // A container that has ended is seen by who follows its process.
+        vessel.connect(&self.machine).await?;
+        Ok(vessel)
+    }
+
+    fn own_binds(&self, folder: &JobFolder) -> Vec<String> {
+        let mut binds = vec![format!("{}:{}:ro", folder.run().display(), init::limits::MOUNT_PATH)];
+        binds.extend(
+            self.places_in_action().into_iter().map(|(host, _, at)| format!("{}:{at}", host.display())),
+        );
+        binds
+    }
+
+    /// The job's folders: on the host, as the job's steps see them, as the action does. Inner ones come first.
+    fn places_in_action(&self) -> Vec<(PathBuf, String, &'static str)> {
+        let layout = self.layout(self.in_container());
+        let temp = self.folder.work().join("_temp");
+        let seen = layout.temp();
+        let below = |name: &str, at| (temp.join(name), format!("{seen}/{name}"), at);
+        vec![
+            below(crate::steps::env_files::FOLDER, "/github/file_commands"),
+            below("_github_workflow", "/github/workflow"),
+            below("_github_home", HOME),
+            (temp.clone(), seen.clone(), "/github/runner_temp"),
+            (self.host_workspace(), layout.workspace(), WORKSPACE),
+        ]
+    }
+
+    /// A path of the job's steps as the action sees it; other texts as they are.
+    fn translate(places: &[(PathBuf, String, &'static str)], text: String) -> String {
+        for (_, seen, at) in places {
+            if let Some(rest) = text.strip_prefix(seen.as_str())
+                && (rest.is_empty() || rest.starts_with('/'))
+            {
+                return format!("{at}{rest}");
+            }
+        }
+        text
+    }
+
+    /// What runs in the action's container, in which environment.
+    fn docker_program(
+        &self,
+        contexts: &Contexts,
+        activity: &Activity,
+        manifest: &Manifest,
+        using: &Use<'_>,
+        image: &Image,
+    ) -> Result<Result<Program, String>, End> {
+        let Runs::Docker { entrypoint, args, env, around, .. } = &manifest.runs else {
+            return Ok(Err("this action has no image".to_owned()));
+        };
+        let stage = activity.around.as_ref().map_or(Stage::Main, |_| activity.stage);
+        let entrypoint = match stage {
+            Stage::Pre => around.pre.clone(),
+            Stage::Post => around.post.clone(),
+            Stage::Main => using
+                .inputs
+                .get("entrypoint")
+                .map(str::to_owned)
+                .filter(|given| !given.is_empty())
+                .or_else(|| entrypoint.clone()),
+        };
+        let places = self.places_in_action();
+        let arguments = match arguments(using, args) {
+            Ok(arguments) => arguments,
+            Err(message) => return Ok(Err(message)),
+        };
+        let arguments: Vec<String> =
+            arguments.into_iter().map(|argument| Self::translate(&places, argument)).collect();
+        let argv = match entrypoint {
+            Some(entrypoint) => [vec![entrypoint], arguments].concat(),
+            None if arguments.is_empty() => [image.entrypoint.clone(), image.command.clone()].concat(),
+            None => [image.entrypoint.clone(), arguments].concat(),
+        };
+        if argv.is_empty() {
+            return Ok(Err("the action's image has neither entrypoint nor command".to_owned()));
+        }
+        let given = match given_env(using, env) {
+            Ok(given) => given,
+            Err(message) => return Ok(Err(message)),
+        };
+        let own: Vec<(&str, &str)> = given
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .chain(using.scope.env().iter())
+            .collect();
+        let parts = EnvironmentParts {
+            image: &image.env,
+            base: &self.base_env(HOME.to_owned()),
+            env: &own,
+            github: using.scope.github(),
+            runner: contexts.runner(),
+            path: &[],
+            forced: &self.action_env(activity, &using.inputs),
+        };
+        let environment = environment(&parts).into_iter();
+        let environment = environment.map(|(name, value)| (name, Self::translate(&places, value))).collect();
+        let user = match self.saved.running.as_ref().and_then(|running| running.container.as_ref()) {
+            Some(own) => own.user.clone(),
+            None => self.prepared()?.user.clone(),
+        };
+        Ok(Ok(Program {
+            argv,
+            fallback: None,
+            script: None,
+            env: lines(environment),
+            cwd: WORKSPACE.to_owned(),
+            header: Vec::new(),
+            user,
+        }))
+    }
+}
+
+/// `with.args`, else the action's.
+fn arguments(using: &Use<'_>, args: &[Text]) -> Result<Vec<String>, String> {
+    if let Some(given) = using.inputs.get("args").filter(|given| !given.is_empty()) {
+        return split_words(given).map_err(|error| format!("`args`: {error}"));
+    }
+    let scope = using.scope.clone().with_inputs(&using.inputs);
+    args.iter().map(|text| scope.action_container(text).map_err(|error| error.to_string())).collect()
+}
+
+fn given_env(using: &Use<'_>, env: &[Entry]) -> Result<Vec<(String, String)>, String> {
+    let scope = using.scope.clone().with_inputs(&using.inputs);
+    env.iter()
+        .map(|entry| {
+            let value = scope.action_container(&entry.value).map_err(|error| error.to_string())?;
+            Ok((entry.key.clone(), value))
+        })
+        .collect()
+}

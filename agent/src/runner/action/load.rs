@@ -1,0 +1,389 @@
+//! Getting actions: those of other repositories before the job's container starts, local ones when their step is reached.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use slipway_workflow::action::{
+    ActionReference, Around, MANIFEST_NAMES, MAX_COMPOSITE_DEPTH, Manifest, Runs,
+};
+use slipway_workflow::diagnostics::Diagnostic;
+use slipway_workflow::job_spec::{StepAction, StepSpec};
+use slipway_workflow::syntax::parse_action;
+
+use super::{BuiltIn, failed, step_around};
+use crate::actions::{FetchError, Fetched, place};
+use crate::docker::passwd::ContainerUser;
+use crate::failure::{Cause, Failure};
+use crate::limits::{ACTION_FETCHES, ACTION_FILE_MAX_BYTES};
+use crate::records::log::JobLog;
+use crate::runner::attempt::{Attempt, End};
+use crate::runner::course::{self, Activity, Caller, Loaded};
+use crate::runner::errand;
+use crate::runner::exec::Ran;
+use crate::runner::folder::JobFolder;
+use crate::runner::inside::Inside;
+use crate::steps::contexts::Contexts;
+
+/// Below the job's work folder, as GitHub's runner has it.
+const FOLDER: &str = "_actions";
+
+/// A repository at a version.
+type Version = (String, String);
+
+impl Attempt {
+    /// Fetches the actions of the job's steps, and those that they use, to this machine, and reads them.
+    pub(in crate::runner) async fn fetch_actions(
+        &mut self,
+        log: &mut JobLog,
+    ) -> Result<Vec<(Loaded, Fetched)>, End> {
+        self.saved.course = course::Course::default();
+        self.manifests.clear();
+        let mut wanted = references(&self.spec.steps);
+        let mut fetched: BTreeMap<Version, Fetched> = BTreeMap::new();
+        let mut placed = Vec::new();
+        for _ in 0..MAX_COMPOSITE_DEPTH {
+            let original = self.machine.options.original_actions;
+            wanted.retain(|reference| {
+                self.known(reference).is_none() && (original || BuiltIn::of(reference).is_none())
+            });
+            if wanted.is_empty() {
+                break;
+            }
+            self.fetch_versions(log, &wanted, &mut fetched).await?;
+            let mut next = Vec::new();
+            for reference in std::mem::take(&mut wanted) {
+                if self.known(&reference).is_some() {
+                    continue;
+                }
+                let Some(version) = version(&reference) else { continue };
+                let Some(found) = fetched.get(&version) else { continue };
+                let (loaded, manifest) = read_fetched(&reference, found).map_err(End::Work)?;
+                if let Runs::Composite { steps } = &manifest.runs {
+                    next.extend(references(steps));
+                }
+                placed.push((loaded.clone(), found.clone()));
+                self.keep_action(loaded, manifest)?;
+            }
+            wanted = next;
+        }
+        self.saved.course.pres = self.pres();
+        Ok(placed)
+    }
+
+    /// Fetches each repository's version once, a few side by side.
+    async fn fetch_versions(
+        &self,
+        log: &mut JobLog,
+        wanted: &[ActionReference],
+        fetched: &mut BTreeMap<Version, Fetched>,
+    ) -> Result<(), End> {
+        let mut versions: Vec<Version> = Vec::new();
+        for version in wanted.iter().filter_map(version) {
+            if !fetched.contains_key(&version) && !versions.contains(&version) {
+                versions.push(version);
+            }
+        }
+        let fetching = versions.into_iter().map(|version| async move {
+            let mut lines = Vec::new();
+            let found = self.fetch(&version, &mut |line| lines.push(line)).await;
+            found.map(|found| (version, found, lines))
+        });
+        let all: Vec<_> = futures_util::stream::iter(fetching).buffered(ACTION_FETCHES).try_collect().await?;
+        for (version, found, lines) in all {
+            let commit = found.commit.as_ref().map(|commit| format!(" (SHA:{commit})")).unwrap_or_default();
+            log.say(&format!("Download action repository '{}@{}'{commit}", version.0, version.1));
+            for line in lines {
+                log.say(&line);
+            }
+            fetched.insert(version, found);
+        }
+        Ok(())
+    }
+
+    async fn fetch(&self, version: &Version, say: &mut (dyn FnMut(String) + Send)) -> Result<Fetched, End> {
+        let (repository, git_ref) = version;
+        let pin = self.spec.action_pins.get(&format!("{repository}@{git_ref}").to_ascii_lowercase());
+        let fetched = self.machine.actions.fetch(repository, git_ref, pin.map(String::as_str), say).await;
+        fetched.map_err(|error| match error {
+            FetchError::Missing(message) => End::Work(message),
+            FetchError::Fleet(failure) => End::Fleet(failure),
+        })
+    }
+
+    /// Loads the action of an activity that has begun; an error of the workflow ends the step.
+    pub(super) async fn load(
+        &mut self,
+        log: &mut JobLog,
+        contexts: &Contexts,
+        activity: &Activity,
+    ) -> Result<Result<usize, Ran>, End> {
+        let StepAction::Uses { action, .. } = &activity.step.action else {
+            return Ok(Err(failed(log, "this step has no action".to_owned())));
+        };
+        match action {
+            ActionReference::Docker { image } => {
+                let loaded =
+                    Loaded { key: key(action), folder: String::new(), repository: None, commit: None };
+                self.keep_action(loaded, Manifest::of_image(image)).map(Ok)
+            }
+            ActionReference::Local { path } => match self.read_local(path)? {
+                Ok((loaded, manifest)) => self.keep_action(loaded, manifest).map(Ok),
+                Err(message) => Ok(Err(failed(log, message))),
+            },
+            ActionReference::Repository { .. } => match self.known(action) {
+                Some(index) => Ok(Ok(index)),
+                None => self.load_late(log, contexts, activity, action).await,
+            },
+        }
+    }
+
+    /// Fetches an action that a local one uses: nobody knew of it before.
+    async fn load_late(
+        &mut self,
+        log: &mut JobLog,
+        contexts: &Contexts,
+        activity: &Activity,
+        action: &ActionReference,
+    ) -> Result<Result<usize, Ran>, End> {
+        let Some(version) = version(action) else {
+            return Ok(Err(failed(log, "this step has no action".to_owned())));
+        };
+        let (said, lines) = errand::lines();
+        let machine = Arc::clone(&self.machine);
+        let pin =
+            self.spec.action_pins.get(&format!("{}@{}", version.0, version.1).to_ascii_lowercase()).cloned();
+        let (work, user) = (self.folder.work(), self.prepared()?.user.clone());
+        let working = async {
+            let mut say = move |line| said.line(line);
+            let fetched = machine.actions.fetch(&version.0, &version.1, pin.as_deref(), &mut say).await;
+            let fetched = fetched.map_err(|error| match error {
+                FetchError::Missing(message) => End::Work(message),
+                FetchError::Fleet(failure) => End::Fleet(failure),
+            })?;
+            let (loaded, manifest) = read_fetched(action, &fetched).map_err(End::Work)?;
+            put(&loaded, &fetched, &work, &user).await?;
+            Ok::<_, End>((loaded, manifest))
+        };
+        match self.errand(log, contexts, activity, lines, working).await? {
+            None => Ok(Err(self.stopped(log))),
+            Some(Ok((loaded, manifest))) => self.keep_action(loaded, manifest).map(Ok),
+            Some(Err(End::Work(message))) => Ok(Err(failed(log, message))),
+            Some(Err(end)) => Err(end),
+        }
+    }
+
+    /// Reads an action of the workspace.
+    fn read_local(&self, path: &str) -> Result<Result<(Loaded, Manifest), String>, End> {
+        let Some(relative) = plain(path) else {
+            return Ok(Err(format!("`uses: {path}` leads out of the workspace")));
+        };
+        let work = self.folder.work();
+        let workspace = self.host_workspace();
+        let workspace = workspace.strip_prefix(&work).map_or_else(|_| PathBuf::new(), PathBuf::from);
+        let folder = workspace.join(&relative);
+        let shown = folder.to_string_lossy().into_owned();
+        let loaded = Loaded { key: path.to_owned(), folder: shown.clone(), repository: None, commit: None };
+        let seen = self.seen(&shown);
+        let inside = match Inside::open(&work, &folder) {
+            Ok(inside) => inside,
+            Err(_) => return Ok(Err(not_found(&seen))),
+        };
+        let read = |name: &str| inside.read(name, ACTION_FILE_MAX_BYTES);
+        let found = find(&relative.to_string_lossy(), &seen, read);
+        Ok(found.map(|manifest| (loaded, manifest)))
+    }
+
+    /// Index of an action that is loaded.
+    fn known(&self, reference: &ActionReference) -> Option<usize> {
+        let key = key(reference);
+        self.saved.course.actions.iter().position(|loaded| loaded.key == key)
+    }
+
+    /// Keeps what was read of an action in the job's folder.
+    fn keep_action(&mut self, loaded: Loaded, manifest: Manifest) -> Result<usize, End> {
+        let index = self.manifests.len();
+        let io = |error: std::io::Error| Failure::io("cannot keep an action's file", &error);
+        let bytes = serde_json::to_vec(&manifest)
+            .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
+        let folder = self.folder.actions();
+        std::fs::create_dir_all(&folder).map_err(io)?;
+        std::fs::write(folder.join(format!("{index}.json")), bytes).map_err(io)?;
+        self.manifests.push(Arc::new(manifest));
+        self.saved.course.actions.push(loaded);
+        Ok(index)
+    }
+
+    /// What is to be done before the first step: what the actions of the steps, and those that they use, say.
+    fn pres(&self) -> Vec<course::Around> {
+        let mut pres = Vec::new();
+        for (index, step) in self.spec.steps.iter().enumerate() {
+            self.pres_of(step, index.to_string(), &[], &mut pres);
+        }
+        pres
+    }
+
+    fn pres_of(&self, step: &StepSpec, key: String, callers: &[Caller], pres: &mut Vec<course::Around>) {
+        let StepAction::Uses { uses, action: reference, .. } = &step.action else { return };
+        let Some(action) = self.known(reference).filter(|_| !reference.is("actions/checkout")) else {
+            return;
+        };
+        let Some(manifest) = self.manifests.get(action) else { return };
+        if let Some(Around { pre: Some(_), pre_if, .. }) = manifest.around() {
+            let literal = step.name.as_ref().map(|name| &name.text).filter(|name| !name.contains("${{"));
+            pres.push(course::Around {
+                key,
+                name: format!("Pre {}", literal.cloned().unwrap_or_else(|| format!("Run {uses}"))),
+                step: step_around(step, pre_if.as_ref(), false),
+                action,
+                fixed: None,
+                callers: callers.to_vec(),
+            });
+        } else if let Runs::Composite { steps } = &manifest.runs
+            && callers.len() < MAX_COMPOSITE_DEPTH
+        {
+            let mut callers = callers.to_vec();
+            callers.push(Caller { step: step.clone(), action });
+            for (index, step) in steps.iter().enumerate() {
+                self.pres_of(step, format!("{key}.{index}"), &callers, pres);
+            }
+        }
+    }
+}
+
+/// The files of the first `count` actions, as they were kept.
+pub(in crate::runner) fn kept_manifests(
+    folder: &JobFolder,
+    count: usize,
+) -> Result<Vec<Arc<Manifest>>, Failure> {
+    let read = |index: usize| {
+        let place = folder.actions().join(format!("{index}.json"));
+        let bytes =
+            std::fs::read(&place).map_err(|error| Failure::io("cannot read an action's file", &error))?;
+        serde_json::from_slice(&bytes).map(Arc::new).map_err(|error| {
+            Failure::new(Cause::Internal, format!("{} is damaged: {error}", place.display()))
+        })
+    };
+    (0..count).map(read).collect()
+}
+
+/// Puts fetched actions where the job's steps see them.
+pub(in crate::runner) async fn put(
+    loaded: &Loaded,
+    fetched: &Fetched,
+    work: &Path,
+    user: &ContainerUser,
+) -> Result<(), End> {
+    let Some((repository, git_ref)) = &loaded.repository else { return Ok(()) };
+    let relative = Path::new(FOLDER).join(repository).join(git_ref);
+    let placed = place(fetched, work, &relative, user).await;
+    placed.map_err(|error| Failure::io(format!("cannot place the action {}", loaded.key), &error).into())
+}
+
+/// The actions of other repositories that steps use.
+fn references(steps: &[StepSpec]) -> Vec<ActionReference> {
+    let used = steps.iter().filter_map(|step| match &step.action {
+        StepAction::Uses { action, .. } => Some(action.clone()),
+        _ => None,
+    });
+    used.filter(|action| matches!(action, ActionReference::Repository { .. })).collect()
+}
+
+fn version(reference: &ActionReference) -> Option<Version> {
+    match reference {
+        ActionReference::Repository { repository, git_ref, .. } => {
+            Some((repository.to_ascii_lowercase(), git_ref.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// Repositories and their owners ignore case; paths and versions do not.
+fn key(reference: &ActionReference) -> String {
+    match reference {
+        ActionReference::Local { path } => path.clone(),
+        ActionReference::Docker { image } => format!("docker://{image}"),
+        ActionReference::Repository { repository, path, git_ref } => {
+            let slash = if path.is_empty() { "" } else { "/" };
+            format!("{}{slash}{path}@{git_ref}", repository.to_ascii_lowercase())
+        }
+    }
+}
+
+fn read_fetched(reference: &ActionReference, fetched: &Fetched) -> Result<(Loaded, Manifest), String> {
+    let ActionReference::Repository { repository, path, git_ref } = reference else {
+        return Err("this is no action of a repository".to_owned());
+    };
+    let whole =
+        [repository.as_str(), git_ref, path].iter().all(|part| part.is_empty() || plain(part).is_some());
+    if !whole {
+        return Err(format!("`{}` names no folder", key(reference)));
+    }
+    let place = format!("{repository}/{git_ref}");
+    let folder =
+        if path.is_empty() { format!("{FOLDER}/{place}") } else { format!("{FOLDER}/{place}/{path}") };
+    let read = |name: &str| fetched.read(&Path::new(path).join(name), ACTION_FILE_MAX_BYTES);
+    let manifest = find(&key(reference), &key(reference), read)?;
+    let loaded = Loaded {
+        key: key(reference),
+        folder,
+        repository: Some((repository.clone(), git_ref.clone())),
+        commit: fetched.commit.clone(),
+    };
+    Ok((loaded, manifest))
+}
+
+/// A relative path without steps up; `./` is dropped.
+fn plain(path: &str) -> Option<PathBuf> {
+    let mut kept = PathBuf::new();
+    for component in Path::new(path).components() {
+        match component {
+            Component::Normal(part) => kept.push(part),
+            Component::CurDir => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(kept)
+}
+
+/// Finds and reads an action's file: `action.yml`, `action.yaml`, or a Dockerfile alone.
+fn find(
+    shown: &str,
+    seen: &str,
+    read: impl Fn(&str) -> std::io::Result<Option<Vec<u8>>>,
+) -> Result<Manifest, String> {
+    let unreadable = |name: &str, error: std::io::Error| format!("cannot read {seen}/{name}: {error}");
+    for name in MANIFEST_NAMES {
+        let Some(bytes) = read(name).map_err(|error| unreadable(name, error))? else { continue };
+        let file = if shown.is_empty() { name.to_owned() } else { format!("{shown}/{name}") };
+        if bytes.len() > ACTION_FILE_MAX_BYTES {
+            return Err(format!("{file} is larger than {ACTION_FILE_MAX_BYTES} bytes"));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| format!("{file} is not UTF-8 text"))?;
+        return parse_action(&file, &text).map_err(|found| sentence(&file, &found));
+    }
+    for name in ["Dockerfile", "dockerfile"] {
+        if read(name).map_err(|error| unreadable(name, error))?.is_some() {
+            let mut manifest = Manifest::of_image("");
+            manifest.file = format!("{shown}/{name}");
+            if let Runs::Docker { image, .. } = &mut manifest.runs {
+                name.clone_into(image);
+            }
+            return Ok(manifest);
+        }
+    }
+    Err(not_found(seen))
+}
+
+fn not_found(seen: &str) -> String {
+    format!(
+        "Can't find 'action.yml', 'action.yaml' or 'Dockerfile' under '{seen}'. Did you forget to run actions/checkout \
+         before running your local action?"
+    )
+}
+
+fn sentence(file: &str, found: &[Diagnostic]) -> String {
+    let all: Vec<String> = found.iter().map(ToString::to_string).collect();
+    format!("{file} can't be used:\n{}", all.join("\n"))
+}

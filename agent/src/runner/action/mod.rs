@@ -1,0 +1,202 @@
+//! Steps that use an action, and what actions do before and after the steps.
+//!
+//! Invariant: an action is loaded once a use, and what was read of it is kept in the job's folder: another process goes
+//! on with the same text, whatever steps have done to the files since.
+//!
+//! Deliberately absent: how actions get to this machine ([`crate::actions`]).
+
+mod built_in;
+mod composite;
+mod context;
+mod docker;
+mod header;
+mod load;
+mod node;
+
+use std::sync::Arc;
+
+use slipway_workflow::action::{Manifest, Runs};
+use slipway_workflow::job_spec::{Entry, StepAction, StepSpec, Text};
+
+pub(super) use built_in::BuiltIn;
+pub(super) use load::{kept_manifests, put};
+
+use super::attempt::{Attempt, End};
+use super::course::{Activity, Around, Fixed, Stage};
+use super::exec::Ran;
+use super::step::blocking;
+use super::vessel::Vessel;
+use crate::records::log::JobLog;
+use crate::steps::annotations::Level;
+use crate::steps::contexts::{Contexts, EvaluationError, Scope};
+use crate::steps::values::Values;
+
+/// What a use of an action has been evaluated to.
+pub(super) struct Use<'a> {
+    /// The scope with the step's own `env`, in the action's file.
+    pub(super) scope: Scope<'a>,
+    /// The step's own `env`.
+    pub(super) env: Values,
+    /// The action's inputs, defaults included.
+    pub(super) inputs: Values,
+}
+
+impl Attempt {
+    /// Runs an activity's action. None when the action's own steps come first.
+    pub(super) async fn run_action(
+        &mut self,
+        log: &mut JobLog,
+        vessel: &mut Vessel,
+        contexts: &Contexts,
+        activity: &Activity,
+    ) -> Result<Option<Ran>, End> {
+        let known = self.saved.running.as_ref().and_then(|running| running.action);
+        let first = known.is_none();
+        let index = match known.or(activity.around.as_ref().map(|around| around.action)) {
+            Some(index) => index,
+            None => match self.load(log, contexts, activity).await? {
+                Ok(index) => index,
+                Err(ran) => return Ok(Some(ran)),
+            },
+        };
+        let Some(manifest) = self.manifests.get(index).map(Arc::clone) else {
+            return Ok(Some(failed(log, "the action's file is gone from the job's folder".to_owned())));
+        };
+        let using = match blocking(|| self.evaluate_use(contexts, activity, index)) {
+            Ok(using) => using,
+            Err(error) => return Ok(Some(failed(log, error.to_string()))),
+        };
+        if first {
+            self.begin_action(log, activity, index, &manifest, &using);
+            self.commit(log, Some(vessel)).await?;
+        }
+        match &manifest.runs {
+            Runs::Composite { .. } => {
+                Ok(self.enter_action(log, vessel, contexts, activity, index, &using).await?)
+            }
+            Runs::Node { .. } => {
+                Ok(Some(self.run_node(log, vessel, contexts, activity, index, &manifest, &using).await?))
+            }
+            Runs::Docker { .. } => {
+                Ok(Some(self.run_docker(log, vessel, contexts, activity, index, &manifest, &using).await?))
+            }
+        }
+    }
+
+    fn evaluate_use<'a>(
+        &self,
+        contexts: &'a Contexts,
+        activity: &Activity,
+        action: usize,
+    ) -> Result<Use<'a>, EvaluationError> {
+        let scope = self.activity_scope(contexts, activity)?;
+        let env = self.own_env(&scope, activity)?;
+        let scope = scope.with_env(&env);
+        let inputs = match activity.around.as_ref().and_then(|around| around.fixed.as_ref()) {
+            Some(fixed) => fixed.inputs.clone(),
+            None => self.inputs(&scope, action, &activity.step)?,
+        };
+        Ok(Use { scope: self.in_action(scope, action), env, inputs })
+    }
+
+    fn in_action<'a>(&self, scope: Scope<'a>, action: usize) -> Scope<'a> {
+        match self.manifests.get(action) {
+            Some(manifest) => scope.in_file(&manifest.file),
+            None => scope,
+        }
+    }
+
+    /// Inputs of an action that a step uses.
+    pub(super) fn inputs(
+        &self,
+        scope: &Scope<'_>,
+        action: usize,
+        step: &StepSpec,
+    ) -> Result<Values, EvaluationError> {
+        let none: &[Entry] = &[];
+        let given = match &step.action {
+            StepAction::Uses { with, .. } => with.as_slice(),
+            StepAction::Run { .. } => none,
+        };
+        let with = scope.inputs(given)?;
+        match self.manifests.get(action) {
+            Some(manifest) => self.in_action(scope.clone(), action).action_inputs(&manifest.inputs, &with),
+            None => Ok(with),
+        }
+    }
+
+    /// Notes that the running step's action begins, and what is to be done after it.
+    fn begin_action(
+        &mut self,
+        log: &mut JobLog,
+        activity: &Activity,
+        index: usize,
+        manifest: &Manifest,
+        using: &Use<'_>,
+    ) {
+        let Some(running) = &mut self.saved.running else { return };
+        running.action = Some(index);
+        if activity.stage != Stage::Main || activity.around.is_some() {
+            return;
+        }
+        if let Some(around) = manifest.around().filter(|around| around.post.is_some()) {
+            self.saved.course.posts.push(Around {
+                key: activity.key.clone(),
+                name: format!("Post {}", running.name),
+                step: step_around(&activity.step, around.post_if.as_ref(), true),
+                action: index,
+                fixed: Some(Fixed { inputs: using.inputs.clone(), env: using.env.clone() }),
+                callers: Vec::new(),
+            });
+        }
+        warn_about_inputs(log, &activity.step, manifest);
+    }
+}
+
+/// A step as it is before or after the steps: with the action's condition. `fixed`: its `env` is known by then.
+fn step_around(step: &StepSpec, condition: Option<&Text>, fixed: bool) -> StepSpec {
+    let always = Text { text: "always()".to_owned(), line: step.line, column: 1 };
+    let mut step = step.clone();
+    step.condition = Some(condition.cloned().unwrap_or(always));
+    if fixed {
+        step.env = Vec::new();
+        if let StepAction::Uses { with, .. } = &mut step.action {
+            with.clear();
+        }
+    }
+    step
+}
+
+/// Inputs that the action does not know, lacks, or wants no more.
+fn warn_about_inputs(log: &mut JobLog, step: &StepSpec, manifest: &Manifest) {
+    let StepAction::Uses { with, .. } = &step.action else { return };
+    let docker = matches!(manifest.runs, Runs::Docker { .. });
+    let image = manifest.file.starts_with("docker://");
+    let known = |name: &str| {
+        manifest.inputs.iter().find(|input| input.name.eq_ignore_ascii_case(name)).is_some()
+            || (docker && (name.eq_ignore_ascii_case("args") || name.eq_ignore_ascii_case("entrypoint")))
+    };
+    let unexpected: Vec<String> = with
+        .iter()
+        .filter(|entry| !image && !known(&entry.key))
+        .map(|entry| format!("'{}'", entry.key))
+        .collect();
+    if !unexpected.is_empty() {
+        let valid: Vec<String> = manifest.inputs.iter().map(|input| format!("'{}'", input.name)).collect();
+        let message =
+            format!("Unexpected input(s) {}, valid inputs are [{}]", unexpected.join(", "), valid.join(", "));
+        log.remark(Level::Warning, &message);
+    }
+    for input in &manifest.inputs {
+        let given = with.iter().any(|entry| entry.key.eq_ignore_ascii_case(&input.name));
+        if let (true, Some(why)) = (given, &input.deprecation) {
+            let message = format!("Input '{}' has been deprecated with message: {why}", input.name);
+            log.remark(Level::Warning, &message);
+        }
+    }
+}
+
+fn failed(log: &mut JobLog, message: String) -> Ran {
+    log.remark(Level::Error, &message);
+    Ran { message: Some(message), ..Ran::failed() }
+}

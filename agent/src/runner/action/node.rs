@@ -1,0 +1,59 @@
+//! JavaScript actions: Node from the agent's own machine, mounted into the job's container.
+
+use slipway_workflow::action::{Manifest, Runs};
+
+use super::{Use, failed, header};
+use crate::records::log::JobLog;
+use crate::runner::attempt::{Attempt, End};
+use crate::runner::course::{Activity, Stage};
+use crate::runner::exec::Ran;
+use crate::runner::program::Program;
+use crate::runner::vessel::Vessel;
+use crate::steps::annotations::Level;
+use crate::steps::contexts::Contexts;
+
+impl Attempt {
+    #[allow(clippy::too_many_arguments)]
+    pub(super) async fn run_node(
+        &mut self,
+        log: &mut JobLog,
+        vessel: &mut Vessel,
+        contexts: &Contexts,
+        activity: &Activity,
+        action: usize,
+        manifest: &Manifest,
+        using: &Use<'_>,
+    ) -> Result<Ran, End> {
+        let Runs::Node { version, main, around } = &manifest.runs else {
+            return Ok(failed(log, "this action has no JavaScript".to_owned()));
+        };
+        let stage = activity.around.as_ref().map_or(Stage::Main, |_| activity.stage);
+        let script = match stage {
+            Stage::Pre => around.pre.as_deref(),
+            Stage::Main => Some(main.as_str()),
+            Stage::Post => around.post.as_deref(),
+        };
+        let (Some(script), Some(loaded)) = (script, self.saved.course.actions.get(action)) else {
+            return Ok(failed(log, "this action has no program for this stage".to_owned()));
+        };
+        let prepared = self.prepared()?;
+        let node = match self.machine.externals.node(*version, prepared.libc) {
+            Ok(node) => node,
+            Err(message) => return Ok(failed(log, message)),
+        };
+        let program = Program {
+            argv: vec![node.path.clone(), format!("{}/{script}", self.seen(&loaded.folder))],
+            fallback: None,
+            script: None,
+            env: self.process_env(&using.scope, contexts, &self.action_env(activity, &using.inputs))?,
+            cwd: self.working_directory(None),
+            header: header::lines(&activity.step, &using.inputs, using.scope.env()),
+            user: prepared.user.clone(),
+        };
+        let fresh = self.saved.running.as_ref().is_some_and(|running| running.process == 0);
+        if let Some(warning) = node.warning(&loaded.key).filter(|_| fresh) {
+            log.remark(Level::Warning, &warning);
+        }
+        self.run_program(log, vessel, contexts, activity, Ok(program)).await
+    }
+}
