@@ -77,6 +77,7 @@ fn ours_per_second(files: &[PathBuf]) -> anyhow::Result<f64> {
                 github: &github,
                 inputs: &empty,
                 vars: &empty,
+                files: &Default::default(),
             };
             if let Err(found) = plan::explain(&workflow, &input) {
                 bail!("{}: {}", path.display(), found.first().map_or("", |first| &first.message));

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::{Map, Value as Json};
 use slipway_workflow::action::lock::{LOCK_FILE, LOCK_MAX_BYTES};
+use slipway_workflow::calls::Files;
 use slipway_workflow::filter;
 use slipway_workflow::plan::{self, ExplainInput, Plan, RunFacts, dispatch_inputs, github_context};
 use slipway_workflow::syntax::{self, Workflow};
@@ -133,6 +135,16 @@ impl Occasion {
         Ok(called)
     }
 
+    /// The workflows of the checkout, this one among them; those that are not valid are left out.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn files(&self) -> Result<Files, Failure> {
+        let mut files = workflow_file::parsed(&self.called()?);
+        files.insert(self.file.in_repository.clone(), Arc::new(self.workflow.clone()));
+        Ok(files)
+    }
+
     /// `owner/name`, as the event says it, else as git does.
     pub fn repository(&self) -> String {
         let named = self.event.get("repository").and_then(|repository| repository.get("full_name"));
@@ -183,15 +195,15 @@ impl Occasion {
     pub fn explain(&self, workflow: &Workflow, inputs: &Json, vars: &Json) -> Result<Plan, Failure> {
         let event = Json::Object(self.event.clone());
         let event = filter::Event { name: &self.event_name, payload: &event, changed_files: None };
-        plan::explain(workflow, &ExplainInput { event, github: &self.github(), inputs, vars }).map_err(
-            |mut findings| {
-                for finding in &mut findings {
-                    finding.file.clone_from(&self.file.shown);
-                }
-                explain_invalid(&findings, &self.file.text);
-                Failure::usage(format!("{} cannot be planned", self.file.shown))
-            },
-        )
+        let files = self.files()?;
+        let input = ExplainInput { event, github: &self.github(), inputs, vars, files: &files };
+        plan::explain(workflow, &input).map_err(|mut findings| {
+            for finding in findings.iter_mut().filter(|found| found.file == self.file.in_repository) {
+                finding.file.clone_from(&self.file.shown);
+            }
+            explain_invalid(&findings, &self.file.text);
+            Failure::usage(format!("{} cannot be planned", self.file.shown))
+        })
     }
 
     /// Who caused it, as the event says, else as git does.

@@ -1,7 +1,12 @@
 //! Which workflow a command is about: found by path or name, or the only one that fits the event.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use slipway_workflow::calls::Files;
+use slipway_workflow::syntax;
 
 use crate::checkout::Checkout;
 use crate::failure::Failure;
@@ -45,6 +50,15 @@ pub fn all(checkout: &Checkout) -> Result<Vec<PathBuf>, Failure> {
     }
     paths.sort();
     Ok(paths)
+}
+
+/// Workflows by name, without those that are not valid.
+#[must_use]
+pub fn parsed(texts: &BTreeMap<String, String>) -> Files {
+    let valid = texts
+        .iter()
+        .filter_map(|(name, text)| Some((name.clone(), Arc::new(syntax::parse(name, text).ok()?))));
+    valid.collect()
 }
 
 /// The workflow a person named: a path, or a name in [`FOLDER`] with or without its ending.

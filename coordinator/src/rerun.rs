@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 use slipway_cas::{Digest, StoreError};
 use slipway_scheduler::command::{CarriedJob, RunMeta};
-use slipway_scheduler::state::{Job, Run};
+use slipway_scheduler::state::{Call, Job, Run};
 use slipway_scheduler::{JobResult, RunId};
 
 use crate::driver::DriverError;
@@ -89,7 +89,7 @@ pub async fn rerun(services: &Services, run: RunId, wanted: Rerun) -> Result<Run
             context: found.context(),
             ended: found.end().is_some(),
             carried: succeeded(found),
-            jobs: found.jobs().len(),
+            jobs: found.jobs().iter().filter(|job| found.caller_of(job).is_none()).count(),
             last_attempt: same.map(|other| other.meta().run_attempt).max().unwrap_or(1),
         })
     });
@@ -98,7 +98,7 @@ pub async fn rerun(services: &Services, run: RunId, wanted: Rerun) -> Result<Run
     if !left.ended {
         return Err(RerunError::Open(run));
     }
-    if wanted.failed && left.carried.len() == left.jobs {
+    if wanted.failed && left.carried.iter().filter(|job| job.call.is_none()).count() == left.jobs {
         return Err(RerunError::NothingFailed(run));
     }
     let context: RunContext = load(services, left.context).await?;
@@ -159,6 +159,9 @@ pub struct Carried {
     pub result: JobResult,
     /// Outputs of all its instances: of equal names the last non-empty one counts.
     pub outputs: BTreeMap<String, String>,
+    /// Names the call that it belongs to, by what that was planned with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<Digest>,
 }
 
 /// What a rerun of only what failed would carry over.
@@ -186,7 +189,7 @@ pub async fn carried(services: &Services, run: RunId) -> Result<Vec<Carried>, Re
                 }
             }
         }
-        carried.push(Carried { id: job.id.to_string(), result: job.result, outputs });
+        carried.push(Carried { id: job.id.to_string(), result: job.result, outputs, call: job.call });
     }
     Ok(carried)
 }
@@ -197,14 +200,28 @@ fn is_attempt_of(other: &RunMeta, meta: &RunMeta) -> bool {
         && other.repository == meta.repository
 }
 
-/// The jobs that need not run again: each succeeded, and so did all that it needs.
+/// The jobs that need not run again: each succeeded, and so did all that it needs and that its callers need. What a carried
+/// job called is not named again.
 fn succeeded(run: &Run) -> Vec<CarriedJob> {
     let good = |job: &Job| job.conclusion() == Some(JobResult::Success) && job.lineage().all_succeeded();
-    let jobs = run.jobs().iter().filter(|job| good(job));
+    let mut jobs = Vec::new();
+    for job in run.jobs().iter().filter(|job| good(job)) {
+        let mut above = run.caller_of(job);
+        let mut carried = true;
+        while let Some(caller) = above {
+            carried &= !good(caller) && caller.lineage().all_succeeded();
+            above = run.caller_of(caller);
+        }
+        if carried {
+            jobs.push(job);
+        }
+    }
+    let jobs = jobs.into_iter();
     jobs.map(|job| CarriedJob {
         id: job.id().clone(),
         result: JobResult::Success,
         outputs: job.outputs().to_vec(),
+        call: run.call_of(job).map(Call::context),
     })
     .collect()
 }

@@ -7,6 +7,7 @@
 mod actions;
 mod arm64;
 mod bad_input;
+mod calls;
 mod delivery;
 mod events;
 mod many_jobs;

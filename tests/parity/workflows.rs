@@ -55,7 +55,7 @@ fn jobs(workflow: &Workflow) -> Json {
         json!({
             "id": job.id,
             "needs": job.needs.iter().map(|need| need.id.as_str()).collect::<Vec<_>>(),
-            "uses": null,
+            "uses": job.call.as_ref().map(|call| call.uses.text.as_str()),
             "steps": job.steps.iter().map(step).collect::<Vec<_>>(),
         })
     };

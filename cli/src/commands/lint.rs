@@ -1,8 +1,11 @@
 //! `slipway lint`: what is wrong with workflows, for people, scripts, code scanning and GitHub's annotations.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use slipway_workflow::calls::{FileName, Files, check};
 use slipway_workflow::diagnostics::{Diagnostic, Severity, render_github, render_sarif, render_text};
 use slipway_workflow::syntax;
 
@@ -37,8 +40,9 @@ enum Format {
 impl Lint {
     pub(crate) fn run(self, out: &mut Out) -> Result<Exit, Failure> {
         let files = self.files()?;
-        let findings: Vec<Vec<Diagnostic>> =
-            files.iter().map(|file| syntax::lint(&file.shown, &file.text)).collect();
+        let texts = called()?;
+        let called = workflow_file::parsed(&texts);
+        let findings: Vec<Vec<Diagnostic>> = files.iter().map(|file| lint(file, &texts, &called)).collect();
         let all: Vec<Diagnostic> = findings.iter().flatten().cloned().collect();
         match self.format {
             Format::Text => {
@@ -75,6 +79,41 @@ impl Lint {
         }
         found.iter().map(|path| workflow_file::load(&checkout, path)).collect()
     }
+}
+
+/// The texts of the checkout's workflows: what a file there may call.
+fn called() -> Result<BTreeMap<String, String>, Failure> {
+    let checkout = Checkout::folder(&PathBuf::from("."))?;
+    let mut texts = BTreeMap::new();
+    for path in workflow_file::all(&checkout)? {
+        let file = workflow_file::load(&checkout, &path)?;
+        texts.insert(file.in_repository, file.text);
+    }
+    Ok(texts)
+}
+
+/// What is to say about a file, and about its calls of files that are known.
+fn lint(file: &WorkflowFile, texts: &BTreeMap<String, String>, called: &Files) -> Vec<Diagnostic> {
+    let workflow = match syntax::parse(&file.shown, &file.text) {
+        Ok(workflow) => workflow,
+        Err(found) => return found,
+    };
+    let mut findings = workflow.warnings.clone();
+    if workflow.jobs.iter().all(|job| job.call.is_none()) {
+        return findings;
+    }
+    let mut files = called.clone();
+    files.insert(file.in_repository.clone(), Arc::new(workflow));
+    // A file elsewhere may be meant for another repository. One that is not valid has findings of its own.
+    let inside = texts.contains_key(&file.in_repository);
+    let missing = |name: &FileName| {
+        inside && matches!(name, FileName::Local { .. }) && !texts.contains_key(&name.to_string())
+    };
+    // What is wrong further down is told where it stands.
+    let found = check(&FileName::local(&file.in_repository), &files, &missing);
+    findings.extend(found.into_iter().filter(|found| found.file == file.shown));
+    findings.sort_by_key(|found| (found.line, found.column));
+    findings
 }
 
 /// A finding with its line, coloured by its weight.

@@ -70,7 +70,10 @@ fn for_people(occasion: &Occasion, plan: &Planned, colours: bool) -> String {
                 Some(false) => "yes",
                 None => "?",
             }),
-            text(job.runs_on.as_ref().map_or("?".to_owned(), |labels| labels.join(", "))),
+            text(match (&job.uses, &job.runs_on) {
+                (Some(uses), _) => uses.clone(),
+                (None, labels) => labels.as_ref().map_or("?".to_owned(), |labels| labels.join(", ")),
+            }),
             text(if job.needs.is_empty() { "-".to_owned() } else { job.needs.join(", ") }),
             text(match job.skipped {
                 Some(true) => "-".to_owned(),

@@ -62,12 +62,17 @@ pub async fn preflight(
 ) -> Result<(), Unfit> {
     let plan = occasion.explain(&without_filters(&occasion.workflow), inputs, vars)?;
     let mut needed: Vec<Needed> = Vec::new();
-    for job in plan.jobs.iter().filter(|job| job.skipped == Some(false) && wanted.contains(&job.id)) {
+    let files = occasion.files()?;
+    let wanted =
+        |id: &str| id.split(['/', '#']).next().is_some_and(|top| wanted.iter().any(|job| job == top));
+    for job in
+        plan.jobs.iter().filter(|job| job.skipped == Some(false) && job.uses.is_none() && wanted(&job.id))
+    {
         let Some(labels) = &job.runs_on else { continue };
         if let Some(reason) = offer.lacks(&job.id, labels) {
             return Err(Failure::fleet(reason).into());
         }
-        let container = occasion.workflow.job(&job.id).and_then(|job| job.container.as_ref());
+        let container = files.get(&job.place.0).and_then(|file| file.job(&job.place.1)?.container.as_ref());
         let (image, label) = match container {
             Some(container) => (public_image(container), None),
             None => (Some(offer.image_for(labels)), labels.first().cloned()),

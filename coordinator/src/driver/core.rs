@@ -13,7 +13,7 @@ use slipway_scheduler::{Command, Event, Rejection, RunId, State, Timestamp, Upti
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::effects::{self, Effect, PlanRequest, RunEnded};
+use super::effects::{self, Effect, Planning, RunEnded};
 use super::leases::LeaseTable;
 use super::ledger::Ledger;
 use super::payload::{DeliveryEvent, Payload};
@@ -60,7 +60,7 @@ pub(super) struct Core {
     clock: Arc<dyn Clock>,
     leases: Arc<LeaseTable>,
     watchers: Arc<Watchers>,
-    planner: mpsc::UnboundedSender<PlanRequest>,
+    planner: mpsc::UnboundedSender<Planning>,
     ended: mpsc::UnboundedSender<RunEnded>,
     metrics: Arc<Metrics>,
     kill: CancellationToken,
@@ -112,7 +112,7 @@ impl Core {
                 reason: rejection.to_string(),
             });
         }
-        core.later.effects.extend(unplanned.into_iter().map(|(run, job)| (Effect::Plan(run, job), None)));
+        core.later.effects.extend(unplanned.into_iter().map(|effect| (effect, None)));
         core.commit(false)?;
         core.act();
         tracing::info!(
@@ -239,8 +239,23 @@ impl Core {
         }));
     }
 
-    /// Decides a command and takes its events into this batch.
+    /// Decides a command and takes its events into this batch; then lets what is about to enter a concurrency group do so.
     pub(super) fn decide(&mut self, command: Command) -> Result<(), Rejection> {
+        self.decide_one(command)?;
+        while let Some(entry) = self.state.next_entry() {
+            let before = self.entries.len();
+            if let Err(rejection) = self.decide_one(entry) {
+                tracing::warn!(%rejection, "a concurrency group cannot be entered");
+                break;
+            }
+            if self.entries.len() == before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn decide_one(&mut self, command: Command) -> Result<(), Rejection> {
         for event in decide(&self.state, command, self.now)? {
             self.take(Payload::Scheduler(event));
         }
@@ -333,7 +348,13 @@ impl Core {
                 Effect::Plan(run, job) => {
                     if let Some(request) = effects::plan_request(&self.state, run, &job) {
                         // A planner that is gone goes with the whole coordinator.
-                        let _ = self.planner.send(request);
+                        let _ = self.planner.send(Planning::Job(request));
+                    }
+                }
+                Effect::Outputs(run, job, place) => {
+                    if let Some(request) = effects::outputs_request(&self.state, run, &job, place) {
+                        // As above.
+                        let _ = self.planner.send(Planning::Outputs(request));
                     }
                 }
                 Effect::Changed(run) => self.watchers.changed(run),

@@ -5,7 +5,7 @@ use slipway_cas::Digest;
 use slipway_kit::telemetry;
 use slipway_scheduler::command::{LeaseRef, RunMeta};
 use slipway_scheduler::outcome::CancelReason;
-use slipway_scheduler::state::{Instance, Lineage, Run, Stage};
+use slipway_scheduler::state::{Call, CallPhase, Instance, Job, Lineage, Run, Stage};
 use slipway_scheduler::{AgentId, Event, JobId, JobResult, RunId, State};
 
 use super::message::{RunLease, ToAgent};
@@ -29,8 +29,57 @@ pub struct PlanRequest {
     pub context: Digest,
     /// What became of all ancestors.
     pub lineage: Lineage,
-    /// The jobs that it needs, in its order.
+    /// The jobs that it needs, in its order; ids are those of its file.
     pub needs: Vec<PlanNeed>,
+    /// Its id in its file.
+    pub local: String,
+    /// What the call that it belongs to was planned with.
+    pub call: Option<Digest>,
+}
+
+/// A call whose jobs are done and whose outputs are to be evaluated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutputsRequest {
+    /// The run.
+    pub run: RunId,
+    /// The calling job.
+    pub job: JobId,
+    /// Which of its calls.
+    pub place: u32,
+    /// What the run is about.
+    pub meta: RunMeta,
+    /// The workflow file.
+    pub workflow: Digest,
+    /// The event's payload.
+    pub event: Digest,
+    /// Inputs, variables and source.
+    pub context: Digest,
+    /// What the call was planned with.
+    pub call: Digest,
+    /// Whether there are any outputs.
+    pub has_outputs: bool,
+    /// The call's jobs; ids are those of its file.
+    pub jobs: Vec<PlanNeed>,
+}
+
+/// Something for the planner.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Planning {
+    /// A job that is ready.
+    Job(PlanRequest),
+    /// A call that is done.
+    Outputs(OutputsRequest),
+}
+
+impl Planning {
+    /// The run that it is for.
+    #[must_use]
+    pub fn run(&self) -> RunId {
+        match self {
+            Self::Job(request) => request.run,
+            Self::Outputs(request) => request.run,
+        }
+    }
 }
 
 /// A finished job that another one needs.
@@ -64,6 +113,8 @@ pub(super) enum Effect {
     Tell(AgentId, ToAgent),
     /// Plan a job.
     Plan(RunId, JobId),
+    /// Evaluate the outputs of one of a job's calls.
+    Outputs(RunId, JobId, u32),
     /// Whoever watches the run looks again.
     Changed(RunId),
     /// The run is over.
@@ -74,30 +125,69 @@ pub(super) enum Effect {
 pub(super) fn plan_request(state: &State, run: RunId, job: &JobId) -> Option<PlanRequest> {
     let run = state.run(run)?;
     let job = run.job(job.as_str()).filter(|job| job.stage() == Stage::Ready)?;
-    let needs = run.needs(job).filter_map(|need| {
-        Some(PlanNeed { job: need.id().clone(), result: need.result()?, outputs: need.outputs().to_vec() })
-    });
+    let needs = run.needs(job).filter_map(|need| finished(run, need));
     Some(PlanRequest {
         run: run.id(),
         job: job.id().clone(),
-        cancelled: run.cancelled().is_some(),
+        cancelled: run.is_cancelled_for(job),
         meta: run.meta().clone(),
         workflow: run.workflow(),
         event: run.event(),
         context: run.context(),
         lineage: job.lineage(),
         needs: needs.collect(),
+        local: local_id(run, job),
+        call: run.call_of(job).map(Call::context),
     })
 }
 
-/// The jobs of all runs that wait to be planned.
-pub(super) fn unplanned(state: &State) -> Vec<(RunId, JobId)> {
-    let open = state.runs().filter(|run| run.end().is_none());
-    let ready = |run: &Run| -> Vec<_> {
-        let jobs = run.jobs().iter().filter(|job| job.stage() == Stage::Ready);
-        jobs.map(|job| (run.id(), job.id().clone())).collect()
-    };
-    open.flat_map(ready).collect()
+/// A job's id in its own file.
+fn local_id(run: &Run, job: &Job) -> String {
+    let id = job.id().as_str();
+    let below = run.call_of(job).and_then(|call| id.strip_prefix(call.id().as_str())?.strip_prefix('/'));
+    below.unwrap_or(id).to_owned()
+}
+
+fn finished(run: &Run, job: &Job) -> Option<PlanNeed> {
+    let id = JobId::from(local_id(run, job));
+    Some(PlanNeed { job: id, result: job.result()?, outputs: job.outputs().to_vec() })
+}
+
+/// The request for the outputs of a call, unless it has them (any more).
+pub(super) fn outputs_request(state: &State, run: RunId, job: &JobId, place: u32) -> Option<OutputsRequest> {
+    let run = state.run(run)?;
+    let call = run.job(job.as_str())?.calls().get(place as usize)?;
+    if !matches!(call.phase(), CallPhase::Done { .. }) {
+        return None;
+    }
+    Some(OutputsRequest {
+        run: run.id(),
+        job: job.clone(),
+        place,
+        meta: run.meta().clone(),
+        workflow: run.workflow(),
+        event: run.event(),
+        context: run.context(),
+        call: call.context(),
+        has_outputs: call.has_outputs(),
+        jobs: run.jobs_of(call).filter_map(|job| finished(run, job)).collect(),
+    })
+}
+
+/// The jobs of all runs that wait to be planned, and the calls that wait for their outputs.
+pub(super) fn unplanned(state: &State) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for run in state.runs().filter(|run| run.end().is_none()) {
+        for job in run.jobs() {
+            if job.stage() == Stage::Ready {
+                effects.push(Effect::Plan(run.id(), job.id().clone()));
+            }
+            let done =
+                (0..).zip(job.calls()).filter(|(_, call)| matches!(call.phase(), CallPhase::Done { .. }));
+            effects.extend(done.map(|(place, _)| Effect::Outputs(run.id(), job.id().clone(), place)));
+        }
+    }
+    effects
 }
 
 /// A lease with its run.
@@ -139,6 +229,10 @@ pub(super) fn cancellation(state: &State, lease: LeaseRef) -> Option<ToAgent> {
     let instance = state.leased(&lease)?;
     let reason = match instance.cancel()? {
         CancelReason::FailFast { .. } => "another job of the matrix failed (`fail-fast`)".to_owned(),
+        CancelReason::CallFailed { by } => format!("the call `{by}` of the same matrix failed (`fail-fast`)"),
+        CancelReason::Superseded { group } => {
+            format!("a newer one of the concurrency group `{group}` took its place")
+        }
         CancelReason::Run => {
             let cancelled = state.run(instance.run()).and_then(Run::cancelled);
             cancelled.map_or_else(String::new, |by| format!("cancelled by {}: {}", by.actor, by.reason))
@@ -155,7 +249,17 @@ pub(super) fn of(state: &State, event: &Event, effects: &mut Vec<Effect>) {
             effects.push(Effect::Plan(*run, job.clone()));
             effects.push(Effect::Changed(*run));
         }
-        Event::RunSubmitted { run, .. }
+        Event::CallDone { run, job, call, .. } => {
+            effects.push(Effect::Outputs(*run, job.clone(), *call));
+            effects.push(Effect::Changed(*run));
+        }
+        Event::JobCalled { run, .. }
+        | Event::CallQueued { run, .. }
+        | Event::CallBlocked { run, .. }
+        | Event::CallBegan { run, .. }
+        | Event::CallCancelled { run, .. }
+        | Event::CallFinished { run, .. }
+        | Event::RunSubmitted { run, .. }
         | Event::GroupAcquired { run, .. }
         | Event::JobSkipped { run, .. }
         | Event::JobInvalid { run, .. }
@@ -163,6 +267,8 @@ pub(super) fn of(state: &State, event: &Event, effects: &mut Vec<Effect>) {
         | Event::JobFinished { run, .. }
         | Event::RunCancelled { run, .. } => effects.push(Effect::Changed(*run)),
         Event::InstanceQueued { instance, .. }
+        | Event::InstanceBlocked { instance, .. }
+        | Event::InstanceAdmitted { instance, .. }
         | Event::RetryScheduled { instance, .. }
         | Event::InstanceFinished { instance, .. } => {
             effects.extend(state.instance(*instance).map(|instance| Effect::Changed(instance.run())));

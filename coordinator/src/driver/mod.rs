@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::journal::{Journal, JournalError};
 use crate::metrics::Metrics;
-pub use effects::{PlanNeed, PlanRequest, RunEnded};
+pub use effects::{OutputsRequest, PlanNeed, PlanRequest, Planning, RunEnded};
 use leases::LeaseTable;
 use message::SessionLink;
 use payload::DeliveryEvent;
@@ -74,7 +74,7 @@ pub struct DriverParts {
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
     /// Where jobs go that are to be planned.
-    pub planner: mpsc::UnboundedSender<PlanRequest>,
+    pub planner: mpsc::UnboundedSender<Planning>,
     /// Where runs go that ended or were retired.
     pub ended: mpsc::UnboundedSender<RunEnded>,
     /// What is counted.

@@ -10,7 +10,7 @@ use slipway_scheduler::{JobId, RunId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Driver, DriverError, DriverParts, PlanRequest};
+use super::{Driver, DriverError, DriverParts, Planning};
 use crate::journal::memory::MemoryJournal;
 use crate::journal::{Entry, Journal, JournalError, Record, Snapshot};
 
@@ -47,7 +47,7 @@ impl Journal for Failing {
 struct Started {
     driver: Driver,
     failure: oneshot::Receiver<JournalError>,
-    to_plan: mpsc::UnboundedReceiver<PlanRequest>,
+    to_plan: mpsc::UnboundedReceiver<Planning>,
 }
 
 fn start(journal: impl Journal) -> Started {
@@ -104,7 +104,7 @@ async fn what_is_not_durable_is_not_seen_and_stops_the_driver() {
     let appends_left = Arc::new(AtomicI32::new(2));
     let mut started = start(Failing { inner: journal.clone(), appends_left });
     started.driver.submit(submit(1)).await.unwrap();
-    assert_eq!(started.to_plan.recv().await.unwrap().run, RunId::from_u128(1));
+    assert_eq!(started.to_plan.recv().await.unwrap().run(), RunId::from_u128(1));
     assert_eq!(started.driver.submit(submit(2)).await, Err(DriverError::Stopped));
     assert!(
         matches!(started.failure.await, Ok(JournalError::Engine { reason, .. }) if reason == "it is full")
@@ -114,7 +114,7 @@ async fn what_is_not_durable_is_not_seen_and_stops_the_driver() {
     let mut again = start(journal);
     assert_eq!(again.driver.epoch(), 2);
     assert_eq!(runs(&again.driver).await, [RunId::from_u128(1)]);
-    assert_eq!(again.to_plan.recv().await.unwrap().run, RunId::from_u128(1), "it is planned again");
+    assert_eq!(again.to_plan.recv().await.unwrap().run(), RunId::from_u128(1), "it is planned again");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use slipway_cas::Digest;
 use slipway_scheduler::command::{Cancel, CarriedJob, Trust};
 use slipway_scheduler::limits::JOBS_PER_RUN_MAX;
 use slipway_scheduler::{Command, JobId, JobResult, RunId};
@@ -64,6 +65,8 @@ struct Carried {
     result: JobResult,
     #[serde(default)]
     outputs: BTreeMap<String, String>,
+    #[serde(default)]
+    call: Option<Digest>,
 }
 
 /// An uploaded working tree.
@@ -153,14 +156,14 @@ async fn keep_carried(services: &Services, carried: Vec<Carried>) -> Result<Vec<
         return Err(ApiError::bad_request(format!("`carried` has more than {JOBS_PER_RUN_MAX} jobs")));
     }
     let mut kept = Vec::with_capacity(carried.len());
-    for Carried { id, result, outputs } in carried {
+    for Carried { id, result, outputs, call } in carried {
         let outputs = json!(outputs).to_string();
         if outputs.len() > CARRIED_OUTPUTS_MAX_BYTES {
             let message = format!("the outputs of `{id}` are longer than {CARRIED_OUTPUTS_MAX_BYTES} bytes");
             return Err(ApiError::bad_request(message));
         }
         let outputs = vec![services.store.put(outputs.into()).await?];
-        kept.push(CarriedJob { id: JobId::from(id), result, outputs });
+        kept.push(CarriedJob { id: JobId::from(id), result, outputs, call });
     }
     Ok(kept)
 }

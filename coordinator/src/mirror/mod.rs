@@ -15,14 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use slipway_cas::Digest;
+pub(crate) use slipway_workflow::calls::is_ref;
 use tokio::sync::OwnedMutexGuard;
 
 pub(crate) use changes::Change;
 pub(crate) use files::WorkflowFile;
 use git::{git, line};
-
-/// The longest name of a ref, in bytes.
-const REF_MAX_BYTES: usize = 1_024;
 
 /// Why something cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,18 +50,6 @@ struct Turn {
 /// Whether a text is a commit's id: 40 hexadecimal digits, or 64.
 pub(crate) fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-/// Whether git takes a text as the name of a ref (git-check-ref-format): no range, no refspec, no option.
-pub(crate) fn is_ref(text: &str) -> bool {
-    let banned = |c: char| c.is_control() || " ~^:?*[\\".contains(c);
-    (1..=REF_MAX_BYTES).contains(&text.len())
-        && !text.starts_with(['-', '/', '+'])
-        && !text.ends_with(['/', '.'])
-        && !text.contains("..")
-        && !text.contains("@{")
-        && !text.contains("//")
-        && !text.chars().any(banned)
 }
 
 impl Mirrors {

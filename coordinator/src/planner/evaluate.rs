@@ -7,12 +7,14 @@ use serde_json::Value as Json;
 use slipway_cas::{Digest, StoreError};
 use slipway_scheduler::command::RunMeta;
 use slipway_scheduler::{JobResult, RunId};
+use slipway_workflow::calls::{CallContext, FileName};
 use slipway_workflow::plan::{
-    self, Ancestors, NeededJob, Resolution, ResolveInput, RunFacts, github_context, resolve_job,
+    self, Ancestors, CallOutputsInput, NeededJob, Resolution, ResolveInput, RunFacts, github_context,
+    outputs_of_call, resolve_job,
 };
 use slipway_workflow::syntax::{self, Workflow};
 
-use crate::driver::{PlanNeed, PlanRequest};
+use crate::driver::{OutputsRequest, PlanNeed, PlanRequest};
 use crate::services::Services;
 use crate::submit::{Bundle, RunContext};
 
@@ -54,7 +56,24 @@ pub(super) async fn load(
     request: &PlanRequest,
 ) -> Result<Material, StoreError> {
     let context: RunContext = load_json(services, request.context).await?;
-    let workflow = load_workflow(services, workflows, request, context.bundled).await?;
+    let call: Option<CallContext> = match request.call {
+        Some(call) => Some(load_json(services, call).await?),
+        None => None,
+    };
+    let files = Files { services, workflows, blob: request.workflow, bundled: context.bundled };
+    let name = call
+        .as_ref()
+        .map_or_else(|| FileName::local(&request.meta.workflow_file), |call| FileName::from_text(&call.file));
+    let workflow = files.load(&name.to_string()).await?;
+    let callee = match &workflow {
+        Ok(workflow) => files.called(&name, workflow, &request.local).await?,
+        Err(_) => Ok(None),
+    };
+    // What cannot be read fails the job, whichever file it is.
+    let (workflow, callee) = match (workflow, callee) {
+        (Ok(workflow), Ok(callee)) => (Ok(workflow), callee),
+        (Err(told), _) | (_, Err(told)) => (Err(told), None),
+    };
     let event: Json = load_json(services, request.event).await?;
     let mut needs = Vec::with_capacity(request.needs.len());
     for need in &request.needs {
@@ -63,8 +82,8 @@ pub(super) async fn load(
     let lineage = request.lineage;
     let input = ResolveInput {
         github: github_context(&run_facts(&request.meta, request.run, event, &context.triggering_actor)),
-        inputs: context.inputs,
-        vars: Json::Object(context.vars.into_iter().map(|(key, value)| (key, Json::String(value))).collect()),
+        inputs: call.as_ref().map_or(context.inputs, |call| call.inputs.clone()),
+        vars: vars(context.vars),
         needs,
         ancestors: Ancestors {
             failed: lineage.failed,
@@ -73,37 +92,85 @@ pub(super) async fn load(
         },
         cancelled: request.cancelled,
         source: context.source,
+        call,
+        callee,
         action_pins: context.action_pins,
     };
-    Ok(Material { workflow, job: request.job.as_str().to_owned(), input })
+    Ok(Material { workflow, job: request.local.clone(), input })
 }
 
-async fn load_workflow(
+fn vars(vars: BTreeMap<String, String>) -> Json {
+    Json::Object(vars.into_iter().map(|(key, value)| (key, Json::String(value))).collect())
+}
+
+/// The outputs of a call, or why they can't be told.
+pub(super) async fn outputs(
     services: &Services,
     workflows: &Workflows,
-    request: &PlanRequest,
-    bundled: bool,
-) -> Result<Result<Arc<Workflow>, String>, StoreError> {
-    let key = (request.meta.workflow_file.clone(), request.workflow);
-    if let Some(workflow) = workflows.get(&key) {
-        return Ok(Ok(workflow));
-    }
-    let text = if bundled {
-        let mut bundle: Bundle = load_json(services, request.workflow).await?;
-        bundle.files.remove(&key.0).ok_or(StoreError::Damaged(request.workflow))?
-    } else {
-        String::from_utf8_lossy(&services.store.get(request.workflow).await?).into_owned()
+    request: &OutputsRequest,
+) -> Result<Result<BTreeMap<String, String>, String>, StoreError> {
+    let context: RunContext = load_json(services, request.context).await?;
+    let call: CallContext = load_json(services, request.call).await?;
+    let files = Files { services, workflows, blob: request.workflow, bundled: context.bundled };
+    let callee = match files.load(&call.file).await? {
+        Ok(callee) => callee,
+        Err(told) => return Ok(Err(told)),
     };
-    let parsed = syntax::parse(&key.0, &text);
-    Ok(match parsed {
-        Ok(workflow) => {
-            let workflow = Arc::new(workflow);
-            workflows.keep(key, Arc::clone(&workflow));
-            Ok(workflow)
+    let event: Json = load_json(services, request.event).await?;
+    let mut jobs = Vec::with_capacity(request.jobs.len());
+    for job in &request.jobs {
+        jobs.push(load_need(services, job).await?);
+    }
+    let github = github_context(&run_facts(&request.meta, request.run, event, &context.triggering_actor));
+    let input = CallOutputsInput { github, inputs: call.inputs, vars: vars(context.vars), jobs };
+    Ok(outputs_of_call(&callee, &input).map_err(|error| error.to_string()))
+}
+
+/// A run's workflow files.
+struct Files<'a> {
+    services: &'a Services,
+    workflows: &'a Workflows,
+    blob: Digest,
+    bundled: bool,
+}
+
+impl Files<'_> {
+    /// The file that a job of this one calls, if it calls any.
+    async fn called(
+        &self,
+        name: &FileName,
+        workflow: &Workflow,
+        job: &str,
+    ) -> Result<Result<Option<Arc<Workflow>>, String>, StoreError> {
+        let Some(call) = workflow.job(job).and_then(|job| job.call.as_ref()) else { return Ok(Ok(None)) };
+        match name.called(&call.uses.text) {
+            Ok(called) => Ok(self.load(&called.to_string()).await?.map(Some)),
+            Err(problem) => Ok(Err(format!("`{}`: {problem}", call.uses.text))),
         }
-        // It was valid when the run was submitted: another version of Slipway reads it now.
-        Err(diagnostics) => Err(told(&diagnostics)),
-    })
+    }
+
+    /// The file of this name.
+    async fn load(&self, name: &str) -> Result<Result<Arc<Workflow>, String>, StoreError> {
+        let key = (name.to_owned(), self.blob);
+        if let Some(workflow) = self.workflows.get(&key) {
+            return Ok(Ok(workflow));
+        }
+        let text = if self.bundled {
+            let mut bundle: Bundle = load_json(self.services, self.blob).await?;
+            bundle.files.remove(name).ok_or(StoreError::Damaged(self.blob))?
+        } else {
+            String::from_utf8_lossy(&self.services.store.get(self.blob).await?).into_owned()
+        };
+        Ok(match syntax::parse(name, &text) {
+            Ok(workflow) => {
+                let workflow = Arc::new(workflow);
+                self.workflows.keep(key, Arc::clone(&workflow));
+                Ok(workflow)
+            }
+            // It was valid when the run was submitted: another version of Slipway reads it now.
+            Err(diagnostics) => Err(told(&diagnostics)),
+        })
+    }
 }
 
 /// A JSON blob that this program wrote. One that is not JSON was damaged.

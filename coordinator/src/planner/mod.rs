@@ -11,21 +11,24 @@ mod evaluate;
 pub(crate) use evaluate::run_facts;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use slipway_cas::{Digest, StoreError};
 use slipway_kit::backoff::Backoff;
-use slipway_scheduler::command::{Expansion, InstanceDefinition, Resolution, ResolveJob};
-use slipway_scheduler::{Command, InstanceId, LabelSet, Rejection};
+use slipway_scheduler::command::{
+    CallDefinition, CallExpansion, Expansion, FinishCall, InstanceDefinition, Resolution, ResolveJob,
+};
+use slipway_scheduler::{Command, InstanceId, JobId, LabelSet, Rejection};
 use slipway_workflow::plan;
 use tokio::sync::{Semaphore, mpsc};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 use uuid::Uuid;
 
-use crate::driver::{DriverError, PlanRequest};
+use crate::driver::{DriverError, OutputsRequest, PlanRequest, Planning};
 use crate::services::Services;
+use crate::submit;
 
 /// How many jobs are planned at a time.
 const CONCURRENCY: usize = 16;
@@ -36,9 +39,9 @@ const STORE_TRIES: u32 = 5;
 /// The first wait between two tries, and the longest.
 const STORE_WAITS_MS: (u64, u64) = (50, 2_000);
 
-/// Plans jobs as they become ready, until the driver is gone.
-pub(crate) async fn run(services: Services, mut requests: mpsc::UnboundedReceiver<PlanRequest>) {
-    // One entry for each job that is ready, so the scheduler's limits bound the queue.
+/// Plans jobs as they become ready, and evaluates the outputs of calls, until the driver is gone.
+pub(crate) async fn run(services: Services, mut requests: mpsc::UnboundedReceiver<Planning>) {
+    // One entry for each job that is ready or call that is done, so the scheduler's limits bound the queue.
     let places = Arc::new(Semaphore::new(CONCURRENCY));
     let workflows = Arc::<evaluate::Workflows>::default();
     while let Some(request) = requests.recv().await {
@@ -46,38 +49,73 @@ pub(crate) async fn run(services: Services, mut requests: mpsc::UnboundedReceive
         let (services, workflows) = (services.clone(), Arc::clone(&workflows));
         tokio::spawn(async move {
             let started = Instant::now();
-            let span = tracing::info_span!("plan", run = %request.run, job = %request.job, result = Empty);
-            if let Some(parent) = &request.meta.traceparent {
+            let (job, meta) = match &request {
+                Planning::Job(request) => (&request.job, &request.meta),
+                Planning::Outputs(request) => (&request.job, &request.meta),
+            };
+            let span = tracing::info_span!("plan", run = %request.run(), %job, result = Empty);
+            if let Some(parent) = &meta.traceparent {
                 slipway_kit::telemetry::continue_trace(&span, parent);
             }
-            plan_job(&services, workflows, request).instrument(span).await;
+            match request {
+                Planning::Job(request) => plan_job(&services, workflows, request).instrument(span).await,
+                Planning::Outputs(request) => outputs(&services, workflows, request).instrument(span).await,
+            }
             services.metrics.planning.observe(started.elapsed());
             drop(place);
         });
     }
 }
 
-async fn plan_job(services: &Services, workflows: Arc<evaluate::Workflows>, request: PlanRequest) {
-    let mut backoff = Backoff::new(
-        std::time::Duration::from_millis(STORE_WAITS_MS.0),
-        std::time::Duration::from_millis(STORE_WAITS_MS.1),
-    );
-    let resolution = loop {
-        match resolve(services, &workflows, &request).await {
-            Ok(resolution) => break resolution,
-            Err(error @ (StoreError::NotFound(_) | StoreError::Damaged(_))) => {
-                break Resolution::Invalid { message: format!("the job cannot be planned: {error}") };
-            }
-            Err(error) if backoff.failures() + 1 >= STORE_TRIES => {
-                break Resolution::Invalid { message: format!("the job cannot be planned: {error}") };
-            }
+/// Tries until blobs can be read and written, or it does not help any more.
+async fn persist<T, F: Future<Output = Result<T, StoreError>>>(
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, String> {
+    let (first, longest) = STORE_WAITS_MS;
+    let mut backoff = Backoff::new(Duration::from_millis(first), Duration::from_millis(longest));
+    loop {
+        match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(error @ (StoreError::NotFound(_) | StoreError::Damaged(_))) => return Err(error.to_string()),
+            Err(error) if backoff.failures() + 1 >= STORE_TRIES => return Err(error.to_string()),
             Err(error) => {
                 tracing::warn!(%error, "planning a job is tried again");
                 tokio::time::sleep(backoff.next_wait()).await;
             }
         }
-    };
+    }
+}
+
+async fn plan_job(services: &Services, workflows: Arc<evaluate::Workflows>, request: PlanRequest) {
+    let planned = persist(|| resolve(services, &workflows, &request)).await;
+    let resolution = planned.unwrap_or_else(|error| Resolution::Invalid {
+        message: format!("the job cannot be planned: {error}"),
+    });
     answer(services, &request, resolution).await;
+}
+
+/// Evaluates the outputs of a call and answers with them.
+async fn outputs(services: &Services, workflows: Arc<evaluate::Workflows>, request: OutputsRequest) {
+    let evaluate = || async {
+        if !request.has_outputs {
+            return Ok(Ok(None));
+        }
+        let found = match evaluate::outputs(services, &workflows, &request).await? {
+            Ok(found) => found,
+            Err(message) => return Ok(Err(message)),
+        };
+        match serde_json::to_vec(&found) {
+            Ok(json) => Ok(Ok(Some(services.store.put(Bytes::from(json)).await?))),
+            Err(error) => Ok(Err(error.to_string())),
+        }
+    };
+    let failed = |error| Err(format!("the outputs of the call cannot be told: {error}"));
+    let outputs = persist(evaluate).await.unwrap_or_else(failed);
+    let (run, job, call) = (request.run, request.job.clone(), request.place);
+    let finish = Command::FinishCall(FinishCall { run, job, call, outputs });
+    if let Err(DriverError::Rejected(rejection)) = services.driver.command(finish).await {
+        tracing::debug!(%run, job = %request.job, %rejection, "the outputs of a call were not needed any more");
+    }
 }
 
 async fn answer(services: &Services, request: &PlanRequest, resolution: Resolution) {
@@ -88,7 +126,9 @@ async fn answer(services: &Services, request: &PlanRequest, resolution: Resoluti
     };
     match services.driver.command(command(resolution)).await {
         Err(DriverError::Rejected(
-            rejection @ (Rejection::InvalidInstances { .. } | Rejection::Limit { .. }),
+            rejection @ (Rejection::InvalidInstances { .. }
+            | Rejection::InvalidJobs(_)
+            | Rejection::Limit { .. }),
         )) => {
             let message = rejection.to_string();
             // Refused only where the first answer would have been, too.
@@ -111,6 +151,7 @@ async fn resolve(
     let planned = match evaluated {
         Ok(Ok(plan::Resolution::Skip { reason })) => return Ok(Resolution::Skip { reason }),
         Ok(Ok(plan::Resolution::Instances(planned))) => planned,
+        Ok(Ok(plan::Resolution::Calls(planned))) => return calls(services, request, planned).await,
         Ok(Err(message)) => return Ok(Resolution::Invalid { message }),
         Err(panic) => {
             tracing::error!(run = %request.run, job = %request.job, %panic, "planning a job panicked");
@@ -131,11 +172,41 @@ async fn resolve(
     Ok(Resolution::Instances(Expansion { instances, fail_fast, max_parallel }))
 }
 
+/// The calls of a job, what each is planned with as a blob.
+async fn calls(
+    services: &Services,
+    request: &PlanRequest,
+    planned: Vec<plan::CallPlan>,
+) -> Result<Resolution, StoreError> {
+    let (fail_fast, max_parallel) =
+        planned.first().map_or((true, None), |first| (first.fail_fast, first.max_parallel));
+    let mut calls = Vec::with_capacity(planned.len());
+    for call in planned {
+        let context = match serde_json::to_vec(&call.context) {
+            Ok(json) => services.store.put(Bytes::from(json)).await?,
+            Err(error) => return Ok(Resolution::Invalid { message: error.to_string() }),
+        };
+        calls.push(CallDefinition {
+            id: match call.number {
+                Some(number) => JobId::from(format!("{}#{number}", request.job)),
+                None => request.job.clone(),
+            },
+            name: call.name,
+            context,
+            has_outputs: call.has_outputs,
+            jobs: call.jobs.into_iter().map(submit::definition).collect(),
+            concurrency: call.concurrency.map(submit::concurrency),
+        });
+    }
+    Ok(Resolution::Calls(CallExpansion { calls, fail_fast, max_parallel }))
+}
+
 /// What became of a job, in one word.
 fn word(resolution: &Resolution) -> &'static str {
     match resolution {
         Resolution::Skip { .. } => "skipped",
         Resolution::Instances(_) => "expanded",
+        Resolution::Calls(_) => "called",
         Resolution::Invalid { .. } => "invalid",
     }
 }
@@ -151,5 +222,6 @@ fn definition(instance: plan::InstancePlan, spec: Digest) -> InstanceDefinition 
         timeout_ms: instance.timeout_ms,
         continue_on_error: instance.continue_on_error,
         spec,
+        concurrency: instance.concurrency.map(submit::concurrency),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use slipway_scheduler::state::Stage;
+use slipway_scheduler::state::{Call, Job, Run, Stage};
 use slipway_scheduler::{InstanceId, RunId};
 use tokio::sync::{Semaphore, watch};
 
@@ -76,18 +76,21 @@ fn progress(view: View<'_>, id: RunId) -> Option<Progress> {
                 },
             });
         }
-        if let (Stage::Finished { conclusion, .. }, []) = (job.stage(), job.instances()) {
+        // A call is shown by its jobs, unless it is itself what failed.
+        let message = job.message().or_else(|| job.calls().iter().find_map(Call::message));
+        let shown = job.instances().is_empty() && (job.calls().is_empty() || message.is_some());
+        if let (Stage::Finished { conclusion, .. }, true) = (job.stage(), shown) {
             let id = job.id().to_string();
             progress.results.push(InstanceResult {
                 instance: id.clone(),
                 line: RunLine::Job {
                     job: id.clone(),
                     instance: id.clone(),
-                    name: id,
+                    name: display_name(run, job),
                     result: conclusion,
                     attempt: 0,
                     cause: None,
-                    message: job.message().map(str::to_owned),
+                    message: message.map(str::to_owned),
                 },
             });
         }
@@ -95,6 +98,14 @@ fn progress(view: View<'_>, id: RunId) -> Option<Progress> {
     progress.end =
         run.end().map(|end| RunLine::Run { run: id.to_string(), result: end.result, cause: end.cause });
     Some(progress)
+}
+
+/// What people see of a job that has no instances: its id in its file, behind the names of its callers.
+fn display_name(run: &Run, job: &Job) -> String {
+    let id = job.id().as_str();
+    let Some(call) = run.call_of(job) else { return id.to_owned() };
+    let local = id.strip_prefix(call.id().as_str()).and_then(|rest| rest.strip_prefix('/'));
+    format!("{} / {}", call.name(), local.unwrap_or(id))
 }
 
 /// The attempts that are being or were read.

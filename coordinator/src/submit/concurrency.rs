@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 use slipway_scheduler::RunId;
 use slipway_scheduler::command::{Concurrency, Queueing, RunMeta};
-use slipway_workflow::plan::{github_context, run_concurrency};
+use slipway_workflow::plan::{RunConcurrency, github_context, run_concurrency};
 use slipway_workflow::syntax::{self, Workflow};
 
 use super::{RunContext, SubmitError};
@@ -33,12 +33,17 @@ pub(super) fn of(
         file: meta.workflow_file.clone(),
         diagnostics: vec![diagnostic],
     })?;
-    Ok(found.map(|found| Concurrency {
+    Ok(found.map(concurrency))
+}
+
+/// A group as the scheduler has it.
+pub(crate) fn concurrency(found: RunConcurrency) -> Concurrency {
+    Concurrency {
         group: found.group,
         cancel_in_progress: found.cancel_in_progress,
         queue: match found.queue {
             syntax::Queueing::Single => Queueing::Single,
             syntax::Queueing::Max => Queueing::Max,
         },
-    }))
+    }
 }

@@ -18,11 +18,12 @@ use slipway_scheduler::{JobId, RunId};
 use slipway_workflow::diagnostics::Diagnostic;
 use slipway_workflow::job_spec::Source;
 use slipway_workflow::plan::{self, JobOutline};
-use slipway_workflow::syntax::{self, Workflow};
+use slipway_workflow::syntax::Workflow;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-pub use bundle::{BUNDLE_MAX_BYTES, Bundle, CALLED_MAX, LEVELS_MAX};
+pub use bundle::{BUNDLE_MAX_BYTES, Bundle, CALLED_MAX, Gathered, LEVELS_MAX, gather};
+pub(crate) use concurrency::concurrency;
 pub use context::RunContext;
 
 use crate::chain;
@@ -145,9 +146,7 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
     check_sizes(&new)?;
     let action_pins = bundle::pins(services, &new).await?;
     new.action_pins = Some(action_pins.clone());
-    let bundle = Bundle::gather(services, &new).await?;
-    let workflow = syntax::parse(&new.workflow_file, &new.workflow)
-        .map_err(|diagnostics| SubmitError::Workflow { file: new.workflow_file.clone(), diagnostics })?;
+    let Gathered { bundle, workflow } = gather(services, &new).await?;
     let jobs = chosen_jobs(&workflow, &new.jobs)?;
     check_source(services, &new.source).await?;
     let inputs = match new.evaluated_inputs.take() {
@@ -216,7 +215,7 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
     Ok(started)
 }
 
-fn definition(job: JobOutline) -> JobDefinition {
+pub(crate) fn definition(job: JobOutline) -> JobDefinition {
     JobDefinition {
         id: JobId::from(job.id),
         needs: job.needs.into_iter().map(JobId::from).collect(),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use slipway_scheduler::explain::{WaitReason, explain_job, explain_wait};
-use slipway_scheduler::state::{Attempt, Instance, Job, Phase, Run, Stage};
+use slipway_scheduler::state::{Attempt, Call, Instance, Job, Phase, Run, Stage};
 use slipway_scheduler::{FleetCause, JobResult, Outcome, RunId};
 
 use super::{FindError, MIN_PREFIX};
@@ -206,7 +206,9 @@ pub fn waiting_reasons(view: View<'_>) -> impl Iterator<Item = (String, u64)> + 
 fn show(view: View<'_>, run: &Run, detail: Detail) -> RunView {
     let meta = run.meta();
     let full = detail == Detail::Full;
-    let instances = || run.jobs().iter().flat_map(|job| view.state.instances_of(job).map(move |i| (job, i)));
+    let jobs = run.jobs_in_order();
+    let instances =
+        || jobs.iter().copied().flat_map(|job| view.state.instances_of(job).map(move |i| (job, i)));
     RunView {
         run: run.id().to_string(),
         run_id: run.id().to_string(),
@@ -226,7 +228,7 @@ fn show(view: View<'_>, run: &Run, detail: Detail) -> RunView {
         created_ms: run.submitted_at().0,
         finished_ms: run.end().map(|end| end.at.0),
         traceparent: meta.traceparent.clone(),
-        jobs: full.then(|| run.jobs().iter().map(|job| show_job(view, run, job)).collect()),
+        jobs: full.then(|| jobs.iter().map(|job| show_job(view, run, job)).collect()),
         instances: full
             .then(|| instances().map(|(job, instance)| show_instance(view, run, job, instance)).collect()),
     }
@@ -254,14 +256,14 @@ fn show_job(view: View<'_>, run: &Run, job: &Job) -> JobView {
         state,
         result: job.conclusion(),
         needs: run.needs(job).map(|need| need.id().to_string()).collect(),
-        message: job.message().map(str::to_owned),
+        message: job.message().or_else(|| job.calls().iter().find_map(Call::message)).map(str::to_owned),
         waits_for: explain_job(view.state, run.id(), job.id().as_str()).map(|reason| reason.to_string()),
     }
 }
 
 fn show_instance(view: View<'_>, run: &Run, job: &Job, instance: &Instance) -> InstanceView {
     let state = match instance.phase() {
-        Phase::Held | Phase::Waiting { .. } => StateWord::Waiting,
+        Phase::Held | Phase::Blocked { .. } | Phase::Waiting { .. } => StateWord::Waiting,
         Phase::Leased { .. } | Phase::Settling => StateWord::Running,
         Phase::Finished { .. } => StateWord::Finished,
     };

@@ -6,7 +6,7 @@ use std::process::Command;
 use reqwest::Method;
 use serde_json::{Value, json};
 use slipway_coordinator::options::ActionsSource;
-use slipway_coordinator::submit::{Bundle, NewRun};
+use slipway_coordinator::submit::{NewRun, gather};
 use slipway_workflow::action::lock::LOCK_FILE;
 
 use crate::fake_agent::{FIRST, FakeAgent};
@@ -90,7 +90,7 @@ async fn reusable_workflows_are_pinned_too() {
         action_pins: Some([("o/shared@main".to_owned(), commit.clone())].into()),
         ..NewRun::default()
     };
-    let bundle = Bundle::gather(fixture.handle().services(), &new).await.unwrap();
+    let bundle = gather(fixture.handle().services(), &new).await.unwrap().bundle;
     assert_eq!(bundle.files[&format!("o/shared/{path}@main")], first);
     assert_eq!(bundle.commits["o/shared@main"], commit);
 }

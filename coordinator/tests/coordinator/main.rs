@@ -4,6 +4,7 @@
 
 mod api;
 mod called;
+mod calls;
 mod events;
 mod fake_agent;
 mod fixture;

@@ -123,6 +123,7 @@ pub(super) fn run(input: &[u8]) {
             github: &plan::github_context(&facts),
             inputs: &empty,
             vars: &empty,
+            files: &Default::default(),
         },
     );
     if let Err(found) = plan {

@@ -2,6 +2,7 @@
 //! [`crate::decide`] made from this state is such) changes nothing.
 
 mod attempt;
+mod call;
 mod run;
 
 use crate::event::Event;
@@ -24,7 +25,16 @@ impl State {
             | Event::JobInvalid { .. }
             | Event::JobExpanded { .. }
             | Event::JobFinished { .. } => self.apply_job(event),
+            Event::JobCalled { .. }
+            | Event::CallQueued { .. }
+            | Event::CallBlocked { .. }
+            | Event::CallBegan { .. }
+            | Event::CallCancelled { .. }
+            | Event::CallDone { .. }
+            | Event::CallFinished { .. } => self.apply_call(event),
             Event::InstanceQueued { instance, .. } => self.queue(*instance),
+            Event::InstanceBlocked { instance, .. } => self.block(*instance),
+            Event::InstanceAdmitted { instance, .. } => self.wait(*instance),
             Event::Leased { instance, attempt, agent, token, at } => {
                 self.lease(*instance, *attempt, *agent, *token, *at);
             }
@@ -56,6 +66,11 @@ impl State {
         self.queues.insert(instance);
         if matches!(instance.phase, Phase::Leased { .. }) {
             self.leased.insert(id);
+        }
+        if instance.definition.concurrency.is_some()
+            && let Some(run) = self.runs.get(&instance.run)
+        {
+            self.groups.update_instance(run, instance);
         }
         Some(instance)
     }

@@ -14,6 +14,11 @@ pub enum Command {
     Submit(Box<Submit>),
     /// The planner's answer to [`crate::Event::JobReady`].
     ResolveJob(ResolveJob),
+    /// The planner's answer to [`crate::Event::CallDone`].
+    FinishCall(FinishCall),
+    /// What is about to enter a concurrency group does so: [`crate::State::next_entry`] names it. To be decided right after
+    /// the events that made it so.
+    EnterGroup(Entrant),
     /// An agent has free slots.
     Grant(Grant),
     /// An agent says how an attempt ended.
@@ -80,12 +85,15 @@ const fn first_attempt() -> u64 {
 /// A job of an earlier attempt that is not run again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CarriedJob {
-    /// Its id in the file.
+    /// Its id; one of a called workflow counts once its caller becomes calls again.
     pub id: JobId,
     /// What `needs.<job>.result` says of it.
     pub result: JobResult,
     /// Outputs of its instances, in the order in which these finished.
     pub outputs: Vec<Digest>,
+    /// What the call that it belonged to was planned with: it is carried over only into an equal one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Digest>,
 }
 
 /// What a run may touch.
@@ -110,12 +118,12 @@ pub struct JobDefinition {
     pub strict: bool,
 }
 
-/// `concurrency`, evaluated: of the runs of one repository with one group, one is at work at a time.
+/// `concurrency`, evaluated: of the runs and jobs of one repository with one group, one is at work at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Concurrency {
     /// The group's name; case does not matter.
     pub group: String,
-    /// Whether a new run cancels the one at work, and those that wait.
+    /// Whether a new one cancels the one at work, and those that wait.
     #[serde(default)]
     pub cancel_in_progress: bool,
     /// How many may wait.
@@ -123,14 +131,14 @@ pub struct Concurrency {
     pub queue: Queueing,
 }
 
-/// How many runs of a concurrency group may wait.
+/// How many of a concurrency group may wait.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Queueing {
-    /// One: a newer run takes the place of an older one.
+    /// One: a newer one takes the place of an older one.
     #[default]
     Single,
-    /// As many as [`crate::limits::GROUP_WAITING_MAX`]; beyond that a newer run takes the place of the oldest.
+    /// As many as [`crate::limits::GROUP_WAITING_MAX`]; beyond that a newer one takes the place of the oldest.
     Max,
 }
 
@@ -181,6 +189,8 @@ pub enum Resolution {
     },
     /// It becomes these instances.
     Instances(Expansion),
+    /// It becomes these calls of a reusable workflow.
+    Calls(CallExpansion),
     /// It can't be evaluated: the job fails with this message.
     Invalid {
         /// Where and what, for people.
@@ -221,6 +231,68 @@ pub struct InstanceDefinition {
     pub continue_on_error: bool,
     /// The job specification for the agent.
     pub spec: Digest,
+    /// The job's `concurrency`: it waits for an agent only once it holds the group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+}
+
+/// The calls that a job becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallExpansion {
+    /// At least one, in the matrix' order.
+    pub calls: Vec<CallDefinition>,
+    /// Whether the first failure cancels the others.
+    pub fail_fast: bool,
+    /// How many may be at work at a time; `None`: all.
+    pub max_parallel: Option<u32>,
+}
+
+/// One call of a reusable workflow.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CallDefinition {
+    /// Its id in the run: the calling job's, with `#` and a number behind it where the job has a matrix. The ids of its jobs
+    /// are it, `/` and their ids in the called file.
+    pub id: JobId,
+    /// What people see.
+    pub name: String,
+    /// What its jobs are planned with, as a blob.
+    pub context: Digest,
+    /// Whether it has outputs, which the planner is asked for.
+    pub has_outputs: bool,
+    /// Its jobs in the called file's order; ids and needs are those of that file.
+    pub jobs: Vec<JobDefinition>,
+    /// The calling job's `concurrency`: nothing of it begins before it holds the group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+}
+
+/// [`Command::FinishCall`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinishCall {
+    /// The run.
+    pub run: RunId,
+    /// The calling job.
+    pub job: JobId,
+    /// Which of its calls.
+    pub call: u32,
+    /// The call's outputs, or why they can't be evaluated: then it fails.
+    pub outputs: Result<Option<Digest>, String>,
+}
+
+/// Who is about to enter a concurrency group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entrant {
+    /// An instance.
+    Instance(InstanceId),
+    /// A call of a reusable workflow.
+    Call {
+        /// Its run.
+        run: RunId,
+        /// The calling job.
+        job: JobId,
+        /// Which of its calls, from 0.
+        call: u32,
+    },
 }
 
 /// What a grant needs to know of an agent.

@@ -3,10 +3,11 @@
 mod cancel;
 mod cascade;
 mod decline;
+mod enter_group;
 mod expire;
 mod extend_lease;
+mod finish_call;
 mod grant;
-mod group;
 mod report;
 mod resolve_job;
 mod retire_run;
@@ -33,6 +34,8 @@ pub fn decide(state: &State, command: Command, now: Timestamp) -> Result<Vec<Eve
     match command {
         Command::Submit(submit) => submit::decide(state, *submit, now),
         Command::ResolveJob(resolve) => resolve_job::decide(state, resolve, now),
+        Command::FinishCall(finish) => finish_call::decide(state, finish, now),
+        Command::EnterGroup(entrant) => enter_group::decide(state, &entrant, now),
         Command::Grant(grant) => grant::decide(state, &grant, now),
         Command::Report(report) => report::decide(state, &report, now),
         Command::StepBegan(lease) => step_began::decide(state, lease),

@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
 
-use crate::command::{CarriedJob, Concurrency, InstanceDefinition, JobDefinition, LeaseRef, RunMeta};
+use crate::command::{
+    CallDefinition, CarriedJob, Concurrency, InstanceDefinition, JobDefinition, LeaseRef, RunMeta,
+};
 use crate::ids::{AgentId, FencingToken, InstanceId, JobId, RunId};
 use crate::outcome::{CancelReason, FleetCause, JobResult, Outcome};
 use crate::time::Timestamp;
@@ -59,6 +61,103 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// A job became calls of a reusable workflow; their jobs belong to the run from now on. Of the first `max_parallel` calls
+    /// (all, without) those without a concurrency group begin: [`Event::JobReady`] follows for their jobs without needs, or
+    /// [`Event::CallDone`]. Effect: tell who follows the run.
+    JobCalled {
+        /// The run.
+        run: RunId,
+        /// The calling job.
+        job: JobId,
+        /// In the matrix' order.
+        calls: Vec<CallDefinition>,
+        /// Whether the first failure cancels the others.
+        fail_fast: bool,
+        /// How many may be at work at a time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_parallel: Option<u32>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A call that `max-parallel` held back is about to enter its concurrency group.
+    CallQueued {
+        /// The run.
+        run: RunId,
+        /// The calling job.
+        job: JobId,
+        /// Which of its calls, from 0.
+        call: u32,
+        /// When.
+        at: Timestamp,
+    },
+    /// A call waits for its concurrency group, which another one holds.
+    CallBlocked {
+        /// The run.
+        run: RunId,
+        /// The calling job.
+        job: JobId,
+        /// Which of its calls, from 0.
+        call: u32,
+        /// When.
+        at: Timestamp,
+    },
+    /// A call that `max-parallel` or its concurrency group held back begins. [`Event::JobReady`] follows, or
+    /// [`Event::CallDone`].
+    CallBegan {
+        /// The run.
+        run: RunId,
+        /// The calling job.
+        job: JobId,
+        /// Which of its calls, from 0.
+        call: u32,
+        /// When.
+        at: Timestamp,
+    },
+    /// A call is to stop: another one of its job failed, or a newer one of its concurrency group began. Its jobs are planned
+    /// as those of a cancelled run; [`Event::CancelRequested`], [`Event::InstanceFinished`] and [`Event::JobReady`] follow.
+    CallCancelled {
+        /// The run.
+        run: RunId,
+        /// The calling job.
+        job: JobId,
+        /// Which of its calls, from 0.
+        call: u32,
+        /// Why.
+        reason: CancelReason,
+        /// When.
+        at: Timestamp,
+    },
+    /// All jobs of a call are done. Effect: evaluate its outputs, and answer with [`crate::Command::FinishCall`].
+    CallDone {
+        /// The run.
+        run: RunId,
+        /// The calling job.
+        job: JobId,
+        /// Which of its calls, from 0.
+        call: u32,
+        /// What its jobs' results make.
+        result: JobResult,
+    },
+    /// A call has its result, for good. [`Event::JobFinished`] of the calling job follows the last. Effect: tell who follows
+    /// the run.
+    CallFinished {
+        /// The run.
+        run: RunId,
+        /// The calling job.
+        job: JobId,
+        /// Which of its calls, from 0.
+        call: u32,
+        /// Its result.
+        result: JobResult,
+        /// Its outputs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        outputs: Option<Digest>,
+        /// Why it failed, where its outputs can't be evaluated.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
     /// A job's needs are done, or its run was cancelled while it was being planned. Effect: plan it (again) and answer
     /// with [`crate::Command::ResolveJob`].
     JobReady {
@@ -85,7 +184,8 @@ pub enum Event {
         /// Where and what, for people.
         message: String,
     },
-    /// A job became instances; the first `max_parallel` of them (all, without) wait for an agent from now on.
+    /// A job became instances; the first `max_parallel` of them (all, without) wait for an agent from now on, or are about to
+    /// enter their concurrency group.
     /// Effect: look for agents.
     JobExpanded {
         /// The run.
@@ -102,8 +202,23 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
-    /// An instance that `max-parallel` held back waits for an agent from now on. Effect: look for agents.
+    /// An instance that `max-parallel` held back waits for an agent from now on, or for its concurrency group. Effect: look
+    /// for agents.
     InstanceQueued {
+        /// The instance.
+        instance: InstanceId,
+        /// When.
+        at: Timestamp,
+    },
+    /// An instance waits for its concurrency group, which another one holds.
+    InstanceBlocked {
+        /// The instance.
+        instance: InstanceId,
+        /// When.
+        at: Timestamp,
+    },
+    /// An instance holds its concurrency group and waits for an agent from now on. Effect: look for agents.
+    InstanceAdmitted {
         /// The instance.
         instance: InstanceId,
         /// When.

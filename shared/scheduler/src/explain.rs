@@ -5,11 +5,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::Trust;
+use crate::command::{Concurrency, Trust};
 use crate::fleet::Fleet;
 use crate::ids::{InstanceId, JobId, RunId};
 use crate::outcome::{FleetCause, Outcome};
-use crate::state::{Instance, Job, Phase, Run, Stage, State, is_over};
+use crate::state::{CallPhase, Instance, Job, Phase, Run, Stage, State, is_over};
 use crate::time::Timestamp;
 
 /// Why a job or an instance is not running.
@@ -28,6 +28,15 @@ pub enum WaitReason {
         /// The run that holds it.
         holder: Option<RunId>,
         /// How many runs wait before it.
+        ahead: usize,
+    },
+    /// It waits for its own concurrency group, or the call that it belongs to waits for one.
+    JobGroup {
+        /// The group.
+        group: String,
+        /// The run that holds it, itself or by a job.
+        holder: Option<RunId>,
+        /// How many wait before it.
         ahead: usize,
     },
     /// It is being planned.
@@ -89,6 +98,13 @@ impl fmt::Display for WaitReason {
                 }
                 if *ahead > 0 { write!(f, "; {ahead} before it") } else { Ok(()) }
             }
+            Self::JobGroup { group, holder, ahead } => {
+                write!(f, "waits for the concurrency group `{group}`")?;
+                if let Some(holder) = holder {
+                    write!(f, ", which run {holder} holds")?;
+                }
+                if *ahead > 0 { write!(f, "; {ahead} before it") } else { Ok(()) }
+            }
             Self::Planning => f.write_str("is being planned"),
             Self::MaxParallel { limit } => write!(f, "held back: `max-parallel` is {limit}"),
             Self::Backoff { cause: Some(cause), .. } => write!(f, "waits for a new attempt after {cause}"),
@@ -117,6 +133,10 @@ pub fn explain_wait(state: &State, fleet: &Fleet, id: InstanceId, now: Timestamp
             let limit = state.job_of(instance).and_then(|job| job.max_parallel).unwrap_or_default();
             Some(WaitReason::MaxParallel { limit })
         }
+        Phase::Blocked { order } => {
+            let run = state.run(instance.run())?;
+            job_group(state, run, instance.definition().concurrency.as_ref()?, *order)
+        }
         Phase::Waiting { backoff: Some(backoff) } if !is_over(backoff.not_before, now) => {
             let end = instance.attempts().last().and_then(|attempt| attempt.end);
             let cause = end.and_then(|end| match end.outcome {
@@ -140,12 +160,28 @@ pub fn explain_job(state: &State, run: RunId, job: &str) -> Option<WaitReason> {
             let group = run.concurrency()?.group.clone();
             Some(WaitReason::ConcurrencyGroup { group, holder, ahead })
         }
+        Stage::Waiting if run.calls_above(job).any(|call| !call.begun) => held_call(state, run, job),
         Stage::Waiting => {
             let open = run.needs(job).filter(|need| !need.is_finished());
             Some(WaitReason::Needs { jobs: open.map(|need| need.id().clone()).collect() })
         }
         Stage::Ready => Some(WaitReason::Planning),
         Stage::Expanded | Stage::Finished { .. } => None,
+    }
+}
+
+fn job_group(state: &State, run: &Run, concurrency: &Concurrency, order: Option<u64>) -> Option<WaitReason> {
+    let place = order.and_then(|order| state.ahead(&run.key_of(concurrency), order));
+    let (holder, ahead) = place.unwrap_or_default();
+    Some(WaitReason::JobGroup { group: concurrency.group.clone(), holder, ahead })
+}
+
+/// Why the call that a job belongs to has not begun.
+fn held_call(state: &State, run: &Run, job: &Job) -> Option<WaitReason> {
+    let call = run.call_of(job)?;
+    match call.phase {
+        CallPhase::Blocked { order } => job_group(state, run, call.concurrency.as_ref()?, order),
+        _ => Some(WaitReason::MaxParallel { limit: run.caller_of(job)?.max_parallel.unwrap_or_default() }),
     }
 }
 

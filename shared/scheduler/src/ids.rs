@@ -74,6 +74,12 @@ impl JobId {
         Self(id.into())
     }
 
+    /// The id in its run of a job of a call, whose own id this is.
+    #[must_use]
+    pub fn below(&self, call: &Self) -> Self {
+        Self::from(format!("{call}/{self}"))
+    }
+
     /// The id's text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -13,10 +13,12 @@ pub const JOBS_PER_RUN_MAX: usize = 1_000;
 pub const NEEDS_PER_JOB_MAX: usize = 256;
 /// Instances of one job: GitHub's "a matrix will generate a maximum of 256 jobs per workflow run".
 pub const INSTANCES_PER_JOB_MAX: usize = 256;
-/// Bytes of a job's id (GitHub: fewer than 100 characters; reusable workflows join two with ` / `).
-pub const JOB_ID_BYTES_MAX: usize = 512;
-/// Bytes of an instance's name.
-pub const NAME_BYTES_MAX: usize = 1_024;
+/// Bytes of a job's id (GitHub: fewer than 100 characters in a file; that of a called job begins with its callers').
+pub const JOB_ID_BYTES_MAX: usize = 1_100;
+/// Bytes of an instance's name, with its callers' before it.
+pub const NAME_BYTES_MAX: usize = 4_200;
+/// Levels of calls, the run's own file included, as on GitHub.
+pub const CALL_LEVELS_MAX: usize = 10;
 /// Labels that a job may ask for, and that an agent may offer.
 pub const LABELS_MAX: usize = 64;
 /// Bytes of one label.
@@ -31,7 +33,7 @@ pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 256;
 pub const IDEMPOTENCY_KEYS_MAX: usize = 50_000;
 /// Characters of a concurrency group's name, as on GitHub.
 pub const GROUP_CHARS_MAX: usize = 400;
-/// Runs of one concurrency group that may wait under `queue: max`, as on GitHub.
+/// Runs and jobs of one concurrency group that may wait under `queue: max`, as on GitHub.
 pub const GROUP_WAITING_MAX: usize = 100;
 /// Leases that one grant may give.
 pub const LEASES_PER_GRANT_MAX: u32 = 256;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
 
-use crate::ids::InstanceId;
+use crate::ids::{InstanceId, JobId};
 
 /// GitHub's four results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -154,5 +154,15 @@ pub enum CancelReason {
     FailFast {
         /// Which.
         by: InstanceId,
+    },
+    /// Another call of the matrix that it belongs to failed.
+    CallFailed {
+        /// Which.
+        by: JobId,
+    },
+    /// A newer one of its concurrency group took its place.
+    Superseded {
+        /// The group.
+        group: String,
     },
 }

@@ -62,6 +62,14 @@ pub enum Rejection {
         /// The job.
         job: JobId,
     },
+    /// The call does not wait for its outputs.
+    #[error("call {call} of the job `{job}` does not wait for outputs")]
+    NotDone {
+        /// The job.
+        job: JobId,
+        /// Which of its calls.
+        call: u32,
+    },
     /// The run was cancelled while the job was being planned. A new [`crate::Event::JobReady`] has been issued.
     #[error("the job `{job}` was planned before its run was cancelled; plan it again")]
     StaleResolution {

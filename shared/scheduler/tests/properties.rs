@@ -5,12 +5,15 @@ mod scene;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use scene::{FAILURE, SUCCESS, Scene, expansion, fleet_failure, instances, submit, view};
+use scene::{FAILURE, SUCCESS, Scene, call, expansion, fleet_failure, instances, submit, view};
 use slipway_scheduler::command::{
-    Cancel, Expansion, Expire, ExtendLease, Grant, LeaseRef, Report, Resolution, ResolveJob,
+    CallDefinition, CallExpansion, Cancel, Concurrency, Expansion, Expire, ExtendLease, FinishCall, Grant,
+    LeaseRef, Queueing, Report, Resolution, ResolveJob,
 };
-use slipway_scheduler::state::Stage;
-use slipway_scheduler::{Command, FencingToken, FleetCause, InstanceId, Outcome, RunId, State, policy};
+use slipway_scheduler::state::{CallPhase, Stage};
+use slipway_scheduler::{
+    Command, FencingToken, FleetCause, InstanceId, JobId, Outcome, RunId, State, policy,
+};
 
 const RUNS: u128 = 3;
 const JOBS: [&str; 4] = ["a", "b: a", "c: a", "d: b c"];
@@ -42,6 +45,21 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 #[derive(Debug, Clone)]
 enum Step {
     Plain(Command),
+    /// Resolves some ready job, with calls.
+    Call {
+        pick: usize,
+        count: u8,
+        fail_fast: bool,
+        max_parallel: Option<u32>,
+        has_outputs: bool,
+        group: Option<u8>,
+        cancel_in_progress: bool,
+    },
+    /// Answers for some call that is done.
+    Answer {
+        pick: usize,
+        fails: bool,
+    },
     /// Resolves some ready job, with new instances.
     Plan {
         pick: usize,
@@ -50,6 +68,8 @@ enum Step {
         max_parallel: Option<u32>,
         skip: bool,
         strict: bool,
+        group: Option<u8>,
+        cancel_in_progress: bool,
     },
     Report {
         pick: usize,
@@ -74,13 +94,24 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let jobs = ["a", "b", "c", "d", "x"];
-    let plan =
-        (any::<usize>(), 1u8..5, any::<bool>(), proptest::option::of(1u32..3), any::<bool>(), any::<bool>());
+    let matrix = || (any::<usize>(), 1u8..5, any::<bool>(), proptest::option::of(1u32..3));
+    let group = || (proptest::option::weighted(0.3, 0u8..2), any::<bool>());
+    let plan = (matrix(), any::<bool>(), any::<bool>(), group());
+    let call = (matrix(), any::<bool>(), group());
     prop_oneof![
-        2 => run_id().prop_map(|run| Step::Plain(Command::Submit(Box::new(submit(run, &JOBS))))),
-        8 => plan.prop_map(|(pick, count, fail_fast, max_parallel, skip, strict)| Step::Plan {
-            pick, count, fail_fast, max_parallel, skip: skip && count == 1, strict,
+        2 => (run_id(), proptest::option::weighted(0.3, 0u8..2), any::<bool>()).prop_map(|(run, group, cancels)| {
+            let mut new = submit(run, &JOBS);
+            new.concurrency = concurrency(group, cancels);
+            Step::Plain(Command::Submit(Box::new(new)))
         }),
+        8 => plan.prop_map(|((pick, count, fail_fast, max_parallel), skip, strict, (group, cancel_in_progress))| {
+            let skip = skip && count == 1;
+            Step::Plan { pick, count, fail_fast, max_parallel, skip, strict, group, cancel_in_progress }
+        }),
+        4 => call.prop_map(|((pick, count, fail_fast, max_parallel), has_outputs, (group, cancel_in_progress))| {
+            Step::Call { pick, count, fail_fast, max_parallel, has_outputs, group, cancel_in_progress }
+        }),
+        6 => (any::<usize>(), any::<bool>()).prop_map(|(pick, fails)| Step::Answer { pick, fails }),
         8 => (1u128..4, 0u32..4).prop_map(|(agent, free_slots)| {
             Step::Plain(Command::Grant(Grant { agent: view(agent, &["linux"]), free_slots }))
         }),
@@ -109,6 +140,23 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn concurrency(group: Option<u8>, cancel_in_progress: bool) -> Option<Concurrency> {
+    let queue = if cancel_in_progress { Queueing::Single } else { Queueing::Max };
+    group.map(|group| Concurrency { group: format!("g{group}"), cancel_in_progress, queue })
+}
+
+/// A job that is ready.
+fn ready(scene: &Scene, pick: usize) -> Option<(RunId, bool, JobId)> {
+    let ready: Vec<_> = scene
+        .state
+        .runs()
+        .flat_map(|run| run.jobs().iter().map(move |job| (run, job)))
+        .filter(|(_, job)| job.stage() == Stage::Ready)
+        .map(|(run, job)| (run.id(), run.is_cancelled_for(job), job.id().clone()))
+        .collect();
+    ready.get(pick % ready.len().max(1)).cloned()
+}
+
 fn command(scene: &mut Scene, step: Step, next_id: &mut u128) -> Option<Command> {
     let live: Vec<_> = scene.state.leases().map(|(lease, _)| lease).collect();
     let chosen = |pick: usize| (!live.is_empty()).then(|| live[pick % live.len()]);
@@ -127,20 +175,42 @@ fn command(scene: &mut Scene, step: Step, next_id: &mut u128) -> Option<Command>
         Step::Decline { pick } => Command::Decline(chosen(pick)?),
         Step::Begin { pick } => Command::StepBegan(chosen(pick)?),
         Step::TimeOut { pick } => Command::TimeOutInstance(chosen(pick)?),
-        Step::Plan { pick, count, fail_fast, max_parallel, skip, strict } => {
-            let ready: Vec<_> = scene
+        Step::Answer { pick, fails } => {
+            let done: Vec<_> = scene
                 .state
                 .runs()
-                .flat_map(|run| run.jobs().iter().map(move |job| (run, job)))
-                .filter(|(_, job)| job.stage() == Stage::Ready)
-                .map(|(run, job)| (run.id(), run.cancelled().is_some(), job.id().clone()))
+                .flat_map(|run| run.jobs().iter().map(move |job| (run.id(), job)))
+                .flat_map(|(run, job)| (0u32..).zip(job.calls()).map(move |(at, call)| (run, job, at, call)))
+                .filter(|(_, _, _, call)| matches!(call.phase(), CallPhase::Done { .. }))
+                .map(|(run, job, at, _)| (run, job.id().clone(), at))
                 .collect();
-            let (run, cancelled, job) = ready.get(pick % ready.len().max(1))?.clone();
+            let (run, job, call) = done.get(pick % done.len().max(1))?.clone();
+            let outputs = if fails { Err("line 1".to_owned()) } else { Ok(None) };
+            Command::FinishCall(FinishCall { run, job, call, outputs })
+        }
+        Step::Call { pick, count, fail_fast, max_parallel, has_outputs, group, cancel_in_progress } => {
+            let (run, cancelled, job) = ready(scene, pick)?;
+            let made = (1..=count).map(|at| {
+                let id = if count == 1 { job.to_string() } else { format!("{job}#{at}") };
+                let jobs: &[&str] = if at % 2 == 0 { &["x", "y: x"] } else { &["x"] };
+                CallDefinition {
+                    has_outputs,
+                    concurrency: concurrency(group, cancel_in_progress),
+                    ..call(&id, jobs)
+                }
+            });
+            let resolution =
+                Resolution::Calls(CallExpansion { calls: made.collect(), fail_fast, max_parallel });
+            Command::ResolveJob(ResolveJob { run, job, cancelled, resolution })
+        }
+        Step::Plan { pick, count, fail_fast, max_parallel, skip, strict, group, cancel_in_progress } => {
+            let (run, cancelled, job) = ready(scene, pick)?;
             let numbers: Vec<_> = (0..u128::from(count)).map(|at| *next_id + at).collect();
             *next_id += 10;
             let mut matrix = Expansion { fail_fast, max_parallel, ..expansion(&numbers) };
             for instance in &mut matrix.instances {
                 instance.strict = strict;
+                instance.concurrency = concurrency(group, cancel_in_progress);
             }
             let resolution =
                 if skip { Resolution::Skip { reason: "no".into() } } else { Resolution::Instances(matrix) };

@@ -138,6 +138,7 @@ fn carry(jobs: &[&str], carried: &[&str]) -> Command {
         id: (*id).into(),
         result: JobResult::Success,
         outputs: vec![Digest::of(b"outputs")],
+        call: None,
     };
     let carried = carried.iter().map(job).collect();
     Command::Submit(Box::new(Submit { carried, ..submit(RUN, jobs) }))

@@ -164,7 +164,7 @@ pub enum SecretScope {
     Map {
         /// Names and templates.
         entries: Vec<Entry>,
-        /// The caller's contexts, for the templates.
+        /// The caller's contexts, for the templates. `github` and `vars` are null: they are the job's own.
         contexts: Box<SpecContexts>,
     },
 }

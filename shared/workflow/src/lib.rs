@@ -8,6 +8,7 @@
 //! [`job_spec::JobSpec`]s; [`expression`] evaluates what is in them.
 
 pub mod action;
+pub mod calls;
 pub mod diagnostics;
 pub mod expression;
 pub mod filter;

@@ -1,9 +1,9 @@
 //! The coordinator as the design wants it: decide, append, apply, then effects; after a crash everything from the journal.
 
-use slipway_scheduler::command::{ExtendLease, LeaseRef, Report};
+use slipway_scheduler::command::{ExtendLease, FinishCall, LeaseRef, Report};
 use slipway_scheduler::invariant::{self, Monitor};
 use slipway_scheduler::limits::LEASE_MS;
-use slipway_scheduler::state::Stage;
+use slipway_scheduler::state::{CallPhase, Stage};
 use slipway_scheduler::{
     Command, Event, FencingToken, Fleet, InstanceId, JobId, JobResult, Rejection, RunId, State, Timestamp,
     Uptime, decide,
@@ -62,6 +62,18 @@ impl World {
         for (run, job) in ready {
             self.plan(run, &job);
         }
+        let done: Vec<(RunId, JobId, u32)> = self
+            .coordinator
+            .state
+            .runs()
+            .flat_map(|run| run.jobs().iter().map(move |job| (run.id(), job)))
+            .flat_map(|(run, job)| (0u32..).zip(job.calls()).map(move |(at, call)| (run, job, at, call)))
+            .filter(|(_, _, _, call)| matches!(call.phase(), CallPhase::Done { .. }))
+            .map(|(run, job, at, _)| (run, job.id().clone(), at))
+            .collect();
+        for (run, job, call) in done {
+            self.plan_outputs(run, &job, call);
+        }
         self.settle()
     }
 
@@ -70,8 +82,23 @@ impl World {
         self.execute(command)?.map(|_| ()).map_err(Broken::FleetRefused)
     }
 
-    /// Decides a command, appends, applies and checks its events, and causes their effects.
+    /// Decides a command, and lets what is about to enter a concurrency group do so. A crash may come between: then the next
+    /// leader does.
     pub(crate) fn execute(&mut self, command: Command) -> Result<Result<Vec<Event>, Rejection>, Broken> {
+        let mut events = match self.execute_one(command)? {
+            Ok(events) => events,
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        while self.coordinator.up
+            && let Some(entry) = self.coordinator.state.next_entry()
+        {
+            events.extend(self.execute_one(entry)?.map_err(Broken::FleetRefused)?);
+        }
+        Ok(Ok(events))
+    }
+
+    /// Decides a command, appends, applies and checks its events, and causes their effects.
+    fn execute_one(&mut self, command: Command) -> Result<Result<Vec<Event>, Rejection>, Broken> {
         let now = self.wall();
         let events = match decide(&self.coordinator.state, command, now) {
             Ok(events) => self.tamper(events),
@@ -125,6 +152,7 @@ impl World {
                     self.plan(*run, job);
                 }
             }
+            Event::CallDone { run, job, call, .. } => self.plan_outputs(*run, job, *call),
             Event::Leased { instance, attempt, agent, token, .. } => {
                 let lease = LeaseRef { instance: *instance, attempt: *attempt, token: *token };
                 let at = self.agents.iter().position(|it| it.profile.id == *agent).unwrap_or_default();
@@ -172,8 +200,20 @@ impl World {
             let plan = self.workload.plan(&mut self.random, &self.coordinator.state, run, job);
             if let Some(plan) = plan {
                 let epoch = self.coordinator.state.epoch();
-                self.schedule(delay_ms, Action::Planned(epoch, Box::new(plan)));
+                self.schedule(delay_ms, Action::Planned(epoch, Box::new(Command::ResolveJob(plan))));
             }
+        }
+    }
+
+    /// The planner evaluates the outputs of a call, and answers later, perhaps twice.
+    fn plan_outputs(&mut self, run: RunId, job: &JobId, call: u32) {
+        let answers = if self.random.chance(self.odds.planner) { 2 } else { 1 };
+        for _ in 0..answers {
+            let outputs = self.workload.outputs(&mut self.random);
+            let finish = FinishCall { run, job: job.clone(), call, outputs };
+            let epoch = self.coordinator.state.epoch();
+            let delay_ms = self.random.between(1, 2_000);
+            self.schedule(delay_ms, Action::Planned(epoch, Box::new(Command::FinishCall(finish))));
         }
     }
 

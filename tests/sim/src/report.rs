@@ -44,7 +44,7 @@ pub struct EventCounts(pub [u64; EventCounts::KINDS]);
 
 impl EventCounts {
     /// How many kinds of events there are.
-    pub const KINDS: usize = 20;
+    pub const KINDS: usize = 29;
 
     /// Their names, in the order of the counts.
     pub const NAMES: [&'static str; Self::KINDS] = [
@@ -68,6 +68,15 @@ impl EventCounts {
         "run retired",
         "lease declined",
         "group acquired",
+        "job called",
+        "call queued",
+        "call blocked",
+        "call began",
+        "call cancelled",
+        "call done",
+        "call finished",
+        "instance blocked",
+        "instance admitted",
     ];
 
     /// Counts these events.
@@ -106,6 +115,15 @@ const fn kind(event: &Event) -> usize {
         Event::RunRetired { .. } => 17,
         Event::LeaseDeclined { .. } => 18,
         Event::GroupAcquired { .. } => 19,
+        Event::JobCalled { .. } => 20,
+        Event::CallQueued { .. } => 21,
+        Event::CallBlocked { .. } => 22,
+        Event::CallBegan { .. } => 23,
+        Event::CallCancelled { .. } => 24,
+        Event::CallDone { .. } => 25,
+        Event::CallFinished { .. } => 26,
+        Event::InstanceBlocked { .. } => 27,
+        Event::InstanceAdmitted { .. } => 28,
     }
 }
 

@@ -2,12 +2,15 @@
 
 use slipway_cas::Digest;
 use slipway_scheduler::command::{
-    Concurrency, Expansion, InstanceDefinition, JobDefinition, Queueing, Resolution, ResolveJob, RunMeta,
-    Submit, Trust,
+    CallDefinition, CallExpansion, Concurrency, Expansion, InstanceDefinition, JobDefinition, Queueing,
+    Resolution, ResolveJob, RunMeta, Submit, Trust,
 };
 use slipway_scheduler::{FleetCause, InstanceId, JobId, LabelSet, Outcome, RunId, State};
 
 use crate::random::Random;
+
+/// How deep calls nest here.
+const CALL_LEVELS: usize = 3;
 
 /// Names and label sets that every seed shares.
 pub(crate) struct Workload {
@@ -92,7 +95,7 @@ impl Workload {
     ) -> Option<ResolveJob> {
         let run = state.run(run)?;
         let lineage = run.job(job.as_str())?.lineage();
-        let cancelled = run.cancelled().is_some();
+        let cancelled = run.is_cancelled_for(run.job(job.as_str())?);
         let condition = match random.below(10) {
             0..=6 => lineage.all_succeeded() && !cancelled,
             7 => lineage.failed && !cancelled,
@@ -103,12 +106,51 @@ impl Workload {
         } else if random.chance(20) {
             Resolution::Invalid { message: String::new() }
         } else {
-            Resolution::Instances(self.expansion(random))
+            let found = run.job(job.as_str())?;
+            // Who holds a group and waits for another may wait for ever, as on GitHub.
+            let alone = run.concurrency().is_none() && run.caller_of(found).is_none();
+            if random.chance(250) && run.calls_above(found).count() < CALL_LEVELS {
+                Resolution::Calls(self.calls(random, job, alone))
+            } else {
+                Resolution::Instances(self.expansion(random, alone))
+            }
         };
         Some(ResolveJob { run: run.id(), job: job.clone(), cancelled, resolution })
     }
 
-    fn expansion(&self, random: &mut Random) -> Expansion {
+    /// One call, or a matrix of them. `groups`: they may have concurrency groups.
+    fn calls(&self, random: &mut Random, job: &JobId, groups: bool) -> CallExpansion {
+        let count = if random.chance(500) { 1 } else { random.between(2, 4) };
+        let calls = (1..=count).map(|at| {
+            let jobs = random.between(1, 3) as usize;
+            let dense = random.between(0, 900);
+            let jobs = self.ids.iter().take(jobs).enumerate().map(|(at, id)| JobDefinition {
+                id: id.clone(),
+                needs: self.ids.iter().take(at).filter(|_| random.chance(dense)).cloned().collect(),
+                strict: random.chance(60),
+            });
+            let jobs = jobs.collect();
+            CallDefinition {
+                id: if count == 1 { job.clone() } else { JobId::from(format!("{job}#{at}")) },
+                name: String::new(),
+                context: blob(random),
+                has_outputs: random.chance(500),
+                jobs,
+                concurrency: if groups && random.chance(200) { self.concurrency(random) } else { None },
+            }
+        });
+        let calls = calls.collect();
+        let max_parallel = random.chance(300).then(|| random.between(1, 3) as u32);
+        CallExpansion { calls, fail_fast: random.chance(600), max_parallel }
+    }
+
+    /// What the planner finds for the outputs of a call.
+    pub(crate) fn outputs(&self, random: &mut Random) -> Result<Option<Digest>, String> {
+        if random.chance(30) { Err(String::new()) } else { Ok(random.chance(700).then(|| blob(random))) }
+    }
+
+    /// `groups`: jobs may have concurrency groups.
+    fn expansion(&self, random: &mut Random, groups: bool) -> Expansion {
         let count = if random.chance(500) { 1 } else { random.between(1, 6) };
         let labels = &self.asked;
         let continue_on_error = random.chance(150);
@@ -124,6 +166,7 @@ impl Workload {
             timeout_ms: random.between(30_000, 300_000),
             continue_on_error: continue_on_error || random.chance(50),
             spec: blob(random),
+            concurrency: if groups && random.chance(200) { self.concurrency(random) } else { None },
         });
         let instances = instances.collect();
         let max_parallel = random.chance(300).then(|| random.between(1, 3) as u32);

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use slipway_scheduler::command::{LeaseRef, ResolveJob};
+use slipway_scheduler::command::LeaseRef;
 use slipway_scheduler::{Command, Rejection, Timestamp, Uptime, explain_wait, invariant};
 
 use crate::agent::Agent;
@@ -58,7 +58,7 @@ pub(crate) enum Action {
     JobEnds(usize, LeaseRef),
     StrictStop(usize, LeaseRef),
     /// The planner of this leader's answer.
-    Planned(u64, Box<ResolveJob>),
+    Planned(u64, Box<Command>),
     Wake,
     TakeOver,
     Chaos,
@@ -289,13 +289,13 @@ impl World {
         self.settle()
     }
 
-    fn planned(&mut self, epoch: u64, plan: ResolveJob) -> Result<(), Broken> {
+    fn planned(&mut self, epoch: u64, answer: Command) -> Result<(), Broken> {
         // A planner dies with its leader.
         if !self.coordinator.up || self.coordinator.state.epoch() != epoch {
             return Ok(());
         }
         // A second answer, or one from before a cancel, is refused; that is part of what is tried here.
-        let _refused = self.execute(Command::ResolveJob(plan))?;
+        let _refused = self.execute(answer)?;
         self.settle()
     }
 

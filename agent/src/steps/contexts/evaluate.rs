@@ -36,8 +36,11 @@ impl Contexts {
     /// The job's environment: its blocks (workflow, job) one over the other.
     ///
     /// # Errors
-    /// The first value that cannot be evaluated.
+    /// The first value that cannot be evaluated, or why the job's secrets cannot be told.
     pub fn job_env(&self, blocks: &[Vec<Entry>]) -> Result<Values, EvaluationError> {
+        if let Some(error) = &self.secrets_error {
+            return Err(error.clone());
+        }
         let mut env = Values::default();
         for block in blocks {
             let state = JobState::new(env.clone());

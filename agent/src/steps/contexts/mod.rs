@@ -8,6 +8,7 @@
 
 mod evaluate;
 mod scope;
+mod secrets;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use slipway_workflow::value::{Object, Value};
 pub use evaluate::EvaluationError;
 pub(super) use evaluate::first_line;
 pub use scope::{Scope, StepPlaces, Workspace};
+pub use secrets::scoped_secrets;
 
 /// What the `runner` context says, and a few paths of the `github` context.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub struct Contexts {
     github: Object,
     runner: Value,
     secrets: Value,
+    /// Why the job's secrets could not be told; [`Contexts::job_env`] says it, before anything runs.
+    secrets_error: Option<EvaluationError>,
     inputs: Value,
     vars: Value,
     needs: Value,
@@ -57,7 +61,8 @@ pub struct Contexts {
 }
 
 impl Contexts {
-    /// Puts the contexts together. `secrets` are names and values; `GITHUB_TOKEN` among them is also `github.token`.
+    /// Puts the contexts together. `secrets` are names and values of the run, of which the job sees what its callers hand
+    /// down; `GITHUB_TOKEN` among them is also `github.token`.
     pub fn new(spec: &JobSpec, runner: &RunnerFacts, secrets: &[(String, String)]) -> Self {
         let object = |json: &Json| match json {
             Json::Object(_) => Value::from(json),
@@ -73,13 +78,16 @@ impl Contexts {
         set("event_path", &runner.event_path);
         let token = secrets.iter().find(|(name, _)| name.eq_ignore_ascii_case("GITHUB_TOKEN"));
         set("token", token.map_or("", |(_, value)| value));
+        let (scoped, secrets_error) = match scoped_secrets(spec, secrets) {
+            Ok(scoped) => (scoped, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
         Self {
             workflow_file: spec.workflow_file.clone(),
             github,
             runner: runner_context(runner),
-            secrets: Value::object(
-                secrets.iter().map(|(name, value)| (name.as_str(), Value::from(value.as_str()))),
-            ),
+            secrets: secrets::context(&scoped),
+            secrets_error,
             inputs: object(&spec.contexts.inputs),
             vars: object(&spec.contexts.vars),
             needs: object(&spec.contexts.needs),

@@ -3,32 +3,25 @@
 //! Invariant: a run never reads a called file again; what it calls at a branch or tag is pinned to the commit that this had
 //! at the submission. Number, depth and size are bounded, and what cannot be had is told once, at the caller's line.
 //!
-//! Deliberately absent: whether a call is right (inputs, secrets, cycles): that is the language's.
+//! Deliberately absent: whether a call is right (inputs, secrets, cycles): that is the language's to say
+//! ([`slipway_workflow::calls::check`]); it is asked here once all files are there.
 
-mod calls;
-mod key;
 mod lock;
 mod source;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+pub use slipway_workflow::calls::{CALLED_MAX, LEVELS_MAX};
+use slipway_workflow::calls::{FileName, Files, check};
 use slipway_workflow::diagnostics::{Diagnostic, Severity};
+use slipway_workflow::syntax::{self, Call, Workflow};
 
 use super::{MAX_WORKFLOW_BYTES, NewRun, SubmitError};
 use crate::services::Services;
-use calls::Call;
-use key::Key;
 pub(super) use lock::pins;
 use source::Found;
-
-/// The most files that a run calls, as on GitHub.
-pub const CALLED_MAX: usize = 50;
-
-/// The deepest nesting, the run's own workflow included, as on GitHub.
-pub const LEVELS_MAX: usize = 10;
 
 /// The most bytes of all files together.
 pub const BUNDLE_MAX_BYTES: usize = 10 * MAX_WORKFLOW_BYTES;
@@ -43,34 +36,35 @@ pub struct Bundle {
     pub commits: BTreeMap<String, String>,
 }
 
-impl Bundle {
-    /// Gathers what a run calls; without calls only its own file is in there.
-    ///
-    /// # Errors
-    /// A file cannot be had, or there is too much.
-    pub async fn gather(services: &Services, new: &NewRun) -> Result<Self, SubmitError> {
-        gather(services, new).await
-    }
+/// A run's files, and its own one as the language reads it.
+#[derive(Debug, Clone)]
+pub struct Gathered {
+    /// All texts.
+    pub bundle: Bundle,
+    /// The run's own workflow.
+    pub workflow: Arc<Workflow>,
 }
 
-async fn gather(services: &Services, new: &NewRun) -> Result<Bundle, SubmitError> {
-    let main = Key::Local { path: new.workflow_file.clone() };
+/// Gathers what a run calls; without calls only its own file is in there.
+///
+/// # Errors
+/// A file cannot be had or is not valid, a call is wrong, or there is too much.
+pub async fn gather(services: &Services, new: &NewRun) -> Result<Gathered, SubmitError> {
+    let main = FileName::local(&new.workflow_file);
     let mut bundle = Bundle::default();
+    let mut files = Files::new();
+    let workflow = Arc::new(parse(&main, &new.workflow, &new.workflow_file)?);
     bundle.files.insert(main.to_string(), new.workflow.clone());
+    files.insert(main.to_string(), Arc::clone(&workflow));
     let mut total_bytes = new.workflow.len();
-    let mut level = vec![main];
+    let mut level = vec![(main.clone(), Arc::clone(&workflow))];
     for depth in 1.. {
         let mut next = Vec::new();
-        for caller in &level {
-            let name = caller.to_string();
-            let text = bundle.files.get(&name).cloned().unwrap_or_default();
-            for call in calls::of(&text) {
-                let refused = |message: String, hint: Option<&str>| refusal(&name, &call, message, hint);
-                let called = match caller.called(&call.uses) {
-                    Some(called) => called,
-                    // What it is, the language says better.
-                    None => continue,
-                };
+        for (caller, text) in &level {
+            for call in text.jobs.iter().filter_map(|job| job.call.as_ref()) {
+                let refused = |message: String, hint| refusal(&text.file, call, message, hint);
+                let called =
+                    caller.called(&call.uses.text).map_err(|problem| refused(problem.to_owned(), None))?;
                 if bundle.files.contains_key(&called.to_string()) {
                     continue;
                 }
@@ -92,9 +86,11 @@ async fn gather(services: &Services, new: &NewRun) -> Result<Bundle, SubmitError
                         format!("all its workflows together are longer than {BUNDLE_MAX_BYTES} bytes");
                     return Err(refused(message, None));
                 }
+                let parsed = Arc::new(parse(&called, &text, &new.workflow_file)?);
                 bundle.commits.extend(commit);
                 bundle.files.insert(called.to_string(), text);
-                next.push(called);
+                files.insert(called.to_string(), Arc::clone(&parsed));
+                next.push((called, parsed));
             }
         }
         if next.is_empty() {
@@ -102,17 +98,26 @@ async fn gather(services: &Services, new: &NewRun) -> Result<Bundle, SubmitError
         }
         level = next;
     }
-    Ok(bundle)
+    let wrong = check(&main, &files, &|_| true);
+    if wrong.is_empty() {
+        return Ok(Gathered { bundle, workflow });
+    }
+    Err(SubmitError::Workflow { file: new.workflow_file.clone(), diagnostics: wrong })
+}
+
+fn parse(name: &FileName, text: &str, run_file: &str) -> Result<Workflow, SubmitError> {
+    syntax::parse(&name.to_string(), text)
+        .map_err(|diagnostics| SubmitError::Workflow { file: run_file.to_owned(), diagnostics })
 }
 
 fn refusal(file: &str, call: &Call, message: String, hint: Option<&str>) -> SubmitError {
     let diagnostic = Diagnostic {
         file: file.to_owned(),
-        line: call.line,
-        column: call.column,
+        line: call.uses.line,
+        column: call.uses.column,
         severity: Severity::Error,
         code: "called-workflow".into(),
-        message: format!("`{}`: {message}", call.uses),
+        message: format!("`{}`: {message}", call.uses.text),
         hint: hint.map(str::to_owned),
     };
     SubmitError::Workflow { file: file.to_owned(), diagnostics: vec![diagnostic] }

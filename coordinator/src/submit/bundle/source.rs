@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use slipway_workflow::action::lock::pin_key;
+use slipway_workflow::calls::FileName;
 use slipway_workflow::job_spec::Source;
 
-use super::key::Key;
 use crate::mirror::{MirrorError, is_commit};
 use crate::options::ActionsSource;
 use crate::services::Services;
@@ -35,7 +35,7 @@ fn unread(error: &MirrorError) -> Missing {
     Missing { message: format!("it cannot be read: {error}"), hint }
 }
 
-pub(super) async fn find(services: &Services, new: &NewRun, key: &Key) -> Result<Found, Missing> {
+pub(super) async fn find(services: &Services, new: &NewRun, key: &FileName) -> Result<Found, Missing> {
     if let Some(text) = new.called.get(&key.to_string()) {
         let text = text.clone();
         if text.len() > MAX_WORKFLOW_BYTES {
@@ -43,16 +43,16 @@ pub(super) async fn find(services: &Services, new: &NewRun, key: &Key) -> Result
         }
         // What was pinned for the run that this repeats stays so.
         let commit = match key {
-            Key::Remote { owner, name, git_ref, .. } => {
+            FileName::Remote { owner, name, git_ref, .. } => {
                 let place = format!("{owner}/{name}@{git_ref}");
                 new.called_commits.get(&place).map(|sha| (place.clone(), sha.clone()))
             }
-            Key::Local { .. } => None,
+            FileName::Local { .. } => None,
         };
         return Ok(Found { text, commit });
     }
     match key {
-        Key::Local { path } => match &new.source {
+        FileName::Local { path } => match &new.source {
             Source::Git { clone_url, sha, .. } => {
                 let text = at_commit(services, clone_url, sha, path).await?;
                 Ok(Found { text, commit: None })
@@ -62,7 +62,7 @@ pub(super) async fn find(services: &Services, new: &NewRun, key: &Key) -> Result
                 hint: Some("a client gives the called files of a working tree in `called`"),
             }),
         },
-        Key::Remote { owner, name, path, git_ref } => {
+        FileName::Remote { owner, name, path, git_ref } => {
             let url = match &services.options.actions_source {
                 ActionsSource::Url(base) => format!("{base}/{owner}/{name}"),
                 ActionsSource::Folder(folder) => {

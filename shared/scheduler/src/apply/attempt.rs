@@ -17,7 +17,22 @@ impl State {
                 job.held.remove(&(position as u32));
             }
         }
-        self.wait(id);
+        self.enter(id);
+    }
+
+    /// Lets an instance wait for its concurrency group, if it has one, else for an agent.
+    pub(super) fn enter(&mut self, id: InstanceId) {
+        if self.instances.get(&id).is_none_or(|instance| instance.definition.concurrency.is_none()) {
+            return self.wait(id);
+        }
+        self.set_phase(id, Phase::Blocked { order: None });
+    }
+
+    /// Lets an instance wait for its concurrency group, behind all others.
+    pub(super) fn block(&mut self, id: InstanceId) {
+        let order = Some(self.next_order);
+        self.next_order += 1;
+        self.set_phase(id, Phase::Blocked { order });
     }
 
     /// Lets an instance wait for its first attempt, behind all others.

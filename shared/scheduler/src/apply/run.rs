@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::command::{InstanceDefinition, JobDefinition};
+use crate::command::{CarriedJob, InstanceDefinition, JobDefinition};
 use crate::event::Event;
 use crate::ids::{JobId, RunId};
 use crate::limits::IDEMPOTENCY_KEYS_MAX;
 use crate::state::{Cancelled, Instance, Job, Lineage, Phase, Run, RunEnd, Stage, State};
+use crate::time::Timestamp;
 
 impl State {
     pub(super) fn apply_run(&mut self, event: &Event) {
@@ -25,14 +26,12 @@ impl State {
                 waits,
             } => {
                 let (mut jobs, positions) = jobs_of(jobs);
+                let mut carried_calls = BTreeMap::new();
                 for done in carried {
                     let position = positions.get(&done.id).copied().unwrap_or(u32::MAX);
-                    if let Some(job) = jobs.get_mut(position as usize) {
-                        let result = done.result;
-                        job.stage = Stage::Finished { result, conclusion: result, at: *at };
-                        job.carried = true;
-                        job.outputs.clone_from(&done.outputs);
-                        job.message = Some("carried over from an earlier attempt".to_owned());
+                    match jobs.get_mut(position as usize) {
+                        Some(job) => job.carry(done, *at),
+                        None => drop(carried_calls.insert(done.id.clone(), done.clone())),
                     }
                 }
                 if let Some(key) = idempotency_key {
@@ -54,6 +53,7 @@ impl State {
                     end: None,
                     concurrency: concurrency.clone(),
                     waits,
+                    carried_calls,
                 };
                 self.groups.insert(&run);
                 self.runs.insert(run.id, run);
@@ -119,18 +119,27 @@ impl State {
                 self.expand(*run, job, instances, *max_parallel);
             }
             Event::JobFinished { run, job, result, conclusion, at } => {
+                let mut parent = None;
                 if let Some((_, job)) = self.find_job(*run, job) {
                     job.stage = Stage::Finished { result: *result, conclusion: *conclusion, at: *at };
+                    parent = job.parent;
                 }
                 if let Some(run) = self.runs.get_mut(run) {
                     run.open = run.open.saturating_sub(1);
+                    let caller =
+                        parent.and_then(|parent| Some((run.jobs.get_mut(parent.job as usize)?, parent)));
+                    if let Some(call) =
+                        caller.and_then(|(job, parent)| job.calls.get_mut(parent.call as usize))
+                    {
+                        call.open = call.open.saturating_sub(1);
+                    }
                 }
             }
             _ => {}
         }
     }
 
-    fn find_job(&mut self, run: RunId, job: &JobId) -> Option<(u32, &mut Job)> {
+    pub(super) fn find_job(&mut self, run: RunId, job: &JobId) -> Option<(u32, &mut Job)> {
         let run = self.runs.get_mut(&run)?;
         let position = *run.positions.get(job)?;
         Some((position, run.jobs.get_mut(position as usize)?))
@@ -184,13 +193,23 @@ impl State {
             };
             self.instances.insert(id, instance);
             if at < queued {
-                self.wait(id);
+                self.enter(id);
             }
         }
     }
 }
 
-fn jobs_of(definitions: &[JobDefinition]) -> (Vec<Job>, BTreeMap<JobId, u32>) {
+impl Job {
+    /// An earlier attempt did it.
+    pub(super) fn carry(&mut self, done: &CarriedJob, at: Timestamp) {
+        self.stage = Stage::Finished { result: done.result, conclusion: done.result, at };
+        self.carried = true;
+        self.outputs.clone_from(&done.outputs);
+        self.message = Some("carried over from an earlier attempt".to_owned());
+    }
+}
+
+pub(super) fn jobs_of(definitions: &[JobDefinition]) -> (Vec<Job>, BTreeMap<JobId, u32>) {
     let positions: BTreeMap<JobId, u32> =
         definitions.iter().enumerate().map(|(at, job)| (job.id.clone(), at as u32)).collect();
     let mut jobs: Vec<Job> = definitions
@@ -203,6 +222,8 @@ fn jobs_of(definitions: &[JobDefinition]) -> (Vec<Job>, BTreeMap<JobId, u32>) {
             stage: Stage::Waiting,
             lineage: Lineage::default(),
             instances: Vec::new(),
+            calls: Vec::new(),
+            parent: None,
             held: BTreeSet::new(),
             open: 0,
             outputs: Vec::new(),

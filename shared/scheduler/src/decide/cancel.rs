@@ -4,7 +4,6 @@
 use crate::command::Cancel;
 use crate::decide::cascade::Cascade;
 use crate::decide::cut;
-use crate::decide::group::end_waiting;
 use crate::event::Event;
 use crate::rejection::Rejection;
 use crate::state::State;
@@ -15,17 +14,14 @@ pub(super) fn decide(state: &State, cancel: Cancel, now: Timestamp) -> Result<Ve
     if run.end.is_some() {
         return Err(Rejection::AlreadyFinished { run: cancel.run });
     }
-    if run.waits_for_group() {
-        let (actor, reason) = (cut(cancel.actor), cut(cancel.reason));
-        let mut events = vec![Event::RunCancelled { run: cancel.run, actor, reason, at: now }];
-        events.extend(end_waiting(run, now));
-        return Ok(events);
-    }
-    let mut cascade = Cascade::new(state, run, now);
+    let mut cascade = Cascade::new(state, now);
     if run.cancelled.is_none() {
         let (actor, reason) = (cut(cancel.actor), cut(cancel.reason));
         cascade.events.push(Event::RunCancelled { run: cancel.run, actor, reason, at: now });
     }
-    cascade.cancel_run();
+    match run.group_key().filter(|_| run.waits_for_group()) {
+        Some(key) => cascade.end_waiting(&key, run),
+        None => cascade.cancel_run(run),
+    }
     Ok(cascade.events)
 }

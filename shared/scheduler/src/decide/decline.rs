@@ -14,12 +14,11 @@ use crate::time::Timestamp;
 
 pub(super) fn decide(state: &State, lease: LeaseRef, now: Timestamp) -> Result<Vec<Event>, Rejection> {
     let instance = leased(state, &lease)?;
-    let run = state.run(instance.run).ok_or(Rejection::UnknownRun { run: instance.run })?;
     let Some(last) = instance.attempts.last().filter(|last| !last.step_began) else {
         // It may be running after all. If it is not, nobody renews the lease, and it ends when that is certain.
         return Ok(Vec::new());
     };
-    let mut cascade = Cascade::new(state, run, now);
+    let mut cascade = Cascade::new(state, now);
     cascade.events.push(Event::LeaseDeclined { lease, at: now });
     if instance.cancel.is_some() {
         cascade.finish_instance(instance, JobResult::Cancelled, None, None);

@@ -39,8 +39,7 @@ pub(super) fn end_attempt(
     records: Option<u64>,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
-    let run = state.run(instance.run).ok_or(Rejection::UnknownRun { run: instance.run })?;
-    let mut cascade = Cascade::new(state, run, now);
+    let mut cascade = Cascade::new(state, now);
     cascade.events.push(Event::AttemptFinished {
         lease,
         outcome,

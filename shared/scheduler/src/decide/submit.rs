@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::{CarriedJob, JobDefinition, Submit};
-use crate::decide::group::{Entry, Heir};
+use crate::decide::cascade::Cascade;
 use crate::decide::within;
 use crate::event::Event;
 use crate::limits::{
@@ -12,6 +12,7 @@ use crate::limits::{
 };
 use crate::rejection::{InvalidJobs, Rejection};
 use crate::state::State;
+use crate::state::group::key;
 use crate::time::Timestamp;
 
 pub(super) fn decide(state: &State, submit: Submit, now: Timestamp) -> Result<Vec<Event>, Rejection> {
@@ -30,11 +31,13 @@ pub(super) fn decide(state: &State, submit: Submit, now: Timestamp) -> Result<Ve
     let free =
         |job: &&JobDefinition| !done.contains(&job.id) && job.needs.iter().all(|need| done.contains(need));
     let ready: Vec<_> = jobs.iter().filter(free).map(|job| job.id.clone()).collect();
-    let entry = concurrency.as_ref().and_then(|concurrency| Entry::of(state, &meta, concurrency));
-    let mut events = Vec::with_capacity(1 + ready.len());
+    let mut cascade = Cascade::new(state, now);
+    let group =
+        concurrency.as_ref().map(|group| (key(&meta.forge, &meta.repository, &group.group), group.clone()));
+    let taken = group.filter(|(key, _)| !cascade.is_free(key));
     let actor = meta.actor.clone();
     let meta = Box::new(meta);
-    events.push(Event::RunSubmitted {
+    cascade.events.push(Event::RunSubmitted {
         run,
         at: now,
         meta,
@@ -45,18 +48,19 @@ pub(super) fn decide(state: &State, submit: Submit, now: Timestamp) -> Result<Ve
         idempotency_key,
         carried,
         concurrency,
-        waits: entry.is_some(),
+        waits: taken.is_some(),
     });
-    match entry {
-        None => events.extend(ready.into_iter().map(|job| Event::JobReady { run, job })),
-        Some(entry) => events.extend(entry.make_room(state, Heir { run, ready }, &actor, now)),
+    match taken {
+        None => cascade.events.extend(ready.into_iter().map(|job| Event::JobReady { run, job })),
+        Some((key, group)) => cascade.enter_run(&key, run, ready, &group, &actor),
     }
-    Ok(events)
+    Ok(cascade.events)
 }
 
 fn check_limits(state: &State, submit: &Submit) -> Result<(), Rejection> {
     within("runs", state.runs.len() + 1, RUNS_MAX)?;
     within("jobs in a run", submit.jobs.len(), JOBS_PER_RUN_MAX)?;
+    within("carried jobs of a run", submit.carried.len(), JOBS_PER_RUN_MAX)?;
     for job in &submit.jobs {
         within("bytes in a job's id", job.id.as_str().len(), JOB_ID_BYTES_MAX)?;
         within("needs of a job", job.needs.len(), NEEDS_PER_JOB_MAX)?;
@@ -88,16 +92,20 @@ fn check_limits(state: &State, submit: &Submit) -> Result<(), Rejection> {
 fn check_carried(jobs: &[JobDefinition], carried: &[CarriedJob]) -> Result<(), InvalidJobs> {
     let done: BTreeSet<_> = carried.iter().map(|job| &job.id).collect();
     for job in &done {
+        if carried.iter().any(|carried| carried.id == **job && carried.call.is_some()) {
+            // Of a call: whether it fits shows when its caller becomes calls again.
+            continue;
+        }
         let found = jobs.iter().find(|found| found.id == **job);
         if !found.is_some_and(|found| found.needs.iter().all(|need| done.contains(need))) {
             return Err(InvalidJobs::Carried((*job).clone()));
         }
     }
-    if done.len() == jobs.len() { Err(InvalidJobs::AllCarried) } else { Ok(()) }
+    if jobs.iter().all(|job| done.contains(&job.id)) { Err(InvalidJobs::AllCarried) } else { Ok(()) }
 }
 
 /// Checks ids, needs and that some order of the jobs exists.
-fn check_jobs(jobs: &[JobDefinition]) -> Result<(), InvalidJobs> {
+pub(super) fn check_jobs(jobs: &[JobDefinition]) -> Result<(), InvalidJobs> {
     if jobs.is_empty() {
         return Err(InvalidJobs::None);
     }

@@ -4,6 +4,7 @@
 //! event touched, and what no single state shows: that tokens rise, that a finish is final, that each result counts once.
 //! Both are for tests and the simulator; nothing in production depends on them.
 
+mod calls;
 mod monitor;
 mod whole;
 
@@ -73,6 +74,17 @@ pub enum Violation {
     /// for nobody.
     #[error("run {0} and its concurrency group disagree")]
     Group(RunId),
+    /// A call contradicts its jobs.
+    #[error("a call of job `{job}` of run {run} contradicts its jobs")]
+    Call {
+        /// The run.
+        run: RunId,
+        /// The calling job.
+        job: JobId,
+    },
+    /// Somebody waits for a concurrency group that nobody holds, or two hold one.
+    #[error("a concurrency group has waiting members and no holder, or two holders")]
+    GroupMembers,
     /// More of a job's instances run or wait than `max-parallel` allows.
     #[error("more instances of job `{job}` of run {run} than `max-parallel` allows")]
     MaxParallel {

@@ -3,11 +3,11 @@
 use crate::command::LeaseRef;
 use crate::event::Event;
 use crate::ids::{FencingToken, InstanceId, JobId, RunId};
-use crate::invariant::Violation;
+use crate::invariant::{Violation, calls};
 use crate::limits::ATTEMPTS_MAX;
 use crate::outcome::JobResult;
 use crate::policy;
-use crate::state::{Instance, Job, Phase, Run, Stage, State};
+use crate::state::{Call, CallPhase, Instance, Job, Phase, Run, Stage, State};
 
 /// Follows the events of one journal, from its first.
 #[derive(Debug, Clone, Default)]
@@ -64,6 +64,20 @@ impl Monitor {
                     return Err(Violation::Nowhere(*instance));
                 }
             }
+            Event::InstanceBlocked { instance, .. } => {
+                if find(state, *instance)?.phase != (Phase::Blocked { order: None }) {
+                    return Err(Violation::Nowhere(*instance));
+                }
+            }
+            Event::InstanceAdmitted { instance, .. } => {
+                let target = find(state, *instance)?;
+                let run = state.run(target.run).ok_or(Violation::Unknown)?;
+                let key = target.definition.concurrency.as_ref().map(|group| run.key_of(group));
+                let held = key.and_then(|key| state.groups.get(&key)?.holder);
+                if !matches!(target.phase, Phase::Blocked { .. }) || held.is_some() {
+                    return Err(Violation::GroupMembers);
+                }
+            }
             Event::RetryScheduled { instance, attempt, .. } => {
                 let target = find(state, *instance)?;
                 if target.phase != Phase::Settling || *attempt as usize != target.attempts.len() + 1 {
@@ -80,11 +94,28 @@ impl Monitor {
                     return Err(Violation::Group(*run));
                 }
                 stage(state, *run, job, &[Stage::Waiting, Stage::Ready])?;
+                let found = state.run(*run).ok_or(Violation::Unknown)?;
+                let known = found.job(job.as_str()).ok_or(Violation::Unknown)?;
+                if found.calls_above(known).any(|call| !call.begun) {
+                    return Err(Violation::Call { run: *run, job: job.clone() });
+                }
             }
-            Event::JobExpanded { run, job, .. }
+            Event::CallQueued { .. }
+            | Event::CallBlocked { .. }
+            | Event::CallBegan { .. }
+            | Event::CallCancelled { .. }
+            | Event::CallDone { .. }
+            | Event::CallFinished { .. } => calls::before(state, event)?,
+            Event::JobCalled { run, job, .. }
+            | Event::JobExpanded { run, job, .. }
             | Event::JobSkipped { run, job, .. }
             | Event::JobInvalid { run, job, .. } => stage(state, *run, job, &[Stage::Ready])?,
-            Event::JobFinished { run, job, .. } if state.run(*run).is_some_and(Run::waits_for_group) => {
+            Event::JobFinished { run, job, .. }
+                if state.run(*run).is_some_and(|found| {
+                    let unbegun = |job| found.call_of(job).is_some_and(|call| !call.begun);
+                    found.waits_for_group() || found.job(job.as_str()).is_some_and(unbegun)
+                }) =>
+            {
                 stage(state, *run, job, &[Stage::Waiting])?;
             }
             Event::JobFinished { run, job, .. } => stage(state, *run, job, &[Stage::Ready, Stage::Expanded])?,
@@ -133,6 +164,13 @@ impl Monitor {
             Event::JobSkipped { .. } | Event::JobInvalid { .. } => Ok(()),
             Event::JobReady { run, job }
             | Event::JobExpanded { run, job, .. }
+            | Event::JobCalled { run, job, .. }
+            | Event::CallQueued { run, job, .. }
+            | Event::CallBlocked { run, job, .. }
+            | Event::CallBegan { run, job, .. }
+            | Event::CallCancelled { run, job, .. }
+            | Event::CallDone { run, job, .. }
+            | Event::CallFinished { run, job, .. }
             | Event::JobFinished { run, job, .. } => {
                 let run = state.run(*run).ok_or(Violation::Unknown)?;
                 let job = run.job(job.as_str()).ok_or(Violation::Unknown)?;
@@ -144,6 +182,8 @@ impl Monitor {
                 check_job(state, run, job)
             }
             Event::InstanceQueued { instance, .. }
+            | Event::InstanceBlocked { instance, .. }
+            | Event::InstanceAdmitted { instance, .. }
             | Event::Leased { instance, .. }
             | Event::RetryScheduled { instance, .. }
             | Event::InstanceFinished { instance, .. }
@@ -197,7 +237,7 @@ pub(super) fn check_instance(state: &State, instance: &Instance) -> Result<(), V
         (Phase::Leased { token, .. }, last) => {
             last.is_some_and(|last| last.end.is_none() && last.token == *token)
         }
-        (Phase::Waiting { backoff: None } | Phase::Held, last) => last.is_none(),
+        (Phase::Waiting { backoff: None } | Phase::Held | Phase::Blocked { .. }, last) => last.is_none(),
         // An agent may have declined the first.
         (Phase::Waiting { backoff: Some(_) } | Phase::Settling | Phase::Finished { .. }, _) => true,
     };
@@ -224,13 +264,22 @@ pub(super) fn check_job(state: &State, run: &Run, job: &Job) -> Result<(), Viola
         open += u32::from(!instance.is_finished());
         held += u32::from(instance.phase == Phase::Held);
     }
-    if found != job.instances.len() || open != job.open || held as usize != job.held.len() {
+    for call in &job.calls {
+        found += 1;
+        open += u32::from(call.result().is_none());
+        held += u32::from(call.phase == CallPhase::Held);
+        calls::check(run, job, call)?;
+    }
+    if !job.calls.is_empty() && !job.instances.is_empty() {
+        return Err(violated(run));
+    }
+    if found != job.instances.len() + job.calls.len() || open != job.open || held as usize != job.held.len() {
         return Err(violated(run));
     }
     let agrees = match job.stage {
-        Stage::Waiting => job.instances.is_empty() && run.end.is_none(),
-        Stage::Ready => needs_done && job.instances.is_empty() && run.end.is_none(),
-        Stage::Expanded => needs_done && !job.instances.is_empty() && run.end.is_none(),
+        Stage::Waiting => found == 0 && run.end.is_none(),
+        Stage::Ready => needs_done && found == 0 && run.end.is_none(),
+        Stage::Expanded => needs_done && found > 0 && run.end.is_none(),
         Stage::Finished { .. } => needs_done && open == 0,
     };
     if !agrees {
@@ -249,15 +298,19 @@ fn check_result(state: &State, run: &Run, job: &Job) -> Result<(), Violation> {
             .instances_of(job)
             .filter_map(|instance| Some((instance.result()?, instance.definition.continue_on_error)))
     };
-    let expected = if job.instances.is_empty() {
+    let expected = if !job.calls.is_empty() {
+        let merged = policy::merge(job.calls.iter().filter_map(Call::result));
+        (merged, merged)
+    } else if job.instances.is_empty() {
         (result, result)
     } else {
         let counted = policy::merge(parts().map(|(result, ignored)| policy::effective(result, ignored)));
         (counted, policy::merge(parts().map(|(result, _)| result)))
     };
-    let never_begun = run.waits.is_some() && result == JobResult::Cancelled;
+    let unbegun = run.waits.is_some() || run.call_of(job).is_some_and(|call| !call.begun);
+    let never_begun = unbegun && result == JobResult::Cancelled;
     let planned = job.carried || never_begun || matches!(result, JobResult::Skipped | JobResult::Failure);
-    if (result, conclusion) != expected || (job.instances.is_empty() && !planned) {
+    if (result, conclusion) != expected || (job.instances.is_empty() && job.calls.is_empty() && !planned) {
         return Err(Violation::JobResult { run: run.id, job: job.id.clone() });
     }
     Ok(())

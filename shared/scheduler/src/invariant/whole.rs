@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::invariant::Violation;
 use crate::invariant::monitor::{check_instance, check_job, check_run};
+use crate::invariant::{Violation, calls};
 use crate::limits::{GROUP_WAITING_MAX, IDEMPOTENCY_KEYS_MAX, INSTANCES_MAX, RUNS_MAX};
 use crate::state::group::Groups;
 use crate::state::{Phase, Stage, State};
@@ -43,14 +43,19 @@ pub fn check(state: &State) -> Result<(), Violation> {
     let mut groups = Groups::default();
     for run in state.runs.values() {
         groups.insert(run);
+        groups.insert_calls(run);
+    }
+    for instance in state.instances.values() {
+        let run = state.run(instance.run).ok_or(Violation::Unknown)?;
+        groups.update_instance(run, instance);
     }
     if groups != state.groups {
         return Err(Violation::Unknown);
     }
     for group in groups.iter() {
         // One may wait only behind a holder; a new one takes the place of an older one beyond the limit.
-        if let (None, Some((_, first))) = (group.holder, group.waiting.first_key_value()) {
-            return Err(Violation::Group(*first));
+        if group.holder.is_none() && !group.waiting.is_empty() {
+            return Err(Violation::GroupMembers);
         }
         if group.waiting.len() > GROUP_WAITING_MAX {
             return Err(Violation::Limit("runs that wait for a concurrency group"));
@@ -60,9 +65,12 @@ pub fn check(state: &State) -> Result<(), Violation> {
         check_run(run)?;
         for job in &run.jobs {
             check_job(state, run, job)?;
+            calls::check_idle(run, job)?;
             let ready = run.needs(job).all(|need| need.result().is_some());
             let idle = match job.stage {
-                Stage::Waiting => ready && !run.waits_for_group(),
+                Stage::Waiting => {
+                    ready && !run.waits_for_group() && run.calls_above(job).all(|call| call.begun)
+                }
                 Stage::Expanded => job.open == 0,
                 Stage::Ready | Stage::Finished { .. } => false,
             };

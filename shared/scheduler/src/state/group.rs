@@ -1,62 +1,126 @@
-//! Concurrency groups: who holds one, and who waits for it. Derived from the runs.
+//! Concurrency groups: who holds one, and who waits for it. Derived from runs, instances and calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::RunId;
+use crate::ids::{InstanceId, RunId};
 
-use super::Run;
+use super::{Call, CallPhase, Instance, Parent, Phase, Run};
 
 /// Forge and repository, and the group's name; all in lower case.
-type GroupKey = (String, String);
+pub(crate) type Key = (String, String);
 
-/// All groups that any run is in.
+/// Who can be in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Member {
+    Run(RunId),
+    Instance(InstanceId),
+    Call(RunId, Parent),
+}
+
+/// All groups that anyone is in.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Groups {
-    by_key: BTreeMap<GroupKey, Group>,
+    by_key: BTreeMap<Key, Group>,
+    /// Who is about to enter one.
+    entering: BTreeSet<Member>,
 }
 
 /// One group.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Group {
-    /// The run at work.
-    pub(crate) holder: Option<RunId>,
-    /// The runs that wait, first come first.
-    pub(crate) waiting: BTreeMap<u64, RunId>,
+    /// Who is at work.
+    pub(crate) holder: Option<Member>,
+    /// Who waits, first come first.
+    pub(crate) waiting: BTreeMap<u64, Member>,
 }
 
 /// The key of a group of a repository.
-pub(crate) fn key(forge: &str, repository: &str, group: &str) -> GroupKey {
+pub(crate) fn key(forge: &str, repository: &str, group: &str) -> Key {
     (format!("{forge}/{repository}").to_lowercase(), group.to_lowercase())
 }
 
+/// Where a member is in its group: it waits with this place, or holds it.
+type Place = Option<u64>;
+
 impl Groups {
-    pub(crate) fn get(&self, key: &GroupKey) -> Option<&Group> {
+    pub(crate) fn get(&self, key: &Key) -> Option<&Group> {
         self.by_key.get(key)
+    }
+
+    fn put(&mut self, key: Key, member: Member, place: Place) {
+        let group = self.by_key.entry(key).or_default();
+        match place {
+            Some(order) => {
+                group.waiting.insert(order, member);
+            }
+            None => group.holder = Some(member),
+        }
+    }
+
+    fn take(&mut self, key: &Key, member: Member) {
+        self.entering.remove(&member);
+        let Some(group) = self.by_key.get_mut(key) else { return };
+        group.waiting.retain(|_, waiting| *waiting != member);
+        if group.holder == Some(member) {
+            group.holder = None;
+        }
+        if group.holder.is_none() && group.waiting.is_empty() {
+            self.by_key.remove(key);
+        }
     }
 
     /// Puts a run where it belongs.
     pub(crate) fn insert(&mut self, run: &Run) {
-        let Some(key) = run.group_key().filter(|_| run.end.is_none()) else { return };
-        let group = self.by_key.entry(key).or_default();
-        match run.waits {
-            Some(order) => {
-                group.waiting.insert(order, run.id);
-            }
-            None => group.holder = Some(run.id),
+        if let Some(key) = run.group_key().filter(|_| run.end.is_none()) {
+            self.put(key, Member::Run(run.id), run.waits);
         }
     }
 
     /// Takes a run out.
     pub(crate) fn remove(&mut self, run: &Run) {
-        let Some(key) = run.group_key() else { return };
-        let Some(group) = self.by_key.get_mut(&key) else { return };
-        group.waiting.retain(|_, waiting| *waiting != run.id);
-        if group.holder == Some(run.id) {
-            group.holder = None;
+        if let Some(key) = run.group_key() {
+            self.take(&key, Member::Run(run.id));
         }
-        if group.holder.is_none() && group.waiting.is_empty() {
-            self.by_key.remove(&key);
+    }
+
+    /// Takes an instance of the run out, and puts it where it belongs now.
+    pub(crate) fn update_instance(&mut self, run: &Run, instance: &Instance) {
+        let Some(concurrency) = &instance.definition.concurrency else { return };
+        let (key, member) = (run.key_of(concurrency), Member::Instance(instance.id()));
+        self.take(&key, member);
+        match instance.phase {
+            Phase::Held | Phase::Finished { .. } => {}
+            Phase::Blocked { order: None } => drop(self.entering.insert(member)),
+            Phase::Blocked { order } => self.put(key, member, order),
+            Phase::Waiting { .. } | Phase::Leased { .. } | Phase::Settling => self.put(key, member, None),
         }
+    }
+
+    /// Takes a call of the run out, and puts it where it belongs now.
+    pub(crate) fn update_call(&mut self, run: &Run, at: Parent, call: &Call) {
+        let Some(concurrency) = &call.concurrency else { return };
+        let (key, member) = (run.key_of(concurrency), Member::Call(run.id, at));
+        self.take(&key, member);
+        match call.phase {
+            CallPhase::Held | CallPhase::Finished { .. } => {}
+            CallPhase::Blocked { order: None } => drop(self.entering.insert(member)),
+            CallPhase::Blocked { order } => self.put(key, member, order),
+            CallPhase::Open | CallPhase::Done { .. } => self.put(key, member, None),
+        }
+    }
+
+    /// Puts all calls of a run where they belong.
+    pub(crate) fn insert_calls(&mut self, run: &Run) {
+        for (job, index) in run.jobs.iter().zip(0..) {
+            for (call, place) in job.calls.iter().zip(0..) {
+                self.update_call(run, Parent { job: index, call: place }, call);
+            }
+        }
+    }
+
+    /// The first that is about to enter a group.
+    pub(crate) fn next_entering(&self) -> Option<Member> {
+        self.entering.first().copied()
     }
 
     /// All groups.

@@ -30,6 +30,11 @@ pub struct Instance {
 pub enum Phase {
     /// `max-parallel` holds it back.
     Held,
+    /// It waits for its concurrency group.
+    Blocked {
+        /// Its place among all that wait for a group; `None`: it is about to enter it.
+        order: Option<u64>,
+    },
     /// It waits for an agent.
     Waiting {
         /// The end of the back-off, for an attempt after one that failed or was declined.

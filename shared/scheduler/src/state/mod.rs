@@ -4,6 +4,7 @@
 //! be derived (queues, counts) is derived from the instances, never kept as a second truth.
 //! Deliberately absent: agents, sessions, heartbeats and lease deadlines. They are soft: see [`crate::fleet`].
 
+mod call;
 pub(crate) mod group;
 mod instance;
 mod queue;
@@ -12,12 +13,13 @@ mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+pub use call::{Call, CallPhase, Parent};
 pub use instance::{Attempt, AttemptEnd, Backoff, Instance, Phase};
 pub(crate) use queue::{Queues, is_over};
 pub use run::{Cancelled, Job, Lineage, Run, RunEnd, Stage};
 pub use snapshot::SNAPSHOT_VERSION;
 
-use crate::command::{AgentView, LeaseRef, Trust};
+use crate::command::{AgentView, Command, Entrant, LeaseRef, Trust};
 use crate::ids::{AgentId, FencingToken, InstanceId, RunId};
 use crate::label::LabelSet;
 use crate::time::Timestamp;
@@ -87,12 +89,39 @@ impl State {
         self.runs.get(&instance.run)?.jobs.get(instance.job as usize)
     }
 
-    /// The run that holds this run's concurrency group, and how many wait before it; `None` unless it waits.
+    /// The run that holds this run's concurrency group (or a job of which does), and how many wait before it; `None` unless
+    /// it waits.
     #[must_use]
     pub fn ahead_in_group(&self, run: &Run) -> Option<(Option<RunId>, usize)> {
         let order = run.waits.filter(|_| run.end.is_none())?;
-        let group = self.groups.get(&run.group_key()?)?;
-        Some((group.holder, group.waiting.range(..order).count()))
+        self.ahead(&run.group_key()?, order)
+    }
+
+    /// The run that holds a group, itself or by a job, and how many wait before this place.
+    pub(crate) fn ahead(&self, key: &group::Key, order: u64) -> Option<(Option<RunId>, usize)> {
+        let group = self.groups.get(key)?;
+        let holder = group.holder.and_then(|holder| self.run_of(holder));
+        Some((holder, group.waiting.range(..order).count()))
+    }
+
+    fn run_of(&self, member: group::Member) -> Option<RunId> {
+        match member {
+            group::Member::Run(run) | group::Member::Call(run, _) => Some(run),
+            group::Member::Instance(instance) => Some(self.instance(instance)?.run),
+        }
+    }
+
+    /// The next command that lets something enter its concurrency group, if anything is about to.
+    #[must_use]
+    pub fn next_entry(&self) -> Option<Command> {
+        Some(Command::EnterGroup(match self.groups.next_entering()? {
+            group::Member::Instance(instance) => Entrant::Instance(instance),
+            group::Member::Call(run, at) => {
+                let job = self.runs.get(&run)?.jobs.get(at.job as usize)?.id.clone();
+                Entrant::Call { run, job, call: at.call }
+            }
+            group::Member::Run(_) => return None,
+        }))
     }
 
     /// The run that this delivery made, while it is remembered.

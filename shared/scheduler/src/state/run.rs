@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
 
-use crate::command::{Concurrency, RunMeta};
+use crate::command::{CallDefinition, CarriedJob, Concurrency, RunMeta};
 use crate::ids::{InstanceId, JobId, RunId};
 use crate::outcome::{FleetCause, JobResult};
 use crate::time::Timestamp;
 
+use super::call::{Call, Parent};
 use super::group;
+use crate::limits::CALL_LEVELS_MAX;
 
 /// One run. Read-only outside this crate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +36,9 @@ pub struct Run {
     /// while it waited keeps it.
     #[serde(default)]
     pub(crate) waits: Option<u64>,
+    /// Jobs of calls that an earlier attempt did, until their callers become calls.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) carried_calls: BTreeMap<JobId, CarriedJob>,
 }
 
 /// Who cancelled a run, and why.
@@ -71,11 +76,17 @@ pub struct Job {
     pub(crate) lineage: Lineage,
     /// In the matrix' order.
     pub(crate) instances: Vec<InstanceId>,
-    /// Instances that `max-parallel` holds back, by their place in `instances`.
+    /// The calls that it became, in the matrix' order; a job has instances or calls, never both.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) calls: Vec<Call>,
+    /// The call that it belongs to; `None`: it is a job of the run's own file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<Parent>,
+    /// Instances or calls that `max-parallel` holds back, by their place in `instances` or `calls`.
     pub(crate) held: BTreeSet<u32>,
-    /// Instances that are not finished.
+    /// Instances or calls that are not finished.
     pub(crate) open: u32,
-    /// Outputs in the order in which instances finished.
+    /// Outputs in the order in which instances or calls finished.
     pub(crate) outputs: Vec<Digest>,
     pub(crate) fail_fast: bool,
     pub(crate) max_parallel: Option<u32>,
@@ -94,7 +105,7 @@ pub enum Stage {
     Waiting,
     /// Its needs are done, and it is being planned.
     Ready,
-    /// It has instances, and some are open.
+    /// It has instances or calls, and some are open.
     Expanded,
     /// It is done.
     Finished {
@@ -205,9 +216,85 @@ impl Run {
         self.waits.is_some() && self.end.is_none()
     }
 
-    pub(crate) fn group_key(&self) -> Option<(String, String)> {
-        let group = &self.concurrency.as_ref()?.group;
-        Some(group::key(&self.meta.forge, &self.meta.repository, group))
+    pub(crate) fn group_key(&self) -> Option<group::Key> {
+        Some(self.key_of(self.concurrency.as_ref()?))
+    }
+
+    /// The key of a group of this run's repository.
+    pub(crate) fn key_of(&self, concurrency: &Concurrency) -> group::Key {
+        group::key(&self.meta.forge, &self.meta.repository, &concurrency.group)
+    }
+
+    /// The call that a job belongs to.
+    #[must_use]
+    pub fn call_of(&self, job: &Job) -> Option<&Call> {
+        let parent = job.parent?;
+        self.jobs.get(parent.job as usize)?.calls.get(parent.call as usize)
+    }
+
+    /// The job that called the file that a job stands in.
+    #[must_use]
+    pub fn caller_of(&self, job: &Job) -> Option<&Job> {
+        self.jobs.get(job.parent?.job as usize)
+    }
+
+    /// The calls that a job belongs to, innermost first.
+    pub fn calls_above<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = &'a Call> {
+        let above = std::iter::successors(Some(job), |job| self.caller_of(job));
+        above.filter_map(|job| self.call_of(job)).take(CALL_LEVELS_MAX)
+    }
+
+    /// Whether a job is planned as one of a cancelled run: the run is, or a call that the job belongs to.
+    #[must_use]
+    pub fn is_cancelled_for(&self, job: &Job) -> bool {
+        self.cancelled.is_some() || self.calls_above(job).any(|call| call.cancelled)
+    }
+
+    /// The jobs of a call, in its file's order.
+    pub fn jobs_of<'a>(&'a self, call: &'a Call) -> impl Iterator<Item = &'a Job> {
+        call.jobs.iter().filter_map(|&position| self.jobs.get(position as usize))
+    }
+
+    /// Its jobs, each followed by those of its calls.
+    #[must_use]
+    pub fn jobs_in_order(&self) -> Vec<&Job> {
+        let mut ordered = Vec::with_capacity(self.jobs.len());
+        // What is still to be shown, the next one last.
+        let mut open: Vec<&Job> = self.jobs.iter().filter(|job| job.parent.is_none()).rev().collect();
+        while let Some(job) = open.pop() {
+            ordered.push(job);
+            let below: Vec<&Job> = job.calls.iter().flat_map(|call| self.jobs_of(call)).collect();
+            open.extend(below.into_iter().rev());
+        }
+        ordered
+    }
+
+    /// Which jobs of a call an earlier attempt did, by their place: they and all that they need were carried over from an
+    /// equal call.
+    pub(crate) fn carried_in(&self, call: &CallDefinition) -> BTreeMap<usize, &CarriedJob> {
+        let mut carried: BTreeMap<usize, &CarriedJob> = BTreeMap::new();
+        if self.carried_calls.is_empty() {
+            return carried;
+        }
+        let places: BTreeMap<&str, usize> =
+            call.jobs.iter().enumerate().map(|(at, job)| (job.id.as_str(), at)).collect();
+        loop {
+            let before = carried.len();
+            for (at, job) in
+                call.jobs.iter().enumerate().filter(|(at, _)| !carried.contains_key(at)).collect::<Vec<_>>()
+            {
+                let found = self.carried_calls.get(&job.id.below(&call.id));
+                let Some(found) = found.filter(|found| found.call == Some(call.context)) else { continue };
+                let done =
+                    |need: &JobId| places.get(need.as_str()).is_some_and(|at| carried.contains_key(at));
+                if job.needs.iter().all(done) {
+                    carried.insert(at, found);
+                }
+            }
+            if carried.len() == before {
+                return carried;
+            }
+        }
     }
 
     /// The jobs whose needs are done and that nobody looked at yet.
@@ -262,6 +349,12 @@ impl Job {
     #[must_use]
     pub fn lineage(&self) -> Lineage {
         self.lineage
+    }
+
+    /// The calls that it became, in the matrix' order; empty unless it calls a reusable workflow and was planned.
+    #[must_use]
+    pub fn calls(&self) -> &[Call] {
+        &self.calls
     }
 
     /// Its instances in the matrix' order; empty until it has been planned.

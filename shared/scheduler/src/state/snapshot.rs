@@ -71,6 +71,12 @@ impl<'de> Deserialize<'de> for State {
         }
         for run in state.runs.values() {
             state.groups.insert(run);
+            state.groups.insert_calls(run);
+        }
+        for instance in state.instances.values() {
+            if let Some(run) = state.runs.get(&instance.run) {
+                state.groups.update_instance(run, instance);
+            }
         }
         state.finished_runs =
             state.runs.values().filter_map(|run| run.end.map(|end| (end.at, run.id))).collect();

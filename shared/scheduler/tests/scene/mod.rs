@@ -3,8 +3,8 @@
 
 use slipway_cas::Digest;
 use slipway_scheduler::command::{
-    AgentView, Cancel, Expansion, Expire, Grant, InstanceDefinition, JobDefinition, LeaseRef, Report,
-    Resolution, ResolveJob, RunMeta, Submit, Trust,
+    AgentView, CallDefinition, CallExpansion, Cancel, Expansion, Expire, Grant, InstanceDefinition,
+    JobDefinition, LeaseRef, Report, Resolution, ResolveJob, RunMeta, Submit, Trust,
 };
 use slipway_scheduler::invariant::{self, Monitor};
 use slipway_scheduler::{
@@ -48,7 +48,16 @@ impl Scene {
         scene
     }
 
+    /// Decides a command, and lets what is about to enter a concurrency group do so, as a driver does.
     pub fn attempt(&mut self, command: Command) -> Result<Vec<Event>, Rejection> {
+        let mut events = self.decide(command)?;
+        while let Some(entry) = self.state.next_entry() {
+            events.extend(self.decide(entry).unwrap());
+        }
+        Ok(events)
+    }
+
+    fn decide(&mut self, command: Command) -> Result<Vec<Event>, Rejection> {
         let events = decide(&self.state, command, self.now)?;
         for event in &events {
             self.monitor.before(&self.state, event).unwrap();
@@ -66,7 +75,8 @@ impl Scene {
     }
 
     pub fn resolve(&mut self, job: &str, resolution: Resolution) -> Vec<Event> {
-        let cancelled = self.state.run(RUN).unwrap().cancelled().is_some();
+        let run = self.state.run(RUN).unwrap();
+        let cancelled = run.is_cancelled_for(run.job(job).unwrap());
         self.run(Command::ResolveJob(ResolveJob { run: RUN, job: job.into(), cancelled, resolution }))
     }
 
@@ -171,6 +181,7 @@ pub fn definition(number: u128) -> InstanceDefinition {
         timeout_ms: 60_000,
         continue_on_error: false,
         spec: Digest::of(b"spec"),
+        concurrency: None,
     }
 }
 
@@ -184,6 +195,22 @@ pub fn expansion(numbers: &[u128]) -> Expansion {
 
 pub fn instances(numbers: &[u128]) -> Resolution {
     Resolution::Instances(expansion(numbers))
+}
+
+/// A call `id` of a workflow with these jobs, as [`submit`] takes them.
+pub fn call(id: &str, jobs: &[&str]) -> CallDefinition {
+    CallDefinition {
+        id: id.into(),
+        name: format!("call {id}"),
+        context: Digest::of(id.as_bytes()),
+        has_outputs: false,
+        jobs: submit(RUN, jobs).jobs,
+        concurrency: None,
+    }
+}
+
+pub fn calls(calls: Vec<CallDefinition>) -> CallExpansion {
+    CallExpansion { calls, fail_fast: false, max_parallel: None }
 }
 
 pub fn view(agent: u128, labels: &[&str]) -> AgentView {

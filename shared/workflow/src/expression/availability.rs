@@ -44,6 +44,10 @@ pub const NOTHING: Availability<'static> = contexts(&[]);
 pub const RUN_NAME: Availability<'static> = contexts(&["github", "inputs", "vars"]);
 /// The workflow's `env`.
 pub const WORKFLOW_ENV: Availability<'static> = contexts(&["github", "inputs", "vars", "secrets"]);
+/// `on.workflow_call.inputs.<name>.default`
+pub const CALL_DEFAULT: Availability<'static> = RUN_NAME;
+/// `on.workflow_call.outputs.<name>.value`
+pub const CALL_OUTPUT: Availability<'static> = contexts(&["github", "jobs", "vars", "inputs"]);
 /// `jobs.<id>.if`
 pub const JOB_IF: Availability<'static> = Availability {
     contexts: &["github", "inputs", "vars", "needs"],

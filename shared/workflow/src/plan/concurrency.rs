@@ -1,9 +1,9 @@
-//! A workflow's `concurrency`, evaluated when a run is submitted.
+//! `concurrency`: a workflow's, evaluated when a run is submitted, and a job's, evaluated when it is ready.
 
 use serde_json::Value as Json;
 
 use crate::diagnostics::Diagnostic;
-use crate::syntax::{Queueing, Workflow};
+use crate::syntax::{Concurrency, Queueing, Workflow};
 
 use super::environment::PlanEnvironment;
 use super::instance::{boolean, diagnostic, expression_diagnostic};
@@ -33,12 +33,20 @@ pub fn run_concurrency(
     vars: &Json,
 ) -> Result<Option<RunConcurrency>, Diagnostic> {
     let Some(written) = &workflow.concurrency else { return Ok(None) };
-    let environment = PlanEnvironment::new(github, inputs, vars);
+    group(workflow, written, &PlanEnvironment::new(github, inputs, vars)).map(Some)
+}
+
+/// A written `concurrency`, of a workflow or a job, with what its expressions see.
+pub(super) fn group(
+    workflow: &Workflow,
+    written: &Concurrency,
+    environment: &PlanEnvironment,
+) -> Result<RunConcurrency, Diagnostic> {
     let at = written.group.position();
     let group = written
         .group
         .template
-        .evaluate_to_string(&environment)
+        .evaluate_to_string(environment)
         .map_err(|error| expression_diagnostic(workflow, at, "concurrency", &error))?;
     let wrong = |problem: String| Err(diagnostic(workflow, at, "wrong-value", problem));
     if group.trim().is_empty() {
@@ -48,11 +56,11 @@ pub fn run_concurrency(
         return wrong(format!("the concurrency group is longer than {MAX_GROUP_CHARS} characters"));
     }
     let cancel_in_progress = match &written.cancel_in_progress {
-        Some(templated) => boolean(workflow, templated, "cancel-in-progress", &environment)?,
+        Some(templated) => boolean(workflow, templated, "cancel-in-progress", environment)?,
         None => false,
     };
     if cancel_in_progress && written.queue == Queueing::Max {
         return wrong("`queue: max` and `cancel-in-progress: true` exclude each other".to_owned());
     }
-    Ok(Some(RunConcurrency { group, cancel_in_progress, queue: written.queue }))
+    Ok(RunConcurrency { group, cancel_in_progress, queue: written.queue })
 }

@@ -16,6 +16,8 @@ pub(super) struct PlanEnvironment {
     pub(super) needs: Value,
     pub(super) strategy: Value,
     pub(super) matrix: Value,
+    /// The callee's jobs, for the outputs of a call.
+    pub(super) jobs: Value,
     /// Id and result of the direct needs.
     pub(super) results: Vec<(String, JobResult)>,
     pub(super) ancestors: Ancestors,
@@ -31,6 +33,7 @@ impl PlanEnvironment {
             needs: Value::Null,
             strategy: Value::Null,
             matrix: Value::Null,
+            jobs: Value::Null,
             results: Vec::new(),
             ancestors: Ancestors::default(),
             cancelled: false,
@@ -62,6 +65,7 @@ impl Environment for PlanEnvironment {
             "needs" => &self.needs,
             "strategy" => &self.strategy,
             "matrix" => &self.matrix,
+            "jobs" => &self.jobs,
             _ => return None,
         };
         Some(value.clone())

@@ -6,14 +6,16 @@
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::calls::{FileName, Files, LEVELS_MAX, call_inputs};
 use crate::diagnostics::Diagnostic;
-use crate::expression::{Condition, Expression, StatusFunction};
+use crate::expression::Expression;
 use crate::filter::{Event, triggered};
-use crate::syntax::{Job, Workflow};
+use crate::syntax::{Call, Job, Workflow};
 
+use super::call::arguments;
 use super::environment::PlanEnvironment;
-use super::instance::{self, expression_diagnostic};
-use super::resolve::{Ancestors, skip_reason};
+use super::fate::{Fate, fates};
+use super::instance;
 
 /// What a plan is made with.
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub struct ExplainInput<'a> {
     pub inputs: &'a Json,
     /// The `vars` context.
     pub vars: &'a Json,
+    /// The called files, as far as they are known.
+    pub files: &'a Files,
 }
 
 /// The answer; serialises as `slipway plan --json` prints it.
@@ -56,14 +60,12 @@ pub struct PlannedJob {
     pub skipped: Option<bool>,
     /// Why it is skipped, or what only the run can tell.
     pub reason: Option<String>,
-}
-
-/// Whether a job will run, as far as can be told.
-#[derive(Debug, Clone, PartialEq)]
-enum Fate {
-    Runs,
-    Skipped(String),
-    Unknown(String),
+    /// The reusable workflow that it calls; the callee's jobs follow it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uses: Option<String>,
+    /// The file that it stands in, and its id there.
+    #[serde(skip)]
+    pub place: (String, String),
 }
 
 /// Tells what would run.
@@ -75,124 +77,147 @@ pub fn explain(workflow: &Workflow, input: &ExplainInput<'_>) -> Result<Plan, Ve
     if !decision.triggered {
         return Ok(Plan { triggered: false, reason: Some(decision.reason), jobs: Vec::new() });
     }
-    let base = PlanEnvironment::new(input.github, input.inputs, input.vars);
-    let fates = fates(workflow, &base).map_err(|error| vec![error])?;
-    let mut jobs = Vec::new();
-    let mut errors = Vec::new();
-    for (job, fate) in workflow.jobs.iter().zip(fates) {
-        match planned(workflow, job, fate.unwrap_or(Fate::Runs), &base) {
-            Ok(planned) => jobs.extend(planned),
-            Err(error) => errors.push(error),
-        }
-    }
+    let mut found = Found { files: input.files, jobs: Vec::new(), errors: Vec::new() };
+    found.file(&Level {
+        workflow,
+        name: FileName::local(&workflow.file),
+        base: PlanEnvironment::new(input.github, input.inputs, input.vars),
+        vars: input.vars,
+        github: input.github,
+        inputs_open: false,
+        above: None,
+        depth: 1,
+    });
+    let Found { jobs, errors, .. } = found;
     if errors.is_empty() { Ok(Plan { triggered: true, reason: None, jobs }) } else { Err(errors) }
 }
 
-/// The fate of every job, decided after those it needs. Jobs form no cycle, so every round decides at least one.
-fn fates(workflow: &Workflow, base: &PlanEnvironment) -> Result<Vec<Option<Fate>>, Diagnostic> {
-    let mut fates: Vec<Option<Fate>> = vec![None; workflow.jobs.len()];
-    let mut ancestry: Vec<Ancestry> = vec![Ancestry::default(); workflow.jobs.len()];
-    let index = |id: &str| workflow.jobs.iter().position(|job| job.id == id);
-    let needs: Vec<Vec<usize>> = workflow
-        .jobs
-        .iter()
-        .map(|job| job.needs.iter().filter_map(|need| index(&need.id)).collect())
-        .collect();
-    for _ in 0..workflow.jobs.len() {
-        let mut changed = false;
-        for (at, job) in workflow.jobs.iter().enumerate() {
-            let direct = needs.get(at).map(Vec::as_slice).unwrap_or_default();
-            let ready = direct.iter().all(|need| fates.get(*need).is_some_and(Option::is_some));
-            if fates.get(at).is_some_and(Option::is_some) || !ready {
-                continue;
-            }
-            let mut above = Ancestry::default();
-            for need in direct {
-                if let (Some(Some(fate)), Some(further)) = (fates.get(*need), ancestry.get(*need)) {
-                    above.add(fate, *further);
+/// A file, as it is called.
+struct Level<'a> {
+    workflow: &'a Workflow,
+    name: FileName,
+    base: PlanEnvironment,
+    github: &'a Json,
+    vars: &'a Json,
+    /// Whether its inputs depend on what jobs put out.
+    inputs_open: bool,
+    /// The calling job's instance.
+    above: Option<&'a PlannedJob>,
+    depth: usize,
+}
+
+impl Level<'_> {
+    /// Whether only the run can tell an expression's value.
+    fn open(&self, expression: &Expression) -> bool {
+        expression.uses_context("needs") || (self.inputs_open && expression.uses_context("inputs"))
+    }
+}
+
+struct Found<'a> {
+    files: &'a Files,
+    jobs: Vec<PlannedJob>,
+    errors: Vec<Diagnostic>,
+}
+
+impl Found<'_> {
+    fn file(&mut self, level: &Level<'_>) {
+        let fates = match fates(level.workflow, &level.base, level.inputs_open) {
+            Ok(fates) => fates,
+            Err(error) => return self.errors.push(error),
+        };
+        for (job, fate) in level.workflow.jobs.iter().zip(fates) {
+            let rows = match planned(level, job, fate.unwrap_or(Fate::Runs)) {
+                Ok(rows) => rows,
+                Err(error) => {
+                    self.errors.push(error);
+                    continue;
+                }
+            };
+            for (row, environment) in rows {
+                self.jobs.push(below(level, row.clone()));
+                if let (Some(call), Some(environment)) = (&job.call, environment)
+                    && row.skipped != Some(true)
+                    && let Some(row) = self.jobs.last().cloned()
+                    && let Err(error) = self.called(level, call, &row, &environment)
+                {
+                    self.errors.push(error);
                 }
             }
-            let fate = fate(workflow, job, above, base)?;
-            if let (Some(slot), Some(line)) = (fates.get_mut(at), ancestry.get_mut(at)) {
-                *slot = Some(fate);
-                *line = above;
+        }
+    }
+
+    /// The jobs of the file that a job calls.
+    fn called(
+        &mut self,
+        level: &Level<'_>,
+        call: &Call,
+        row: &PlannedJob,
+        environment: &PlanEnvironment,
+    ) -> Result<(), Diagnostic> {
+        let files = self.files;
+        let name = level.name.called(&call.uses.text).ok().filter(|_| level.depth < LEVELS_MAX);
+        let Some((name, callee)) =
+            name.and_then(|name| Some((files.get(&name.to_string())?, name))).map(|(f, n)| (n, f))
+        else {
+            if let Some(last) = self.jobs.last_mut() {
+                last.reason
+                    .get_or_insert_with(|| "its jobs stand in a file that only the run gets".to_owned());
             }
-            changed = true;
-        }
-        if !changed {
-            break;
-        }
+            return Ok(());
+        };
+        let inputs_open =
+            call.with.iter().any(|argument| argument.value.any_expression(&|found| level.open(found)));
+        let inputs = if inputs_open {
+            Json::Null
+        } else {
+            let given = arguments(level.workflow, call, environment)?;
+            call_inputs(level.workflow, callee, &given, &level.base)?
+        };
+        self.file(&Level {
+            workflow: callee,
+            name,
+            base: PlanEnvironment::new(level.github, &inputs, level.vars),
+            github: level.github,
+            vars: level.vars,
+            inputs_open,
+            above: Some(row),
+            depth: level.depth + 1,
+        });
+        Ok(())
     }
-    Ok(fates)
 }
 
-/// What is known of a job's ancestors.
-#[derive(Debug, Clone, Copy, Default)]
-struct Ancestry {
-    skipped: bool,
-    unknown: bool,
-    any: bool,
+/// A job's row, as one of its caller's: `caller/job`, `caller / job`.
+fn below(level: &Level<'_>, mut row: PlannedJob) -> PlannedJob {
+    let Some(above) = level.above else { return row };
+    row.id = format!("{}/{}", above.id, row.id);
+    row.name = above.name.as_ref().zip(row.name).map(|(above, name)| format!("{above} / {name}"));
+    for need in &mut row.needs {
+        *need = format!("{}/{need}", above.id);
+    }
+    if row.skipped == Some(false) && above.skipped.is_none() {
+        row.skipped = None;
+        row.reason = Some("it is not known whether its caller runs".to_owned());
+    }
+    row
 }
 
-impl Ancestry {
-    fn add(&mut self, fate: &Fate, further: Ancestry) {
-        self.any = true;
-        self.skipped |= further.skipped || matches!(fate, Fate::Skipped(_));
-        self.unknown |= further.unknown || matches!(fate, Fate::Unknown(_));
-    }
-}
-
-fn fate(workflow: &Workflow, job: &Job, above: Ancestry, base: &PlanEnvironment) -> Result<Fate, Diagnostic> {
-    let condition = &job.condition;
-    let mut environment = base.clone();
-    environment.ancestors = Ancestors { skipped: above.skipped, ..Ancestors::default() };
-    if condition.needs_success() && above.skipped {
-        return Ok(Fate::Skipped(skip_reason(job, &environment)));
-    }
-    if condition.uses_context("needs") {
-        return Ok(Fate::Unknown("its `if` depends on the jobs it needs".to_owned()));
-    }
-    let evaluate = |condition: &Condition, environment: &PlanEnvironment| {
-        condition
-            .evaluate(environment)
-            .map_err(|error| expression_diagnostic(workflow, job.condition_position, "if", &error))
-    };
-    if condition.names_jobs() && above.any {
-        return Ok(Fate::Unknown("its `if` depends on the jobs it needs".to_owned()));
-    }
-    let holds = evaluate(condition, &environment)?;
-    let open = above.unknown && uses_success(condition);
-    if open || (above.any && condition.calls_status(StatusFunction::Failure)) {
-        // Would it be otherwise if a needed job failed or was skipped?
-        let mut otherwise = environment.clone();
-        otherwise.ancestors = Ancestors { failed: true, ..environment.ancestors };
-        if evaluate(condition, &otherwise)? != holds {
-            return Ok(Fate::Unknown("whether it runs depends on how the jobs it needs end".to_owned()));
-        }
-    }
-    Ok(if holds { Fate::Runs } else { Fate::Skipped(skip_reason(job, &environment)) })
-}
-
-fn uses_success(condition: &Condition) -> bool {
-    condition.needs_success() || condition.calls_status(StatusFunction::Success)
-}
-
-fn uses_needs(expression: &Expression) -> bool {
-    expression.uses_context("needs")
-}
-
+/// A job's rows; those of instances with what their expressions see.
 fn planned(
-    workflow: &Workflow,
+    level: &Level<'_>,
     job: &Job,
     fate: Fate,
-    base: &PlanEnvironment,
-) -> Result<Vec<PlannedJob>, Diagnostic> {
+) -> Result<Vec<(PlannedJob, Option<PlanEnvironment>)>, Diagnostic> {
+    let (workflow, base) = (level.workflow, &level.base);
+    let open = |expression: &Expression| level.open(expression);
+    let place = (workflow.file.clone(), job.id.clone());
+    let uses = job.call.as_ref().map(|call| call.uses.text.clone());
     let strategy_open = job.strategy.as_ref().is_some_and(|strategy| {
-        strategy.matrix.as_ref().is_some_and(|matrix| matrix.value.any_expression(&uses_needs))
+        strategy.matrix.as_ref().is_some_and(|matrix| matrix.value.any_expression(&open))
             || [&strategy.fail_fast, &strategy.max_parallel]
                 .into_iter()
                 .flatten()
-                .any(|templated| templated.template.expressions().any(uses_needs))
+                .any(|templated| templated.template.expressions().any(open))
     });
     let (skipped, reason) = match fate {
         Fate::Runs => (Some(false), None),
@@ -204,9 +229,11 @@ fn planned(
         // GitHub expands no matrix of a job that is skipped.
         let reason = reason.or_else(|| Some("its matrix depends on the jobs it needs".to_owned()));
         let depends = |expression: &Expression| {
-            ["needs", "matrix", "strategy"].iter().any(|context| expression.uses_context(context))
+            open(expression) || ["matrix", "strategy"].iter().any(|context| expression.uses_context(context))
         };
-        let runs_on = if job.runs_on.labels.any_expression(&depends) {
+        let runs_on = if uses.is_some() {
+            Some(Vec::new())
+        } else if job.runs_on.labels.any_expression(&depends) {
             None
         } else {
             Some(instance::labels(workflow, job, base)?)
@@ -216,7 +243,7 @@ fn planned(
             None => Some(job.id.clone()),
             Some(name) => name.template.as_literal().map(str::to_owned),
         };
-        return Ok(vec![PlannedJob {
+        let row = PlannedJob {
             id: job.id.clone(),
             name,
             needs,
@@ -224,18 +251,25 @@ fn planned(
             matrix: None,
             skipped,
             reason,
-        }]);
+            uses,
+            place,
+        };
+        return Ok(vec![(row, None)]);
     }
     let instances = instance::instances(workflow, job, base)?;
     let mut planned = Vec::with_capacity(instances.list.len());
-    for instance in instances.list {
+    // Calls are jobs of their own, so each has an id of its own.
+    let numbered = uses.is_some() && job.strategy.as_ref().is_some_and(|strategy| strategy.matrix.is_some());
+    for (number, instance) in (1..).zip(instances.list) {
         let mut environment = base.clone();
         environment.strategy = instance.strategy.clone();
         environment.matrix = instance.matrix.clone();
-        let name_open = job.name.as_ref().is_some_and(|name| name.template.expressions().any(uses_needs));
+        let name_open = job.name.as_ref().is_some_and(|name| name.template.expressions().any(open));
         let name =
             if name_open { None } else { Some(instance::name(workflow, job, &instance, &environment)?) };
-        let runs_on = if job.runs_on.labels.any_expression(&uses_needs) {
+        let runs_on = if uses.is_some() {
+            Some(Vec::new())
+        } else if job.runs_on.labels.any_expression(&open) {
             None
         } else {
             Some(instance::labels(workflow, job, &environment)?)
@@ -244,15 +278,18 @@ fn planned(
             Json::Null => Json::Object(serde_json::Map::new()),
             matrix => matrix,
         };
-        planned.push(PlannedJob {
-            id: job.id.clone(),
+        let row = PlannedJob {
+            id: if numbered { format!("{}#{number}", job.id) } else { job.id.clone() },
             name,
             needs: needs.clone(),
             runs_on,
             matrix: Some(matrix),
             skipped,
             reason: reason.clone(),
-        });
+            uses: uses.clone(),
+            place: place.clone(),
+        };
+        planned.push((row, Some(environment)));
     }
     Ok(planned)
 }

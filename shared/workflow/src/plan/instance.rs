@@ -30,7 +30,7 @@ pub(super) struct Instances {
 }
 
 /// An error of this file at a place.
-pub(super) fn diagnostic(
+pub(crate) fn diagnostic(
     workflow: &Workflow,
     at: Position,
     code: &'static str,
@@ -47,7 +47,7 @@ pub(super) fn diagnostic(
     }
 }
 
-pub(super) fn expression_diagnostic(
+pub(crate) fn expression_diagnostic(
     workflow: &Workflow,
     at: Position,
     key: &str,
@@ -56,7 +56,7 @@ pub(super) fn expression_diagnostic(
     diagnostic(workflow, at, "expression", format!("`{key}`: {error}"))
 }
 
-pub(super) fn dynamic_diagnostic(workflow: &Workflow, key: &str, error: &DynamicError) -> Diagnostic {
+pub(crate) fn dynamic_diagnostic(workflow: &Workflow, key: &str, error: &DynamicError) -> Diagnostic {
     expression_diagnostic(workflow, error.position, key, &error.error)
 }
 

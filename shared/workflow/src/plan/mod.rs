@@ -8,10 +8,12 @@
 //!
 //! Deliberately absent: state. Who calls keeps results and outputs.
 
+mod call;
 mod concurrency;
 mod environment;
 mod explain;
 mod facts;
+mod fate;
 mod inputs;
 mod instance;
 mod outline;
@@ -22,11 +24,13 @@ mod spec;
 #[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 mod tests;
 
+pub use call::{CallOutputsInput, CallPlan, outputs_of_call};
 pub use concurrency::{MAX_GROUP_CHARS, RunConcurrency, run_concurrency};
 pub use explain::{ExplainInput, Plan, PlannedJob, explain};
 pub use facts::{RunFacts, github_context};
 pub use inputs::dispatch_inputs;
 pub use instance::labels_of;
+pub(crate) use instance::{diagnostic, dynamic_diagnostic, expression_diagnostic};
 pub use outline::{JobOutline, prepare, run_name};
 pub use resolve::{Ancestors, InstancePlan, JobResult, NeededJob, Resolution, ResolveInput, resolve_job};
 

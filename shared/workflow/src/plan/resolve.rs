@@ -1,15 +1,19 @@
 //! One job, once its needs are done: skipped, or these instances.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
+use crate::calls::CallContext;
 use crate::diagnostics::Diagnostic;
 use crate::job_spec::{JobSpec, Source};
 use crate::syntax::{Job, Workflow};
 use crate::value::Value;
 
+use super::call::{self, CallPlan};
+use super::concurrency::{RunConcurrency, group};
 use super::environment::PlanEnvironment;
 use super::instance::{self, diagnostic};
 use super::spec;
@@ -96,6 +100,10 @@ pub struct ResolveInput {
     pub cancelled: bool,
     /// Where the code comes from.
     pub source: Source,
+    /// The call that the job's file was called by; its inputs are those above.
+    pub call: Option<CallContext>,
+    /// The file that the job calls, where it calls one.
+    pub callee: Option<Arc<Workflow>>,
     /// The commits that the lock file names, by [`crate::action::lock::pin_key`].
     pub action_pins: BTreeMap<String, String>,
 }
@@ -110,6 +118,8 @@ pub enum Resolution {
     },
     /// These run.
     Instances(Vec<InstancePlan>),
+    /// It calls a reusable workflow, so often; at least once.
+    Calls(Vec<CallPlan>),
 }
 
 /// One instance of a job, ready to be queued.
@@ -131,6 +141,8 @@ pub struct InstancePlan {
     pub index: usize,
     /// How many instances the job has.
     pub total: usize,
+    /// The job's `concurrency`.
+    pub concurrency: Option<RunConcurrency>,
     /// What the agent needs.
     pub spec: JobSpec,
 }
@@ -174,11 +186,14 @@ fn resolve(
     if total == 0 {
         return Ok(Resolution::Skip { reason: "`exclude` leaves nothing of the matrix".to_owned() });
     }
+    if let Some(call) = &job.call {
+        return call::calls(workflow, job, call, input, instances, environment).map(Resolution::Calls);
+    }
     let mut plans = Vec::with_capacity(total);
     for (index, instance) in instances.list.into_iter().enumerate() {
         environment.strategy = instance.strategy.clone();
         environment.matrix = instance.matrix.clone();
-        let name = instance::name(workflow, job, &instance, &environment)?;
+        let name = call::full_name(input, instance::name(workflow, job, &instance, &environment)?);
         let labels = instance::labels(workflow, job, &environment)?;
         let timeout_ms = instance::timeout_ms(workflow, job, &environment)?;
         let continue_on_error = match &job.continue_on_error {
@@ -195,6 +210,10 @@ fn resolve(
             max_parallel: instances.max_parallel,
             index,
             total,
+            concurrency: match &job.concurrency {
+                Some(written) => Some(group(workflow, written, &environment)?),
+                None => None,
+            },
             spec,
         });
     }
@@ -220,7 +239,7 @@ pub(super) fn skip_reason(job: &Job, environment: &PlanEnvironment) -> String {
     }
 }
 
-fn needs_context(needs: &[NeededJob]) -> Value {
+pub(super) fn needs_context(needs: &[NeededJob]) -> Value {
     Value::object(needs.iter().map(|need| {
         let outputs = need.outputs.iter().map(|(key, value)| (key.as_str(), Value::from(value.as_str())));
         let job = Value::object([

@@ -25,6 +25,7 @@ pub(super) fn job_spec(
     input: &ResolveInput,
     environment: &PlanEnvironment,
 ) -> Result<JobSpec, Diagnostic> {
+    let caller = input.call.as_ref();
     let mut github = input.github.clone();
     if let Json::Object(github) = &mut github {
         github.insert("job".to_owned(), Json::String(job.id.clone()));
@@ -58,8 +59,8 @@ pub(super) fn job_spec(
         },
         services: services(workflow, job, environment)?,
         environment: target(workflow, job, environment)?,
-        permissions: permissions::effective(workflow, job),
-        secret_scopes: Vec::new(),
+        permissions: permissions::effective(workflow, job, caller.map(|caller| &caller.rights)).0,
+        secret_scopes: caller.map(|caller| caller.secret_scopes.clone()).unwrap_or_default(),
         action_pins: input.action_pins.clone(),
         outputs: job.outputs.clone(),
         steps: job.steps.clone(),

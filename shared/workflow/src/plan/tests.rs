@@ -1,5 +1,7 @@
 //! Tests of planning.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value as Json, json};
 
 use super::{
@@ -41,6 +43,8 @@ fn input() -> ResolveInput {
         ancestors: Ancestors::default(),
         cancelled: false,
         source: Source::None,
+        call: None,
+        callee: None,
         action_pins: [("o/r@v1".to_owned(), "1".repeat(40))].into(),
     }
 }
@@ -61,7 +65,7 @@ fn needs(results: &[Done<'_>]) -> ResolveInput {
 fn instances(workflow: &Workflow, id: &str, input: &ResolveInput) -> Vec<InstancePlan> {
     match resolve_job(workflow, id, input).unwrap() {
         Resolution::Instances(plans) => plans,
-        Resolution::Skip { reason } => panic!("skipped: {reason}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -205,7 +209,7 @@ fn conditions_see_all_ancestors() {
 fn skips_say_why() {
     let reason = |input: &ResolveInput, body: &str| match resolve_job(&job(body), "a", input).unwrap() {
         Resolution::Skip { reason } => reason,
-        Resolution::Instances(_) => panic!("{body} runs"),
+        _ => panic!("{body} runs"),
     };
     assert_eq!(reason(&input(), "if: false, runs-on: x"), "its `if` is false");
     assert_eq!(reason(&needs(&[("p", JobResult::Failure, &[])]), "runs-on: x"), "a job it needs failed");
@@ -279,6 +283,7 @@ fn plan(workflow: &Workflow) -> Plan {
         github: &github,
         inputs: &Json::Null,
         vars: &json!({}),
+        files: &BTreeMap::new(),
     };
     explain(workflow, &input).unwrap()
 }

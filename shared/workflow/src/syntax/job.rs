@@ -31,20 +31,20 @@ const JOB_KEYS: Keys = Keys {
         "cancel-timeout-minutes",
         "defaults",
         "permissions",
+        "concurrency",
     ],
-    unsupported: &["concurrency", "snapshot", "uses", "with", "secrets"],
+    unsupported: &["snapshot"],
 };
 const DEFAULTS: Keys = Keys { of: "`defaults`", known: &["run"], unsupported: &[] };
 const DEFAULTS_RUN: Keys =
     Keys { of: "`defaults.run`", known: &["shell", "working-directory"], unsupported: &[] };
 const RUNS_ON: Keys = Keys { of: "`runs-on`", known: &["labels"], unsupported: &["group"] };
 
-impl Reader<'_, '_> {
-    /// One job. `None` when it can't be read at all; that is recorded, as everything is that it lacks.
-    pub(super) fn job(&mut self, id: &Key, node: &Node) -> Option<Job> {
-        let entries = self.mapping(node, &id.text)?;
+impl Job {
+    /// A job of which nothing but its id is known.
+    pub(super) fn empty(id: &Key) -> Self {
         let empty = Dynamic { position: id.position, kind: DynamicKind::Literal(Value::Null) };
-        let mut job = Job {
+        Self {
             id: id.text.to_string(),
             position: id.position,
             name: None,
@@ -60,12 +60,25 @@ impl Reader<'_, '_> {
             environment: None,
             cancel_timeout_minutes: None,
             permissions: None,
+            concurrency: None,
             env: Vec::new(),
             defaults: RunDefaults::default(),
             outputs: Vec::new(),
             steps: Vec::new(),
-        };
-        let (mut runs_on, mut steps, mut reusable) = (None, false, false);
+            call: None,
+        }
+    }
+}
+
+impl Reader<'_, '_> {
+    /// One job. `None` when it can't be read at all; that is recorded, as everything is that it lacks.
+    pub(super) fn job(&mut self, id: &Key, node: &Node) -> Option<Job> {
+        let entries = self.mapping(node, &id.text)?;
+        if entries.iter().any(|(key, _)| &*key.text == "uses") {
+            return self.calling_job(id, entries);
+        }
+        let mut job = Job::empty(id);
+        let (mut runs_on, mut steps) = (None, false);
         for (key, value) in entries {
             match &*key.text {
                 "name" => job.name = self.templated(value, "name", &JOB),
@@ -92,16 +105,13 @@ impl Reader<'_, '_> {
                 }
                 "defaults" => job.defaults = self.defaults(value, &JOB_DEFAULTS),
                 "permissions" => job.permissions = self.permissions(value),
-                "uses" => {
-                    reusable = true;
-                    self.unsupported(key.position, "a job that `uses` a reusable workflow");
+                "concurrency" => job.concurrency = self.concurrency(value, &JOB),
+                name @ ("with" | "secrets") => {
+                    let message = format!("`{name}` belongs to a job that `uses` a reusable workflow");
+                    self.report.error(key.position, "unknown-key", message);
                 }
-                "with" | "secrets" if reusable => {}
                 _ => self.unknown_key(key, &JOB_KEYS),
             }
-        }
-        if reusable {
-            return None;
         }
         if runs_on.is_none() {
             self.report.error(id.position, "missing-key", format!("the job `{}` needs `runs-on`", id.text));
@@ -116,14 +126,14 @@ impl Reader<'_, '_> {
         Some(job)
     }
 
-    fn needs(&mut self, node: &Node) -> Vec<Need> {
+    pub(super) fn needs(&mut self, node: &Node) -> Vec<Need> {
         self.strings(node, "needs")
             .into_iter()
             .map(|(id, position)| Need { id: id.to_string(), position })
             .collect()
     }
 
-    fn job_condition(&mut self, node: &Node) -> Option<Condition> {
+    pub(super) fn job_condition(&mut self, node: &Node) -> Option<Condition> {
         let text = self.scalar(node, "if")?;
         match Condition::parse(&text, &JOB_IF) {
             Ok(condition) => {

@@ -9,6 +9,11 @@
 mod action_file;
 mod activity;
 mod advice;
+mod call;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
+mod call_tests;
+mod callable;
 mod concurrency;
 mod container;
 mod dynamic;
@@ -36,10 +41,13 @@ pub use action_file::parse_action;
 pub use dynamic::{Dynamic, DynamicError, DynamicKind};
 pub use identifier::{MAX_ID_CHARS, StepIds};
 pub use model::{
-    Concurrency, Container, DeploymentTarget, FullContainer, Input, InputType, Job, Matrix, Need,
-    Permissions, Queueing, RunsOn, Service, Strategy, Templated, Trigger, Workflow,
+    Argument, Call, CallInput, CallOutput, CallSecret, CallSecrets, Callable, Concurrency, Container,
+    DeploymentTarget, FullContainer, Input, InputType, Job, Matrix, Need, Permissions, Queueing, RunsOn,
+    Service, Strategy, Templated, Trigger, Workflow,
 };
+pub(crate) use permissions::SCOPE_NAMES as SCOPES;
 pub use step::default_step_name;
+pub(crate) use suggest::nearest;
 
 /// Parses and checks a workflow file. `file` is its path, for messages and `github.workflow_ref`.
 ///

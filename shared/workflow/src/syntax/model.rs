@@ -38,6 +38,11 @@ impl Workflow {
         self.jobs.iter().find(|job| job.id.eq_ignore_ascii_case(id))
     }
 
+    /// What a caller gives and gets; `None` where the file is no reusable workflow.
+    pub fn callable(&self) -> Option<&Callable> {
+        self.triggers.iter().find_map(|trigger| trigger.callable.as_ref())
+    }
+
     /// What people call it: `name`, else the file's path, as on GitHub.
     pub fn display_name(&self) -> &str {
         self.name.as_deref().unwrap_or(&self.file)
@@ -105,6 +110,8 @@ pub struct Trigger {
     pub workflows: Option<Patterns>,
     /// `inputs` of `workflow_dispatch`.
     pub inputs: Vec<Input>,
+    /// What `workflow_call` says; `None` for every other event.
+    pub callable: Option<Callable>,
     /// `schedule`'s entries.
     pub schedules: Vec<Schedule>,
 }
@@ -192,6 +199,8 @@ pub struct Job {
     pub environment: Option<DeploymentTarget>,
     /// `permissions`
     pub permissions: Option<Permissions>,
+    /// `concurrency`
+    pub concurrency: Option<Concurrency>,
     /// `cancel-timeout-minutes`
     pub cancel_timeout_minutes: Option<Templated>,
     /// `env`
@@ -202,6 +211,86 @@ pub struct Job {
     pub outputs: Vec<Entry>,
     /// `steps`, with ids made.
     pub steps: Vec<StepSpec>,
+    /// `uses`: the job is a call of a reusable workflow, and has neither `runs-on` nor `steps`.
+    pub call: Option<Call>,
+}
+
+/// `jobs.<id>.uses`, `with` and `secrets`.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// `uses`, which [`crate::calls::FileName::called`] understands.
+    pub uses: Text,
+    /// `with`, in file order.
+    pub with: Vec<Argument>,
+    /// `secrets`
+    pub secrets: CallSecrets,
+}
+
+impl Call {
+    /// Where `uses` stands.
+    pub fn position(&self) -> Position {
+        Position { line: self.uses.line, column: self.uses.column }
+    }
+}
+
+/// An entry of a call's `with`.
+#[derive(Debug, Clone)]
+pub struct Argument {
+    /// The input's name.
+    pub name: String,
+    /// Its value, a scalar.
+    pub value: Dynamic,
+}
+
+/// What a call hands down of its secrets.
+#[derive(Debug, Clone)]
+pub enum CallSecrets {
+    /// `inherit`
+    Inherit,
+    /// These; none without `secrets`.
+    Map(Vec<Entry>),
+}
+
+/// `on.workflow_call`.
+#[derive(Debug, Clone, Default)]
+pub struct Callable {
+    /// `inputs`, in file order.
+    pub inputs: Vec<CallInput>,
+    /// `secrets`
+    pub secrets: Vec<CallSecret>,
+    /// `outputs`
+    pub outputs: Vec<CallOutput>,
+}
+
+/// An input of `workflow_call`.
+#[derive(Debug, Clone)]
+pub struct CallInput {
+    /// Its name.
+    pub name: String,
+    /// `required`
+    pub required: bool,
+    /// `default`
+    pub default: Option<Dynamic>,
+    /// `type`: `String`, `Boolean` or `Number`.
+    pub kind: InputType,
+}
+
+/// A secret of `workflow_call`.
+#[derive(Debug, Clone)]
+pub struct CallSecret {
+    /// Its name.
+    pub name: String,
+    /// `required`
+    pub required: bool,
+}
+
+/// An output of `workflow_call`.
+#[derive(Debug, Clone)]
+pub struct CallOutput {
+    /// Its name.
+    pub name: String,
+    /// `value`
+    pub value: Templated,
 }
 
 /// A job that must be done first.

@@ -5,32 +5,31 @@ use crate::yaml::{Node, NodeKind};
 use super::model::Permissions;
 use super::reader::{Keys, Reader};
 
-const SCOPES: Keys = Keys {
-    of: "`permissions`",
-    known: &[
-        "actions",
-        "artifact-metadata",
-        "attestations",
-        "checks",
-        "code-quality",
-        "contents",
-        "copilot-requests",
-        "deployments",
-        "discussions",
-        "drives",
-        "id-token",
-        "issues",
-        "models",
-        "packages",
-        "pages",
-        "pull-requests",
-        "repository-projects",
-        "security-events",
-        "statuses",
-        "vulnerability-alerts",
-    ],
-    unsupported: &[],
-};
+/// All scopes there are.
+pub(crate) const SCOPE_NAMES: &[&str] = &[
+    "actions",
+    "artifact-metadata",
+    "attestations",
+    "checks",
+    "code-quality",
+    "contents",
+    "copilot-requests",
+    "deployments",
+    "discussions",
+    "drives",
+    "id-token",
+    "issues",
+    "models",
+    "packages",
+    "pages",
+    "pull-requests",
+    "repository-projects",
+    "security-events",
+    "statuses",
+    "vulnerability-alerts",
+];
+
+const SCOPES: Keys = Keys { of: "`permissions`", known: SCOPE_NAMES, unsupported: &[] };
 
 impl Reader<'_, '_> {
     /// `read-all`, `write-all`, or scopes and levels.

@@ -6,12 +6,12 @@ use super::{Container, InputType, Permissions, Workflow, default_step_name, lint
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::job_spec::StepAction;
 
-fn workflow(source: &str) -> Workflow {
+pub(super) fn workflow(source: &str) -> Workflow {
     parse("f.yml", source).unwrap_or_else(|found| panic!("{source}\n{found:?}"))
 }
 
 /// A workflow around one job's body, which is indented by four.
-fn job(body: &str) -> String {
+pub(super) fn job(body: &str) -> String {
     format!("on: push\njobs:\n  a:\n    runs-on: x\n{body}\n    steps: [{{run: x}}]\n")
 }
 
@@ -27,7 +27,7 @@ fn one(source: &str) -> Diagnostic {
 }
 
 /// Checks that there is exactly one finding, with this place, code and part of its text.
-fn refuse(source: &str, line: u32, column: u32, code: &str, part: &str) {
+pub(super) fn refuse(source: &str, line: u32, column: u32, code: &str, part: &str) {
     let found = one(source);
     assert_eq!((found.line, found.column, &*found.code), (line, column, code), "{source}\n{found}");
     assert!(found.to_string().contains(part), "{source}\n{found}");
@@ -73,7 +73,6 @@ fn a_whole_workflow() {
 #[test]
 fn what_is_not_supported_is_named() {
     for (body, column, what) in [
-        ("    concurrency: x", 5, "`concurrency`"),
         ("    snapshot: x", 5, "`snapshot`"),
         ("    services: ${{ fromJSON('{}') }}", 15, "whole of `services`"),
         ("    strategy: '${{ fromJSON(vars.S) }}'", 15, "whole of `strategy`"),
@@ -82,13 +81,6 @@ fn what_is_not_supported_is_named() {
     ] {
         refuse(&job(body), 5, column, "unsupported", what);
     }
-    refuse(
-        "on: push\njobs:\n  a:\n    uses: ./.github/workflows/x.yml\n    with: {a: 1}\n",
-        4,
-        5,
-        "unsupported",
-        "reusable workflow",
-    );
     refuse(
         "on: push\njobs: {a: {runs-on: {group: g, labels: l}, steps: [{run: a}]}}\n",
         2,

@@ -10,7 +10,7 @@ use crate::schedule::Cron;
 use crate::yaml::{Key, Node, NodeKind};
 
 use super::activity::types_of;
-use super::model::{Input, InputType, Schedule, Trigger};
+use super::model::{Callable, Input, InputType, Schedule, Trigger};
 use super::reader::{Keys, Reader};
 use super::suggest::nearest;
 
@@ -68,7 +68,6 @@ const PULL_REQUEST: Keys = Keys {
     unsupported: &[],
 };
 const DISPATCH: Keys = Keys { of: "`workflow_dispatch`", known: &["inputs"], unsupported: &[] };
-const CALL: Keys = Keys { of: "`workflow_call`", known: &["inputs", "outputs", "secrets"], unsupported: &[] };
 const INPUT: Keys = Keys {
     of: "an input",
     known: &["description", "type", "required", "default", "options"],
@@ -89,6 +88,7 @@ fn bare(event: &str, position: Position) -> Trigger {
         types: None,
         workflows: None,
         inputs: Vec::new(),
+        callable: (event == "workflow_call").then(Callable::default),
         schedules: Vec::new(),
     }
 }
@@ -99,7 +99,6 @@ fn keys_of(event: &str) -> Option<&'static Keys> {
         "push" => Some(&PUSH),
         "pull_request" | "pull_request_target" => Some(&PULL_REQUEST),
         "workflow_dispatch" => Some(&DISPATCH),
-        "workflow_call" => Some(&CALL),
         _ => None,
     }
 }
@@ -144,6 +143,10 @@ impl Reader<'_, '_> {
             return trigger;
         }
         if node.is_null() {
+            return trigger;
+        }
+        if &*key.text == "workflow_call" {
+            trigger.callable = Some(self.callable(node));
             return trigger;
         }
         let strict = keys_of(&key.text);
