@@ -24,6 +24,7 @@ use axum::routing::{get, post};
 pub(crate) use error::ApiError;
 
 use crate::github;
+use crate::results;
 use crate::services::Services;
 
 /// The longest JSON body, in bytes: a workflow, an event payload and what is around them.
@@ -81,7 +82,8 @@ pub(crate) fn router(services: Services) -> Router {
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(middleware::from_fn(remainder::read_refused))
-        .with_state(services)
+        .with_state(services.clone())
+        .merge(results::router(services.results))
 }
 
 /// Serves until [`Services::closing`] is raised.

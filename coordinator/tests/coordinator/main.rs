@@ -4,6 +4,7 @@
 
 mod api;
 mod called;
+mod clients;
 mod events;
 mod fake_agent;
 mod fixture;
