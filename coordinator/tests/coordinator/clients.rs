@@ -26,6 +26,7 @@ pub(crate) async fn job(fixture: &Fixture) -> (FakeAgent, v1::Lease, String) {
     fixture.submit(ONE_JOB).await;
     let lease = agent.assigned().await.lease.unwrap();
     let token = token(&mut agent, &lease).await;
+    agent.keep(&lease);
     (agent, lease, token)
 }
 

@@ -13,6 +13,7 @@ mod leases;
 mod records;
 mod rerun;
 mod restart;
+mod results;
 mod schedule;
 mod thin_path;
 mod webhook;
