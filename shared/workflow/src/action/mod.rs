@@ -1,7 +1,9 @@
-//! Actions: what `uses` names.
+//! Actions: what `uses` names, and what an action's own file says.
 //!
 //! Deliberately absent: fetching; that is the agent's.
 
+mod manifest;
 mod reference;
 
+pub use manifest::{ActionInput, Around, MANIFEST_NAMES, MAX_COMPOSITE_DEPTH, Manifest, Runs};
 pub use reference::{ActionReference, ReferenceError};

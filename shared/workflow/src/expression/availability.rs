@@ -73,6 +73,23 @@ pub const STEP_KEY: Availability<'static> =
 pub const STEP_CONDITION: Availability<'static> =
     Availability { contexts: STEP_IF, status: StatusArity::Step, hash_files: true };
 
+const COMPOSITE: &[&str] = &["github", "inputs", "strategy", "matrix", "steps", "job", "runner", "env"];
+/// Keys of a composite action's steps but for `if`, and its outputs.
+pub const COMPOSITE_STEP: Availability<'static> =
+    Availability { contexts: COMPOSITE, status: StatusArity::None, hash_files: true };
+/// `if` of a composite action's steps, and `pre-if` and `post-if`.
+pub const COMPOSITE_CONDITION: Availability<'static> =
+    Availability { contexts: COMPOSITE, status: StatusArity::Step, hash_files: true };
+/// The default of an action's input.
+pub const ACTION_DEFAULT: Availability<'static> = Availability {
+    contexts: &["github", "strategy", "matrix", "job", "runner", "env"],
+    status: StatusArity::None,
+    hash_files: true,
+};
+/// `args` and `env` of a Docker action.
+pub const ACTION_CONTAINER: Availability<'static> =
+    contexts(&["inputs", "github", "strategy", "matrix", "job", "runner", "env"]);
+
 impl Availability<'_> {
     /// Whether a context of that name is there; case does not matter.
     pub fn has_context(&self, name: &str) -> bool {

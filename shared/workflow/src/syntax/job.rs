@@ -9,6 +9,7 @@ use crate::yaml::{Key, Node, NodeKind};
 
 use super::dynamic::{Dynamic, DynamicKind};
 use super::model::{Job, Need, RunsOn};
+use super::step::StepsOf;
 use super::reader::{Keys, Reader};
 
 const JOB_KEYS: Keys = Keys {
@@ -78,7 +79,7 @@ impl Reader<'_, '_> {
                 "outputs" => job.outputs = self.entries(value, "outputs", &JOB_RUNNER),
                 "steps" => {
                     steps = true;
-                    job.steps = self.steps(value);
+                    job.steps = self.steps(value, StepsOf::Job);
                 }
                 "strategy" => job.strategy = self.strategy(value),
                 "timeout-minutes" => job.timeout_minutes = self.number(value, "timeout-minutes", &JOB),

@@ -6,9 +6,9 @@
 //! Deliberately absent: evaluation. Templates are parsed here, for their errors, and evaluated by [`crate::plan`]
 //! or the agent.
 
+mod action_file;
 mod activity;
 mod advice;
-mod checkout;
 mod concurrency;
 mod container;
 mod dynamic;
@@ -27,10 +27,12 @@ mod suggest;
 #[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 mod tests;
 mod trigger;
+mod uses;
 mod workflow;
 
 use crate::diagnostics::{Diagnostic, Reporter, Severity};
 
+pub use action_file::parse_action;
 pub use dynamic::{Dynamic, DynamicError, DynamicKind};
 pub use identifier::{MAX_ID_CHARS, StepIds};
 pub use model::{

@@ -1,15 +1,15 @@
 //! `jobs.<id>.steps`.
 
 use crate::action::ActionReference;
-use crate::expression::Condition;
-use crate::expression::availability::{NOTHING, STEP_CONDITION, STEP_KEY};
+use crate::expression::availability::{
+    COMPOSITE_CONDITION, COMPOSITE_STEP, NOTHING, STEP_CONDITION, STEP_KEY,
+};
+use crate::expression::{Availability, Condition};
 use crate::job_spec::{Entry, StepAction, StepSpec, Text};
 use crate::yaml::{Key, Node};
 
-use super::checkout::CHECKOUT_INPUTS;
 use super::identifier::{StepIds, problem};
 use super::reader::{Keys, Reader, place};
-use super::suggest::nearest;
 
 const STEP: Keys = Keys {
     of: "a step",
@@ -50,8 +50,8 @@ struct Draft {
     condition: Option<Text>,
     run: Option<Text>,
     run_key: Option<Key>,
-    uses: Option<(String, Key)>,
-    uses_ok: bool,
+    uses_key: Option<Key>,
+    uses: Option<(String, ActionReference)>,
     with: Option<(Vec<Entry>, Key)>,
     shell: Option<(Text, Key)>,
     working_directory: Option<(Text, Key)>,
@@ -60,9 +60,34 @@ struct Draft {
     timeout_minutes: Option<Text>,
 }
 
+/// Whose steps they are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum StepsOf {
+    /// A job's.
+    Job,
+    /// A composite action's: they name their shell, and see neither secrets nor `needs`.
+    Composite,
+}
+
+impl StepsOf {
+    fn key(self) -> &'static Availability<'static> {
+        match self {
+            Self::Job => &STEP_KEY,
+            Self::Composite => &COMPOSITE_STEP,
+        }
+    }
+
+    fn condition(self) -> &'static Availability<'static> {
+        match self {
+            Self::Job => &STEP_CONDITION,
+            Self::Composite => &COMPOSITE_CONDITION,
+        }
+    }
+}
+
 impl Reader<'_, '_> {
-    /// All steps of a job, with ids made for those that have none.
-    pub(super) fn steps(&mut self, node: &Node) -> Vec<StepSpec> {
+    /// All steps of a job or composite action, with ids made for those that have none.
+    pub(super) fn steps(&mut self, node: &Node, of: StepsOf) -> Vec<StepSpec> {
         let Some(items) = self.sequence(node, "steps") else {
             return Vec::new();
         };
@@ -70,7 +95,7 @@ impl Reader<'_, '_> {
             self.report.error(node.position, "missing-value", "`steps` must hold at least one step");
         }
         let drafts: Vec<(u32, Draft)> =
-            items.iter().filter_map(|item| Some((item.position.line, self.step(item)?))).collect();
+            items.iter().filter_map(|item| Some((item.position.line, self.step(item, of)?))).collect();
         let mut ids = StepIds::default();
         for (_, draft) in &drafts {
             if let Some((id, key)) = &draft.id
@@ -86,49 +111,48 @@ impl Reader<'_, '_> {
         drafts.into_iter().filter_map(|(line, draft)| finish(draft, line, &mut ids)).collect()
     }
 
-    fn step(&mut self, node: &Node) -> Option<Draft> {
+    fn step(&mut self, node: &Node, of: StepsOf) -> Option<Draft> {
         let entries = self.mapping(node, "a step")?;
+        let here = of.key();
         let mut draft = Draft::default();
         for (key, value) in entries {
             match &*key.text {
-                "name" => draft.name = self.text(value, "name", &STEP_KEY),
+                "name" => draft.name = self.text(value, "name", here),
                 "id" => draft.id = self.step_id(key, value),
-                "if" => draft.condition = self.step_condition(value),
+                "if" => draft.condition = self.step_condition(value, of.condition()),
                 "run" => {
                     draft.run_key = Some(key.clone());
-                    draft.run = self.text(value, "run", &STEP_KEY);
+                    draft.run = self.text(value, "run", here);
                 }
                 "uses" => {
-                    if let Some(uses) = self.non_empty(value, "uses") {
-                        draft.uses_ok =
-                            self.check_uses(&uses, &Key { position: value.position, ..key.clone() });
-                        draft.uses = Some((uses.to_string(), key.clone()));
-                    }
+                    draft.uses_key = Some(key.clone());
+                    draft.uses = self.action_reference(value);
                 }
-                "with" => draft.with = Some((self.entries(value, "with", &STEP_KEY), key.clone())),
+                "with" => draft.with = Some((self.entries(value, "with", here), key.clone())),
                 "shell" => {
-                    // GitHub allows no expression here, only in `defaults.run.shell`.
+                    // In a job GitHub allows no expression here, only in `defaults.run.shell`.
                     if self.non_empty(value, "shell").is_some() {
-                        draft.shell = self.text(value, "shell", &NOTHING).map(|text| (text, key.clone()));
+                        let here = if of == StepsOf::Job { &NOTHING } else { here };
+                        draft.shell = self.text(value, "shell", here).map(|text| (text, key.clone()));
                     }
                 }
                 "working-directory" => {
-                    let text = self.text(value, "working-directory", &STEP_KEY);
+                    let text = self.text(value, "working-directory", here);
                     draft.working_directory = text.map(|text| (text, key.clone()));
                 }
-                "env" => draft.env = self.entries(value, "env", &STEP_KEY),
+                "env" => draft.env = self.entries(value, "env", here),
                 "continue-on-error" => {
                     draft.continue_on_error =
-                        self.boolean(value, "continue-on-error", &STEP_KEY).map(|templated| templated.text);
+                        self.boolean(value, "continue-on-error", here).map(|templated| templated.text);
                 }
                 "timeout-minutes" => {
                     draft.timeout_minutes =
-                        self.number(value, "timeout-minutes", &STEP_KEY).map(|templated| templated.text);
+                        self.number(value, "timeout-minutes", here).map(|templated| templated.text);
                 }
                 _ => self.unknown_key(key, &STEP),
             }
         }
-        self.check_step(node, &draft);
+        self.check_step(node, &draft, of);
         Some(draft)
     }
 
@@ -141,9 +165,9 @@ impl Reader<'_, '_> {
         Some((id, Key { position: value.position, ..key.clone() }))
     }
 
-    fn step_condition(&mut self, value: &Node) -> Option<Text> {
+    fn step_condition(&mut self, value: &Node, here: &Availability<'_>) -> Option<Text> {
         let text = self.scalar(value, "if")?;
-        match Condition::parse(&text, &STEP_CONDITION) {
+        match Condition::parse(&text, here) {
             Ok(condition) => {
                 self.warn_about_condition(&condition, value.position);
                 Some(place(&text, value.position))
@@ -155,9 +179,9 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn check_step(&mut self, node: &Node, draft: &Draft) {
-        match (&draft.run_key, &draft.uses) {
-            (Some(run), Some((_, uses))) => {
+    fn check_step(&mut self, node: &Node, draft: &Draft, of: StepsOf) {
+        match (&draft.run_key, &draft.uses_key) {
+            (Some(run), Some(uses)) => {
                 let later = run.position.max(uses.position);
                 self.report.error(later, "conflicting-keys", "a step has either `run` or `uses`, not both");
             }
@@ -187,24 +211,17 @@ impl Reader<'_, '_> {
             }
             _ => {}
         }
-        if draft.uses_ok
+        if of == StepsOf::Composite
+            && draft.shell.is_none()
+            && let Some(run) = &draft.run_key
+        {
+            let message = "a `run` step of an action needs `shell`";
+            self.report.error_hint(run.position, "missing-key", message, "add `shell: bash`");
+        }
+        if let Some((_, action)) = &draft.uses
             && let Some((with, key)) = &draft.with
         {
-            for entry in with
-                .iter()
-                .filter(|entry| !CHECKOUT_INPUTS.contains(&entry.key.to_ascii_lowercase().as_str()))
-            {
-                let hint = match nearest(&entry.key, CHECKOUT_INPUTS.iter().copied()) {
-                    Some(known) => format!("did you mean `{known}`?"),
-                    None => "it is ignored".to_owned(),
-                };
-                self.report.warning(
-                    key.position,
-                    "unknown-input",
-                    format!("actions/checkout has no input `{}`", entry.key),
-                    hint,
-                );
-            }
+            self.warn_about_inputs(action, with, key.position);
         }
     }
 }
@@ -228,13 +245,10 @@ fn finish(draft: Draft, line: u32, ids: &mut StepIds) -> Option<StepSpec> {
             let working_directory = draft.working_directory.map(|(text, _)| text);
             (id, StepAction::Run { script, shell, working_directory })
         }
-        (None, Some((uses, _))) if draft.uses_ok => {
+        (None, Some((uses, action))) => {
             let id = if id_written { String::new() } else { ids.for_action(&uses) };
-            let action = ActionReference::parse(&uses).ok()?;
-            (
-                id,
-                StepAction::Uses { uses, action, with: draft.with.map(|(with, _)| with).unwrap_or_default() },
-            )
+            let with = draft.with.map(|(with, _)| with).unwrap_or_default();
+            (id, StepAction::Uses { uses, action, with })
         }
         _ => return None,
     };

@@ -96,11 +96,32 @@ fn what_is_not_supported_is_named() {
         "unsupported",
         "`runs-on.group`",
     );
-    for uses in ["actions/cache@v4", "./local", "docker://alpine", "owner/name/sub@main"] {
-        refuse(&step(&format!("uses: {uses}")), 6, 15, "unsupported", uses);
-    }
     refuse(&step("background: true"), 6, 9, "unsupported", "`background`");
+}
+
+#[test]
+fn every_kind_of_action_is_read() {
+    for uses in ["actions/cache@v4", "./local", "docker://alpine", "owner/name/sub@main"] {
+        let read = workflow(&step(&format!("uses: {uses}")));
+        assert!(
+            matches!(&read.jobs[0].steps[0].action, StepAction::Uses { uses: written, .. } if written == uses)
+        );
+    }
     refuse(&step("uses: actions/checkout"), 6, 15, "wrong-value", "lacks a version");
+    refuse(&step("uses: checkout@v4"), 6, 15, "wrong-value", "write `owner/name@ref`");
+    refuse(&step("uses: a/${{ matrix.x }}@v1"), 6, 15, "expression", "can't hold an expression");
+}
+
+#[test]
+fn actions_of_others_want_a_commit() {
+    assert_eq!(
+        warnings(&step("uses: owner/name/sub@main")),
+        ["6:15 unpinned-action `owner/name/sub@main` may be other code tomorrow: `main` is not a commit"]
+    );
+    let pinned = format!("uses: owner/name@{}", "a".repeat(40));
+    for harmless in [&*pinned, "uses: actions/setup-node@v4", "uses: ./x", "uses: docker://alpine"] {
+        assert!(warnings(&step(harmless)).is_empty(), "{harmless}");
+    }
 }
 
 #[test]
