@@ -25,3 +25,4 @@ pub mod records;
 pub mod runner;
 pub mod session;
 pub mod steps;
+pub mod tunnel;

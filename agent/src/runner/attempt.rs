@@ -22,6 +22,7 @@ use crate::records::upload::{UploadEnd, upload};
 use crate::session::{Assignment, JobEvent, JobLink};
 use crate::steps::annotations::Level;
 use crate::steps::contexts::{Contexts, RunnerFacts};
+use crate::tunnel::variables::Access;
 
 /// How an attempt comes to be.
 pub enum Begin {
@@ -83,6 +84,10 @@ pub(super) struct Attempt {
     pub(super) repository: String,
     pub(super) saved: Saved,
     pub(super) secrets: Vec<(String, String)>,
+    /// `ACTIONS_RUNTIME_TOKEN`; empty from a coordinator that has none.
+    pub(super) runtime_token: String,
+    /// Where its caches and artifacts are, once the way is open.
+    pub(super) access: Option<Access>,
     /// What there is to clean up, also when this is dropped in the middle of something.
     pub(super) things: Arc<Things>,
 }
@@ -278,6 +283,8 @@ impl Attempt {
             repository,
             saved,
             secrets: Vec::new(),
+            runtime_token: String::new(),
+            access: None,
             things: Arc::clone(things),
         }
     }
@@ -294,15 +301,16 @@ impl Attempt {
             return Ok(());
         }
         let secrets = self.machine.coordinator.secrets(self.saved.lease).await;
-        self.secrets = secrets
-            .map_err(|error| match error {
-                SecretsError::Refused(why) => End::Stopped(why),
-                SecretsError::Unavailable(_) => End::Fleet(Failure::new(Cause::Internal, error.to_string())),
-            })?
-            .into_iter()
-            .collect();
+        let secrets = secrets.map_err(|error| match error {
+            SecretsError::Refused(why) => End::Stopped(why),
+            SecretsError::Unavailable(_) => End::Fleet(Failure::new(Cause::Internal, error.to_string())),
+        })?;
+        self.secrets = secrets.secrets.into_iter().collect();
+        self.runtime_token = secrets.runtime_token;
         log.mask(self.secrets.iter().map(|(_, value)| value.as_str()));
+        log.mask([self.runtime_token.as_str()]);
         let mut vessel = self.vessel(log).await?;
+        let _tunnel = self.open_results(log, &vessel).await?;
         self.run_steps(log, &mut vessel).await?;
         self.conclude(log, &vessel).await
     }

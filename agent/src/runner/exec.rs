@@ -7,7 +7,7 @@ use slipway_workflow::job_spec::StepSpec;
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, End};
-use super::script::Script;
+use super::program::Script;
 use super::unix_ms;
 use super::vessel::{Connected, Vessel, lost};
 use crate::docker::container::ContainerState;

@@ -13,8 +13,10 @@ pub(crate) mod finish;
 pub mod folder;
 pub(crate) mod inside;
 mod prepare;
+mod program;
+mod results;
 pub mod saved;
-mod script;
+
 pub(crate) mod services;
 mod step;
 mod vessel;

@@ -17,6 +17,7 @@ use crate::steps::env_files::{self, EnvFile};
 use crate::steps::environment::{EnvironmentParts, environment};
 use crate::steps::header::header;
 use crate::steps::shell::{Launch, Semantics, launch};
+use crate::tunnel::variables::Started;
 
 /// A step's process, evaluated.
 pub(super) struct Script {
@@ -151,7 +152,7 @@ impl Attempt {
             github,
             runner: contexts.runner(),
             path: &path,
-            forced: &[],
+            forced: &self.results_variables(Started::Script),
         };
         Ok(environment(&parts)
             .into_iter()

@@ -3,8 +3,8 @@
 //! A job can't be expected to have a route to the coordinator, nor to be let through a firewall; its agent has a
 //! connection already. One call for each of the job's connections (rather than one that all share) leaves the rest to
 //! HTTP/2: each has its own flow control, so that a slow download holds up no other and nobody buffers for anybody; its
-//! end is the call's end. Agents open a second HTTP/2 connection for tunnels, so that logs and renewals of leases never
-//! wait behind bytes of a cache.
+//! end is the call's end. Agents open another HTTP/2 connection for each job that uses it, so that logs, renewals of leases
+//! and other jobs never wait behind bytes of a cache.
 //!
 //! Invariant: a tunnel reaches [`super::router`] and nothing else. The call must name a live lease; what may be done is
 //! decided by the token in each request.

@@ -4,6 +4,7 @@ use prost::Message as _;
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use slipway_proto::v1;
+use slipway_proto::v1::coordinator_message::Message as In;
 
 use crate::clients::{job, token};
 use crate::fake_agent::{FIRST, FakeAgent, SECOND};
@@ -48,7 +49,12 @@ async fn save(fixture: &Fixture, token: &str, key: &str, bytes: &'static str) {
 }
 
 /// A run on this ref with this event; its lease and token.
-async fn job_on(fixture: &Fixture, agent: &mut FakeAgent, git_ref: &str, event: Value) -> (v1::Lease, String) {
+async fn job_on(
+    fixture: &Fixture,
+    agent: &mut FakeAgent,
+    git_ref: &str,
+    event: Value,
+) -> (v1::Lease, String) {
     let mut submission = Fixture::submission(ONE_JOB);
     submission["git_ref"] = json!(git_ref);
     submission["event"] = event;
@@ -80,7 +86,7 @@ async fn only_the_token_of_a_job_that_runs_opens_the_door() {
     assert_eq!(fixture.http.get(&download).send().await.unwrap().text().await.unwrap(), "bytes");
 
     agent.report(&lease, v1::Result::Success, 0).await;
-    while agent.hear().await.clone() != slipway_proto::v1::coordinator_message::Message::Accepted(v1::Accepted { lease: Some(lease.clone()) }) {}
+    while !matches!(agent.hear().await, In::Accepted(_)) {}
     assert_eq!(create(&fixture, &token, "k3").await.0, 401);
     assert_eq!(put(&fixture, &upload, "", "late").await.status(), 403);
     assert_eq!(fixture.http.get(&download).send().await.unwrap().status(), 403);
@@ -157,7 +163,10 @@ async fn an_entry_never_changes_and_is_not_seen_before_it_is_whole() {
     let download = found["signed_download_url"].as_str().unwrap();
     let get = |range: &str| fixture.http.get(download).header("range", range.to_owned()).send();
     let part = get("bytes=4-8").await.unwrap();
-    assert_eq!((part.status(), part.headers()["content-range"].to_str().unwrap()), (StatusCode::PARTIAL_CONTENT, "bytes 4-8/11"));
+    assert_eq!(
+        (part.status(), part.headers()["content-range"].to_str().unwrap()),
+        (StatusCode::PARTIAL_CONTENT, "bytes 4-8/11")
+    );
     assert_eq!(part.text().await.unwrap(), "o wor");
     assert_eq!(get("bytes=11-").await.unwrap().status(), 416);
     let head = fixture.http.head(download).send().await.unwrap();
@@ -171,7 +180,8 @@ async fn entries_are_found_by_scope_then_key_then_the_newest_prefix() {
     let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
     let event = json!({"repository": {"default_branch": "main"}});
     let (_, main) = job_on(&fixture, &mut agent, "refs/heads/main", event.clone()).await;
-    let pull = json!({"repository": {"default_branch": "main"}, "pull_request": {"base": {"ref": "release"}}});
+    let pull =
+        json!({"repository": {"default_branch": "main"}, "pull_request": {"base": {"ref": "release"}}});
     let (_, release) = job_on(&fixture, &mut agent, "refs/heads/release", event.clone()).await;
     let (_, merge) = job_on(&fixture, &mut agent, "refs/pull/7/merge", pull).await;
     let (_, topic) = job_on(&fixture, &mut agent, "refs/heads/topic", event).await;
@@ -188,9 +198,11 @@ async fn entries_are_found_by_scope_then_key_then_the_newest_prefix() {
     assert_eq!(find(&fixture, &merge, "deps-9", &["deps-"]).await["matched_key"], "deps-0");
     assert_eq!(find(&fixture, &topic, "deps-0", &[]).await["ok"], false);
     save(&fixture, &merge, "deps-1", "merge").await;
-    let download = find(&fixture, &merge, "deps-1", &[]).await["signed_download_url"].as_str().unwrap().to_owned();
+    let download =
+        find(&fixture, &merge, "deps-1", &[]).await["signed_download_url"].as_str().unwrap().to_owned();
     assert_eq!(fixture.http.get(download).send().await.unwrap().text().await.unwrap(), "merge");
-    let download = find(&fixture, &main, "deps-1", &[]).await["signed_download_url"].as_str().unwrap().to_owned();
+    let download =
+        find(&fixture, &main, "deps-1", &[]).await["signed_download_url"].as_str().unwrap().to_owned();
     assert_eq!(fixture.http.get(download).send().await.unwrap().text().await.unwrap(), "main 1");
     // Another repository has none of them.
     let mut other = Fixture::submission(ONE_JOB);
@@ -284,7 +296,11 @@ async fn an_artifact_is_what_was_announced_and_stays_with_its_run() {
         let begun = ask("CreateArtifact", ids(json!({}))).await;
         let address = begun["signed_upload_url"].as_str().unwrap().to_owned();
         assert_eq!(put(&fixture, &address, "", bytes).await.status(), 201);
-        ask("FinalizeArtifact", ids(json!({"size": bytes.len().to_string(), "hash": format!("sha256:{hash}")}))).await
+        ask(
+            "FinalizeArtifact",
+            ids(json!({"size": bytes.len().to_string(), "hash": format!("sha256:{hash}")})),
+        )
+        .await
     };
     let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     assert_eq!(upload("abd", abc).await["code"], "invalid_argument");
@@ -292,9 +308,14 @@ async fn an_artifact_is_what_was_announced_and_stays_with_its_run() {
     assert_eq!(upload("abc", abc).await["ok"], true);
     assert_eq!(ask("CreateArtifact", ids(json!({}))).await["code"], "already_exists");
     for name in ["", "a/b", "a:b", &"n".repeat(300)] {
-        assert_eq!(ask("CreateArtifact", ids(json!({"name": name}))).await["code"], "invalid_argument", "{name}");
+        assert_eq!(
+            ask("CreateArtifact", ids(json!({"name": name}))).await["code"],
+            "invalid_argument",
+            "{name}"
+        );
     }
-    let foreign = ids(json!({"workflow_run_backend_id": "11111111-0000-4000-8000-000000000009", "name": "m"}));
+    let foreign =
+        ids(json!({"workflow_run_backend_id": "11111111-0000-4000-8000-000000000009", "name": "m"}));
     assert_eq!(ask("CreateArtifact", foreign).await["code"], "permission_denied");
     let listed = ask("ListArtifacts", ids(json!({"name_filter": "n"}))).await;
     assert_eq!(listed["artifacts"][0]["digest"], format!("sha256:{abc}"));
@@ -311,12 +332,16 @@ async fn an_artifact_is_what_was_announced_and_stays_with_its_run() {
     });
     let (_, seen) = call(&fixture, &other, &format!("{ARTIFACTS}/ListArtifacts"), body).await;
     assert_eq!(seen["artifacts"], json!([]));
-    let (status, _) = call(&fixture, &other, &format!("{ARTIFACTS}/GetSignedArtifactURL"), ids(json!({}))).await;
+    let (status, _) =
+        call(&fixture, &other, &format!("{ARTIFACTS}/GetSignedArtifactURL"), ids(json!({}))).await;
     assert_eq!(status, 404);
     // It goes when its time is over.
     fixture.clock.advance(91 * 24 * 3_600_000);
     fixture.handle().services().results.sweep(u64::MAX).await.unwrap();
-    assert_eq!(std::fs::read_dir(fixture.folder.path().join("data/objects/results/data")).unwrap().count(), 0);
+    assert_eq!(
+        std::fs::read_dir(fixture.folder.path().join("data/objects/results/data")).unwrap().count(),
+        0
+    );
 }
 
 /// `CreateCacheEntry` and `GetCacheEntryDownloadURL` as clients in Rust and Go send them.

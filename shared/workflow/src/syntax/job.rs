@@ -9,8 +9,8 @@ use crate::yaml::{Key, Node, NodeKind};
 
 use super::dynamic::{Dynamic, DynamicKind};
 use super::model::{Job, Need, RunsOn};
-use super::step::StepsOf;
 use super::reader::{Keys, Reader};
+use super::step::StepsOf;
 
 const JOB_KEYS: Keys = Keys {
     of: "a job",
