@@ -41,9 +41,9 @@ async fn a_job_reaches_the_coordinator_over_its_own_loopback() {
     });
     for spec in [job(steps), container] {
         let instance = coordinator.assign(&spec).await;
-        let result = coordinator.finished(&instance).await;
-        let lines = coordinator.lines(&instance);
-        assert_eq!(result, Success, "{lines:#?}");
+        let done = coordinator.report(&instance).await;
+        let lines = done.lines();
+        assert_eq!(done.result(), Success, "{lines:#?}");
         for name in ["large", "f0", "f1", "f2", "f3"] {
             assert!(lines.contains(&format!("{name} came back")), "{name}: {lines:#?}");
         }
@@ -69,8 +69,9 @@ async fn the_way_is_open_again_for_the_agent_that_comes_after_a_kill() {
     let jobs = place.folder.path().join("data/jobs");
     let job = std::fs::read_dir(jobs).unwrap().next().unwrap().unwrap().path();
     std::fs::write(job.join("work/hello/hello/go"), "").unwrap();
-    assert_eq!(coordinator.finished(&instance).await, Success, "{:#?}", coordinator.lines(&instance));
-    assert!(coordinator.lines(&instance).contains(&"late came back".to_owned()));
+    let done = coordinator.report(&instance).await;
+    assert_eq!(done.result(), Success, "{:#?}", done.lines());
+    assert!(done.lines().contains(&"late came back".to_owned()));
     handle.trigger().raise(Stage::Drain);
     handle.wait().await;
 }
