@@ -71,8 +71,9 @@ fn a_job_saves_and_restores_200_mib_over_its_own_loopback() {
     let mut running = coordinator.run_command(&checkout).stdout(Stdio::null()).spawn().unwrap();
     let run = coordinator.newest_run();
     let instance = wait_until("the job is planned", || {
-        let instance =
-            coordinator.show(&run)["instances"].as_array()?.first()?["id"].as_str().map(str::to_owned);
+        let instance = coordinator.show(&run)["instances"].as_array()?.first()?["instance_id"]
+            .as_str()
+            .map(str::to_owned);
         instance
     });
     let (container, sequence) = container(&instance);

@@ -7,7 +7,7 @@ use slipway_proto::v1;
 use slipway_proto::v1::coordinator_message::Message as In;
 
 use crate::clients::{job, token};
-use crate::fake_agent::{FIRST, FakeAgent, SECOND};
+use crate::fake_agent::{FIRST, FakeAgent, SECOND, hello};
 use crate::fixture::{Fixture, ONE_JOB};
 
 const CACHE: &str = "/twirp/github.actions.results.api.v1.CacheService";
@@ -92,7 +92,7 @@ async fn only_the_token_of_a_job_that_runs_opens_the_door() {
     assert_eq!(fixture.http.get(&download).send().await.unwrap().status(), 403);
     // What the job began and did not finish is gone, what it saved is not.
     let results = &fixture.handle().services().results;
-    results.sweep(u64::MAX).await.unwrap();
+    results.sweep(1 << 40).await.unwrap();
     let left = std::fs::read_dir(fixture.folder.path().join("data/objects/results/data")).unwrap().count();
     assert_eq!(left, 1);
     let (_, next) = job_on(&fixture, &mut agent, "refs/heads/main", json!({})).await;
@@ -177,7 +177,7 @@ async fn an_entry_never_changes_and_is_not_seen_before_it_is_whole() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn entries_are_found_by_scope_then_key_then_the_newest_prefix() {
     let fixture = Fixture::start().await;
-    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    let mut agent = FakeAgent::connect_with(fixture.handle(), hello(FIRST, 8, Vec::new())).await;
     let event = json!({"repository": {"default_branch": "main"}});
     let (_, main) = job_on(&fixture, &mut agent, "refs/heads/main", event.clone()).await;
     let pull =
@@ -230,7 +230,7 @@ async fn a_restart_keeps_what_is_saved_and_an_upload_under_way() {
     fixture.kill_and_restart().await;
     assert!(!data.join("999").exists());
     let held = vec![lease.clone()];
-    let agent = FakeAgent::connect_with(fixture.handle(), crate::fake_agent::hello(FIRST, 4, held)).await;
+    let agent = FakeAgent::connect_with(fixture.handle(), hello(FIRST, 4, held)).await;
     assert_eq!(agent.welcome.kept, [lease]);
     assert_eq!(find(&fixture, &token, "done", &[]).await["ok"], true);
     let address = address.replace(&before, &fixture.url(""));
@@ -337,7 +337,7 @@ async fn an_artifact_is_what_was_announced_and_stays_with_its_run() {
     assert_eq!(status, 404);
     // It goes when its time is over.
     fixture.clock.advance(91 * 24 * 3_600_000);
-    fixture.handle().services().results.sweep(u64::MAX).await.unwrap();
+    fixture.handle().services().results.sweep(1 << 40).await.unwrap();
     assert_eq!(
         std::fs::read_dir(fixture.folder.path().join("data/objects/results/data")).unwrap().count(),
         0
