@@ -21,6 +21,7 @@ fn echo(name: &str, mebibytes: u32) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_reaches_the_coordinator_over_its_own_loopback() {
     let coordinator = FakeCoordinator::start().await;
+    coordinator.secret("PASSWORD", "hunter2secret");
     let place = Place::new(&coordinator);
     let handle = place.start().await;
     let several: Vec<String> =
@@ -28,7 +29,7 @@ async fn a_job_reaches_the_coordinator_over_its_own_loopback() {
     let steps = vec![
         run("one", &echo("large", 40)),
         run("several", &format!("{} wait", several.join(" "))),
-        run("hidden", &format!("env; echo the token is {RUNTIME_TOKEN}")),
+        run("hidden", &format!("env; echo the token is {RUNTIME_TOKEN}, the secret hunter2secret")),
     ];
     let mut container = job(steps.clone());
     container.container = Some(ContainerSpec {
@@ -47,7 +48,7 @@ async fn a_job_reaches_the_coordinator_over_its_own_loopback() {
         for name in ["large", "f0", "f1", "f2", "f3"] {
             assert!(lines.contains(&format!("{name} came back")), "{name}: {lines:#?}");
         }
-        assert!(lines.contains(&"the token is ***".to_owned()), "{lines:#?}");
+        assert!(lines.contains(&"the token is ***, the secret ***".to_owned()), "{lines:#?}");
         // A script is told nothing of them, as on GitHub.
         assert!(!lines.iter().any(|line| line.starts_with("ACTIONS_")), "{lines:#?}");
     }

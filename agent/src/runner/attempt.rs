@@ -307,8 +307,8 @@ impl Attempt {
         })?;
         self.secrets = secrets.secrets.into_iter().collect();
         self.runtime_token = secrets.runtime_token;
-        log.mask(self.secrets.iter().map(|(_, value)| value.as_str()));
-        log.mask([self.runtime_token.as_str()]);
+        let secrets = self.secrets.iter().map(|(_, value)| value.as_str());
+        log.mask(secrets.chain([self.runtime_token.as_str()]));
         let mut vessel = self.vessel(log).await?;
         let _tunnel = self.open_results(log, &vessel).await?;
         self.run_steps(log, &mut vessel).await?;

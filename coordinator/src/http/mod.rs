@@ -22,6 +22,7 @@ use axum::middleware;
 use axum::routing::{get, post};
 
 pub(crate) use error::ApiError;
+pub(crate) use remainder::read_refused;
 
 use crate::github;
 use crate::results;
@@ -81,7 +82,7 @@ pub(crate) fn router(services: Services) -> Router {
         .route("/", get(page::home))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(middleware::from_fn(remainder::read_refused))
+        .layer(middleware::from_fn(read_refused))
         .with_state(services.clone())
         .merge(results::router(services.results))
 }

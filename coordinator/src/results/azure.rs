@@ -18,7 +18,7 @@ use super::block_list;
 use super::error::ResultsError;
 use super::files::Kept;
 use super::index::{Placed, too_large};
-use super::limits::{CALL_MAX_BYTES, MEDIA_TYPE_MAX_BYTES};
+use super::limits::CALL_MAX_BYTES;
 use super::token::lease_word;
 
 /// The version of the interface that is told to every client.
@@ -80,15 +80,6 @@ fn common(results: &Results, id: i64) -> HeaderMap {
     headers
 }
 
-fn media_type(headers: &HeaderMap) -> Result<String, ResultsError> {
-    let value =
-        headers.get("x-ms-blob-content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if value.len() > MEDIA_TYPE_MAX_BYTES {
-        return Err(ResultsError::Invalid(format!("a media type has at most {MEDIA_TYPE_MAX_BYTES} bytes")));
-    }
-    Ok(value.to_owned())
-}
-
 impl Results {
     /// Writes a body as a part of an upload of this lease.
     pub(super) async fn write_part(
@@ -133,9 +124,8 @@ pub(super) async fn upload(
     let lease = lease_word(&lease);
     let replaced = match signed.comp.as_deref() {
         None => {
-            let content_type = media_type(&headers)?;
             let kept = results.write_part(id, &lease, &headers, body).await?;
-            let replaced = results.0.index.set_whole(id, kept.part.clone(), content_type).await?;
+            let replaced = results.0.index.set_whole(id, kept.part.clone()).await?;
             kept.keep();
             replaced
         }
@@ -149,14 +139,13 @@ pub(super) async fn upload(
             replaced
         }
         Some("blocklist") => {
-            let content_type = media_type(&headers)?;
             let limit =
                 || ResultsError::TooLarge(format!("a list of blocks has at most {CALL_MAX_BYTES} bytes"));
             let bytes = axum::body::to_bytes(body, CALL_MAX_BYTES).await.map_err(|_| limit())?;
             let text = std::str::from_utf8(&bytes)
                 .map_err(|_| ResultsError::Invalid("the list of blocks is not UTF-8".to_owned()))?;
             let blocks = block_list::parse(text)?;
-            results.0.index.place(id, Placed::Blocks(blocks), content_type).await?
+            results.0.index.place(id, Placed::Blocks(blocks)).await?
         }
         Some(other) => {
             return Err(ResultsError::Invalid(format!("`comp={other}` is not spoken here")).into());
@@ -184,6 +173,7 @@ pub(super) async fn download(
             answer.insert(name, value);
         }
     };
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned());
     set(header::ACCEPT_RANGES, "bytes".to_owned());
     set(HeaderName::from_static("x-ms-blob-type"), "BlockBlob".to_owned());
     match results.0.index.artifact_name(id).await? {
@@ -191,10 +181,11 @@ pub(super) async fn download(
             set(header::CONTENT_DISPOSITION, disposition(&name, &mime_type));
             set(header::CONTENT_TYPE, mime_type);
         }
-        None if upload.content_type.is_empty() => {
+        // Whatever a client says that it is: nobody shall have a browser show it.
+        None => {
             set(header::CONTENT_TYPE, "application/octet-stream".to_owned());
+            set(header::CONTENT_DISPOSITION, "attachment".to_owned());
         }
-        None => set(header::CONTENT_TYPE, upload.content_type),
     }
     let size_bytes = upload.size_bytes;
     let asked = headers.get("x-ms-range").or_else(|| headers.get(header::RANGE));

@@ -39,6 +39,9 @@ pub const NAME_MAX_BYTES: usize = 256;
 /// How long artifacts are kept unless they say less; none is kept longer.
 pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 
+/// The most uploads that one job has under way.
+pub const UPLOADS_PER_JOB_MAX: u32 = 64;
+
 /// The most blocks of one upload: with the 8 MiB of `@actions/artifact`, more than [`ARTIFACT_MAX_BYTES`].
 pub const BLOCKS_MAX: usize = 10_000;
 

@@ -35,6 +35,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, header};
+use axum::middleware;
 use axum::routing::{get, post, put};
 use slipway_kit::clock::Clock;
 use tokio::sync::Semaphore;
@@ -44,6 +45,7 @@ pub(crate) use sweep::run as sweep;
 
 use crate::driver::leases::LeaseTable;
 use crate::driver::message::RunLease;
+use crate::http::read_refused;
 use address::Permission;
 use files::Files;
 use index::Index;
@@ -164,5 +166,5 @@ pub(crate) fn router(results: Results) -> Router {
         .route("/_apis/artifactcache/caches/{id}", post(v1::commit).patch(v1::upload))
         .route(&format!("{}/{{id}}", address::PATH), put(azure::upload).get(azure::download))
         .layer(DefaultBodyLimit::disable());
-    calls.merge(uploads).with_state(results)
+    calls.merge(uploads).layer(middleware::from_fn(read_refused)).with_state(results)
 }

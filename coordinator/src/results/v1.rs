@@ -172,7 +172,7 @@ pub(super) async fn commit(
     let upload = results.0.index.open_upload(id).await;
     match upload {
         Ok(upload) if upload.lease == lease_word(&claims.lease()) => {
-            results.0.index.place(id, Placed::Offsets(size), String::new()).await?;
+            results.0.index.place(id, Placed::Offsets(size)).await?;
         }
         // Finished already: the first answer was lost.
         Ok(_) | Err(ResultsError::Exists(_)) => {}

@@ -170,6 +170,9 @@ async fn an_entry_never_changes_and_is_not_seen_before_it_is_whole() {
     assert_eq!(part.text().await.unwrap(), "o wor");
     assert_eq!(get("bytes=11-").await.unwrap().status(), 416);
     let head = fixture.http.head(download).send().await.unwrap();
+    // No browser shows what a job uploaded as a page of the coordinator's.
+    assert_eq!(head.headers()["content-disposition"], "attachment");
+    assert_eq!(head.headers()["x-content-type-options"], "nosniff");
     assert_eq!((head.status(), head.headers()["content-length"].to_str().unwrap()), (StatusCode::OK, "11"));
     assert_eq!(fixture.http.get(download).send().await.unwrap().text().await.unwrap(), "Hello world");
 }
@@ -342,6 +345,22 @@ async fn an_artifact_is_what_was_announced_and_stays_with_its_run() {
         std::fs::read_dir(fixture.folder.path().join("data/objects/results/data")).unwrap().count(),
         0
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_has_a_bounded_number_of_uploads_under_way() {
+    let fixture = Fixture::start().await;
+    let (_agent, _lease, token) = job(&fixture).await;
+    for number in 0..slipway_coordinator::results::limits::UPLOADS_PER_JOB_MAX {
+        assert_eq!(create(&fixture, &token, &format!("k{number}")).await.0, 200);
+    }
+    let (status, answer) = create(&fixture, &token, "more").await;
+    assert_eq!((status, &answer["code"]), (StatusCode::PAYLOAD_TOO_LARGE, &json!("resource_exhausted")));
+    // The first is finished, and there is room again.
+    let (_, first) = create(&fixture, &token, "k0").await;
+    put(&fixture, first["signed_upload_url"].as_str().unwrap(), "", "bytes").await;
+    assert_eq!(finalize(&fixture, &token, "k0", 5).await.1["ok"], true);
+    save(&fixture, &token, "more", "bytes").await;
 }
 
 /// `CreateCacheEntry` and `GetCacheEntryDownloadURL` as clients in Rust and Go send them.

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use super::super::error::ResultsError;
-use super::super::limits::BLOCKS_MAX;
+use super::super::limits::{BLOCKS_MAX, UPLOADS_PER_JOB_MAX};
 use super::Index;
 
 /// How far an upload is.
@@ -22,7 +22,6 @@ pub(in super::super) enum State {
 pub(in super::super) struct Upload {
     pub(in super::super) lease: String,
     pub(in super::super) limit_bytes: u64,
-    pub(in super::super) content_type: String,
     pub(in super::super) state: State,
     pub(in super::super) size_bytes: u64,
 }
@@ -55,6 +54,14 @@ pub(super) fn begin(
     lease: &str,
     limit_bytes: u64,
 ) -> Result<i64, ResultsError> {
+    let open: u32 = transaction
+        .prepare_cached("SELECT count(*) FROM upload WHERE lease = ?1 AND state <> ?2")?
+        .query_row(params![lease, State::Sealed as i64], |row| row.get(0))?;
+    if open >= UPLOADS_PER_JOB_MAX {
+        return Err(ResultsError::TooLarge(format!(
+            "a job has at most {UPLOADS_PER_JOB_MAX} uploads under way"
+        )));
+    }
     transaction
         .execute("INSERT INTO upload (lease, limit_bytes) VALUES (?1, ?2)", params![lease, limit_bytes])?;
     Ok(transaction.last_insert_rowid())
@@ -67,20 +74,18 @@ pub(super) fn forget(transaction: &Transaction<'_>, id: i64) -> Result<(), Resul
 }
 
 pub(super) fn find(connection: &Connection, id: i64) -> Result<Upload, ResultsError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT lease, limit_bytes, content_type, state, size_bytes FROM upload WHERE id = ?1",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT lease, limit_bytes, state, size_bytes FROM upload WHERE id = ?1")?;
     let found = statement.query_row([id], |row| {
         Ok(Upload {
             lease: row.get(0)?,
             limit_bytes: row.get(1)?,
-            content_type: row.get(2)?,
-            state: match row.get::<_, i64>(3)? {
+            state: match row.get::<_, i64>(2)? {
                 0 => State::Open,
                 1 => State::Placed,
                 _ => State::Sealed,
             },
-            size_bytes: row.get(4)?,
+            size_bytes: row.get(3)?,
         })
     });
     found.optional()?.ok_or_else(unknown)
@@ -155,12 +160,7 @@ impl Index {
     }
 
     /// Makes this part the whole upload. The names of files that are no longer needed come back.
-    pub(in super::super) async fn set_whole(
-        &self,
-        id: i64,
-        part: Part,
-        content_type: String,
-    ) -> Result<Vec<String>, ResultsError> {
+    pub(in super::super) async fn set_whole(&self, id: i64, part: Part) -> Result<Vec<String>, ResultsError> {
         self.change(move |transaction| {
             let upload = find_unsealed(transaction, id)?;
             if part.size_bytes > upload.limit_bytes {
@@ -172,19 +172,14 @@ impl Index {
                 "INSERT INTO part (upload, block, position, file, size_bytes, crc32) VALUES (?1, '', 0, ?2, ?3, ?4)",
                 params![id, part.file, part.size_bytes, part.crc32],
             )?;
-            placed(transaction, id, part.size_bytes, &content_type)?;
+            placed(transaction, id, part.size_bytes)?;
             Ok(replaced)
         })
         .await
     }
 
     /// Puts the parts in order. Parts that have no place go; the names of their files come back.
-    pub(in super::super) async fn place(
-        &self,
-        id: i64,
-        order: Placed,
-        content_type: String,
-    ) -> Result<Vec<String>, ResultsError> {
+    pub(in super::super) async fn place(&self, id: i64, order: Placed) -> Result<Vec<String>, ResultsError> {
         self.change(move |transaction| {
             let upload = find_unsealed(transaction, id)?;
             transaction.execute("UPDATE part SET position = NULL WHERE upload = ?1", [id])?;
@@ -197,13 +192,13 @@ impl Index {
             }
             let left = files(transaction, id, "position IS NULL")?;
             transaction.execute("DELETE FROM part WHERE upload = ?1 AND position IS NULL", [id])?;
-            placed(transaction, id, size_bytes, &content_type)?;
+            placed(transaction, id, size_bytes)?;
             Ok(left)
         })
         .await
     }
 
-    /// The parts of a sealed upload in order, and its media type.
+    /// The parts of a sealed upload in order.
     pub(in super::super) async fn parts(&self, id: i64) -> Result<(Upload, Vec<Part>), ResultsError> {
         self.look(move |connection| {
             let upload = find(connection, id)?;
@@ -260,15 +255,10 @@ pub(in super::super) fn too_large(limit_bytes: u64) -> ResultsError {
     ResultsError::TooLarge(format!("the upload is larger than {limit_bytes} bytes"))
 }
 
-fn placed(
-    transaction: &Transaction<'_>,
-    id: i64,
-    size_bytes: u64,
-    content_type: &str,
-) -> Result<(), ResultsError> {
+fn placed(transaction: &Transaction<'_>, id: i64, size_bytes: u64) -> Result<(), ResultsError> {
     transaction.execute(
-        "UPDATE upload SET state = ?2, size_bytes = ?3, content_type = ?4 WHERE id = ?1",
-        params![id, State::Placed as i64, size_bytes, content_type],
+        "UPDATE upload SET state = ?2, size_bytes = ?3 WHERE id = ?1",
+        params![id, State::Placed as i64, size_bytes],
     )?;
     Ok(())
 }
