@@ -52,8 +52,8 @@ fn runtime_token(coordinator: &Coordinator, run: &str, instance: &str, sequence:
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let channel = tonic::transport::Endpoint::from_shared(coordinator.grpc_url()).unwrap().connect();
-        let mut client = AgentsClient::new(channel.await.unwrap());
+        let endpoint = tonic::transport::Endpoint::from_shared(coordinator.grpc_url()).unwrap();
+        let mut client = AgentsClient::new(endpoint.connect().await.unwrap());
         let mut request = tonic::Request::new(FetchSecretsRequest { lease: Some(lease) });
         let authorization = format!("Bearer {}", coordinator.agent_token());
         request.metadata_mut().insert("authorization", authorization.parse().unwrap());
