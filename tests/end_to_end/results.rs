@@ -71,10 +71,8 @@ fn a_job_saves_and_restores_200_mib_over_its_own_loopback() {
     let mut running = coordinator.run_command(&checkout).stdout(Stdio::null()).spawn().unwrap();
     let run = coordinator.newest_run();
     let instance = wait_until("the job is planned", || {
-        let instance = coordinator.show(&run)["instances"].as_array()?.first()?["instance_id"]
-            .as_str()
-            .map(str::to_owned);
-        instance
+        let shown = coordinator.show(&run);
+        shown["instances"].as_array()?.first()?["instance_id"].as_str().map(str::to_owned)
     });
     let (container, sequence) = container(&instance);
     let token = runtime_token(&coordinator, &run, &instance, sequence);
