@@ -11,18 +11,24 @@ use crate::driver::message::RunLease;
 use crate::services::Services;
 
 impl Results {
-    /// Makes the token of a job whose lease is live.
+    /// The token of a job whose lease is live. It is the same whenever it is asked for: an agent that goes on with a job
+    /// masks the token that the job's processes have had from the beginning.
     ///
     /// # Errors
     /// [`ResultsError`], when the run or its event can't be read.
     pub async fn token(&self, services: &Services, lease: RunLease) -> Result<String, ResultsError> {
         let run = services
             .driver
-            .query(move |view| view.state.run(lease.run).map(|run| (run.meta().clone(), run.event())))
+            .query(move |view| {
+                let run = view.state.run(lease.run)?;
+                let attempts = view.state.instance(lease.lease.instance)?.attempts();
+                let attempt = attempts.iter().find(|attempt| attempt.token == lease.lease.token)?;
+                Some((run.meta().clone(), run.event(), attempt.started_at.0))
+            })
             .await
             .map_err(|error| ResultsError::Failed(error.to_string()))?;
-        let (meta, event) =
-            run.ok_or_else(|| ResultsError::NotFound(format!("there is no run {}", lease.run)))?;
+        let (meta, event, leased_ms) =
+            run.ok_or_else(|| ResultsError::NotFound(format!("run {} has no such lease", lease.run)))?;
         let failed =
             |error: &dyn std::fmt::Display| ResultsError::Failed(format!("the run's event: {error}"));
         let event = services.store.get(event).await.map_err(|error| failed(&error))?;
@@ -36,6 +42,6 @@ impl Results {
             family: format!("{}#{}", meta.workflow_file, meta.run_number),
             run_attempt: meta.run_attempt,
         };
-        Ok(Claims::new(&grant, self.now_s(), TOKEN_FOR.as_secs()).token(&self.0.tokens))
+        Ok(Claims::new(&grant, leased_ms / 1_000, TOKEN_FOR.as_secs()).token(&self.0.tokens))
     }
 }
