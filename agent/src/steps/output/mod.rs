@@ -67,7 +67,9 @@ pub struct StepOutput {
 
 /// Reads a problem matcher's file, which is named as the step sees it.
 #[derive(Clone, Default)]
-pub struct MatcherFiles(Option<Arc<dyn Fn(&str) -> Result<Vec<u8>, String> + Send + Sync>>);
+pub struct MatcherFiles(Option<Arc<ReadFile>>);
+
+type ReadFile = dyn Fn(&str) -> Result<Vec<u8>, String> + Send + Sync;
 
 impl MatcherFiles {
     /// Reads with this function.
