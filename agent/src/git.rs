@@ -32,6 +32,52 @@ pub(crate) enum GitError {
     Failed(String),
 }
 
+/// What a server wants to know before it answers. It goes to git through its environment, where no other user sees it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Authorization {
+    /// `https://host/`: nobody else gets it.
+    server: String,
+    header: String,
+}
+
+impl std::fmt::Debug for Authorization {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authorization").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+impl Authorization {
+    /// A forge's token for the server of this address, as `actions/checkout` gives it. None for an address without one.
+    pub(crate) fn of_token(url: &str, token: &str) -> Option<Self> {
+        use base64::Engine as _;
+        let (scheme, rest) =
+            url.split_once("://").filter(|(scheme, _)| matches!(*scheme, "http" | "https"))?;
+        let host = rest.split('/').next().filter(|host| !host.is_empty())?;
+        // It becomes part of git's configuration.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+        if !host.bytes().all(plain) || token.chars().any(char::is_control) {
+            return None;
+        }
+        let basic = base64::engine::general_purpose::STANDARD.encode(format!("x-access-token:{token}"));
+        Some(Self { server: format!("{scheme}://{host}/"), header: format!("AUTHORIZATION: basic {basic}") })
+    }
+
+    /// The server that it is for, with a slash at its end.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// The key of git's configuration.
+    pub(crate) fn key(&self) -> String {
+        format!("http.{}.extraheader", self.server)
+    }
+
+    /// Its value.
+    pub(crate) fn value(&self) -> &str {
+        &self.header
+    }
+}
+
 /// A git command in `folder`.
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("git");
@@ -60,7 +106,22 @@ pub(crate) async fn run(
     arguments: &[&str],
     say: &mut (dyn FnMut(String) + Send),
 ) -> Result<(), GitError> {
-    let mut child = start(command(folder, arguments).stdout(Stdio::null()))?;
+    run_as(None, folder, arguments, say).await
+}
+
+/// The same, for a server that wants to know more.
+pub(crate) async fn run_as(
+    authorization: Option<&Authorization>,
+    folder: &Path,
+    arguments: &[&str],
+    say: &mut (dyn FnMut(String) + Send),
+) -> Result<(), GitError> {
+    let mut command = command(folder, arguments);
+    if let Some(authorization) = authorization {
+        command.env("GIT_CONFIG_COUNT", "1");
+        command.env("GIT_CONFIG_KEY_0", authorization.key()).env("GIT_CONFIG_VALUE_0", authorization.value());
+    }
+    let mut child = start(command.stdout(Stdio::null()))?;
     let said = words(&mut child, say).await;
     ended(child, arguments, said).await
 }
@@ -147,4 +208,28 @@ async fn ended(mut child: Child, arguments: &[&str], said: Said) -> Result<(), G
     } else {
         GitError::Failed(text)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::Authorization;
+
+    #[test]
+    fn a_token_is_for_its_server_alone() {
+        let authorization = Authorization::of_token("https://git.example:8443/o/r.git", "t").unwrap();
+        assert_eq!(authorization.key(), "http.https://git.example:8443/.extraheader");
+        assert_eq!(authorization.value(), "AUTHORIZATION: basic eC1hY2Nlc3MtdG9rZW46dA==");
+        assert!(!format!("{authorization:?}").contains("basic"));
+        for (url, token) in [
+            ("file:///o/r", "t"),
+            ("ssh://h/o", "t"),
+            ("https://a\"b/o", "t"),
+            ("https://u@h/o", "t"),
+            ("https://h/o", "a\nb"),
+        ] {
+            assert!(Authorization::of_token(url, token).is_none(), "{url}");
+        }
+    }
 }

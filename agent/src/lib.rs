@@ -28,3 +28,4 @@ pub mod records;
 pub mod runner;
 pub mod session;
 pub mod steps;
+pub mod tunnel;

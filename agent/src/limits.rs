@@ -155,3 +155,24 @@ pub const BUILD_CONTEXT_MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 /// Most files and folders of it.
 pub const BUILD_CONTEXT_MAX_ENTRIES: u64 = 500_000;
+
+/// Connections of one job to its caches and artifacts at a time; further ones wait.
+pub const TUNNELS_PER_JOB_MAX: usize = 128;
+
+/// Bytes of one message through a tunnel (`TunnelData.data` in agent.proto).
+pub const TUNNEL_PIECE_BYTES: usize = 256 * 1024;
+
+/// Messages of a tunnel that wait for the network.
+pub const TUNNEL_QUEUE: usize = 2;
+
+/// How many bytes the coordinator may send through the tunnels of one job before it has to wait for the job.
+pub const TUNNEL_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+
+/// The same for one of its connections: a slow one leaves room for others.
+pub const TUNNEL_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// How long a job's new connection waits for a coordinator that is away.
+pub const TUNNEL_CONNECT_MAX: Duration = Duration::from_secs(30);
+
+/// Longest wait between two tries of that.
+pub const TUNNEL_RETRY_MAX: Duration = Duration::from_secs(2);

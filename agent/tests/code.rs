@@ -62,6 +62,10 @@ async fn a_commit_is_fetched_and_what_cannot_be_is_told() {
     git(&origin, &["init", "--quiet", "-b", "main"]);
     for number in 1..=3 {
         std::fs::write(origin.join("file"), format!("version {number}\n")).unwrap();
+        for folder in ["one", "two"] {
+            std::fs::create_dir_all(origin.join(folder)).unwrap();
+            std::fs::write(origin.join(folder).join("inner"), folder).unwrap();
+        }
         git(&origin, &["add", "."]);
         git(&origin, &["commit", "--quiet", "-m", &number.to_string()]);
     }
@@ -78,11 +82,26 @@ async fn a_commit_is_fetched_and_what_cannot_be_is_told() {
         run("second", "cat file; cat .git/HEAD; wc -l < .git/shallow"),
         checkout(&[("ref", "v3"), ("path", "sub"), ("fetch-depth", "0")]),
         run("third", "cat sub/file; ls sub/.git/shallow || echo whole"),
+        checkout(&[("path", "part"), ("sparse-checkout", "one\n")]),
+        run(
+            "part",
+            "echo part: $(ls part); mkdir part/mine; touch part/mine/x part/one/y; echo changed > part/file",
+        ),
+        checkout(&[("path", "part"), ("clean", "false"), ("ref", "v3")]),
+        run("kept", "echo kept: $(ls part part/one part/mine); cat part/file"),
     ]);
     spec.source = source.clone();
     let done = run_job(&coordinator, &spec).await;
     assert_eq!(done.result(), Success, "{:?}", done.lines());
-    for line in ["version 2", "ref: refs/heads/main", "1", "version 3", "whole"] {
+    for line in [
+        "version 2",
+        "ref: refs/heads/main",
+        "1",
+        "version 3",
+        "whole",
+        "part: file one",
+        "kept: part: file mine one two part/mine: x part/one: inner y",
+    ] {
         assert!(done.lines().iter().any(|found| found == line), "`{line}` is not in {:?}", done.lines());
     }
 

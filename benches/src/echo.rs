@@ -33,6 +33,7 @@ impl Agents for Echo {
     type SessionStream = Answers<v1::CoordinatorMessage>;
     type RecordsStream = Answers<v1::RecordAck>;
     type GetBlobStream = Answers<v1::BlobChunk>;
+    type TunnelStream = Answers<v1::TunnelData>;
 
     async fn session(
         &self,
@@ -80,6 +81,13 @@ impl Agents for Echo {
         &self,
         _: Request<v1::FetchSecretsRequest>,
     ) -> Result<Response<v1::FetchSecretsResponse>, Status> {
+        absent()
+    }
+
+    async fn tunnel(
+        &self,
+        _: Request<Streaming<v1::TunnelData>>,
+    ) -> Result<Response<Self::TunnelStream>, Status> {
         absent()
     }
 }

@@ -11,5 +11,6 @@ pub mod figure;
 pub mod mask;
 pub mod node;
 pub mod plan;
+pub mod results;
 pub mod start;
 pub mod submission;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
-use slipway_bench::{expressions, figure::Figure, mask, plan, start};
+use slipway_bench::{expressions, figure::Figure, mask, plan, results, start};
 
 #[derive(Parser)]
 #[command(name = "slipway-bench", version, about = "Measures Slipway, each figure beside its baseline")]
@@ -32,6 +32,12 @@ enum What {
         /// How often each side is measured.
         #[arg(long, default_value_t = 15)]
         rounds: usize,
+    },
+    /// A cache entry saved and restored, straight and through an agent, beside a plain copy.
+    Results {
+        /// The entry's size in MiB.
+        #[arg(long, default_value_t = 200)]
+        mebibytes: u64,
     },
     /// From submission to an agent's stream, beside a bare tonic echo.
     Dispatch {
@@ -63,6 +69,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         What::Expressions => expressions::measure()?,
         What::Mask => mask::measure()?,
         What::Start { image, rounds } => runtime()?.block_on(start::measure(image, *rounds))?,
+        What::Results { mebibytes } => runtime()?.block_on(results::measure(*mebibytes))?,
         What::Dispatch { agents, jobs, rate } => {
             let load = Load { agents: *agents, jobs: *jobs, rate: *rate };
             runtime()?.block_on(dispatch::measure(load))?

@@ -26,6 +26,8 @@ use crate::mirror::Mirrors;
 use crate::options::{Options, OptionsError};
 use crate::records::{Records, RecordsError};
 use crate::repositories::Repositories;
+use crate::results::tunnel::{self, Tunnels};
+use crate::results::{self, Results, ResultsError};
 use crate::secrets::Secrets;
 use crate::services::Services;
 use crate::submit::{self, NewRun, SubmitError};
@@ -62,6 +64,9 @@ pub enum StartError {
     /// The record store.
     #[error(transparent)]
     Records(#[from] RecordsError),
+    /// Caches and artifacts.
+    #[error(transparent)]
+    Results(#[from] ResultsError),
     /// An address that cannot be listened on.
     #[error("{flag} {address}: {reason}")]
     Listen {
@@ -164,12 +169,17 @@ impl Coordinator {
             reason: error.to_string(),
         })??;
         let data_dir = Arc::new(data_dir);
+        let leases = Arc::clone(driver.leases());
+        let key = data_dir.path("results.key");
+        let results = Results::open(&objects.join("results"), &key, leases, Arc::clone(&clock)).await?;
         let services = Services {
             driver,
             store: Arc::new(store),
             records,
             mirrors: Arc::new(Mirrors::new(data_dir.path("mirrors"))),
             repositories,
+            results,
+            tunnels: Tunnels::default(),
             clock,
             secrets: Secrets::new(data_dir.path("secrets")),
             admin_token: admin_token.clone(),
@@ -189,9 +199,13 @@ impl Coordinator {
         helpers.spawn(clean_up(services.clone(), over));
         helpers.spawn(github::react(services.clone()));
         helpers.spawn(schedule::run(services.clone()));
+        helpers.spawn(results::sweep(services.results.clone()));
         let mut servers = JoinSet::new();
         let (for_http, for_grpc) = (services.clone(), services.clone());
         servers.spawn(async move { http::serve(for_http, http).await.map_err(StartError::Http) });
+        let (tunnels, results) = (services.tunnels.clone(), services.results.clone());
+        let stop = services.closing.clone();
+        servers.spawn(async move { tunnel::serve(tunnels, results, stop).await.map_err(StartError::Http) });
         let (tls, asked) = (services.options.tls.clone(), services.closing.clone());
         servers.spawn(async move { Ok(grpc::serve(for_grpc, grpc, tls.as_ref()).await?) });
         servers.spawn(async move {

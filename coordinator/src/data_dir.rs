@@ -8,6 +8,7 @@
 //! secrets/        secrets of runs that are not finished (0600)
 //! mirrors/        bare git repositories from which workflow files are read
 //! repositories/   what is known of each repository: its default branch, its schedules
+//! results.key     what the tokens of jobs and the addresses of their uploads are signed with (0600)
 //! objects/        blobs and records (docs/RECORDS.md); elsewhere with --objects file://
 //! ```
 

@@ -24,6 +24,7 @@ pub mod planner;
 pub mod records;
 pub mod repositories;
 pub mod rerun;
+pub mod results;
 pub mod run_stream;
 mod schedule;
 mod secret_file;

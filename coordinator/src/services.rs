@@ -14,6 +14,8 @@ use crate::mirror::Mirrors;
 use crate::options::Options;
 use crate::records::Records;
 use crate::repositories::Repositories;
+use crate::results::Results;
+use crate::results::tunnel::Tunnels;
 use crate::secrets::Secrets;
 use crate::token::Token;
 
@@ -30,6 +32,10 @@ pub struct Services {
     pub mirrors: Arc<Mirrors>,
     /// The repositories that are known.
     pub repositories: Repositories,
+    /// Caches and artifacts of jobs.
+    pub results: Results,
+    /// Connections of jobs to them.
+    pub tunnels: Tunnels,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
     /// Secrets of open runs.

@@ -14,6 +14,7 @@ mod many_jobs;
 mod own_ci;
 mod private_fleet;
 mod rerun;
+mod results;
 mod schedule;
 mod services;
 mod sudden_death;

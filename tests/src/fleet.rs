@@ -73,6 +73,18 @@ impl Coordinator {
         format!("http://127.0.0.1:{}{path}", self.http)
     }
 
+    /// Its gRPC address.
+    #[must_use]
+    pub fn grpc_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.grpc)
+    }
+
+    /// The token of agents.
+    #[must_use]
+    pub fn agent_token(&self) -> String {
+        std::fs::read_to_string(self.data_dir().join("agent.token")).unwrap().trim().to_owned()
+    }
+
     /// The token of the API.
     #[must_use]
     pub fn token(&self) -> String {

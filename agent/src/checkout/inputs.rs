@@ -1,18 +1,30 @@
-//! The inputs of `actions/checkout` (its `action.yml`, version 5): read, checked, or refused by name.
+//! The inputs of `actions/checkout` (its `action.yml`, versions 4 to 7): read and checked. What only the original can do
+//! is told apart by [`needs_original`].
 
 use std::path::{Component, PathBuf};
 
 use crate::steps::values::Values;
 
-/// Inputs that change nothing here: there is no token to keep, no proxy of git's own to ask, progress is not shown.
+/// Inputs that change nothing here: files belong to whom they are for, progress is not shown, the run knows its server.
 const WITHOUT_EFFECT: [&str; 6] = [
-    "token",
-    "persist-credentials",
     "set-safe-directory",
     "show-progress",
     "github-server-url",
     "ssh-strict",
+    "ssh-user",
+    "allow-unsafe-pr-checkout",
 ];
+
+/// Most patterns of `sparse-checkout`.
+const SPARSE_MAX: usize = 1_000;
+
+/// Whether these inputs ask for what only the original does: Git LFS, or access by a key.
+pub fn needs_original(with: &Values) -> bool {
+    let given = |name: &str| with.get(name).map(str::trim).filter(|value| !value.is_empty());
+    given("ssh-key").is_some()
+        || given("ssh-known-hosts").is_some()
+        || given("lfs").is_some_and(|value| !value.eq_ignore_ascii_case("false"))
+}
 
 /// What a step asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +39,11 @@ pub struct Inputs {
     pub path: Option<PathBuf>,
     /// Whether what is there goes.
     pub clean: bool,
+    token: Option<String>,
+    persist: bool,
+    sparse: Vec<String>,
+    cone: bool,
+    filter: Option<String>,
 }
 
 /// What to fetch from where.
@@ -46,6 +63,16 @@ pub struct Fetch {
     pub recursive: bool,
     /// Whether tags come too.
     pub tags: bool,
+    /// The forge's token, for a server that asks for one.
+    pub token: Option<String>,
+    /// Whether later steps' git finds the token.
+    pub persist: bool,
+    /// Patterns of `git sparse-checkout`; empty: everything.
+    pub sparse: Vec<String>,
+    /// Whether those are folders.
+    pub cone: bool,
+    /// What git need not fetch yet (`git fetch --filter`).
+    pub filter: Option<String>,
 }
 
 impl Inputs {
@@ -63,6 +90,11 @@ impl Inputs {
             tags: false,
             path: None,
             clean: true,
+            token: None,
+            persist: true,
+            sparse: Vec::new(),
+            cone: true,
+            filter: None,
         };
         for (name, value) in with.iter() {
             let value = value.trim();
@@ -84,22 +116,32 @@ impl Inputs {
                     inputs.submodules = inputs.recursive || boolean("submodules", value)?;
                 }
                 "lfs" if !boolean("lfs", value)? => {}
-                // Only what is taken differs, not what is in it.
-                "filter" => {}
+                "filter" => inputs.filter = Some(filter(value)?),
+                "token" => inputs.token = Some(value.to_owned()),
+                "persist-credentials" => inputs.persist = boolean("persist-credentials", value)?,
+                "sparse-checkout" => inputs.sparse = patterns(value)?,
+                "sparse-checkout-cone-mode" => inputs.cone = boolean("sparse-checkout-cone-mode", value)?,
                 known if WITHOUT_EFFECT.contains(&known) => {}
-                "lfs"
-                | "ssh-key"
-                | "ssh-known-hosts"
-                | "ssh-user"
-                | "sparse-checkout"
-                | "sparse-checkout-cone-mode" => {
-                    return Err(format!("input `{name}` of actions/checkout is not supported"));
+                "lfs" | "ssh-key" | "ssh-known-hosts" => {
+                    return Err(format!("input `{name}`: only the original of actions/checkout can do that"));
                 }
                 // GitHub only warns about inputs that an action does not know.
                 _ => {}
             }
         }
         Ok(inputs)
+    }
+
+    /// Whether only a part of the code is wanted.
+    pub(super) fn is_sparse(&self) -> bool {
+        !self.sparse.is_empty()
+    }
+
+    /// The run's own token, where the step names none.
+    #[must_use]
+    pub fn or_token(mut self, token: Option<&str>) -> Self {
+        self.token = self.token.or_else(|| token.filter(|token| !token.is_empty()).map(str::to_owned));
+        self
     }
 
     /// An uploaded tree is one state of one repository.
@@ -140,7 +182,45 @@ impl Inputs {
         };
         let branch = of.strip_prefix("refs/heads/").unwrap_or_default().to_owned();
         let (depth, tags) = (self.depth, self.tags || self.depth == 0);
-        Ok(Fetch { url, wanted, branch, depth, submodules: self.submodules, recursive: self.recursive, tags })
+        // As the original has it: what is left out of the tree need not come.
+        let sparse_filter = (!self.sparse.is_empty()).then(|| "blob:none".to_owned());
+        Ok(Fetch {
+            url,
+            wanted,
+            branch,
+            depth,
+            submodules: self.submodules,
+            recursive: self.recursive,
+            tags,
+            token: self.token.clone(),
+            persist: self.persist,
+            sparse: self.sparse.clone(),
+            cone: self.cone,
+            filter: self.filter.clone().or(sparse_filter),
+        })
+    }
+}
+
+/// The lines of `sparse-checkout`.
+fn patterns(value: &str) -> Result<Vec<String>, String> {
+    let lines = value.lines().map(str::trim).filter(|line| !line.is_empty());
+    let patterns: Vec<String> = lines.map(str::to_owned).collect();
+    if patterns.len() > SPARSE_MAX {
+        return Err(format!("input `sparse-checkout` has more than {SPARSE_MAX} lines"));
+    }
+    match patterns.iter().find(|pattern| pattern.starts_with('-')) {
+        Some(wrong) => Err(format!("input `sparse-checkout` has `{wrong}`, which is no pattern")),
+        None => Ok(patterns),
+    }
+}
+
+/// `blob:none`, `tree:0` and the like.
+fn filter(value: &str) -> Result<String, String> {
+    let plain = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":=+%,._-/".contains(&byte));
+    if plain {
+        Ok(value.to_owned())
+    } else {
+        Err(format!("input `filter` is `{value}`, which git does not know"))
     }
 }
 
@@ -221,7 +301,8 @@ mod tests {
             ("fetch-depth", "deep"),
             ("lfs", "true"),
             ("ssh-key", "k"),
-            ("sparse-checkout", "src"),
+            ("sparse-checkout", "--src"),
+            ("filter", "a b"),
             ("clean", "maybe"),
             ("submodules", "some"),
         ] {

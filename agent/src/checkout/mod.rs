@@ -4,8 +4,7 @@
 //! one rename. So nothing that an earlier step left there (a link, a git configuration, a hook) can make the agent run
 //! or overwrite anything on the host.
 //!
-//! Deliberately absent: Git LFS, and credentials left behind for later steps; what is asked for and not supported is
-//! refused by name.
+//! Deliberately absent: Git LFS and access by SSH keys. A step that asks for them gets the original action.
 
 mod git;
 mod inputs;
@@ -20,7 +19,7 @@ use crate::docker::passwd::ContainerUser;
 use crate::failure::{Cause, Failure};
 use crate::runner::inside::Inside;
 use crate::steps::values::Values;
-pub use inputs::{Fetch, Inputs};
+pub use inputs::{Fetch, Inputs, needs_original};
 
 /// Why there is no code.
 #[derive(Debug)]
@@ -50,7 +49,7 @@ pub struct Target<'a> {
     pub user: &'a ContainerUser,
 }
 
-/// Checks the run's code out; `say` gets lines for the step's log. Gives the commit, where there is one.
+/// Checks the run's code out; `token` is the run's own, where the step names none; `say` gets lines for the step's log. Gives the commit, where there is one.
 ///
 /// # Errors
 /// See [`CheckoutError`].
@@ -58,10 +57,11 @@ pub async fn checkout(
     coordinator: &Coordinator,
     source: &Source,
     with: &Values,
+    token: Option<&str>,
     target: &Target<'_>,
     say: &mut (dyn FnMut(String) + Send),
 ) -> Result<Option<String>, CheckoutError> {
-    let inputs = Inputs::read(with).map_err(CheckoutError::Step)?;
+    let inputs = Inputs::read(with).map_err(CheckoutError::Step)?.or_token(token);
     let io = |error: std::io::Error| Failure::io("cannot prepare the checkout", &error);
     remove(&target.staging).map_err(io)?;
     std::fs::create_dir_all(&target.staging).map_err(io)?;
@@ -74,7 +74,9 @@ pub async fn checkout(
         }
         Source::Tree { digest, size_bytes } => {
             inputs.refuse_other_code().map_err(CheckoutError::Step)?;
-            say("Unpacking the uploaded working tree".to_owned());
+            let sparse =
+                if inputs.is_sparse() { ", whole: `sparse-checkout` is for repositories" } else { "" };
+            say(format!("Unpacking the uploaded working tree{sparse}"));
             tree::unpack(coordinator, digest, *size_bytes, &target.staging).await?;
             None
         }
@@ -107,10 +109,11 @@ fn place(target: &Target<'_>, inputs: &Inputs) -> Result<(), CheckoutError> {
     };
     let parent = Inside::make(target.work, parent, target.user).map_err(unusable)?;
     let there = parent.path().join(name);
-    if !inputs.clean && std::fs::read_dir(&there).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(CheckoutError::Step(
-            "`clean: false` over files of an earlier step is not supported; give another `path`".to_owned(),
-        ));
+    if !inputs.clean
+        && let Ok(old) = parent.child(std::path::Path::new(name))
+    {
+        let new = Inside::open(&target.staging, Path::new("")).map_err(unusable)?;
+        old.keep_in(&new).map_err(unusable)?;
     }
     remove(&there).map_err(unusable)?;
     std::fs::rename(&target.staging, &there).map_err(unusable)

@@ -1,5 +1,5 @@
-//! The agent's calls to its coordinator, beside the session: blobs and secrets. Holds the one connection that the
-//! session and the record streams share.
+//! The agent's calls to its coordinator, beside the session: blobs and secrets. Holds the connection that the session
+//! and the record streams share, and opens those of the jobs' tunnels.
 
 mod explain;
 mod plain;
@@ -17,12 +17,15 @@ use slipway_proto::v1::agents_client::AgentsClient;
 use thiserror::Error;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Endpoint;
 
 use self::explain::Explained;
 use self::plain::Plain;
 pub use self::server::{Server, ServerError};
 use crate::lease::Lease;
-use crate::limits::{CONNECT_TIMEOUT, RECONNECT_FIRST, RECONNECT_MAX};
+use crate::limits::{
+    CONNECT_TIMEOUT, RECONNECT_FIRST, RECONNECT_MAX, TUNNEL_STREAM_WINDOW_BYTES, TUNNEL_WINDOW_BYTES,
+};
 
 /// A client that presents the agent's token.
 pub type Client = AgentsClient<InterceptedService<Explained, Authorize>>;
@@ -53,6 +56,9 @@ impl tonic::service::Interceptor for Authorize {
 #[derive(Clone)]
 pub struct Coordinator {
     client: Client,
+    for_tunnels: Endpoint,
+    server: Server,
+    authorize: Authorize,
 }
 
 impl std::fmt::Debug for Coordinator {
@@ -108,31 +114,51 @@ pub enum SecretsError {
     Unavailable(String),
 }
 
+fn prepare(server: &Server) -> Result<Endpoint, ServerError> {
+    Ok(server
+        .endpoint()?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true))
+}
+
+/// A client that connects when it is first used.
+fn connection(server: &Server, endpoint: Endpoint, authorize: Authorize) -> Client {
+    let answered_tls = Arc::new(AtomicBool::new(false));
+    let channel = match server.is_tls() {
+        true => endpoint.connect_lazy(),
+        false => endpoint.connect_with_connector_lazy(Plain::new(server, Arc::clone(&answered_tls))),
+    };
+    let channel = Explained::new(channel, server.clone(), answered_tls);
+    AgentsClient::with_interceptor(channel, authorize)
+        .max_decoding_message_size(MESSAGE_MAX_BYTES)
+        .max_encoding_message_size(MESSAGE_MAX_BYTES)
+}
+
 impl Coordinator {
     /// Prepares the connection; nothing is sent yet.
     ///
     /// # Errors
     /// See [`AddressError`].
     pub fn new(server: &Server, token: &str) -> Result<Self, AddressError> {
-        let endpoint = server
-            .endpoint()?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .http2_keep_alive_interval(KEEP_ALIVE)
-            .keep_alive_timeout(KEEP_ALIVE)
-            .keep_alive_while_idle(true)
-            .tcp_nodelay(true);
         let value: MetadataValue<Ascii> =
             format!("Bearer {token}").parse().map_err(|_| AddressError::Token)?;
-        let answered_tls = Arc::new(AtomicBool::new(false));
-        let channel = match server.is_tls() {
-            true => endpoint.connect_lazy(),
-            false => endpoint.connect_with_connector_lazy(Plain::new(server, Arc::clone(&answered_tls))),
-        };
-        let channel = Explained::new(channel, server.clone(), answered_tls);
-        let client = AgentsClient::with_interceptor(channel, Authorize { value })
-            .max_decoding_message_size(MESSAGE_MAX_BYTES)
-            .max_encoding_message_size(MESSAGE_MAX_BYTES);
-        Ok(Self { client })
+        let authorize = Authorize { value };
+        let endpoint = prepare(server)?;
+        let for_tunnels = prepare(server)?
+            .initial_stream_window_size(TUNNEL_STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(TUNNEL_WINDOW_BYTES);
+        let client = connection(server, endpoint, authorize.clone());
+        Ok(Self { client, for_tunnels, server: server.clone(), authorize })
+    }
+
+    /// A client for the tunnels of one job, on a connection of its own that opens when it is first used: neither what the
+    /// agent says itself nor another job ever waits for what this one does not read.
+    #[must_use]
+    pub fn tunnels(&self) -> Client {
+        connection(&self.server, self.for_tunnels.clone(), self.authorize.clone())
     }
 
     /// The client, for the session and the record streams.
@@ -213,19 +239,16 @@ impl Coordinator {
         Ok(())
     }
 
-    /// The secrets of a leased attempt; asks until the coordinator answers.
+    /// The secrets and the token of a leased attempt; asks until the coordinator answers.
     ///
     /// # Errors
     /// When the lease is not current, or the call is not possible at all.
-    pub async fn secrets(
-        &self,
-        lease: Lease,
-    ) -> Result<std::collections::BTreeMap<String, String>, SecretsError> {
+    pub async fn secrets(&self, lease: Lease) -> Result<v1::FetchSecretsResponse, SecretsError> {
         let mut backoff = Backoff::new(RECONNECT_FIRST, RECONNECT_MAX);
         loop {
             let request = v1::FetchSecretsRequest { lease: Some(lease.to_wire()) };
             match self.client.clone().fetch_secrets(request).await {
-                Ok(answer) => return Ok(answer.into_inner().secrets.into_iter().collect()),
+                Ok(answer) => return Ok(answer.into_inner()),
                 Err(status) => match status.code() {
                     tonic::Code::PermissionDenied
                     | tonic::Code::NotFound

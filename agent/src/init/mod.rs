@@ -25,5 +25,5 @@ pub use reader::{SpoolReader, SpooledFrame};
 pub use slipway_init::limits;
 pub use slipway_init::protocol::{Rejection, RelayTarget, RunningStep, SpoolCondition, Start, StepPhase};
 pub use slipway_init::spool::{Body, Exit, ExitStatus, Frame, SpawnStage, StepEnd, Stream};
-pub use socket::JobSocket;
+pub use socket::{JobSocket, bind_socket};
 pub use spool::Spool;

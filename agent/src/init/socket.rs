@@ -27,6 +27,29 @@ pub struct JobSocket {
     path: PathBuf,
 }
 
+/// Listens on a socket of this name in a job's run folder, which is made if need be; every user may connect. One that an
+/// earlier agent left is replaced.
+///
+/// # Errors
+/// When the folder can't be written.
+pub fn bind_socket(run_dir: &Path, name: &str) -> Result<UnixListener, InitError> {
+    prepare_folder(run_dir)?;
+    let path = run_dir.join(name);
+    let prepare = |source: std::io::Error| InitError::Prepare { path: path.clone(), source };
+    let draft_name = format!("{name}.draft");
+    let draft = run_dir.join(&draft_name);
+    let _ = fs::remove_file(&draft);
+    // Through a descriptor, because a socket's address has only 107 bytes and folders may have longer names.
+    let folder = open(run_dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let folder = folder.map_err(|errno| prepare(errno.into()))?;
+    let address = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(&draft_name);
+    let listener = UnixListener::bind(address).map_err(prepare)?;
+    fs::set_permissions(&draft, fs::Permissions::from_mode(0o666)).map_err(prepare)?;
+    // At no time is there a socket under the real name that nobody listens on.
+    fs::rename(&draft, &path).map_err(prepare)?;
+    Ok(listener)
+}
+
 impl JobSocket {
     /// Serves the socket in a job's run folder, which is made if need be. Replaces one that an earlier agent left: init
     /// then connects here.
@@ -34,21 +57,8 @@ impl JobSocket {
     /// # Errors
     /// When the folder can't be written.
     pub fn bind(run_dir: &Path) -> Result<Self, InitError> {
-        prepare_folder(run_dir)?;
-        let path = run_dir.join(SOCKET_NAME);
-        let prepare = |source: std::io::Error| InitError::Prepare { path: path.clone(), source };
-        let draft_name = format!("{SOCKET_NAME}.draft");
-        let draft = run_dir.join(&draft_name);
-        let _ = fs::remove_file(&draft);
-        // Through a descriptor, because a socket's address has only 107 bytes and folders may have longer names.
-        let folder = open(run_dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
-        let folder = folder.map_err(|errno| prepare(errno.into()))?;
-        let address = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd())).join(&draft_name);
-        let listener = UnixListener::bind(address).map_err(prepare)?;
-        fs::set_permissions(&draft, fs::Permissions::from_mode(0o666)).map_err(prepare)?;
-        // At no time is there a socket under the real name that nobody listens on.
-        fs::rename(&draft, &path).map_err(prepare)?;
-        Ok(Self { listener, path })
+        let listener = bind_socket(run_dir, SOCKET_NAME)?;
+        Ok(Self { listener, path: run_dir.join(SOCKET_NAME) })
     }
 
     /// Where the socket is on the host.

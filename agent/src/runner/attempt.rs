@@ -23,6 +23,7 @@ use crate::records::upload::{UploadEnd, upload};
 use crate::session::{Assignment, JobEvent, JobLink};
 use crate::steps::annotations::Level;
 use crate::steps::contexts::{Contexts, RunnerFacts};
+use crate::tunnel::variables::Access;
 
 /// How an attempt comes to be.
 pub enum Begin {
@@ -86,6 +87,10 @@ pub(super) struct Attempt {
     pub(super) secrets: Vec<(String, String)>,
     /// The files of the actions in `saved.course.actions`, in the same order.
     pub(super) manifests: Vec<Arc<Manifest>>,
+    /// `ACTIONS_RUNTIME_TOKEN`; empty from a coordinator that has none.
+    pub(super) runtime_token: String,
+    /// Where its caches and artifacts are, once the way is open.
+    pub(super) access: Option<Access>,
     /// What there is to clean up, also when this is dropped in the middle of something.
     pub(super) things: Arc<Things>,
 }
@@ -285,6 +290,8 @@ impl Attempt {
             saved,
             secrets: Vec::new(),
             manifests: Vec::new(),
+            runtime_token: String::new(),
+            access: None,
             things: Arc::clone(things),
         }
     }
@@ -301,15 +308,20 @@ impl Attempt {
             return Ok(());
         }
         let secrets = self.machine.coordinator.secrets(self.saved.lease).await;
-        self.secrets = secrets
-            .map_err(|error| match error {
-                SecretsError::Refused(why) => End::Stopped(why),
-                SecretsError::Unavailable(_) => End::Fleet(Failure::new(Cause::Internal, error.to_string())),
-            })?
-            .into_iter()
-            .collect();
-        log.mask(self.secrets.iter().map(|(_, value)| value.as_str()));
+        let secrets = secrets.map_err(|error| match error {
+            SecretsError::Refused(why) => End::Stopped(why),
+            SecretsError::Unavailable(_) => End::Fleet(Failure::new(Cause::Internal, error.to_string())),
+        })?;
+        self.secrets = secrets.secrets.into_iter().collect();
+        self.runtime_token = secrets.runtime_token;
+        let secrets = self.secrets.iter().map(|(_, value)| value.as_str());
+        log.mask(secrets.chain([self.runtime_token.as_str()]));
         let mut vessel = self.vessel(log).await?;
+        let opened = self.open_results(log, &vessel, &self.folder).await?;
+        let _tunnel = opened.map(|(tunnel, access)| {
+            self.access = Some(access);
+            tunnel
+        });
         self.run_steps(log, &mut vessel).await?;
         self.conclude(log, &vessel).await
     }

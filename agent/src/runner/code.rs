@@ -47,7 +47,9 @@ impl Attempt {
         let mut say = move |line| said.line(line);
         let machine = std::sync::Arc::clone(&self.machine);
         let source = self.spec.source.clone();
-        let working = checkout(&machine.coordinator, &source, &with, &target, &mut say);
+        let token = self.secrets.iter().find(|(name, _)| name.eq_ignore_ascii_case("GITHUB_TOKEN"));
+        let token = token.map(|(_, value)| value.clone());
+        let working = checkout(&machine.coordinator, &source, &with, token.as_deref(), &target, &mut say);
         match self.errand(log, contexts, activity, lines, working).await? {
             None => Ok(self.stopped(log)),
             Some(Ok(commit)) => {

@@ -62,7 +62,23 @@ impl Inside {
         Ok(inside)
     }
 
-    fn child(&self, name: &Path) -> std::io::Result<Self> {
+    /// Moves what `new` does not have there: files that an earlier checkout did not bring stay. Git's own folder does
+    /// not.
+    pub(crate) fn keep_in(&self, new: &Self) -> std::io::Result<()> {
+        for name in self.names()?.into_iter().filter(|name| name != ".git") {
+            match (self.entry(&name), new.entry(&name)) {
+                (Ok(Entry::Folder(old, _)), Ok(Entry::Folder(new, _))) => old.keep_in(&new)?,
+                (_, Ok(_)) => {}
+                (_, Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+                    rustix::fs::renameat(&self.folder, &name, &new.folder, &name)?;
+                }
+                (_, Err(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn child(&self, name: &Path) -> std::io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self { folder: openat2(&self.folder, name, flags, Mode::empty(), resolve())? })
     }

@@ -18,6 +18,7 @@ pub(crate) mod inside;
 mod matcher_files;
 mod prepare;
 mod program;
+mod results;
 pub mod saved;
 mod scope;
 pub(crate) mod services;

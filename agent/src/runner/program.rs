@@ -19,6 +19,7 @@ use crate::steps::environment::{EnvironmentParts, environment};
 use crate::steps::header::header;
 use crate::steps::shell::{Semantics, launch};
 use crate::steps::values::Values;
+use crate::tunnel::variables::Access;
 
 /// A step's process, evaluated.
 pub(super) struct Program {
@@ -162,10 +163,16 @@ impl Attempt {
         base
     }
 
-    /// What an action's process has above the workflow's say: its inputs, and what it saved before.
-    pub(super) fn action_env(&self, activity: &Activity, inputs: &Values) -> Vec<(String, String)> {
-        let mut forced: Vec<(String, String)> =
-            inputs.iter().map(|(name, value)| (input_variable(name), value.to_owned())).collect();
+    /// What an action's process has above the workflow's say: where caches and artifacts are, its inputs, and what it
+    /// saved before.
+    pub(super) fn action_env(
+        &self,
+        activity: &Activity,
+        inputs: &Values,
+        access: Option<&Access>,
+    ) -> Vec<(String, String)> {
+        let mut forced = self.results_variables(access);
+        forced.extend(inputs.iter().map(|(name, value)| (input_variable(name), value.to_owned())));
         if let Some(states) = self.saved.course.states.get(&activity.key) {
             forced.extend(states.iter().map(|(name, value)| (format!("STATE_{name}"), value.to_owned())));
         }

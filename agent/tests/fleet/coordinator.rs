@@ -19,6 +19,8 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub const TOKEN: &str = "agent-token";
 
+pub const RUNTIME_TOKEN: &str = "runtime-token-of-the-job";
+
 #[derive(Default)]
 struct State {
     blobs: HashMap<String, Vec<u8>>,
@@ -316,6 +318,7 @@ impl Agents for FakeCoordinator {
     type SessionStream = Answers<v1::CoordinatorMessage>;
     type RecordsStream = Answers<v1::RecordAck>;
     type GetBlobStream = Answers<v1::BlobChunk>;
+    type TunnelStream = Answers<v1::TunnelData>;
 
     async fn session(
         &self,
@@ -418,6 +421,23 @@ impl Agents for FakeCoordinator {
             state.leases.contains_key(&instance(lease.as_ref())).then(|| state.secrets.clone())
         });
         let secrets = secrets.ok_or_else(|| Status::permission_denied("the lease is not current"))?;
-        Ok(Response::new(v1::FetchSecretsResponse { secrets }))
+        Ok(Response::new(v1::FetchSecretsResponse { secrets, runtime_token: RUNTIME_TOKEN.to_owned() }))
+    }
+
+    /// Sends back what comes, until it ends.
+    async fn tunnel(
+        &self,
+        request: Request<Streaming<v1::TunnelData>>,
+    ) -> Result<Response<Self::TunnelStream>, Status> {
+        if self.with(|state| state.silent) {
+            return Err(Status::unavailable("silent"));
+        }
+        let mut messages = request.into_inner();
+        let first = messages.message().await?.unwrap_or_default();
+        let live = self.with(|state| state.leases.contains_key(&instance(first.lease.as_ref())));
+        if !live || !first.data.is_empty() {
+            return Err(Status::permission_denied("the lease is not current"));
+        }
+        Ok(Response::new(Box::pin(messages)))
     }
 }

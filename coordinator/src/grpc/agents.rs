@@ -5,14 +5,14 @@ use std::pin::Pin;
 use slipway_proto::v1::agents_server::Agents;
 use slipway_proto::v1::{
     AgentMessage, BlobChunk, CoordinatorMessage, FetchSecretsRequest, FetchSecretsResponse, GetBlobRequest,
-    PutBlobResponse, RecordAck, RecordBatch,
+    PutBlobResponse, RecordAck, RecordBatch, TunnelData,
 };
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{blobs, records, session, to_wire};
+use super::{blobs, records, session, to_wire, tunnel};
 use crate::services::Services;
 
 /// How many messages may wait between a session's driver side and the network.
@@ -36,6 +36,7 @@ impl Agents for AgentsService {
     type SessionStream = Outbound<CoordinatorMessage>;
     type RecordsStream = Outbound<RecordAck>;
     type GetBlobStream = Outbound<BlobChunk>;
+    type TunnelStream = Outbound<TunnelData>;
 
     async fn session(
         &self,
@@ -105,7 +106,8 @@ impl Agents for AgentsService {
     ) -> Result<Response<FetchSecretsResponse>, Status> {
         let lease = slipway_wire::lease::from_wire(request.get_ref().lease.as_ref())
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        if !self.services.driver.leases().is_live(&to_wire::from_wire_lease(&lease)) {
+        let lease = to_wire::from_wire_lease(&lease);
+        if !self.services.driver.leases().is_live(&lease) {
             return Err(Status::permission_denied("the lease is not current"));
         }
         let secrets = self.services.secrets.clone();
@@ -113,6 +115,17 @@ impl Agents for AgentsService {
         let secrets = loaded
             .map_err(|error| Status::internal(error.to_string()))?
             .map_err(|error| Status::unavailable(format!("the run's secrets cannot be read: {error}")))?;
-        Ok(Response::new(FetchSecretsResponse { secrets: secrets.into_iter().collect() }))
+        let token = self.services.results.token(&self.services, lease).await;
+        let runtime_token =
+            token.map_err(|error| Status::unavailable(format!("the job's token cannot be made: {error}")))?;
+        Ok(Response::new(FetchSecretsResponse { secrets: secrets.into_iter().collect(), runtime_token }))
+    }
+
+    async fn tunnel(
+        &self,
+        request: Request<Streaming<TunnelData>>,
+    ) -> Result<Response<Self::TunnelStream>, Status> {
+        let stream = tunnel::open(&self.services, request.into_inner()).await?;
+        Ok(Response::new(Box::pin(stream)))
     }
 }

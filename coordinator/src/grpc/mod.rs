@@ -10,6 +10,7 @@ mod records;
 mod runs;
 mod session;
 mod to_wire;
+mod tunnel;
 
 use std::net::SocketAddr;
 use std::time::Duration;

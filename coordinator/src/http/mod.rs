@@ -22,8 +22,10 @@ use axum::middleware;
 use axum::routing::{get, post};
 
 pub(crate) use error::ApiError;
+pub(crate) use remainder::read_refused;
 
 use crate::github;
+use crate::results;
 use crate::services::Services;
 
 /// The longest JSON body, in bytes: a workflow, an event payload and what is around them.
@@ -80,8 +82,9 @@ pub(crate) fn router(services: Services) -> Router {
         .route("/", get(page::home))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(middleware::from_fn(remainder::read_refused))
-        .with_state(services)
+        .layer(middleware::from_fn(read_refused))
+        .with_state(services.clone())
+        .merge(results::router(services.results))
 }
 
 /// Serves until [`Services::closing`] is raised.

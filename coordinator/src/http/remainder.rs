@@ -20,7 +20,7 @@ const REMAINDER_MAX_BYTES: usize = 64 << 20;
 /// How long the remainder may take.
 const REMAINDER_TIME: Duration = Duration::from_secs(10);
 
-pub(super) async fn read_refused(request: Request, next: Next) -> Response {
+pub(crate) async fn read_refused(request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
     let pieces = Arc::new(Mutex::new(body.into_data_stream()));
     // Never held over a poll: the handler's body is gone when the remainder is read.

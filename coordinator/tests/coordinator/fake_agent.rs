@@ -78,6 +78,20 @@ impl FakeAgent {
         self.out.send(v1::AgentMessage { message: Some(message) }).await.unwrap();
     }
 
+    /// Prolongs a lease until the session ends.
+    pub(crate) fn keep(&self, lease: &v1::Lease) {
+        let (out, lease) = (self.out.clone(), lease.clone());
+        tokio::spawn(async move {
+            for number in 1.. {
+                let renew = v1::Renew { number, leases: vec![lease.clone()] };
+                if out.send(v1::AgentMessage { message: Some(Out::Renew(renew)) }).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
+        });
+    }
+
     /// The next message.
     pub(crate) async fn hear(&mut self) -> In {
         let next = tokio::time::timeout(Duration::from_secs(30), self.incoming.message()).await;

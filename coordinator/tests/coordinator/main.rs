@@ -5,6 +5,7 @@
 mod api;
 mod called;
 mod calls;
+mod clients;
 mod events;
 mod fake_agent;
 mod fixture;
@@ -14,6 +15,7 @@ mod locked;
 mod records;
 mod rerun;
 mod restart;
+mod results;
 mod schedule;
 mod thin_path;
 mod webhook;

@@ -1,11 +1,12 @@
 //! Actions that are built in: faster than their originals, and without a network.
 //!
 //! The original runs where an admin asks for it (`--original-actions`), or a workflow with `SLIPWAY_ORIGINAL_ACTIONS: true`
-//! in the `env` of the step, its job or the workflow.
+//! in the `env` of the step, its job or the workflow, and where a step asks for what only the original does.
 
 use slipway_workflow::action::ActionReference;
 use slipway_workflow::job_spec::StepAction;
 
+use crate::checkout::needs_original;
 use crate::runner::attempt::Attempt;
 use crate::runner::course::Activity;
 use crate::steps::contexts::Contexts;
@@ -30,7 +31,7 @@ impl BuiltIn {
 impl Attempt {
     /// What takes the place of an activity's action, if anything does.
     pub(in crate::runner) fn built_in(&self, contexts: &Contexts, activity: &Activity) -> Option<BuiltIn> {
-        let StepAction::Uses { action, .. } = &activity.step.action else { return None };
+        let StepAction::Uses { action, with, .. } = &activity.step.action else { return None };
         // What is done around the steps belongs to an original that ran, or is to run.
         let built_in = BuiltIn::of(action).filter(|_| activity.around.is_none())?;
         if self.machine.options.original_actions {
@@ -38,9 +39,12 @@ impl Attempt {
         }
         let asked = self.activity_scope(contexts, activity).and_then(|scope| {
             let env = self.own_env(&scope, activity)?;
-            Ok(scope.with_env(&env).env().get(ORIGINALS).map(str::to_owned))
+            let scope = scope.with_env(&env);
+            Ok((scope.env().get(ORIGINALS).map(str::to_owned), scope.inputs(with)?))
         });
-        let asked = asked.ok().flatten().is_some_and(|value| value.trim().eq_ignore_ascii_case("true"));
-        (!asked).then_some(built_in)
+        // What can't be evaluated is told by who runs it.
+        let Ok((originals, with)) = asked else { return Some(built_in) };
+        let asked = originals.is_some_and(|value| value.trim().eq_ignore_ascii_case("true"));
+        (!asked && !needs_original(&with)).then_some(built_in)
     }
 }

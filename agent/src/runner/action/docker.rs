@@ -29,6 +29,7 @@ use crate::runner::saved::OwnContainer;
 use crate::runner::vessel::{Connected, Vessel};
 use crate::steps::contexts::Contexts;
 use crate::steps::environment::{EnvironmentParts, environment};
+use crate::tunnel::variables::Access;
 
 /// Where the workspace is in a Docker action.
 const WORKSPACE: &str = "/github/workspace";
@@ -71,7 +72,9 @@ impl Attempt {
                 (image, own_vessel)
             }
         };
-        let program = self.docker_program(contexts, activity, manifest, using, &image)?;
+        let opened = self.open_results(log, &own_vessel, &self.own_folder()).await?;
+        let access = opened.as_ref().map(|(_, access)| access);
+        let program = self.docker_program(contexts, activity, manifest, using, &image, access)?;
         let ran = self.run_program(log, &mut own_vessel, contexts, activity, program).await?;
         let own = self.saved.running.as_mut().and_then(|running| running.container.take());
         if let Some(own) = own {
@@ -254,6 +257,7 @@ impl Attempt {
     }
 
     /// What runs in the action's container, in which environment.
+    #[allow(clippy::too_many_arguments)]
     fn docker_program(
         &self,
         contexts: &Contexts,
@@ -261,6 +265,7 @@ impl Attempt {
         manifest: &Manifest,
         using: &Use<'_>,
         image: &Image,
+        access: Option<&Access>,
     ) -> Result<Result<Program, String>, End> {
         let Runs::Docker { entrypoint, args, env, around, .. } = &manifest.runs else {
             return Ok(Err("this action has no image".to_owned()));
@@ -307,7 +312,7 @@ impl Attempt {
             github: using.scope.github(),
             runner: contexts.runner(),
             path: &[],
-            forced: &self.action_env(activity, &using.inputs),
+            forced: &self.action_env(activity, &using.inputs, access),
         };
         let environment = environment(&parts).into_iter();
         let environment = environment.map(|(name, value)| (name, Self::translate(&places, value))).collect();

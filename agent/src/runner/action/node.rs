@@ -45,7 +45,11 @@ impl Attempt {
             argv: vec![node.path.clone(), format!("{}/{script}", self.seen(&loaded.folder))],
             fallback: None,
             script: None,
-            env: self.process_env(&using.scope, contexts, &self.action_env(activity, &using.inputs))?,
+            env: self.process_env(
+                &using.scope,
+                contexts,
+                &self.action_env(activity, &using.inputs, self.access.as_ref()),
+            )?,
             cwd: self.working_directory(None),
             header: header::lines(&activity.step, &using.inputs, using.scope.env()),
             user: prepared.user.clone(),

@@ -1,0 +1,264 @@
+//! Cache entries: made once, never changed, found by key.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::super::error::ResultsError;
+use super::super::limits::CACHES_LISTED_MAX;
+use super::Index;
+use super::uploads::{self, State};
+
+/// An entry to make.
+#[derive(Debug, Clone)]
+pub(in super::super) struct NewCache {
+    pub(in super::super) repository: String,
+    pub(in super::super) scope: String,
+    pub(in super::super) version: String,
+    pub(in super::super) key: String,
+    pub(in super::super) lease: String,
+    pub(in super::super) limit_bytes: u64,
+    pub(in super::super) now_ms: u64,
+}
+
+/// An entry that may be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) struct CacheEntry {
+    pub(in super::super) id: i64,
+    pub(in super::super) scope: String,
+    pub(in super::super) version: String,
+    pub(in super::super) key: String,
+    pub(in super::super) created_ms: u64,
+}
+
+/// The last character there is: keys with a prefix stand between it and it followed by this.
+const LAST: char = char::MAX;
+
+const COLUMNS: &str = "id, scope, version, key, created_ms";
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<CacheEntry> {
+    Ok(CacheEntry {
+        id: row.get(0)?,
+        scope: row.get(1)?,
+        version: row.get(2)?,
+        key: row.get(3)?,
+        created_ms: row.get(4)?,
+    })
+}
+
+impl Index {
+    /// Makes an entry that is to be filled, and says which upload it replaces. A job that asks again before it sent
+    /// anything gets the same one.
+    ///
+    /// `is_live` says whether a lease is: what a job that is over left unfinished stands in nobody's way.
+    pub(in super::super) async fn create_cache(
+        &self,
+        new: NewCache,
+        is_live: impl Fn(&str) -> bool + Send + 'static,
+    ) -> Result<(i64, Option<i64>), ResultsError> {
+        self.change(move |transaction| {
+            let mut statement = transaction.prepare_cached(
+                "SELECT cache.id, ready, lease, NOT EXISTS (SELECT 1 FROM part WHERE part.upload = cache.id)
+                 FROM cache JOIN upload USING (id)
+                 WHERE repository = ?1 AND scope = ?2 AND version = ?3 AND key = ?4",
+            )?;
+            let known: Option<(i64, bool, String, bool)> = statement
+                .query_row(params![new.repository, new.scope, new.version, new.key], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                })
+                .optional()?;
+            let mut replaced = None;
+            if let Some((id, ready, lease, empty)) = known {
+                if !ready && lease == new.lease && empty {
+                    return Ok((id, None));
+                }
+                if ready || is_live(&lease) {
+                    return Err(ResultsError::Exists(
+                        "a cache entry with the same key, version and scope already exists".to_owned(),
+                    ));
+                }
+                uploads::forget(transaction, id)?;
+                replaced = Some(id);
+            }
+            let id = uploads::begin(transaction, &new.lease, new.limit_bytes)?;
+            transaction.execute(
+                "INSERT INTO cache (id, repository, scope, version, key, created_ms, used_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)",
+                params![id, new.repository, new.scope, new.version, new.key, new.now_ms],
+            )?;
+            Ok((id, replaced))
+        })
+        .await
+    }
+
+    /// The number of the entry that this lease fills under this key; ready or not.
+    pub(in super::super) async fn own_cache(&self, new: NewCache) -> Result<i64, ResultsError> {
+        self.look(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT cache.id FROM cache JOIN upload USING (id)
+                 WHERE repository = ?1 AND scope = ?2 AND version = ?3 AND key = ?4 AND lease = ?5",
+            )?;
+            let found = statement
+                .query_row(params![new.repository, new.scope, new.version, new.key, new.lease], |row| {
+                    row.get(0)
+                });
+            found.optional()?.ok_or_else(|| {
+                ResultsError::NotFound(
+                    "this job did not begin a cache entry of this key and version".to_owned(),
+                )
+            })
+        })
+        .await
+    }
+
+    /// Lets everybody see an entry that this lease filled with so many bytes. Doing it twice does no harm.
+    pub(in super::super) async fn finish_cache(
+        &self,
+        id: i64,
+        lease: String,
+        size_bytes: u64,
+        now_ms: u64,
+    ) -> Result<(), ResultsError> {
+        self.change(move |transaction| {
+            let upload = uploads::seal(transaction, id)?;
+            if upload.lease != lease {
+                return Err(ResultsError::Denied("another job began this cache entry".to_owned()));
+            }
+            if upload.size_bytes != size_bytes {
+                return Err(ResultsError::Invalid(format!(
+                    "{} bytes were uploaded, not {size_bytes}",
+                    upload.size_bytes
+                )));
+            }
+            if upload.state == State::Placed {
+                let changed = transaction.execute(
+                    "UPDATE cache SET ready = 1, created_ms = ?2, used_ms = ?2 WHERE id = ?1",
+                    params![id, now_ms],
+                )?;
+                if changed == 0 {
+                    return Err(ResultsError::NotFound("there is no such cache entry".to_owned()));
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The entry that a job restores: scope by scope the key itself, then by prefix the key and each restore key, of
+    /// several the newest (GitHub docs, "Matching a cache key"). It counts as used.
+    pub(in super::super) async fn find_cache(
+        &self,
+        repository: String,
+        scopes: Vec<String>,
+        version: String,
+        keys: Vec<String>,
+        now_ms: u64,
+    ) -> Result<Option<CacheEntry>, ResultsError> {
+        self.change(move |transaction| {
+            for scope in &scopes {
+                let Some(found) = match_keys(transaction, &repository, scope, &version, &keys)? else {
+                    continue;
+                };
+                transaction
+                    .execute("UPDATE cache SET used_ms = ?2 WHERE id = ?1", params![found.id, now_ms])?;
+                return Ok(Some(found));
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    /// Entries of any version whose key begins with this, newest first.
+    pub(in super::super) async fn list_caches(
+        &self,
+        repository: String,
+        scopes: Vec<String>,
+        key: String,
+    ) -> Result<Vec<CacheEntry>, ResultsError> {
+        self.look(move |connection| {
+            let mut listed = Vec::new();
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM cache WHERE repository = ?1 AND scope = ?2 AND ready = 1
+                 AND key >= ?3 AND key < ?4 ORDER BY id DESC LIMIT ?5",
+            ))?;
+            for scope in scopes {
+                let rows = statement.query_map(
+                    params![repository, scope, key, format!("{key}{LAST}"), CACHES_LISTED_MAX],
+                    entry,
+                )?;
+                for row in rows {
+                    listed.push(row?);
+                }
+            }
+            listed.truncate(CACHES_LISTED_MAX as usize);
+            Ok(listed)
+        })
+        .await
+    }
+
+    /// Entries that nobody used since then.
+    pub(in super::super) async fn unused_caches(
+        &self,
+        since_ms: u64,
+        limit: u32,
+    ) -> Result<Vec<i64>, ResultsError> {
+        self.look(move |connection| {
+            let mut statement = connection
+                .prepare_cached("SELECT id FROM cache WHERE ready = 1 AND used_ms < ?1 LIMIT ?2")?;
+            let ids = statement.query_map(params![since_ms, limit], |row| row.get(0))?;
+            Ok(ids.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// The least recently used entries of repositories that have more than this.
+    pub(in super::super) async fn surplus_caches(
+        &self,
+        allowed_bytes: u64,
+        limit: u32,
+    ) -> Result<Vec<i64>, ResultsError> {
+        self.look(move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id FROM (
+                   SELECT cache.id, sum(size_bytes) OVER (
+                     PARTITION BY repository ORDER BY used_ms DESC, cache.id DESC ROWS UNBOUNDED PRECEDING
+                   ) AS newer_bytes
+                   FROM cache JOIN upload USING (id) WHERE ready = 1
+                 ) WHERE newer_bytes > ?1 LIMIT ?2",
+            )?;
+            let ids = statement.query_map(params![allowed_bytes, limit], |row| row.get(0))?;
+            Ok(ids.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+}
+
+fn match_keys(
+    connection: &Connection,
+    repository: &str,
+    scope: &str,
+    version: &str,
+    keys: &[String],
+) -> Result<Option<CacheEntry>, ResultsError> {
+    let mut exact = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM cache
+         WHERE repository = ?1 AND scope = ?2 AND version = ?3 AND key = ?4 AND ready = 1",
+    ))?;
+    let mut prefix = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM cache
+         WHERE repository = ?1 AND scope = ?2 AND version = ?3 AND key >= ?4 AND key < ?5 AND ready = 1
+         ORDER BY created_ms DESC, id DESC LIMIT 1",
+    ))?;
+    for (position, key) in keys.iter().enumerate() {
+        if position == 0 {
+            let found = exact.query_row(params![repository, scope, version, key], entry).optional()?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        let until = format!("{key}{LAST}");
+        let found = prefix.query_row(params![repository, scope, version, key, until], entry).optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,116 @@
+//! The secret that tokens and addresses are signed with: 32 random bytes in the data directory, mode 0600.
+//!
+//! Tokens and addresses are signed with keys derived from it, so that neither can be taken for the other. A coordinator
+//! that is started again knows what it signed before.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+use crate::secret_file;
+
+/// Length of a key, in bytes.
+const KEY_BYTES: usize = 32;
+
+/// Length of a block of SHA-256, in bytes.
+const BLOCK_BYTES: usize = 64;
+
+/// Signs texts of one kind.
+#[derive(Clone)]
+pub(super) struct SigningKey(Arc<[u8; KEY_BYTES]>);
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SigningKey(…)")
+    }
+}
+
+impl SigningKey {
+    /// The key in this file; a new one is made and written when there is no file.
+    ///
+    /// # Errors
+    /// When the file can't be read or written, or holds no key.
+    pub(super) fn load_or_create(path: &Path) -> io::Result<Self> {
+        match fs::read(path) {
+            Ok(bytes) => {
+                let key = <[u8; KEY_BYTES]>::try_from(bytes).map_err(|_| {
+                    io::Error::new(io::ErrorKind::InvalidData, "it holds no key; delete it to get a new one")
+                })?;
+                Ok(Self(Arc::new(key)))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let key = Self::random();
+                secret_file::write(path, &key.0[..])?;
+                Ok(key)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A key of 244 random bits.
+    fn random() -> Self {
+        let mut key = [0; KEY_BYTES];
+        let (first, second) = key.split_at_mut(KEY_BYTES / 2);
+        first.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+        second.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+        Self(Arc::new(key))
+    }
+
+    /// The key for one purpose.
+    #[must_use]
+    pub(super) fn derive(&self, purpose: &str) -> Self {
+        Self(Arc::new(self.sign(purpose.as_bytes())))
+    }
+
+    fn mac(&self) -> Hmac<Sha256> {
+        // HMAC fills a key up to a block of its hash with zeros (RFC 2104, section 2).
+        let mut block = [0; BLOCK_BYTES];
+        for (to, from) in block.iter_mut().zip(self.0.iter()) {
+            *to = *from;
+        }
+        Hmac::<Sha256>::new(&block.into())
+    }
+
+    /// The text's signature.
+    #[must_use]
+    pub(super) fn sign(&self, text: &[u8]) -> [u8; KEY_BYTES] {
+        let mut mac = self.mac();
+        mac.update(text);
+        mac.finalize().into_bytes().into()
+    }
+
+    /// Whether this signs the text. Compares in constant time.
+    #[must_use]
+    pub(super) fn is_signed(&self, text: &[u8], signature: &[u8]) -> bool {
+        let mut mac = self.mac();
+        mac.update(text);
+        mac.verify_slice(signature).is_ok()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_private_and_signs_by_purpose() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("results.key");
+        let key = SigningKey::load_or_create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let again = SigningKey::load_or_create(&path).unwrap();
+        let signature = key.derive("token").sign(b"text");
+        assert!(again.derive("token").is_signed(b"text", &signature));
+        assert!(!again.derive("address").is_signed(b"text", &signature));
+        assert!(!again.derive("token").is_signed(b"test", &signature));
+        assert!(!again.derive("token").is_signed(b"text", &signature[..31]));
+        fs::write(&path, "short").unwrap();
+        assert!(SigningKey::load_or_create(&path).is_err());
+    }
+}
