@@ -22,7 +22,7 @@ use crate::records::log::JobLog;
 use crate::records::upload::{UploadEnd, upload};
 use crate::session::{Assignment, JobEvent, JobLink};
 use crate::steps::annotations::Level;
-use crate::steps::contexts::{Contexts, RunnerFacts};
+use crate::steps::contexts::{Contexts, RunnerFacts, scoped_secrets};
 use crate::tunnel::variables::Access;
 
 /// How an attempt comes to be.
@@ -314,7 +314,10 @@ impl Attempt {
         })?;
         self.secrets = secrets.secrets.into_iter().collect();
         self.runtime_token = secrets.runtime_token;
-        let secrets = self.secrets.iter().map(|(_, value)| value.as_str());
+        // What a call hands down may be no secret of the run itself.
+        let scoped = scoped_secrets(&self.spec, &self.secrets);
+        let scoped = scoped.map_err(|error| End::Work(error.to_string()))?;
+        let secrets = self.secrets.iter().chain(&scoped).map(|(_, value)| value.as_str());
         log.mask(secrets.chain([self.runtime_token.as_str()]));
         let mut vessel = self.vessel(log).await?;
         let opened = self.open_results(log, &vessel, &self.folder).await?;

@@ -40,15 +40,16 @@ impl StepIds {
 
     /// A free id for a step that uses `owner/name[/path]@ref`.
     pub fn for_action(&mut self, uses: &str) -> String {
+        if let Some(image) = uses.strip_prefix("docker://") {
+            return self.free(&legal(&format!("__{image}")));
+        }
         let path = uses.split('@').next().unwrap_or_default();
         let mut parts = path.split('/').filter(|part| !part.is_empty());
         let base = match (parts.next(), parts.next()) {
             (Some(owner), Some(name)) if owner != "." => format!("__{owner}_{name}"),
             _ => "__self".to_owned(),
         };
-        let legal: String =
-            base.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
-        self.free(&legal)
+        self.free(&legal(&base))
     }
 
     fn free(&mut self, base: &str) -> String {
@@ -63,4 +64,8 @@ impl StepIds {
             number += 1;
         }
     }
+}
+
+fn legal(base: &str) -> String {
+    base.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
