@@ -67,7 +67,9 @@ pub(super) fn container(
     };
     let mut env = Vec::new();
     for entry in &spec.env {
-        env.push(format!("{}={}", entry.key, text(&entry.value)?));
+        for (name, value) in scope.container_env(entry).map_err(|error| error.to_string())? {
+            env.push(format!("{name}={value}"));
+        }
     }
     let mut volumes = options.volumes.clone();
     for volume in &spec.volumes {

@@ -83,7 +83,11 @@ pub struct SpecContexts {
     pub matrix: Json,
 }
 
-/// A key and its template, with the place it came from.
+/// The key of an [`Entry`] whose value gives a whole mapping that takes its place: `env: ${{ fromJSON(…) }}`, or
+/// `${{ insert }}: ${{ … }}` among other keys.
+pub const INSERT: &str = "${{ insert }}";
+
+/// A key and its template, with the place it came from. See [`INSERT`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// The key as written.

@@ -343,10 +343,9 @@ fn arguments(using: &Use<'_>, args: &[Text]) -> Result<Vec<String>, String> {
 
 fn given_env(using: &Use<'_>, env: &[Entry]) -> Result<Vec<(String, String)>, String> {
     let scope = using.scope.clone().with_inputs(&using.inputs);
-    env.iter()
-        .map(|entry| {
-            let value = scope.action_container(&entry.value).map_err(|error| error.to_string())?;
-            Ok((entry.key.clone(), value))
-        })
-        .collect()
+    let mut given = Vec::new();
+    for entry in env {
+        given.extend(scope.action_container_env(entry).map_err(|error| error.to_string())?);
+    }
+    Ok(given)
 }

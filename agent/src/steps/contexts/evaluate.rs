@@ -6,7 +6,7 @@ use slipway_workflow::expression::availability::{
     STEP_KEY,
 };
 use slipway_workflow::expression::{Availability, Condition, ExpressionError, Template};
-use slipway_workflow::job_spec::{Entry, RunDefaults, StepAction, StepSpec, Text};
+use slipway_workflow::job_spec::{Entry, INSERT, RunDefaults, StepAction, StepSpec, Text};
 use slipway_workflow::value::Value;
 use thiserror::Error;
 
@@ -46,7 +46,9 @@ impl Contexts {
             let state = JobState::new(env.clone());
             let scope = Scope::new(self, &state, &StepPlaces::default(), None);
             for entry in block {
-                env.set(&entry.key, &scope.text(&entry.value, &JOB_ENV)?);
+                for (name, value) in scope.entry(entry, &JOB_ENV)? {
+                    env.set(&name, &value);
+                }
             }
         }
         Ok(env)
@@ -73,9 +75,49 @@ impl Scope<'_> {
     fn entries(&self, entries: &[Entry], names: Names) -> Result<Values, EvaluationError> {
         let mut values = Values::new(names);
         for entry in entries {
-            values.set(&entry.key, &self.text(&entry.value, &STEP_KEY)?);
+            for (name, value) in self.entry(entry, &STEP_KEY)? {
+                values.set(&name, &value);
+            }
         }
         Ok(values)
+    }
+
+    /// What an entry of a container's `env` gives: a name and a value, or several.
+    ///
+    /// # Errors
+    /// When it cannot be evaluated.
+    pub fn container_env(&self, entry: &Entry) -> Result<Vec<(String, String)>, EvaluationError> {
+        self.entry(entry, &STEP_KEY)
+    }
+
+    /// What an entry of a Docker action's `env` gives.
+    ///
+    /// # Errors
+    /// When it cannot be evaluated.
+    pub fn action_container_env(&self, entry: &Entry) -> Result<Vec<(String, String)>, EvaluationError> {
+        self.entry(entry, &ACTION_CONTAINER)
+    }
+
+    /// What an entry gives; see [`INSERT`].
+    fn entry(
+        &self,
+        entry: &Entry,
+        availability: &Availability<'_>,
+    ) -> Result<Vec<(String, String)>, EvaluationError> {
+        if entry.key != INSERT {
+            return Ok(vec![(entry.key.clone(), self.text(&entry.value, availability)?)]);
+        }
+        match self.value(&entry.value, availability)? {
+            Value::Object(object) => {
+                let members = object.iter().map(|(name, value)| match value {
+                    Value::Array(_) | Value::Object(_) => Err(self.wrong(&entry.value, "text", value)),
+                    scalar => Ok((name.to_string(), scalar.to_text().into_owned())),
+                });
+                members.collect()
+            }
+            Value::Null => Ok(Vec::new()),
+            other => Err(self.wrong(&entry.value, "a mapping", &other)),
+        }
     }
 
     /// What an action gets: what `with` gave, and the defaults of what it did not give.
@@ -232,11 +274,12 @@ impl Scope<'_> {
         let mut values = Values::new(Names::IgnoreCase);
         let mut warnings = Vec::new();
         for entry in outputs {
-            let value = self.text(&entry.value, &JOB_RUNNER)?;
-            if masks.contains_secret(value.as_bytes()) {
-                warnings.push(format!("Skip output '{}' since it may contain secret.", entry.key));
-            } else if !value.is_empty() {
-                values.set(&entry.key, &value);
+            for (name, value) in self.entry(entry, &JOB_RUNNER)? {
+                if masks.contains_secret(value.as_bytes()) {
+                    warnings.push(format!("Skip output '{name}' since it may contain secret."));
+                } else if !value.is_empty() {
+                    values.set(&name, &value);
+                }
             }
         }
         Ok((values, warnings))

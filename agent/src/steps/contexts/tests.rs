@@ -134,6 +134,11 @@ fn environments_layer_and_see_the_outer_ones() {
         scope.step_env(&[entry("B", "own"), entry("C", "${{ env.B }}"), entry("N", "${{ null }}")]).unwrap();
     assert_eq!(step.iter().collect::<Vec<_>>(), [("B", "own"), ("C", "linux"), ("N", "")]);
     assert!(scope.step_env(&[entry("X", "${{ github }}")]).is_err());
+    let whole = entry(slipway_workflow::job_spec::INSERT, r#"${{ fromJSON('{"P": 1, "B": true}') }}"#);
+    let merged = scope.step_env(&[whole, entry("B", "own")]).unwrap();
+    assert_eq!(merged.iter().collect::<Vec<_>>(), [("P", "1"), ("B", "own")]);
+    let wrong = scope.step_env(&[entry(slipway_workflow::job_spec::INSERT, "${{ 'x' }}")]).unwrap_err();
+    assert!(wrong.to_string().contains("a mapping belongs here"), "{wrong}");
 }
 
 #[test]

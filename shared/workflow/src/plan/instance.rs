@@ -151,17 +151,28 @@ pub(super) fn labels(
     labels_of(&value).map_err(|problem| diagnostic(workflow, job.runs_on.position, "wrong-value", problem))
 }
 
-/// The labels in a value of `runs-on`: text, a list of texts, or a mapping with `labels`.
+/// The labels in a value of `runs-on`: text, a list of texts, or a mapping with `labels`, `group` or both. A group is a label
+/// like others, which agents of it have; where it comes from (`organization/`, `enterprise/`) does not matter.
 ///
 /// # Errors
 /// What is wrong, for people.
 pub fn labels_of(value: &Value) -> Result<Vec<String>, String> {
     let labels = match value {
         Value::Object(object) => {
-            if let Some((key, _)) = object.iter().find(|(key, _)| !key.eq_ignore_ascii_case("labels")) {
-                return Err(format!("`runs-on.{key}` is not supported yet"));
+            let known = |key: &str| ["labels", "group"].iter().any(|known| key.eq_ignore_ascii_case(known));
+            if let Some((key, _)) = object.iter().find(|(key, _)| !known(key)) {
+                return Err(format!("`runs-on` has no key `{key}`"));
             }
-            return labels_of(object.get("labels").unwrap_or(&Value::Null));
+            let group = object.get("group").map(|group| group.to_text().trim().to_owned());
+            let Some(group) = group.filter(|group| !group.is_empty()) else {
+                return labels_of(object.get("labels").unwrap_or(&Value::Null));
+            };
+            let mut labels = match object.get("labels") {
+                None | Some(Value::Null) => Vec::new(),
+                Some(labels) => labels_of(labels)?,
+            };
+            labels.push(group.rsplit('/').next().unwrap_or(&group).to_owned());
+            return Ok(labels);
         }
         Value::Array(array) => array
             .items

@@ -229,9 +229,9 @@ fn labels() {
     let found = errors(&job("runs-on: '${{ vars.NONE }}'"), &input());
     assert!(found[0].message.contains("at least one label"));
     assert!(labels_of(&Value::array(vec![Value::Null])).is_err());
-    assert!(
-        labels_of(&Value::object([("group", Value::from("g"))])).unwrap_err().contains("not supported yet")
-    );
+    assert_eq!(of("runs-on: {group: organization/big, labels: [a]}"), ["a", "big"]);
+    assert_eq!(labels_of(&Value::object([("group", Value::from("g"))])).unwrap(), ["g"]);
+    assert!(labels_of(&Value::object([("pool", Value::from("g"))])).unwrap_err().contains("no key `pool`"));
 }
 
 #[test]

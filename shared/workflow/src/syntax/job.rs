@@ -32,13 +32,15 @@ const JOB_KEYS: Keys = Keys {
         "defaults",
         "permissions",
         "concurrency",
+        "snapshot",
     ],
-    unsupported: &["snapshot"],
+    unsupported: &[],
 };
 const DEFAULTS: Keys = Keys { of: "`defaults`", known: &["run"], unsupported: &[] };
 const DEFAULTS_RUN: Keys =
     Keys { of: "`defaults.run`", known: &["shell", "working-directory"], unsupported: &[] };
-const RUNS_ON: Keys = Keys { of: "`runs-on`", known: &["labels"], unsupported: &["group"] };
+const RUNS_ON: Keys = Keys { of: "`runs-on`", known: &["labels", "group"], unsupported: &[] };
+const SNAPSHOT: Keys = Keys { of: "`snapshot`", known: &["image-name", "version", "if"], unsupported: &[] };
 
 impl Job {
     /// A job of which nothing but its id is known.
@@ -104,6 +106,7 @@ impl Reader<'_, '_> {
                     job.cancel_timeout_minutes = self.number(value, "cancel-timeout-minutes", &JOB);
                 }
                 "defaults" => job.defaults = self.defaults(value, &JOB_DEFAULTS),
+                "snapshot" => self.snapshot(key, value),
                 "permissions" => job.permissions = self.permissions(value),
                 "concurrency" => job.concurrency = self.concurrency(value, &JOB),
                 name @ ("with" | "secrets") => {
@@ -162,20 +165,44 @@ impl Reader<'_, '_> {
     fn runs_on(&mut self, key: &Key, node: &Node) -> Option<RunsOn> {
         let position = node.position;
         if let NodeKind::Mapping(entries) = &node.kind {
-            let mut labels = None;
+            let mut parts = Vec::new();
             for (key, value) in entries.iter() {
                 match &*key.text {
-                    "labels" => labels = self.labels(value),
-                    "group" => self.unsupported(key.position, "`runs-on.group`"),
+                    "labels" => parts.push((key.text.clone(), self.labels(value)?)),
+                    "group" => {
+                        self.non_empty(value, "runs-on.group")?;
+                        parts.push((key.text.clone(), self.dynamic(value, &JOB)?));
+                    }
                     _ => self.unknown_key(key, &RUNS_ON),
                 }
             }
-            if labels.is_none() {
-                self.report.error(key.position, "missing-key", "`runs-on` needs `labels`");
+            if parts.is_empty() {
+                self.report.error(key.position, "missing-key", "`runs-on` needs `labels` or `group`");
+                return None;
             }
-            return Some(RunsOn { labels: labels?, position });
+            return Some(RunsOn {
+                labels: Dynamic { position, kind: DynamicKind::Mapping(parts) },
+                position,
+            });
         }
         Some(RunsOn { labels: self.labels(node)?, position })
+    }
+
+    /// GitHub keeps an image of its own machine; here images are made by who runs the agents.
+    fn snapshot(&mut self, key: &Key, node: &Node) {
+        if let NodeKind::Mapping(entries) = &node.kind {
+            for (key, value) in entries.iter() {
+                match &*key.text {
+                    "image-name" | "version" => drop(self.non_empty(value, &key.text)),
+                    "if" => drop(self.scalar(value, "if")),
+                    _ => self.unknown_key(key, &SNAPSHOT),
+                }
+            }
+        } else {
+            self.non_empty(node, "snapshot");
+        }
+        let hint = "images for jobs are made where agents are set up; the job itself runs";
+        self.report.warning(key.position, "ignored-key", "`snapshot` takes no image here", hint);
     }
 
     fn labels(&mut self, node: &Node) -> Option<Dynamic> {

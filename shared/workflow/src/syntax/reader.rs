@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::diagnostics::{Position, Reporter, locate};
 use crate::expression::{Availability, ExpressionError, Template};
-use crate::job_spec::{Entry, Text};
+use crate::job_spec::{Entry, INSERT, Text};
 use crate::yaml::{Key, Node, NodeKind};
 
 use super::model::Templated;
@@ -152,8 +152,8 @@ impl Reader<'_, '_> {
         if let NodeKind::String(text) = &node.kind
             && text.contains("${{")
         {
-            self.unsupported(node.position, &format!("an expression for the whole of `{what}`"));
-            return Vec::new();
+            let value = self.text(node, what, availability);
+            return value.map(|value| Entry { key: INSERT.to_owned(), value }).into_iter().collect();
         }
         let Some(pairs) = self.mapping(node, what) else {
             return Vec::new();
@@ -162,6 +162,9 @@ impl Reader<'_, '_> {
         for (key, value) in pairs {
             if key.text.is_empty() {
                 self.report.error(key.position, "missing-value", format!("a name in `{what}` is empty"));
+            } else if is_insert(&key.text) {
+                let value = self.text(value, "insert", availability);
+                entries.extend(value.map(|value| Entry { key: INSERT.to_owned(), value }));
             } else if key.text.contains("${{") {
                 self.unsupported(key.position, "an expression as a key");
             } else if let Some(value) = self.text(value, &key.text, availability) {
@@ -180,6 +183,12 @@ impl Reader<'_, '_> {
             _ => self.non_empty(node, what).map(|text| (text, node.position)).into_iter().collect(),
         }
     }
+}
+
+/// `${{ insert }}`, in any spacing.
+fn is_insert(key: &str) -> bool {
+    let inner = key.trim().strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}"));
+    inner.is_some_and(|inner| inner.trim() == "insert")
 }
 
 /// A text with its place.

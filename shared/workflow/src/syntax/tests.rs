@@ -73,22 +73,23 @@ fn a_whole_workflow() {
 #[test]
 fn what_is_not_supported_is_named() {
     for (body, column, what) in [
-        ("    snapshot: x", 5, "`snapshot`"),
         ("    services: ${{ fromJSON('{}') }}", 15, "whole of `services`"),
         ("    strategy: '${{ fromJSON(vars.S) }}'", 15, "whole of `strategy`"),
-        ("    env: ${{ fromJSON('{}') }}", 10, "whole of `env`"),
-        ("    env: {'${{ insert }}': x}", 11, "an expression as a key"),
+        ("    env: {'${{ github.x }}': x}", 11, "an expression as a key"),
     ] {
         refuse(&job(body), 5, column, "unsupported", what);
     }
-    refuse(
-        "on: push\njobs: {a: {runs-on: {group: g, labels: l}, steps: [{run: a}]}}\n",
-        2,
-        22,
-        "unsupported",
-        "`runs-on.group`",
-    );
+    refuse("on: push\njobs: {a: {runs-on: {}, steps: [{run: a}]}}\n", 2, 12, "missing-key", "or `group`");
     refuse(&step("background: true"), 6, 9, "unsupported", "`background`");
+}
+
+#[test]
+fn a_whole_mapping_may_come_from_an_expression() {
+    for env in ["${{ fromJSON('{}') }}", "{A: b, '${{insert}}': '${{ fromJSON(vars.X) }}'}"] {
+        let read = workflow(&job(&format!("    env: {env}")));
+        assert!(read.jobs[0].env.iter().any(|entry| entry.key == crate::job_spec::INSERT), "{env}");
+    }
+    assert_eq!(warnings(&job("    snapshot: x")), ["5:5 ignored-key `snapshot` takes no image here"]);
 }
 
 #[test]
