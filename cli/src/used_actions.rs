@@ -52,7 +52,7 @@ pub fn used(root: &Path, files: Vec<(String, String)>) -> Result<BTreeMap<String
                     let version = Version { repository, git_ref, user: name.clone() };
                     versions.entry(pin_key(&version.repository, &version.git_ref)).or_insert(version);
                 }
-                Ok(ActionReference::Local { path }) => {
+                Ok(ActionReference::Local { path } | ActionReference::Own { path }) => {
                     if seen.len() >= FILES_MAX {
                         return Err(Failure::usage(format!(
                             "more than {FILES_MAX} local actions are in use"

@@ -123,6 +123,30 @@ runs:
     assert_eq!(outcome.step("job", "bad"), ("failure".to_owned(), "success".to_owned()));
 }
 
+#[test]
+fn actions_of_the_own_repository_need_no_checkout() {
+    let checkout = Checkout::with_workflow(
+        "on: push\njobs:\n  job:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: $/.github/actions/outer\n      \
+         - run: ls\n",
+    );
+    for (name, steps) in [
+        (
+            "outer",
+            "    - uses: $/.github/actions/inner\n    - run: echo outer in $(ls | wc -l) files\n      shell: sh\n",
+        ),
+        ("inner", "    - run: cat \"$GITHUB_ACTION_PATH/text\"\n      shell: sh\n"),
+    ] {
+        let text = format!("runs:\n  using: composite\n  steps:\n{steps}");
+        checkout.write(&format!(".github/actions/{name}/action.yml"), &text);
+    }
+    checkout.write(".github/actions/inner/text", "inner's own file\n");
+    checkout.commit("Add actions");
+    let outcome = checkout.run();
+    outcome.expect(0, "success");
+    printed(&outcome, "inner's own file");
+    printed(&outcome, "outer in 0 files");
+}
+
 /// Prints what it gets; `pre`, `main` and `post` pass state on.
 const ACTION_JS: &str = r#"
 const fs = require('fs');

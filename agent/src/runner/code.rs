@@ -16,6 +16,12 @@ use crate::steps::contexts::Contexts;
 use crate::steps::outcome::Ended;
 
 impl Attempt {
+    /// The run's own token, where it has one.
+    pub(super) fn run_token(&self) -> Option<String> {
+        let token = self.secrets.iter().find(|(name, _)| name.eq_ignore_ascii_case("GITHUB_TOKEN"));
+        token.map(|(_, value)| value.clone())
+    }
+
     /// Checks the code out. After a restart of the agent it begins again: what is staged is thrown away, and what is
     /// placed is replaced.
     pub(super) async fn run_checkout(
@@ -47,8 +53,7 @@ impl Attempt {
         let mut say = move |line| said.line(line);
         let machine = std::sync::Arc::clone(&self.machine);
         let source = self.spec.source.clone();
-        let token = self.secrets.iter().find(|(name, _)| name.eq_ignore_ascii_case("GITHUB_TOKEN"));
-        let token = token.map(|(_, value)| value.clone());
+        let token = self.run_token();
         let working = checkout(&machine.coordinator, &source, &with, token.as_deref(), &target, &mut say);
         match self.errand(log, contexts, activity, lines, working).await? {
             None => Ok(self.stopped(log)),

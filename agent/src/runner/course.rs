@@ -44,6 +44,9 @@ pub struct Course {
     pub around: u32,
     /// How many activities have begun: names of their files.
     pub files: usize,
+    /// Whether the run's own repository stands beside the workspace, for its actions.
+    #[serde(default)]
+    pub own: bool,
     /// Actions that were loaded, in that order; their manifests are files of the job's folder.
     pub actions: Vec<Loaded>,
     /// What actions saved (`GITHUB_STATE`), by the key of their step.

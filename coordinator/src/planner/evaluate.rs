@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use slipway_cas::{Digest, StoreError};
 use slipway_scheduler::command::RunMeta;
 use slipway_scheduler::{JobResult, RunId};
+use slipway_workflow::action::lock::pin_key;
 use slipway_workflow::calls::{CallContext, FileName};
 use slipway_workflow::plan::{
     self, Ancestors, CallOutputsInput, NeededJob, Resolution, ResolveInput, RunFacts, github_context,
@@ -79,6 +80,15 @@ pub(super) async fn load(
     for need in &request.needs {
         needs.push(load_need(services, need).await?);
     }
+    let mut action_pins = context.action_pins;
+    // Actions of the file's own repository are of the file's commit.
+    if let FileName::Remote { owner, name, git_ref, .. } = &name {
+        let bundle: Bundle = load_json(services, request.workflow).await?;
+        let place = format!("{owner}/{name}");
+        if let Some(commit) = bundle.commits.get(&format!("{place}@{git_ref}")) {
+            action_pins.insert(pin_key(&place, git_ref), commit.clone());
+        }
+    }
     let lineage = request.lineage;
     let input = ResolveInput {
         github: github_context(&run_facts(&request.meta, request.run, event, &context.triggering_actor)),
@@ -94,7 +104,7 @@ pub(super) async fn load(
         source: context.source,
         call,
         callee,
-        action_pins: context.action_pins,
+        action_pins,
     };
     Ok(Material { workflow, job: request.local.clone(), input })
 }

@@ -14,6 +14,7 @@ use slipway_workflow::syntax::parse_action;
 
 use super::{BuiltIn, failed, step_around};
 use crate::actions::{FetchError, Fetched, place};
+use crate::checkout::{CheckoutError, Target, checkout};
 use crate::docker::passwd::ContainerUser;
 use crate::failure::{Cause, Failure};
 use crate::limits::{ACTION_FETCHES, ACTION_FILE_MAX_BYTES};
@@ -25,9 +26,13 @@ use crate::runner::exec::Ran;
 use crate::runner::folder::JobFolder;
 use crate::runner::inside::Inside;
 use crate::steps::contexts::Contexts;
+use crate::steps::values::Values;
 
 /// Below the job's work folder, as GitHub's runner has it.
 const FOLDER: &str = "_actions";
+
+/// Where the run's own repository stands there: no owner has such a name.
+const OWN: &str = "_self";
 
 /// A repository at a version.
 type Version = (String, String);
@@ -128,15 +133,60 @@ impl Attempt {
                     Loaded { key: key(action), folder: String::new(), repository: None, commit: None };
                 self.keep_action(loaded, Manifest::of_image(image)).map(Ok)
             }
-            ActionReference::Local { path } => match self.read_local(path)? {
-                Ok((loaded, manifest)) => self.keep_action(loaded, manifest).map(Ok),
-                Err(message) => Ok(Err(failed(log, message))),
-            },
+            ActionReference::Local { path } => {
+                let workspace = self.host_workspace();
+                let work = self.folder.work();
+                let workspace = workspace.strip_prefix(&work).map_or_else(|_| PathBuf::new(), PathBuf::from);
+                self.load_placed(log, action, &workspace, path, None)
+            }
+            ActionReference::Own { path } => self.load_own(log, contexts, activity, action, path).await,
             ActionReference::Repository { .. } => match self.known(action) {
                 Some(index) => Ok(Ok(index)),
                 None => self.load_late(log, contexts, activity, action).await,
             },
         }
+    }
+
+    /// Loads an action of the repository whose file names it: that of the action under way, or the run's own, which is
+    /// fetched once a job.
+    async fn load_own(
+        &mut self,
+        log: &mut JobLog,
+        contexts: &Contexts,
+        activity: &Activity,
+        action: &ActionReference,
+        path: &str,
+    ) -> Result<Result<usize, Ran>, End> {
+        let around = self.saved.course.frames.last().map(|frame| frame.action);
+        let around = around.and_then(|index| self.saved.course.actions.get(index));
+        if let Some(repository) = around.and_then(|loaded| loaded.repository.clone()) {
+            let root = Path::new(FOLDER).join(&repository.0).join(&repository.1);
+            return self.load_placed(log, action, &root, path, Some(repository));
+        }
+        let root = Path::new(FOLDER).join(OWN);
+        if !self.saved.course.own {
+            let (said, lines) = errand::lines();
+            let mut say = move |line| said.line(line);
+            let machine = Arc::clone(&self.machine);
+            let (work, source) = (self.folder.work(), self.spec.source.clone());
+            let user = self.prepared()?.user.clone();
+            let with: Values = [("persist-credentials", "false")].into_iter().collect();
+            let target = Target {
+                staging: self.folder.root().join("checkout"),
+                work: &work,
+                workspace: root.clone(),
+                user: &user,
+            };
+            let token = self.run_token();
+            let working = checkout(&machine.coordinator, &source, &with, token.as_deref(), &target, &mut say);
+            match self.errand(log, contexts, activity, lines, working).await? {
+                None => return Ok(Err(self.stopped(log))),
+                Some(Ok(_)) => self.saved.course.own = true,
+                Some(Err(CheckoutError::Step(message))) => return Ok(Err(failed(log, message))),
+                Some(Err(CheckoutError::Fleet(failure))) => return Err(failure.into()),
+            }
+        }
+        self.load_placed(log, action, &root, path, None)
     }
 
     /// Fetches an action that a local one uses: nobody knew of it before.
@@ -174,25 +224,33 @@ impl Attempt {
         }
     }
 
-    /// Reads an action of the workspace.
-    fn read_local(&self, path: &str) -> Result<Result<(Loaded, Manifest), String>, End> {
+    /// Loads an action that lies below the job's work folder: at `path` below `root`.
+    fn load_placed(
+        &mut self,
+        log: &mut JobLog,
+        action: &ActionReference,
+        root: &Path,
+        path: &str,
+        repository: Option<(String, String)>,
+    ) -> Result<Result<usize, Ran>, End> {
         let Some(relative) = plain(path) else {
-            return Ok(Err(format!("`uses: {path}` leads out of the workspace")));
+            return Ok(Err(failed(log, format!("`uses: {}` leads out of the repository", key(action)))));
         };
-        let work = self.folder.work();
-        let workspace = self.host_workspace();
-        let workspace = workspace.strip_prefix(&work).map_or_else(|_| PathBuf::new(), PathBuf::from);
-        let folder = workspace.join(&relative);
+        let folder = root.join(&relative);
         let shown = folder.to_string_lossy().into_owned();
-        let loaded = Loaded { key: path.to_owned(), folder: shown.clone(), repository: None, commit: None };
         let seen = self.seen(&shown);
-        let inside = match Inside::open(&work, &folder) {
+        let inside = match Inside::open(&self.folder.work(), &folder) {
             Ok(inside) => inside,
-            Err(_) => return Ok(Err(not_found(&seen))),
+            Err(_) => return Ok(Err(failed(log, not_found(&seen)))),
         };
         let read = |name: &str| inside.read(name, ACTION_FILE_MAX_BYTES);
-        let found = find(&relative.to_string_lossy(), &seen, read);
-        Ok(found.map(|manifest| (loaded, manifest)))
+        match find(&relative.to_string_lossy(), &seen, read) {
+            Ok(manifest) => {
+                let loaded = Loaded { key: key(action), folder: shown, repository, commit: None };
+                self.keep_action(loaded, manifest).map(Ok)
+            }
+            Err(message) => Ok(Err(failed(log, message))),
+        }
     }
 
     /// Index of an action that is loaded.
@@ -303,6 +361,7 @@ fn version(reference: &ActionReference) -> Option<Version> {
 fn key(reference: &ActionReference) -> String {
     match reference {
         ActionReference::Local { path } => path.clone(),
+        ActionReference::Own { path } => format!("$/{path}"),
         ActionReference::Docker { image } => format!("docker://{image}"),
         ActionReference::Repository { repository, path, git_ref } => {
             let slash = if path.is_empty() { "" } else { "/" };

@@ -11,6 +11,12 @@ pub enum ActionReference {
         /// As written, `./` included.
         path: String,
     },
+    /// `$/path`: a folder of the repository that has the file in which this stands, at the commit that runs; nothing needs
+    /// to be checked out (GitHub docs, "Workflow syntax", "self repository reference").
+    Own {
+        /// Without `$/`; empty: the repository's root.
+        path: String,
+    },
     /// `docker://image`
     Docker {
         /// The image, without `docker://`.
@@ -34,8 +40,11 @@ pub enum ReferenceError {
     #[error("it lacks a version: write `owner/name@ref`")]
     NoVersion,
     /// Neither a path, an image, nor a repository.
-    #[error("write `owner/name@ref`, `./path` or `docker://image`")]
+    #[error("write `owner/name@ref`, `$/path`, `./path` or `docker://image`")]
     Malformed,
+    /// `$/path@ref`
+    #[error("an action of the same repository takes no version: it is of the same commit")]
+    OwnVersion,
 }
 
 impl ActionReference {
@@ -54,6 +63,14 @@ impl ActionReference {
         }
         if uses.starts_with("./") || uses.starts_with(".\\") || uses == "." {
             return Ok(Self::Local { path: uses.to_owned() });
+        }
+        if let Some(path) = uses.strip_prefix("$/") {
+            let path: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+            let path = path.join("/");
+            return match path.contains('@') {
+                true => Err(ReferenceError::OwnVersion),
+                false => Ok(Self::Own { path }),
+            };
         }
         let (name, git_ref) = uses.split_once('@').ok_or(ReferenceError::NoVersion)?;
         let mut parts = name.split(['/', '\\']);
@@ -103,11 +120,15 @@ mod tests {
             ("actions/cache/restore@v4", repository("actions/cache", "restore", "v4")),
             ("o/r/a/b/@feature/x@1", repository("o/r", "a/b", "feature/x@1")),
             ("./.github/actions/x", ActionReference::Local { path: "./.github/actions/x".into() }),
+            ("$/.github/actions/x", ActionReference::Own { path: ".github/actions/x".into() }),
+            ("$/", ActionReference::Own { path: String::new() }),
             ("docker://alpine:3", ActionReference::Docker { image: "alpine:3".into() }),
         ] {
             assert_eq!(ActionReference::parse(uses).unwrap(), wanted, "{uses}");
         }
-        for uses in ["actions/checkout", "actions/checkout@", "checkout@v4", "/x@v1", "docker://", ""] {
+        for uses in
+            ["actions/checkout", "actions/checkout@", "checkout@v4", "/x@v1", "docker://", "$/x@v1", ""]
+        {
             assert!(ActionReference::parse(uses).is_err(), "{uses}");
         }
     }

@@ -90,8 +90,8 @@ impl FileName {
         }
     }
 
-    /// What a `uses` in this file names. Local names in a file of another repository are of that repository, at the same
-    /// ref.
+    /// What a `uses` in this file names. Local names (`./…`, and `$/…` which means the same here) in a file of another
+    /// repository are of that repository, at the same ref.
     ///
     /// # Errors
     /// Why it names no workflow.
@@ -99,7 +99,7 @@ impl FileName {
         if uses.len() > NAME_MAX_BYTES {
             return Err("it is too long");
         }
-        if let Some(path) = uses.strip_prefix("./") {
+        if let Some(path) = uses.strip_prefix("./").or_else(|| uses.strip_prefix("$/")) {
             if path.contains('@') {
                 return Err("a workflow of the same repository takes no version: it is of the same commit");
             }
@@ -150,6 +150,7 @@ mod tests {
         let called = |from: &FileName, uses: &str| from.called(uses).unwrap().to_string();
         let remote = main.called("o/r/.github/workflows/y.yml@v1").unwrap();
         assert_eq!(called(&main, "./.github/workflows/x.yaml"), ".github/workflows/x.yaml");
+        assert_eq!(called(&main, "$/.github/workflows/x.yaml"), ".github/workflows/x.yaml");
         assert_eq!(called(&remote, "./.github/workflows/z.yml"), "o/r/.github/workflows/z.yml@v1");
         assert_eq!(called(&remote, "p/q/.github/workflows/z.yml@main"), "p/q/.github/workflows/z.yml@main");
         for name in [main, remote] {

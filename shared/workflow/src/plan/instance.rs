@@ -73,10 +73,10 @@ pub(super) fn instances(
     };
     let max_parallel = match strategy.and_then(|strategy| strategy.max_parallel.as_ref()) {
         Some(templated) => {
-            let number = positive(workflow, templated, "max-parallel", environment)?;
-            // Saturating, and at least one.
+            let number = at_least(workflow, templated, "max-parallel", 0.0, environment)?;
+            // Saturating. None at all would be no matrix: 0 means no limit, as real files have it.
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            Some((number as u32).max(1))
+            (number > 0.0).then_some((number as u32).max(1))
         }
         None => None,
     };
@@ -225,19 +225,34 @@ pub(super) fn positive(
     key: &str,
     environment: &PlanEnvironment,
 ) -> Result<f64, Diagnostic> {
+    at_least(workflow, templated, key, f64::MIN_POSITIVE, environment)
+}
+
+/// A key that must be a number of at least this.
+fn at_least(
+    workflow: &Workflow,
+    templated: &Templated,
+    key: &str,
+    least: f64,
+    environment: &PlanEnvironment,
+) -> Result<f64, Diagnostic> {
     let value = templated
         .template
         .evaluate(environment)
         .map_err(|error| expression_diagnostic(workflow, templated.position(), key, &error))?;
     let number = value.to_number();
-    if number.is_finite() && number > 0.0 && !matches!(value, Value::Bool(_)) {
+    if number.is_finite() && number >= least && !matches!(value, Value::Bool(_)) {
         return Ok(number);
     }
     Err(diagnostic(
         workflow,
         templated.position(),
         "wrong-type",
-        format!("`{key}` must be a number above 0, but came out as `{}`", value.to_text()),
+        format!(
+            "`{key}` must be {}, but came out as `{}`",
+            if least > 0.0 { "a number above 0" } else { "a number, 0 or more" },
+            value.to_text()
+        ),
     ))
 }
 

@@ -2,10 +2,12 @@
 
 use serde_json::Value as Json;
 
+use crate::action::ActionReference;
+use crate::calls::FileName;
 use crate::diagnostics::Diagnostic;
 use crate::job_spec::{
     ContainerSpec, Entry, EnvironmentSpec, JOB_SPEC_VERSION, JobSpec, RunDefaults, ServiceSpec, SpecContexts,
-    Text,
+    StepAction, StepSpec, Text,
 };
 use crate::syntax::{Container, FullContainer, Job, Templated, Workflow};
 use crate::value::Value;
@@ -63,7 +65,7 @@ pub(super) fn job_spec(
         secret_scopes: caller.map(|caller| caller.secret_scopes.clone()).unwrap_or_default(),
         action_pins: input.action_pins.clone(),
         outputs: job.outputs.clone(),
-        steps: job.steps.clone(),
+        steps: steps(workflow, job),
         timeout_ms,
         cancel_timeout_ms: instance::cancel_timeout_ms(workflow, job, environment)?,
         source: input.source.clone(),
@@ -242,4 +244,24 @@ fn from_value(
         }
     }
     Ok(Some(container).filter(has_image))
+}
+
+/// The steps. In a file of another repository, actions of its own are that repository's.
+fn steps(workflow: &Workflow, job: &Job) -> Vec<StepSpec> {
+    let mut steps = job.steps.clone();
+    let FileName::Remote { owner, name, git_ref, .. } = FileName::from_text(&workflow.file) else {
+        return steps;
+    };
+    for step in &mut steps {
+        if let StepAction::Uses { action, .. } = &mut step.action
+            && let ActionReference::Own { path } = action
+        {
+            *action = ActionReference::Repository {
+                repository: format!("{owner}/{name}"),
+                path: std::mem::take(path),
+                git_ref: git_ref.clone(),
+            };
+        }
+    }
+    steps
 }

@@ -46,7 +46,7 @@ impl StepIds {
         let path = uses.split('@').next().unwrap_or_default();
         let mut parts = path.split('/').filter(|part| !part.is_empty());
         let base = match (parts.next(), parts.next()) {
-            (Some(owner), Some(name)) if owner != "." => format!("__{owner}_{name}"),
+            (Some(owner), Some(name)) if owner != "." && owner != "$" => format!("__{owner}_{name}"),
             _ => "__self".to_owned(),
         };
         self.free(&legal(&base))

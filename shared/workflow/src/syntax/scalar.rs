@@ -36,15 +36,24 @@ impl Reader<'_, '_> {
         what: &str,
         availability: &Availability<'_>,
     ) -> Option<Templated> {
+        self.number_from(node, what, f64::MIN_POSITIVE, availability)
+    }
+
+    /// A number that is at least this, or an expression.
+    pub(super) fn number_from(
+        &mut self,
+        node: &Node,
+        what: &str,
+        least: f64,
+        availability: &Availability<'_>,
+    ) -> Option<Templated> {
         let templated = self.templated(node, what, availability)?;
         if let Some(text) = templated.template.as_literal() {
             let number = Value::from(text).to_number();
-            if text.is_empty() || !number.is_finite() || number <= 0.0 {
-                self.report.error(
-                    node.position,
-                    "wrong-type",
-                    format!("`{what}` must be a number above 0, not `{text}`"),
-                );
+            if text.is_empty() || !number.is_finite() || number < least {
+                let bound = if least > 0.0 { "a number above 0" } else { "a number, 0 or more" };
+                let message = format!("`{what}` must be {bound}, not `{text}`");
+                self.report.error(node.position, "wrong-type", message);
                 return None;
             }
         }

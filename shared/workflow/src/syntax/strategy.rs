@@ -26,7 +26,9 @@ impl Reader<'_, '_> {
             match &*key.text {
                 "matrix" => strategy.matrix = self.matrix(key, value),
                 "fail-fast" => strategy.fail_fast = self.boolean(value, "fail-fast", &STRATEGY),
-                "max-parallel" => strategy.max_parallel = self.number(value, "max-parallel", &STRATEGY),
+                "max-parallel" => {
+                    strategy.max_parallel = self.number_from(value, "max-parallel", 0.0, &STRATEGY)
+                }
                 _ => self.unknown_key(key, &STRATEGY_KEYS),
             }
         }
