@@ -99,6 +99,8 @@ fn lint(file: &WorkflowFile, texts: &BTreeMap<String, String>, called: &Files) -
         Err(found) => return found,
     };
     let mut findings = workflow.warnings.clone();
+    findings.extend(syntax::advice(&workflow, &file.text));
+    findings.sort_by_key(|finding| (finding.line, finding.column));
     if workflow.jobs.iter().all(|job| job.call.is_none()) {
         return findings;
     }

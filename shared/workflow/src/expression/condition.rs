@@ -13,6 +13,15 @@ pub struct Condition {
     needs_success: bool,
 }
 
+/// Neither contexts nor functions of a run.
+struct Nothing;
+
+impl Environment for Nothing {
+    fn context(&self, _: &str) -> Option<crate::value::Value> {
+        None
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Body {
     Expression(Expression),
@@ -89,6 +98,19 @@ impl Condition {
     /// Whether there is text around a `${{ }}`, so that it is nearly always true: worth a warning.
     pub fn is_mixed_text(&self) -> bool {
         matches!(self.body, Some(Body::Mixed(_)))
+    }
+
+    /// What it reads; see [`Expression::references`].
+    pub fn references(&self) -> Vec<String> {
+        self.expressions().flat_map(Expression::references).collect()
+    }
+
+    /// Whether it is never true, whatever the run is: `false`, `1 == 2`.
+    pub fn is_never(&self) -> bool {
+        let Some(Body::Expression(expression)) = &self.body else { return false };
+        // Without contexts and functions of the run it is the same always.
+        let constant = expression.references().is_empty() && !expression.calls_status_function();
+        constant && matches!(expression.evaluate(&Nothing), Ok(value) if !value.truthy())
     }
 
     /// Whether it reads that context (name in lower case).

@@ -32,6 +32,7 @@ mod suggest;
 #[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 mod tests;
 mod trigger;
+mod unknown;
 mod uses;
 mod workflow;
 
@@ -69,7 +70,20 @@ pub fn parse(file: &str, source: &str) -> Result<Workflow, Vec<Diagnostic>> {
 /// Everything there is to say about a workflow file: errors and warnings.
 pub fn lint(file: &str, source: &str) -> Vec<Diagnostic> {
     match parse(file, source) {
-        Ok(workflow) => workflow.warnings,
+        Ok(mut workflow) => {
+            let mut found = std::mem::take(&mut workflow.warnings);
+            found.extend(advice(&workflow, source));
+            found.sort_by_key(|finding| (finding.line, finding.column));
+            found.truncate(crate::diagnostics::MAX_DIAGNOSTICS);
+            found
+        }
         Err(found) => found,
     }
+}
+
+/// Warnings about a workflow beyond those that [`parse`] has, of what can't come true.
+pub fn advice(workflow: &Workflow, source: &str) -> Vec<Diagnostic> {
+    let mut reporter = Reporter::new(&workflow.file, source);
+    unknown::look(&mut reporter, workflow);
+    reporter.finish()
 }

@@ -349,6 +349,26 @@ fn warnings(source: &str) -> Vec<String> {
 }
 
 #[test]
+fn what_cannot_come_true_is_warned_of() {
+    let source = "on: push\njobs:\n  a:\n    runs-on: x\n    outputs:\n      o: ${{ steps.one.outputs.x }}\n    steps:\n      \
+                  - run: echo ${{ steps.one.outputs.x }}\n      - id: one\n        if: ${{ false }}\n        run: x\n      \
+                  - if: steps.oen.outcome == 'success' && always()\n        run: echo ${{ steps['one'].outputs.y }}\n  \
+                  b:\n    needs: a\n    if: needs.c.result == 'success'\n    runs-on: x\n    steps:\n      \
+                  - run: echo ${{ needs.a.outputs.o }} ${{ needs.*.result }}\n";
+    let found: Vec<String> =
+        lint("w.yml", source).iter().map(|found| format!("{} {found}", found.code)).collect();
+    assert_eq!(
+        found,
+        [
+            "unknown-step w.yml:8:23: no earlier step of this job has the id `one`; its value is always empty",
+            "never-runs w.yml:10:13: this step never runs: its `if` is never true; remove it, or the condition",
+            "unknown-step w.yml:12:13: no earlier step of this job has the id `oen`; did you mean `one`?",
+            "unknown-need w.yml:16:9: this job does not need `c`; its value is always empty",
+        ]
+    );
+}
+
+#[test]
 fn text_from_outside_in_a_script_is_warned_of() {
     let found = warnings(&step("run: |\n          true\n          echo \"${{ github.event.issue.TITLE }}\""));
     assert_eq!(found.len(), 1, "{found:?}");
