@@ -197,7 +197,10 @@ async fn ended(mut child: Child, arguments: &[&str], said: Said) -> Result<(), G
     if status.success() {
         return Ok(());
     }
-    let what = arguments.iter().find(|argument| !argument.starts_with('-')).copied().unwrap_or_default();
+    // What follows `-c` is a setting.
+    let mut words =
+        arguments.iter().copied().skip_while(|argument| argument.starts_with('-') || argument.contains('='));
+    let what = words.next().unwrap_or_default();
     let text = format!("git {what} failed: {}", said.last);
     Err(if said.no_ref {
         GitError::NoRef(text)
