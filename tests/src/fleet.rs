@@ -207,7 +207,9 @@ impl Agent {
         command.args(["--server", &self.grpc]).arg("--token-file").arg(&self.token_file);
         command.arg("--data-dir").arg(self.data.path().join("data"));
         command.args(["--name", &self.options.name, "--slots", &self.options.slots.to_string()]);
-        command.args(["--image", &format!("ubuntu-latest={RUNNER_IMAGE}")]).args(&self.options.arguments);
+        // Jobs of other labels, too: the image that an agent has by default is not made for tests.
+        command.args(["--image", &format!("ubuntu-latest={RUNNER_IMAGE}"), "--default-image", RUNNER_IMAGE]);
+        command.args(&self.options.arguments);
         self.server = Some(Server::start(&mut command, &self.data.path().join("agent.log")));
     }
 
