@@ -7,6 +7,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+pub use slipway_kit::actions_source::ActionsSource;
 use slipway_kit::config::{self, ConfigError};
 
 /// The longest blob that can be uploaded, in bytes.
@@ -173,40 +174,6 @@ pub struct Options {
     pub otlp: Option<String>,
 }
 
-/// Where reusable workflows of other repositories come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ActionsSource {
-    /// `URL/owner/repo` is what `git clone` takes; without a slash at its end.
-    Url(String),
-    /// `FOLDER/owner/repo`: a git repository, or plain files of the only version.
-    Folder(PathBuf),
-}
-
-impl Default for ActionsSource {
-    fn default() -> Self {
-        Self::Url("https://github.com".to_owned())
-    }
-}
-
-impl ActionsSource {
-    /// Reads `https://…`, `http://…` or `file:///FOLDER`.
-    ///
-    /// # Errors
-    /// [`OptionsError`].
-    pub fn parse(text: &str) -> Result<Self, OptionsError> {
-        if let Some(path) = text.strip_prefix("file://") {
-            return match path {
-                path if path.starts_with('/') => Ok(Self::Folder(PathBuf::from(path))),
-                _ => Err(wrong("--actions-source", "write file:///ABSOLUTE/FOLDER")),
-            };
-        }
-        if text.starts_with("https://") || text.starts_with("http://") {
-            return Ok(Self::Url(text.trim_end_matches('/').to_owned()));
-        }
-        Err(wrong("--actions-source", format!("`{text}` is neither https://…, http://… nor file:///FOLDER")))
-    }
-}
-
 impl Options {
     /// Defaults on any free loopback ports, for embedding and tests.
     #[must_use]
@@ -262,8 +229,9 @@ impl Options {
         let secret = secret.filter(|secret| !secret.is_empty()).map(WebhookSecret);
         let webhook = WebhookOptions { secret, repositories: file.repository, allowed };
         let actions_source = flags.actions_source.or(file.actions_source);
+        let actions_source = actions_source.as_deref().map(ActionsSource::parse).transpose();
         let actions_source =
-            actions_source.as_deref().map(ActionsSource::parse).transpose()?.unwrap_or_default();
+            actions_source.map_err(|message| wrong("--actions-source", message))?.unwrap_or_default();
         let otlp = flags.otlp.or(file.otlp);
         let options = Self { data_dir, http, grpc, tls, objects, webhook, actions_source, otlp };
         options.check()?;

@@ -6,13 +6,13 @@ use std::time::Duration;
 use slipway_kit::backoff::Backoff;
 
 use super::name::RepositoryName;
-use super::source::{ActionsSource, Place};
 use super::{FetchError, unavailable};
 use crate::failure::{Cause, Failure};
 use crate::git::{self, GitError};
 use crate::limits::{
     ACTION_GIT_TIMEOUT, ACTION_LOOK, ACTION_PACK_MAX_BYTES, ACTION_TRIES, ACTION_WAIT_FIRST, ACTION_WAIT_MAX,
 };
+use slipway_kit::actions_source::{ActionsSource, Place};
 
 /// The longest name of a version, in bytes.
 const REF_MAX_BYTES: usize = 1_024;
@@ -47,7 +47,7 @@ pub async fn resolve(
 ) -> Result<Option<String>, FetchError> {
     let missing = |why: String| FetchError::Missing(format!("{repository}@{git_ref}: {why}"));
     let name = RepositoryName::parse(repository).map_err(|error| missing(error.to_string()))?;
-    match source.place(&name).map_err(missing)? {
+    match source.place(&name.owner, &name.name).map_err(missing)? {
         Place::Plain(_) => Ok(None),
         Place::Git(_) if is_commit(git_ref) => Ok(Some(git_ref.to_ascii_lowercase())),
         Place::Git(url) => resolve_with_patience(&url, &name, git_ref).await.map(Some),

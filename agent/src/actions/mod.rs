@@ -23,7 +23,6 @@ mod make;
 mod name;
 mod place;
 mod room;
-mod source;
 #[cfg(test)]
 mod tests;
 
@@ -38,8 +37,8 @@ use crate::limits::{ACTION_MAX_BYTES, ACTION_MAX_ENTRIES, ACTIONS_KEPT_MAX_BYTES
 pub use git::{is_commit, resolve};
 pub use name::{NameError, RepositoryName};
 pub use place::place;
-pub use source::ActionsSource;
-use source::Place;
+pub use slipway_kit::actions_source::ActionsSource;
+use slipway_kit::actions_source::Place;
 
 /// Where actions come from and where this machine keeps them.
 #[derive(Debug)]
@@ -179,7 +178,7 @@ impl ActionStore {
         let missing = |why: String| FetchError::Missing(format!("{repository}@{git_ref}: {why}"));
         let name = RepositoryName::parse(repository).map_err(|error| missing(error.to_string()))?;
         let known = known_commit(git_ref, pin).map_err(missing)?;
-        let place = self.source.place(&name).map_err(missing)?;
+        let place = self.source.place(&name.owner, &name.name).map_err(missing)?;
         let url = match place {
             Place::Plain(folder) => return self.plain(&name, folder, known.as_deref(), say).await,
             Place::Git(url) => url,

@@ -38,7 +38,7 @@ impl Attempt {
         })();
         let with = match with {
             Ok(with) => with,
-            Err(error) => return Ok(failed(log, error.to_string())),
+            Err(error) => return Ok(Ran::told(log, error.to_string())),
         };
         let prepared = self.prepared()?.clone();
         let workspace = self.host_workspace();
@@ -67,13 +67,8 @@ impl Attempt {
                 }
                 Ok(Ran { ended: Ended::Exited(0), usage: Usage::default(), message: None })
             }
-            Some(Err(CheckoutError::Step(message))) => Ok(failed(log, message)),
+            Some(Err(CheckoutError::Step(message))) => Ok(Ran::told(log, message)),
             Some(Err(CheckoutError::Fleet(failure))) => Err(failure.into()),
         }
     }
-}
-
-fn failed(log: &mut JobLog, message: String) -> Ran {
-    log.remark(Level::Error, &message);
-    Ran { message: Some(message), ..Ran::failed() }
 }

@@ -240,7 +240,7 @@ mod tests {
         Frame {
             action: 0,
             next: 0,
-            caller: Running::begun("c", None, 0, 0),
+            caller: Running::begun("c", None, 0, None),
             inputs: Values::default(),
             env: Values::default(),
         }

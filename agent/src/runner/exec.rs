@@ -39,6 +39,12 @@ impl Ran {
     pub(super) fn failed() -> Self {
         Self { ended: Ended::Failed, usage: Usage::default(), message: None }
     }
+
+    /// A failure that is told in the log.
+    pub(super) fn told(log: &mut JobLog, message: String) -> Self {
+        log.remark(Level::Error, &message);
+        Self { message: Some(message), ..Self::failed() }
+    }
 }
 
 /// How far stopping a step's process has come.
@@ -69,10 +75,7 @@ impl Attempt {
     ) -> Result<Ran, End> {
         let program = match program {
             Ok(program) => program,
-            Err(message) => {
-                log.remark(Level::Error, &message);
-                return Ok(Ran { message: Some(message), ..Ran::failed() });
-            }
+            Err(message) => return Ok(Ran::told(log, message)),
         };
         if self.process() == 0 {
             for line in &program.header {
@@ -291,10 +294,7 @@ impl Attempt {
         kills_before: u64,
     ) -> Result<Ran, End> {
         let exit = match last {
-            Last::SpawnFailed { message, .. } => {
-                log.remark(Level::Error, &message);
-                return Ok(Ran { message: Some(message), ..Ran::failed() });
-            }
+            Last::SpawnFailed { message, .. } => return Ok(Ran::told(log, message)),
             Last::Exit(exit) => exit,
         };
         if matches!(exit.end, StepEnd::StopTime) {
@@ -344,8 +344,7 @@ impl Attempt {
             Some(limit_ms) => format!("The step has timed out after {} minutes.", limit_ms as f64 / 60_000.0),
             None => "The time of the step that uses this action is over.".to_owned(),
         };
-        log.remark(Level::Error, &message);
-        Ran { ended: Ended::TimedOut, message: Some(message), ..Ran::failed() }
+        Ran { ended: Ended::TimedOut, ..Ran::told(log, message) }
     }
 
     fn memory_limit(&self) -> String {

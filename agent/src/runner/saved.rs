@@ -108,9 +108,8 @@ pub struct OwnContainer {
 
 impl Running {
     /// A step that begins now. `limit_ms`: its `timeout-minutes`; `outer_ms`: when the action around it has to end.
-    pub(super) fn begun(name: &str, limit_ms: Option<u64>, now_ms: u64, outer_ms: u64) -> Self {
+    pub(super) fn begun(name: &str, limit_ms: Option<u64>, now_ms: u64, outer_ms: Option<u64>) -> Self {
         let own_ms = limit_ms.map(|limit_ms| now_ms.saturating_add(limit_ms));
-        let outer_ms = (outer_ms > 0).then_some(outer_ms);
         Self {
             name: name.to_owned(),
             process: 0,

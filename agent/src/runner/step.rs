@@ -129,7 +129,7 @@ impl Attempt {
             }
         };
         let outer_ms = self.saved.course.frames.last().and_then(|frame| frame.caller.deadline_ms);
-        self.saved.running = Some(Running::begun(&name, limit_ms, unix_ms(), outer_ms.unwrap_or(0)));
+        self.saved.running = Some(Running::begun(&name, limit_ms, unix_ms(), outer_ms));
         if let Some(error) = failed {
             log.remark(Level::Error, &error.to_string());
             let ran = Ran::failed();
@@ -202,9 +202,17 @@ impl Attempt {
                 self.note_message(&format!("step `{}`: {why}", running.name));
             }
         }
+        // What is read from here on is the job's own spool again.
+        if let Some(own) = &running.container {
+            log.skip(own.job_spool_offset);
+        }
         self.end_step(log, vessel, activity, &running.name, end, ran.usage).await?;
+        // Not before its end is kept: another process would look for them.
         if running.process > 0 {
             self.remove_files(files);
+        }
+        if let Some(own) = &running.container {
+            self.remove_own(own).await;
         }
         Ok(())
     }

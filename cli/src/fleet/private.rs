@@ -39,8 +39,8 @@ impl PrivateFleet {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut coordinator = CoordinatorOptions::embedded(folder.path().join("data"));
         if let Some(source) = offer.actions_source() {
-            coordinator.actions_source =
-                ActionsSource::parse(source).map_err(|error| Failure::usage(error.to_string()))?;
+            coordinator.actions_source = ActionsSource::parse(source)
+                .map_err(|error| Failure::usage(format!("--actions-source: {error}")))?;
         }
         let options = FleetOptions {
             coordinator,

@@ -91,11 +91,14 @@ async fn what_is_called_near_and_far_is_gathered_and_pinned() {
     assert_eq!(found.files["o/shared/.github/workflows/leaf.yml@v1"], LEAF);
     assert_eq!(found.commits.get("o/shared@v1"), Some(&commit));
 
+    // As for actions, and as on GitHub: names are told apart without their case.
+    assert!(bundle(&fixture, &caller(&["O/Plain/.github/workflows/p.yml@any"]), &[]).await.is_ok());
+
     for (uses, word) in [
         ("./.github/workflows/none.yml", "no such file"),
         ("o/shared/.github/workflows/none.yml@v1", "no such file"),
         ("o/shared/.github/workflows/far.yml@v9", "--actions-source"),
-        ("o/none/.github/workflows/far.yml@v1", "cannot be read"),
+        ("o/none/.github/workflows/far.yml@v1", "has no folder `o/none`"),
     ] {
         let error = bundle(&fixture, &caller(&[uses]), &[]).await.unwrap_err();
         assert!(

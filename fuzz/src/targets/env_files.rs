@@ -44,6 +44,12 @@ pub(super) const DICTIONARY: &[&[u8]] = &[
 pub(super) fn run(input: &[u8]) {
     for file in EnvFile::ALL {
         for effect in process(file, input).effects {
+            // Only commands know matchers.
+            let of_commands = matches!(
+                effect,
+                Effect::AddMatchers(_) | Effect::RemoveMatcher(_) | Effect::RemoveMatchers(_)
+            );
+            assert!(!of_commands, "{effect:?}");
             match effect {
                 Effect::SetEnv { name, value } => {
                     assert!(
@@ -56,10 +62,7 @@ pub(super) fn run(input: &[u8]) {
                 Effect::AddPath(path) => assert!(!path.is_empty() && !path.contains(['\0', '\n', '\r'])),
                 Effect::Summary(text) => assert_eq!(text, input),
                 Effect::AddMask(_) | Effect::Annotate(_) | Effect::FailStep => {}
-                // Only commands know matchers.
-                Effect::AddMatchers(what) | Effect::RemoveMatcher(what) | Effect::RemoveMatchers(what) => {
-                    assert_eq!(what.len(), usize::MAX, "a file asks for a matcher: {what}");
-                }
+                Effect::AddMatchers(_) | Effect::RemoveMatcher(_) | Effect::RemoveMatchers(_) => {}
             }
         }
     }

@@ -1,7 +1,9 @@
-//! What every program of Slipway shares: clock, configuration, telemetry, shutdown, retry with back-off.
+//! What every program of Slipway shares: clock, configuration, telemetry, shutdown, retry with back-off, sources of
+//! repositories.
 //!
 //! Deliberately absent: anything that knows about workflows, leases or blobs.
 
+pub mod actions_source;
 pub mod backoff;
 pub mod clock;
 pub mod config;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use slipway_workflow::action::MAX_COMPOSITE_DEPTH;
 
-use super::{Use, failed, header};
+use super::{Use, header};
 use crate::records::log::{JobLog, Usage};
 use crate::runner::attempt::{Attempt, End};
 use crate::runner::course::{Activity, Frame};
@@ -23,14 +23,12 @@ impl Attempt {
         &mut self,
         log: &mut JobLog,
         vessel: &Vessel,
-        contexts: &Contexts,
         activity: &Activity,
-        action: usize,
         using: &Use<'_>,
     ) -> Result<Option<Ran>, End> {
         if self.saved.course.frames.len() >= MAX_COMPOSITE_DEPTH {
             let message = format!("composite actions use one another more than {MAX_COMPOSITE_DEPTH} deep");
-            return Ok(Some(failed(log, message)));
+            return Ok(Some(Ran::told(log, message)));
         }
         let Some(caller) = self.saved.running.take() else { return Ok(None) };
         for line in header::lines(&activity.step, &using.inputs, using.scope.env()) {
@@ -39,15 +37,13 @@ impl Attempt {
         let course = &mut self.saved.course;
         course.files += 1;
         course.frames.push(Frame {
-            action,
+            action: using.action,
             next: 0,
             caller,
             inputs: using.inputs.clone(),
             env: using.env.clone(),
         });
         self.saved.state.enter();
-        // Its steps' output is read with what their own scope says.
-        log.select(self.record(), self.command_options(contexts, activity));
         self.commit(log, Some(vessel)).await?;
         Ok(None)
     }
@@ -92,7 +88,7 @@ impl Attempt {
                     }
                 }
             }
-            Err(error) => ran = failed(log, error.to_string()),
+            Err(error) => ran = Ran::told(log, error.to_string()),
         }
         match self.saved.course.current(&self.spec.steps, &self.manifests) {
             Some(activity) => self.finish_step(log, vessel, contexts, &activity, ran).await,

@@ -8,10 +8,10 @@
 
 use std::path::{Path, PathBuf};
 
-use slipway_workflow::action::{Manifest, Runs};
+use slipway_workflow::action::Runs;
 use slipway_workflow::job_spec::{Entry, Text};
 
-use super::{Use, context, failed, header};
+use super::{Use, context, header};
 use crate::docker::build::BuildError;
 use crate::docker::container::{ContainerPlan, Main};
 use crate::docker::image::Image;
@@ -38,19 +38,16 @@ const WORKSPACE: &str = "/github/workspace";
 const HOME: &str = "/github/home";
 
 impl Attempt {
-    #[allow(clippy::too_many_arguments)]
     pub(super) async fn run_docker(
         &mut self,
         log: &mut JobLog,
         vessel: &mut Vessel,
         contexts: &Contexts,
         activity: &Activity,
-        action: usize,
-        manifest: &Manifest,
         using: &Use<'_>,
     ) -> Result<Ran, End> {
-        let Runs::Docker { image, .. } = &manifest.runs else {
-            return Ok(failed(log, "this action has no image".to_owned()));
+        let Runs::Docker { image, .. } = &using.manifest.runs else {
+            return Ok(Ran::told(log, "this action has no image".to_owned()));
         };
         let own = self.saved.running.as_ref().and_then(|running| running.container.clone());
         let (image, mut own_vessel) = match own {
@@ -64,7 +61,7 @@ impl Attempt {
                 for line in header::lines(&activity.step, &using.inputs, using.scope.env()) {
                     log.say(&line);
                 }
-                let image = match self.action_image(log, contexts, activity, action, image).await? {
+                let image = match self.action_image(log, contexts, activity, using.action, image).await? {
                     Ok(image) => image,
                     Err(ran) => return Ok(ran),
                 };
@@ -74,20 +71,18 @@ impl Attempt {
         };
         let opened = self.open_results(log, &own_vessel, &self.own_folder()).await?;
         let access = opened.as_ref().map(|(_, access)| access);
-        let program = self.docker_program(contexts, activity, manifest, using, &image, access)?;
-        let ran = self.run_program(log, &mut own_vessel, contexts, activity, program).await?;
-        let own = self.saved.running.as_mut().and_then(|running| running.container.take());
-        if let Some(own) = own {
-            log.skip(own.job_spool_offset);
-            // What stays is removed with the job.
-            if let Err(failure) = self.machine.engine.remove_container(&own.id).await {
-                tracing::warn!(%failure, "an action's container stays until its job ends");
-            }
+        let program = self.docker_program(contexts, activity, using, &image, access)?;
+        self.run_program(log, &mut own_vessel, contexts, activity, program).await
+    }
+
+    /// Removes the container of an action that has ended. What stays goes with the job.
+    pub(in crate::runner) async fn remove_own(&self, own: &OwnContainer) {
+        if let Err(failure) = self.machine.engine.remove_container(&own.id).await {
+            tracing::warn!(%failure, "an action's container stays until its job ends");
         }
-        drop(own_vessel);
-        // Nothing reads it any more; at worst it goes with the job's folder.
-        let _ = self.own_folder().remove();
-        Ok(ran)
+        if let Err(error) = self.own_folder().remove() {
+            tracing::warn!(%error, "an action's folder stays until its job ends");
+        }
     }
 
     /// Where socket and spool of an action's own container are.
@@ -113,17 +108,17 @@ impl Attempt {
                 None => Ok(Err(self.stopped(log))),
                 Some(Ok(image)) => Ok(Ok(image)),
                 Some(Err(failure)) if failure.cause == Cause::ImageNotFound => {
-                    Ok(Err(failed(log, failure.message)))
+                    Ok(Err(Ran::told(log, failure.message)))
                 }
                 Some(Err(failure)) => Err(failure.into()),
             };
         }
         let Some(loaded) = self.saved.course.actions.get(action) else {
-            return Ok(Err(failed(log, "the action is gone".to_owned())));
+            return Ok(Err(Ran::told(log, "the action is gone".to_owned())));
         };
         let dockerfile = Path::new(&loaded.folder).join(image);
         let (Some(folder), Some(name)) = (dockerfile.parent(), dockerfile.file_name()) else {
-            return Ok(Err(failed(log, format!("`image: {image}` names no Dockerfile"))));
+            return Ok(Err(Ran::told(log, format!("`image: {image}` names no Dockerfile"))));
         };
         let (work, folder, name) =
             (self.folder.work(), folder.to_owned(), name.to_string_lossy().into_owned());
@@ -150,7 +145,7 @@ impl Attempt {
         match self.errand(log, contexts, activity, lines, working).await? {
             None => Ok(Err(self.stopped(log))),
             Some(Ok(image)) => Ok(Ok(image)),
-            Some(Err(BuildError::Work(message))) => Ok(Err(failed(log, message))),
+            Some(Err(BuildError::Work(message))) => Ok(Err(Ran::told(log, message))),
             Some(Err(BuildError::Fleet(failure))) => Err(failure.into()),
         }
     }
@@ -257,21 +252,18 @@ impl Attempt {
     }
 
     /// What runs in the action's container, in which environment.
-    #[allow(clippy::too_many_arguments)]
     fn docker_program(
         &self,
         contexts: &Contexts,
         activity: &Activity,
-        manifest: &Manifest,
         using: &Use<'_>,
         image: &Image,
         access: Option<&Access>,
     ) -> Result<Result<Program, String>, End> {
-        let Runs::Docker { entrypoint, args, env, around, .. } = &manifest.runs else {
+        let Runs::Docker { entrypoint, args, env, around, .. } = &using.manifest.runs else {
             return Ok(Err("this action has no image".to_owned()));
         };
-        let stage = activity.around.as_ref().map_or(Stage::Main, |_| activity.stage);
-        let entrypoint = match stage {
+        let entrypoint = match activity.stage {
             Stage::Pre => around.pre.clone(),
             Stage::Post => around.post.clone(),
             Stage::Main => using

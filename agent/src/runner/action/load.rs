@@ -12,7 +12,7 @@ use slipway_workflow::diagnostics::Diagnostic;
 use slipway_workflow::job_spec::{StepAction, StepSpec};
 use slipway_workflow::syntax::parse_action;
 
-use super::{BuiltIn, failed, step_around};
+use super::{BuiltIn, step_around};
 use crate::actions::{FetchError, Fetched, place};
 use crate::checkout::{CheckoutError, Target, checkout};
 use crate::docker::passwd::ContainerUser;
@@ -125,7 +125,7 @@ impl Attempt {
         activity: &Activity,
     ) -> Result<Result<usize, Ran>, End> {
         let StepAction::Uses { action, .. } = &activity.step.action else {
-            return Ok(Err(failed(log, "this step has no action".to_owned())));
+            return Ok(Err(Ran::told(log, "this step has no action".to_owned())));
         };
         match action {
             ActionReference::Docker { image } => {
@@ -182,7 +182,7 @@ impl Attempt {
             match self.errand(log, contexts, activity, lines, working).await? {
                 None => return Ok(Err(self.stopped(log))),
                 Some(Ok(_)) => self.saved.course.own = true,
-                Some(Err(CheckoutError::Step(message))) => return Ok(Err(failed(log, message))),
+                Some(Err(CheckoutError::Step(message))) => return Ok(Err(Ran::told(log, message))),
                 Some(Err(CheckoutError::Fleet(failure))) => return Err(failure.into()),
             }
         }
@@ -198,7 +198,7 @@ impl Attempt {
         action: &ActionReference,
     ) -> Result<Result<usize, Ran>, End> {
         let Some(version) = version(action) else {
-            return Ok(Err(failed(log, "this step has no action".to_owned())));
+            return Ok(Err(Ran::told(log, "this step has no action".to_owned())));
         };
         let (said, lines) = errand::lines();
         let machine = Arc::clone(&self.machine);
@@ -219,7 +219,7 @@ impl Attempt {
         match self.errand(log, contexts, activity, lines, working).await? {
             None => Ok(Err(self.stopped(log))),
             Some(Ok((loaded, manifest))) => self.keep_action(loaded, manifest).map(Ok),
-            Some(Err(End::Work(message))) => Ok(Err(failed(log, message))),
+            Some(Err(End::Work(message))) => Ok(Err(Ran::told(log, message))),
             Some(Err(end)) => Err(end),
         }
     }
@@ -234,14 +234,14 @@ impl Attempt {
         repository: Option<(String, String)>,
     ) -> Result<Result<usize, Ran>, End> {
         let Some(relative) = plain(path) else {
-            return Ok(Err(failed(log, format!("`uses: {}` leads out of the repository", key(action)))));
+            return Ok(Err(Ran::told(log, format!("`uses: {}` leads out of the repository", key(action)))));
         };
         let folder = root.join(&relative);
         let shown = folder.to_string_lossy().into_owned();
         let seen = self.seen(&shown);
         let inside = match Inside::open(&self.folder.work(), &folder) {
             Ok(inside) => inside,
-            Err(_) => return Ok(Err(failed(log, not_found(&seen)))),
+            Err(_) => return Ok(Err(Ran::told(log, not_found(&seen)))),
         };
         let read = |name: &str| inside.read(name, ACTION_FILE_MAX_BYTES);
         match find(&relative.to_string_lossy(), &seen, read) {
@@ -249,7 +249,7 @@ impl Attempt {
                 let loaded = Loaded { key: key(action), folder: shown, repository, commit: None };
                 self.keep_action(loaded, manifest).map(Ok)
             }
-            Err(message) => Ok(Err(failed(log, message))),
+            Err(message) => Ok(Err(Ran::told(log, message))),
         }
     }
 

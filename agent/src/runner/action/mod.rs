@@ -22,7 +22,7 @@ pub(super) use built_in::BuiltIn;
 pub(super) use load::{kept_manifests, put};
 
 use super::attempt::{Attempt, End};
-use super::course::{Activity, Around, Fixed, Stage};
+use super::course::{Activity, Around, Fixed};
 use super::exec::Ran;
 use super::step::blocking;
 use super::vessel::Vessel;
@@ -33,6 +33,10 @@ use crate::steps::values::Values;
 
 /// What a use of an action has been evaluated to.
 pub(super) struct Use<'a> {
+    /// Index of the action.
+    pub(super) action: usize,
+    /// What its file says.
+    pub(super) manifest: Arc<Manifest>,
     /// The scope with the step's own `env`, in the action's file.
     pub(super) scope: Scope<'a>,
     /// The step's own `env`.
@@ -59,27 +63,18 @@ impl Attempt {
                 Err(ran) => return Ok(Some(ran)),
             },
         };
-        let Some(manifest) = self.manifests.get(index).map(Arc::clone) else {
-            return Ok(Some(failed(log, "the action's file is gone from the job's folder".to_owned())));
-        };
         let using = match blocking(|| self.evaluate_use(contexts, activity, index)) {
             Ok(using) => using,
-            Err(error) => return Ok(Some(failed(log, error.to_string()))),
+            Err(message) => return Ok(Some(Ran::told(log, message))),
         };
         if first {
-            self.begin_action(log, activity, index, &manifest, &using);
+            self.begin_action(log, activity, &using);
             self.commit(log, Some(vessel)).await?;
         }
-        match &manifest.runs {
-            Runs::Composite { .. } => {
-                Ok(self.enter_action(log, vessel, contexts, activity, index, &using).await?)
-            }
-            Runs::Node { .. } => {
-                Ok(Some(self.run_node(log, vessel, contexts, activity, index, &manifest, &using).await?))
-            }
-            Runs::Docker { .. } => {
-                Ok(Some(self.run_docker(log, vessel, contexts, activity, index, &manifest, &using).await?))
-            }
+        match &using.manifest.runs {
+            Runs::Composite { .. } => self.enter_action(log, vessel, activity, &using).await,
+            Runs::Node { .. } => Ok(Some(self.run_node(log, vessel, contexts, activity, &using).await?)),
+            Runs::Docker { .. } => Ok(Some(self.run_docker(log, vessel, contexts, activity, &using).await?)),
         }
     }
 
@@ -88,15 +83,23 @@ impl Attempt {
         contexts: &'a Contexts,
         activity: &Activity,
         action: usize,
-    ) -> Result<Use<'a>, EvaluationError> {
-        let scope = self.activity_scope(contexts, activity)?;
-        let env = self.own_env(&scope, activity)?;
-        let scope = scope.with_env(&env);
-        let inputs = match activity.around.as_ref().and_then(|around| around.fixed.as_ref()) {
-            Some(fixed) => fixed.inputs.clone(),
-            None => self.inputs(&scope, action, &activity.step)?,
-        };
-        Ok(Use { scope: self.in_action(scope, action), env, inputs })
+    ) -> Result<Use<'a>, String> {
+        let manifest = self.manifests.get(action).map(Arc::clone);
+        let manifest =
+            manifest.ok_or_else(|| "the action's file is gone from the job's folder".to_owned())?;
+        let evaluated = (|| {
+            let scope = self.activity_scope(contexts, activity)?;
+            let env = self.own_env(&scope, activity)?;
+            let scope = scope.with_env(&env);
+            let inputs = match activity.around.as_ref().and_then(|around| around.fixed.as_ref()) {
+                Some(fixed) => fixed.inputs.clone(),
+                None => self.inputs(&scope, action, &activity.step)?,
+            };
+            Ok::<_, EvaluationError>((scope, env, inputs))
+        })();
+        let (scope, env, inputs) = evaluated.map_err(|error| error.to_string())?;
+        let scope = scope.in_file(&manifest.file);
+        Ok(Use { action, manifest, scope, env, inputs })
     }
 
     fn in_action<'a>(&self, scope: Scope<'a>, action: usize) -> Scope<'a> {
@@ -126,30 +129,23 @@ impl Attempt {
     }
 
     /// Notes that the running step's action begins, and what is to be done after it.
-    fn begin_action(
-        &mut self,
-        log: &mut JobLog,
-        activity: &Activity,
-        index: usize,
-        manifest: &Manifest,
-        using: &Use<'_>,
-    ) {
+    fn begin_action(&mut self, log: &mut JobLog, activity: &Activity, using: &Use<'_>) {
         let Some(running) = &mut self.saved.running else { return };
-        running.action = Some(index);
-        if activity.stage != Stage::Main || activity.around.is_some() {
+        running.action = Some(using.action);
+        if activity.around.is_some() {
             return;
         }
-        if let Some(around) = manifest.around().filter(|around| around.post.is_some()) {
+        if let Some(around) = using.manifest.around().filter(|around| around.post.is_some()) {
             self.saved.course.posts.push(Around {
                 key: activity.key.clone(),
                 name: format!("Post {}", running.name),
                 step: step_around(&activity.step, around.post_if.as_ref(), true),
-                action: index,
+                action: using.action,
                 fixed: Some(Fixed { inputs: using.inputs.clone(), env: using.env.clone() }),
                 callers: Vec::new(),
             });
         }
-        warn_about_inputs(log, &activity.step, manifest);
+        warn_about_inputs(log, &activity.step, &using.manifest);
     }
 }
 
@@ -173,7 +169,7 @@ fn warn_about_inputs(log: &mut JobLog, step: &StepSpec, manifest: &Manifest) {
     let docker = matches!(manifest.runs, Runs::Docker { .. });
     let image = manifest.file.starts_with("docker://");
     let known = |name: &str| {
-        manifest.inputs.iter().find(|input| input.name.eq_ignore_ascii_case(name)).is_some()
+        manifest.inputs.iter().any(|input| input.name.eq_ignore_ascii_case(name))
             || (docker && (name.eq_ignore_ascii_case("args") || name.eq_ignore_ascii_case("entrypoint")))
     };
     let unexpected: Vec<String> = with
@@ -194,9 +190,4 @@ fn warn_about_inputs(log: &mut JobLog, step: &StepSpec, manifest: &Manifest) {
             log.remark(Level::Warning, &message);
         }
     }
-}
-
-fn failed(log: &mut JobLog, message: String) -> Ran {
-    log.remark(Level::Error, &message);
-    Ran { message: Some(message), ..Ran::failed() }
 }

@@ -1,8 +1,8 @@
 //! JavaScript actions: Node from the agent's own machine, mounted into the job's container.
 
-use slipway_workflow::action::{Manifest, Runs};
+use slipway_workflow::action::Runs;
 
-use super::{Use, failed, header};
+use super::{Use, header};
 use crate::records::log::JobLog;
 use crate::runner::attempt::{Attempt, End};
 use crate::runner::course::{Activity, Stage};
@@ -13,33 +13,29 @@ use crate::steps::annotations::Level;
 use crate::steps::contexts::Contexts;
 
 impl Attempt {
-    #[allow(clippy::too_many_arguments)]
     pub(super) async fn run_node(
         &mut self,
         log: &mut JobLog,
         vessel: &mut Vessel,
         contexts: &Contexts,
         activity: &Activity,
-        action: usize,
-        manifest: &Manifest,
         using: &Use<'_>,
     ) -> Result<Ran, End> {
-        let Runs::Node { version, main, around } = &manifest.runs else {
-            return Ok(failed(log, "this action has no JavaScript".to_owned()));
+        let Runs::Node { version, main, around } = &using.manifest.runs else {
+            return Ok(Ran::told(log, "this action has no JavaScript".to_owned()));
         };
-        let stage = activity.around.as_ref().map_or(Stage::Main, |_| activity.stage);
-        let script = match stage {
+        let script = match activity.stage {
             Stage::Pre => around.pre.as_deref(),
             Stage::Main => Some(main.as_str()),
             Stage::Post => around.post.as_deref(),
         };
-        let (Some(script), Some(loaded)) = (script, self.saved.course.actions.get(action)) else {
-            return Ok(failed(log, "this action has no program for this stage".to_owned()));
+        let (Some(script), Some(loaded)) = (script, self.saved.course.actions.get(using.action)) else {
+            return Ok(Ran::told(log, "this action has no program for this stage".to_owned()));
         };
         let prepared = self.prepared()?;
         let node = match self.machine.externals.node(*version, prepared.libc) {
             Ok(node) => node,
-            Err(message) => return Ok(failed(log, message)),
+            Err(message) => return Ok(Ran::told(log, message)),
         };
         let program = Program {
             argv: vec![node.path.clone(), format!("{}/{script}", self.seen(&loaded.folder))],

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use slipway_kit::actions_source::Place;
 use slipway_workflow::action::lock::pin_key;
 use slipway_workflow::calls::FileName;
 use slipway_workflow::job_spec::Source;
 
 use crate::mirror::{MirrorError, is_commit};
-use crate::options::ActionsSource;
 use crate::services::Services;
 use crate::submit::{MAX_WORKFLOW_BYTES, NewRun};
 
@@ -63,16 +63,9 @@ pub(super) async fn find(services: &Services, new: &NewRun, key: &FileName) -> R
             }),
         },
         FileName::Remote { owner, name, path, git_ref } => {
-            let url = match &services.options.actions_source {
-                ActionsSource::Url(base) => format!("{base}/{owner}/{name}"),
-                ActionsSource::Folder(folder) => {
-                    let place = folder.join(owner).join(name);
-                    let bare = folder.join(owner).join(format!("{name}.git"));
-                    match [&place, &bare].into_iter().find(|place| is_repository(place)) {
-                        Some(place) => format!("file://{}", place.display()),
-                        None => return plain(&place.join(path)).await,
-                    }
-                }
+            let url = match services.options.actions_source.place(owner, name).map_err(missing)? {
+                Place::Git(url) => url,
+                Place::Plain(folder) => return plain(&folder.join(path)).await,
             };
             let pin = new
                 .action_pins
@@ -86,10 +79,6 @@ pub(super) async fn find(services: &Services, new: &NewRun, key: &FileName) -> R
             Ok(Found { text, commit: Some((format!("{owner}/{name}@{git_ref}"), sha)) })
         }
     }
-}
-
-fn is_repository(place: &Path) -> bool {
-    place.join("HEAD").is_file() || place.join(".git").exists()
 }
 
 /// A file of a folder that is no repository: it has one version.

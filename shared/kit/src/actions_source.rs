@@ -1,10 +1,9 @@
-//! Where actions come from: a forge, a mirror of it, or a folder.
+//! `--actions-source`: where actions and reusable workflows of other repositories come from. Agents fetch the ones, the
+//! coordinator the others, and both must look in the same places.
 
 use std::path::{Path, PathBuf};
 
-use super::name::RepositoryName;
-
-/// Where actions of other repositories come from.
+/// A forge, a mirror of it, or a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ActionsSource {
     /// `URL/owner/name` is what `git clone` takes; without a slash at its end.
@@ -20,7 +19,8 @@ impl Default for ActionsSource {
 }
 
 /// Where one repository is.
-pub(super) enum Place {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
     /// What git takes.
     Git(String),
     /// A folder that is no repository.
@@ -45,25 +45,25 @@ impl ActionsSource {
         Err(format!("`{text}` is neither https://…, http://… nor file:///FOLDER"))
     }
 
-    /// Where a repository is.
+    /// Where the repository `owner/name` is; in a folder the case of names does not matter. Both must be plain names.
     ///
     /// # Errors
     /// It is not in the folder.
-    pub(super) fn place(&self, name: &RepositoryName) -> Result<Place, String> {
+    pub fn place(&self, owner: &str, name: &str) -> Result<Place, String> {
         let folder = match self {
-            Self::Url(base) => return Ok(Place::Git(format!("{base}/{name}"))),
+            Self::Url(base) => return Ok(Place::Git(format!("{base}/{owner}/{name}"))),
             Self::Folder(folder) => folder,
         };
-        let bare = format!("{}.git", name.name);
-        let found = entries(folder, &name.owner).iter().find_map(|owner| {
-            [&name.name, &bare].into_iter().find_map(|name| entries(owner, name).into_iter().next())
+        let bare = format!("{name}.git");
+        let found = entries(folder, owner).iter().find_map(|owner| {
+            [name, bare.as_str()].into_iter().find_map(|name| entries(owner, name).into_iter().next())
         });
         match found {
             Some(place) if place.join("HEAD").is_file() || place.join(".git").exists() => {
                 Ok(Place::Git(format!("file://{}", place.display())))
             }
             Some(place) => Ok(Place::Plain(place)),
-            None => Err(format!("the actions source {} has no folder `{name}`", folder.display())),
+            None => Err(format!("the actions source {} has no folder `{owner}/{name}`", folder.display())),
         }
     }
 }
