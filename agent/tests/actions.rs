@@ -1,8 +1,7 @@
 //! Actions fetched from a real git server: once for all who ask, and whole or not at all.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,9 +9,10 @@ use std::sync::{Arc, mpsc};
 
 use slipway_agent::actions::{ActionStore, ActionsSource, FetchError, Fetched};
 use slipway_agent::failure::Cause;
+use slipway_tests::{GitServer, Verdict};
 use tempfile::TempDir;
 
-/// git's own `http-backend` behind a few lines of HTTP. It counts fetches, and can leave one without an answer.
+/// A git server that counts fetches, and can leave one without an answer.
 struct Forge {
     folder: TempDir,
     address: String,
@@ -25,21 +25,22 @@ struct Forge {
 impl Forge {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
         let (fetches, held) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
         let (hold, holding) = mpsc::channel();
-        let (root, counted, silent) = (folder.path().to_owned(), Arc::clone(&fetches), Arc::clone(&held));
-        std::thread::spawn(move || {
-            for connection in listener.incoming().flatten() {
-                let (root, counted, silent, hold) =
-                    (root.clone(), Arc::clone(&counted), Arc::clone(&silent), hold.clone());
-                std::thread::spawn(move || {
-                    let _ = serve(&connection, &root, &counted, &silent, &hold);
-                });
+        let (counted, silent) = (Arc::clone(&fetches), Arc::clone(&held));
+        let server = GitServer::start_with(folder.path(), move |request| {
+            if !request.body.windows(13).any(|part| part == b"command=fetch") {
+                return Verdict::Answer;
             }
+            counted.fetch_add(1, Ordering::SeqCst);
+            if !silent.load(Ordering::SeqCst) {
+                return Verdict::Answer;
+            }
+            // Nobody listens any more when the test has failed.
+            let _ = hold.send(());
+            Verdict::Silence
         });
-        Self { folder, address, fetches, held, holding }
+        Self { folder, address: server.url(), fetches, held, holding }
     }
 
     fn repository(&self) -> PathBuf {
@@ -72,62 +73,6 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
     let done = command.output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).unwrap().trim().to_owned()
-}
-
-/// One request, one answer, and the connection ends.
-fn serve(
-    mut connection: &TcpStream,
-    root: &Path,
-    fetches: &AtomicUsize,
-    held: &AtomicBool,
-    hold: &mpsc::Sender<()>,
-) -> std::io::Result<()> {
-    let mut reader = BufReader::new(connection.try_clone()?);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let mut words = line.split_whitespace();
-    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let mut backend = Command::new("git");
-    backend.arg("http-backend").env("GIT_PROJECT_ROOT", root).env("GIT_HTTP_EXPORT_ALL", "1");
-    backend.env("REQUEST_METHOD", method).env("PATH_INFO", path).env("QUERY_STRING", query);
-    let mut length = 0;
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header)?;
-        let Some((name, value)) = header.trim_end().split_once(':') else { break };
-        let value = value.trim();
-        match name.to_ascii_lowercase().as_str() {
-            "content-type" => drop(backend.env("CONTENT_TYPE", value)),
-            "content-encoding" => drop(backend.env("HTTP_CONTENT_ENCODING", value)),
-            "git-protocol" => drop(backend.env("GIT_PROTOCOL", value)),
-            "content-length" => length = value.parse().unwrap_or(0),
-            _ => {}
-        }
-    }
-    let mut body = Vec::new();
-    reader.take(length).read_to_end(&mut body)?;
-    if body.windows(13).any(|part| part == b"command=fetch") {
-        fetches.fetch_add(1, Ordering::SeqCst);
-        if held.load(Ordering::SeqCst) {
-            let _ = hold.send(());
-            std::thread::park();
-        }
-    }
-    backend.env("CONTENT_LENGTH", length.to_string());
-    let mut child = backend.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
-    child.stdin.take().unwrap().write_all(&body)?;
-    let output = child.wait_with_output()?.stdout;
-    let head = output.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(0);
-    let text = String::from_utf8_lossy(&output[..head]).into_owned();
-    let status = text.lines().find_map(|line| line.strip_prefix("Status: ")).unwrap_or("200 OK");
-    write!(connection, "HTTP/1.1 {status}\r\nConnection: close\r\n")?;
-    for line in text.lines().filter(|line| !line.starts_with("Status: ")) {
-        write!(connection, "{line}\r\n")?;
-    }
-    let body = output.get(head + 4..).unwrap_or_default();
-    write!(connection, "Content-Length: {}\r\n\r\n", body.len())?;
-    connection.write_all(body)
 }
 
 async fn fetch(store: &ActionStore, git_ref: &str) -> Result<Fetched, FetchError> {

@@ -10,6 +10,7 @@ use fleet::coordinator::FakeCoordinator;
 use fleet::{Place, checkout, job, run};
 use slipway_kit::shutdown::Stage;
 use slipway_proto::v1::Result::{Failure, Success};
+use slipway_tests::{GitServer, Verdict};
 use slipway_workflow::job_spec::{JobSpec, Source};
 
 async fn run_job(coordinator: &FakeCoordinator, spec: &JobSpec) -> fleet::coordinator::Job {
@@ -110,4 +111,49 @@ async fn a_commit_is_fetched_and_what_cannot_be_is_told() {
     let done = run_job(&coordinator, &spec).await;
     assert_eq!(done.result(), Failure);
     assert!(done.lines().iter().any(|line| line.contains("no-such-branch")), "{:?}", done.lines());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_asks_who_it_is_gets_the_token() {
+    // `x-access-token:s3cret`, as forges take tokens.
+    const BASIC: &str = "basic eC1hY2Nlc3MtdG9rZW46czNjcmV0";
+    let coordinator = FakeCoordinator::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let origin = folder.path().join("octo/hello");
+    std::fs::create_dir_all(&origin).unwrap();
+    git(&origin, &["init", "--quiet", "-b", "main"]);
+    std::fs::write(origin.join("file"), "private\n").unwrap();
+    git(&origin, &["add", "."]);
+    git(&origin, &["commit", "--quiet", "-m", "one"]);
+    let server = GitServer::start_with(folder.path(), |request| match request.authorization == BASIC {
+        true => Verdict::Answer,
+        false => Verdict::AskWho,
+    });
+    let source = Source::Git {
+        clone_url: server.clone_url("octo/hello"),
+        repository: "octo/hello".to_owned(),
+        git_ref: "refs/heads/main".to_owned(),
+        sha: git(&origin, &["rev-parse", "HEAD"]),
+    };
+    let mut spec = job(vec![
+        checkout(&[("token", "s3cret")]),
+        run("kept", "cat file; echo kept $(grep -c 'extraheader = AUTHORIZATION: basic' .git/config)"),
+        checkout(&[("token", "s3cret"), ("path", "two"), ("persist-credentials", "false")]),
+        run("dropped", "echo dropped $(grep -c AUTHORIZATION two/.git/config)"),
+    ]);
+    spec.source = source.clone();
+    let done = run_job(&coordinator, &spec).await;
+    assert_eq!(done.result(), Success, "{:?}", done.lines());
+    for line in ["private", "kept 1", "dropped 0"] {
+        assert!(done.lines().iter().any(|found| found == line), "`{line}` is not in {:?}", done.lines());
+    }
+    assert!(!done.lines().iter().any(|line| line.contains("czNjcmV0")), "{:?}", done.lines());
+
+    for wrong in [&[("token", "other")][..], &[]] {
+        let mut spec = job(vec![checkout(wrong)]);
+        spec.source = source.clone();
+        let done = run_job(&coordinator, &spec).await;
+        assert_eq!(done.result(), Failure, "{:?}", done.lines());
+        assert!(done.lines().iter().any(|line| line.contains("`token`")), "{:?}", done.lines());
+    }
 }

@@ -17,7 +17,7 @@ mod process;
 
 pub use checkout::Checkout;
 pub use fleet::{Agent, AgentOptions, Coordinator};
-pub use git_server::GitServer;
+pub use git_server::{GitServer, Request, Verdict};
 pub use http::{HttpAnswer, get, post_with_curl, signature};
 pub use outcome::Outcome;
 pub use process::{docker, program, wait_until};

@@ -117,8 +117,14 @@ async fn git_as(
 fn explain(error: GitError) -> CheckoutError {
     let cause = match &error {
         GitError::NoRef(message) => return CheckoutError::Step(message.clone()),
+        // Another machine would be told the same.
+        GitError::NoRepository(message) => {
+            return CheckoutError::Step(format!(
+                "{message}: there is no such repository, or `token` (by default the secret GITHUB_TOKEN) does not open it"
+            ));
+        }
         GitError::DiskFull(_) => Cause::DiskFull,
-        GitError::NoRepository(_) | GitError::Failed(_) => Cause::CheckoutUnavailable,
+        GitError::Failed(_) => Cause::CheckoutUnavailable,
     };
     Failure::new(cause, error.to_string()).into()
 }

@@ -37,16 +37,6 @@ jobs:
     steps: [{ run: 'echo ${{ inputs.to }}' }]
 ";
 
-/// Does the next job, and gives its name and specification.
-async fn work(agent: &mut FakeAgent, result: v1::Result, outputs: &[(&str, &str)]) -> (String, Value) {
-    let assign = agent.next_assigned().await;
-    let spec = agent.spec(&assign).await;
-    let outputs = outputs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let work = v1::WorkOutcome { result: result.into(), outputs, ..v1::WorkOutcome::default() };
-    agent.report_work(assign.lease.as_ref().unwrap(), work, 0).await;
-    (spec["name"].as_str().unwrap_or_default().to_owned(), spec)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn called_jobs_run_and_only_those_that_failed_run_again() {
     let fixture = Fixture::start().await;
@@ -55,16 +45,16 @@ async fn called_jobs_run_and_only_those_that_failed_run_again() {
     let first = fixture.submit_value(submission).await;
     let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
 
-    let (name, spec) = work(&mut agent, v1::Result::Success, &[]).await;
+    let (name, spec) = agent.work(v1::Result::Success, &[]).await;
     assert_eq!((name.as_str(), &spec["contexts"]["inputs"]), ("deploy (eu) / make", &json!({"to": "eu"})));
     assert_eq!(spec["secret_scopes"][0]["entries"][0]["key"], "KEY", "{spec:#}");
     assert_eq!(spec["workflow_file"], ".github/workflows/deploy.yml");
-    let (name, spec) = work(&mut agent, v1::Result::Success, &[("where", "eu")]).await;
+    let (name, spec) = agent.work(v1::Result::Success, &[("where", "eu")]).await;
     assert_eq!((name.as_str(), spec["job"].as_str().unwrap()), ("deploy (eu) / send", "send"));
     assert_eq!(spec["contexts"]["needs"]["make"]["result"], "success");
-    assert_eq!(work(&mut agent, v1::Result::Success, &[]).await.0, "deploy (us) / make");
-    assert_eq!(work(&mut agent, v1::Result::Failure, &[("where", "us")]).await.0, "deploy (us) / send");
-    let (name, spec) = work(&mut agent, v1::Result::Success, &[]).await;
+    assert_eq!(agent.work(v1::Result::Success, &[]).await.0, "deploy (us) / make");
+    assert_eq!(agent.work(v1::Result::Failure, &[("where", "us")]).await.0, "deploy (us) / send");
+    let (name, spec) = agent.work(v1::Result::Success, &[]).await;
     let deploy = &spec["contexts"]["needs"]["deploy"];
     assert_eq!((name.as_str(), &deploy["result"]), ("report", &json!("failure")));
     assert_eq!(deploy["outputs"]["where"], "in eu", "the last successful call sets it");
@@ -82,8 +72,8 @@ async fn called_jobs_run_and_only_those_that_failed_run_again() {
     let answer = fixture.call(Method::POST, &path, Some(json!({"failed": true}))).await;
     assert_eq!(answer.status(), 201);
     let second = answer.json::<Value>().await.unwrap()["run"].as_str().unwrap().to_owned();
-    assert_eq!(work(&mut agent, v1::Result::Success, &[("where", "us")]).await.0, "deploy (us) / send");
-    let (name, spec) = work(&mut agent, v1::Result::Success, &[]).await;
+    assert_eq!(agent.work(v1::Result::Success, &[("where", "us")]).await.0, "deploy (us) / send");
+    let (name, spec) = agent.work(v1::Result::Success, &[]).await;
     assert_eq!(
         (name.as_str(), &spec["contexts"]["needs"]["deploy"]["outputs"]["where"]),
         ("report", &json!("in us"))

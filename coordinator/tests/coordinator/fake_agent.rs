@@ -163,6 +163,20 @@ impl FakeAgent {
         self.say(Out::Report(v1::Report { lease: Some(lease.clone()), outcome, records })).await;
     }
 
+    /// Does the next job, and gives its name and specification.
+    pub(crate) async fn work(
+        &mut self,
+        result: v1::Result,
+        outputs: &[(&str, &str)],
+    ) -> (String, serde_json::Value) {
+        let assign = self.next_assigned().await;
+        let spec = self.spec(&assign).await;
+        let outputs = outputs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let work = v1::WorkOutcome { result: result.into(), outputs, ..v1::WorkOutcome::default() };
+        self.report_work(assign.lease.as_ref().unwrap(), work, 0).await;
+        (spec["name"].as_str().unwrap().to_owned(), spec)
+    }
+
     /// The next assignment, past what else comes.
     pub(crate) async fn next_assigned(&mut self) -> v1::Assign {
         loop {

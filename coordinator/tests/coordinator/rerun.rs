@@ -29,23 +29,13 @@ async fn rerun(fixture: &Fixture, run: &str, body: Value) -> (u16, Value) {
     (answer.status().as_u16(), answer.json().await.unwrap())
 }
 
-/// Does the next job and gives its id in the file and its context.
-async fn work(agent: &mut FakeAgent, result: v1::Result, outputs: &[(&str, &str)]) -> (String, Value) {
-    let assign = agent.next_assigned().await;
-    let spec = agent.spec(&assign).await;
-    let outputs = outputs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let work = v1::WorkOutcome { result: result.into(), outputs, ..v1::WorkOutcome::default() };
-    agent.report_work(assign.lease.as_ref().unwrap(), work, 0).await;
-    (spec["job_id"].as_str().unwrap_or_default().to_owned(), spec)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_what_failed_runs_again_with_the_outputs_of_what_did_not() {
     let fixture = Fixture::start().await;
     let first = fixture.submit(THREE).await;
     let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
-    work(&mut agent, v1::Result::Success, &[("what", "cake")]).await;
-    let (_, spec) = work(&mut agent, v1::Result::Failure, &[]).await;
+    agent.work(v1::Result::Success, &[("what", "cake")]).await;
+    let (_, spec) = agent.work(v1::Result::Failure, &[]).await;
     assert_eq!(spec["contexts"]["github"]["run_attempt"], "1", "{spec:#}");
     let ended = fixture.finished(&first).await;
     assert_eq!(ended["result"], "failure");
@@ -57,7 +47,7 @@ async fn only_what_failed_runs_again_with_the_outputs_of_what_did_not() {
     submission["carried"] = carried["carried"].clone();
     submission["run_attempt"] = json!(7);
     let own = fixture.submit_value(submission.clone()).await;
-    let (_, spec) = work(&mut agent, v1::Result::Failure, &[]).await;
+    let (_, spec) = agent.work(v1::Result::Failure, &[]).await;
     assert_eq!(spec["contexts"]["needs"]["make"]["outputs"]["what"], "cake");
     assert_eq!(spec["contexts"]["github"]["run_attempt"], "7");
     fixture.finished(&own).await;
@@ -76,13 +66,13 @@ async fn only_what_failed_runs_again_with_the_outputs_of_what_did_not() {
     assert_eq!(status, 201, "{body}");
     let second = body["run"].as_str().unwrap().to_owned();
     assert_ne!(second, first);
-    let (_, spec) = work(&mut agent, v1::Result::Success, &[]).await;
+    let (_, spec) = agent.work(v1::Result::Success, &[]).await;
     let contexts = &spec["contexts"];
     assert_eq!(contexts["needs"]["make"]["outputs"]["what"], "cake");
     let github = &contexts["github"];
     assert_eq!((&github["run_attempt"], &github["run_number"]), (&json!("2"), &json!("1")));
     assert_eq!((&github["actor"], &github["triggering_actor"]), (&json!("ada"), &json!("grace")));
-    work(&mut agent, v1::Result::Success, &[]).await;
+    agent.work(v1::Result::Success, &[]).await;
     let again = fixture.finished(&second).await;
     assert_eq!((&again["result"], &again["run_attempt"]), (&json!("success"), &json!(2)));
     assert_eq!(again["jobs"][0]["message"], "carried over from an earlier attempt");
@@ -108,7 +98,7 @@ async fn an_open_run_is_refused_and_secrets_have_to_be_given_again() {
     let (status, body) = rerun(&fixture, &run, json!({})).await;
     assert_eq!((status, &body["error"]["code"]), (409, &json!("conflict")), "{body}");
     let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
-    work(&mut agent, v1::Result::Failure, &[]).await;
+    agent.work(v1::Result::Failure, &[]).await;
     fixture.finished(&run).await;
     let (status, body) = rerun(&fixture, &run, json!({"secrets": {"TOKEN": "t"}})).await;
     assert_eq!((status, &body["error"]["code"]), (409, &json!("secrets_gone")), "{body}");

@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use super::super::error::ResultsError;
 use super::super::limits::{ARTIFACTS_LISTED_MAX, ARTIFACTS_PER_JOB_MAX};
 use super::Index;
-use super::uploads::{self, Upload};
+use super::uploads::{self, Known, Upload, Way};
 
 /// An artifact to make.
 #[derive(Debug, Clone)]
@@ -64,30 +64,16 @@ impl Index {
         is_live: impl Fn(&str) -> bool + Send + 'static,
     ) -> Result<(i64, Option<i64>), ResultsError> {
         self.change(move |transaction| {
-            let mut statement = transaction.prepare_cached(
-                "SELECT artifact.id, ready, lease, NOT EXISTS (SELECT 1 FROM part WHERE part.upload = artifact.id)
-                 FROM artifact JOIN upload USING (id)
-                 WHERE repository = ?1 AND family = ?2 AND run_attempt = ?3 AND name = ?4",
-            )?;
-            let known: Option<(i64, bool, String, bool)> = statement
-                .query_row(params![new.repository, new.family, new.run_attempt, new.name], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-                })
-                .optional()?;
-            let mut replaced = None;
-            if let Some((id, ready, lease, empty)) = known {
-                if !ready && lease == new.lease && empty {
-                    return Ok((id, None));
-                }
-                if ready || is_live(&lease) {
-                    return Err(ResultsError::Exists(format!(
-                        "an artifact with this name already exists on the workflow run: {}",
-                        new.name
-                    )));
-                }
-                uploads::forget(transaction, id)?;
-                replaced = Some(id);
-            }
+            let mut statement = transaction.prepare_cached(&format!(
+                "SELECT {} FROM artifact JOIN upload USING (id) WHERE repository = ?1 AND family = ?2 AND run_attempt = ?3 AND name = ?4",
+                Known::columns("artifact")
+            ))?;
+            let known = statement.query_row(params![new.repository, new.family, new.run_attempt, new.name], Known::of).optional()?;
+            let taken = || format!("an artifact with this name already exists on the workflow run: {}", new.name);
+            let replaced = match uploads::make_way(transaction, known, &new.lease, is_live, taken)? {
+                Way::Again(id) => return Ok((id, None)),
+                Way::Free(replaced) => replaced,
+            };
             let count: u32 = transaction.query_row(
                 "SELECT count(*) FROM artifact WHERE run = ?1 AND instance = ?2",
                 params![new.run, new.instance],

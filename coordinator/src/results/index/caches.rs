@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::super::error::ResultsError;
 use super::super::limits::CACHES_LISTED_MAX;
 use super::Index;
-use super::uploads::{self, State};
+use super::uploads::{self, Known, State, Way};
 
 /// An entry to make.
 #[derive(Debug, Clone)]
@@ -55,29 +55,16 @@ impl Index {
         is_live: impl Fn(&str) -> bool + Send + 'static,
     ) -> Result<(i64, Option<i64>), ResultsError> {
         self.change(move |transaction| {
-            let mut statement = transaction.prepare_cached(
-                "SELECT cache.id, ready, lease, NOT EXISTS (SELECT 1 FROM part WHERE part.upload = cache.id)
-                 FROM cache JOIN upload USING (id)
-                 WHERE repository = ?1 AND scope = ?2 AND version = ?3 AND key = ?4",
-            )?;
-            let known: Option<(i64, bool, String, bool)> = statement
-                .query_row(params![new.repository, new.scope, new.version, new.key], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-                })
-                .optional()?;
-            let mut replaced = None;
-            if let Some((id, ready, lease, empty)) = known {
-                if !ready && lease == new.lease && empty {
-                    return Ok((id, None));
-                }
-                if ready || is_live(&lease) {
-                    return Err(ResultsError::Exists(
-                        "a cache entry with the same key, version and scope already exists".to_owned(),
-                    ));
-                }
-                uploads::forget(transaction, id)?;
-                replaced = Some(id);
-            }
+            let mut statement = transaction.prepare_cached(&format!(
+                "SELECT {} FROM cache JOIN upload USING (id) WHERE repository = ?1 AND scope = ?2 AND version = ?3 AND key = ?4",
+                Known::columns("cache")
+            ))?;
+            let known = statement.query_row(params![new.repository, new.scope, new.version, new.key], Known::of).optional()?;
+            let taken = || "a cache entry with the same key, version and scope already exists".to_owned();
+            let replaced = match uploads::make_way(transaction, known, &new.lease, is_live, taken)? {
+                Way::Again(id) => return Ok((id, None)),
+                Way::Free(replaced) => replaced,
+            };
             let id = uploads::begin(transaction, &new.lease, new.limit_bytes)?;
             transaction.execute(
                 "INSERT INTO cache (id, repository, scope, version, key, created_ms, used_ms)

@@ -1,6 +1,6 @@
 //! Uploads and their parts.
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
 use super::super::error::ResultsError;
 use super::super::limits::{BLOCKS_MAX, UPLOADS_PER_JOB_MAX};
@@ -65,6 +65,57 @@ pub(super) fn begin(
     transaction
         .execute("INSERT INTO upload (lease, limit_bytes) VALUES (?1, ?2)", params![lease, limit_bytes])?;
     Ok(transaction.last_insert_rowid())
+}
+
+/// What has the name that a job asks for.
+#[derive(Debug)]
+pub(super) struct Known {
+    id: i64,
+    ready: bool,
+    lease: String,
+    empty: bool,
+}
+
+impl Known {
+    /// The columns of [`Known::of`], of a table that shares its numbers with `upload`.
+    pub(super) fn columns(table: &str) -> String {
+        format!("{table}.id, ready, lease, NOT EXISTS (SELECT 1 FROM part WHERE part.upload = {table}.id)")
+    }
+
+    pub(super) fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { id: row.get(0)?, ready: row.get(1)?, lease: row.get(2)?, empty: row.get(3)? })
+    }
+}
+
+/// What becomes of a wish for a name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The job has asked before and sent nothing yet: it gets the same upload.
+    Again(i64),
+    /// The name is free, now that this upload is forgotten.
+    Free(Option<i64>),
+}
+
+/// Makes way for an upload of this lease. What a job that is over (`is_live`) left unfinished is in nobody's way.
+///
+/// # Errors
+/// [`ResultsError::Exists`] with this text: the name is taken.
+pub(super) fn make_way(
+    transaction: &Transaction<'_>,
+    known: Option<Known>,
+    lease: &str,
+    is_live: impl Fn(&str) -> bool,
+    taken: impl FnOnce() -> String,
+) -> Result<Way, ResultsError> {
+    let Some(known) = known else { return Ok(Way::Free(None)) };
+    if !known.ready && known.lease == lease && known.empty {
+        return Ok(Way::Again(known.id));
+    }
+    if known.ready || is_live(&known.lease) {
+        return Err(ResultsError::Exists(taken()));
+    }
+    forget(transaction, known.id)?;
+    Ok(Way::Free(Some(known.id)))
 }
 
 /// Forgets an upload and all that it was. Its files are the caller's to remove, afterwards.
