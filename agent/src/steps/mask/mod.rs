@@ -23,7 +23,7 @@ pub const MASK: &[u8] = b"***";
 /// Most bytes in all forms of all secrets of a job; the automaton takes about 20 times as much memory.
 pub const MAX_PATTERN_BYTES: usize = 8 * 1024 * 1024;
 
-/// The secrets of a job. Cheap to add to: the search is built again at the next use.
+/// The secrets of a job. Cheap to add to: the search is built again at the next use, if there is anything new.
 #[derive(Default)]
 pub struct Masks {
     patterns: BTreeSet<Vec<u8>>,
@@ -128,17 +128,23 @@ impl Masks {
         if value.is_empty() || self.overflow {
             return;
         }
+        let mut changed = false;
         for form in encodings::encodings(value) {
             let length = form.len();
             if self.pattern_bytes + length > MAX_PATTERN_BYTES {
                 self.overflow = true;
                 self.patterns.clear();
+                changed = true;
             }
             if !self.overflow && self.patterns.insert(form.into_bytes()) {
                 self.pattern_bytes += length;
+                changed = true;
             }
         }
-        self.finder.take();
+        // Steps say the same again and again, and building the search is what costs.
+        if changed {
+            self.finder.take();
+        }
     }
 }
 

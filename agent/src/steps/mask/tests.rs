@@ -136,3 +136,15 @@ proptest! {
         prop_assert!(!found.contains(secret.trim()), "{}", found);
     }
 }
+
+#[test]
+fn a_value_that_is_known_costs_no_new_search() {
+    let mut masks = Masks::new(["correct horse"]);
+    masks.add("battery");
+    assert_eq!(masks.mask(b"a battery").as_ref(), b"a ***");
+    masks.add("battery");
+    assert!(masks.finder.get().is_some(), "the search that was built is still there");
+    masks.add("staple");
+    assert!(masks.finder.get().is_none(), "and one that lacks something is not");
+    assert_eq!(masks.mask(b"a staple").as_ref(), b"a ***");
+}
