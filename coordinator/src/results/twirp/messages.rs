@@ -219,7 +219,8 @@ impl Timestamp {
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let time = Time::new(self.seconds, self.nanos).map_err(serde::ser::Error::custom)?;
-        serializer.collect_str(&time)
+        // Protobuf's JSON has 0, 3, 6 or 9 digits of a second, and GitHub's client takes nothing else: no `.76Z`.
+        serializer.collect_str(&format_args!("{time:.3}"))
     }
 }
 

@@ -48,6 +48,15 @@ fn json_is_written_as_protobuf_has_it() {
     );
 }
 
+/// GitHub's client refuses a time whose fraction has another number of digits than 0, 3, 6 or 9.
+#[test]
+fn times_have_three_digits_of_a_second() {
+    for (ms, wanted) in [(678, ".678Z"), (760, ".760Z"), (500, ".500Z"), (7, ".007Z"), (0, ".000Z")] {
+        let written = serde_json::to_value(Timestamp::from_ms(1_767_323_045_000 + ms)).unwrap();
+        assert_eq!(written, json!(format!("2026-01-02T03:04:05{wanted}")));
+    }
+}
+
 #[test]
 fn protobuf_has_the_numbers_of_the_packages() {
     // metadata {repository_id: 1} (passed over), key "k", restore_keys ["a", "b"], version "v"
