@@ -53,6 +53,9 @@ pub const ACTION_MARKER_MAX_BYTES: usize = 64 * 1024;
 /// A log line longer than this is cut into pieces of this size (`LogLine.text` in record.proto).
 pub const LINE_PIECE_BYTES: usize = 256 * 1024;
 
+/// Steps of the background that run at one time in a job; more wait for one to end. GitHub's runner has the same bound.
+pub const BACKGROUND_STEPS_MAX: usize = 10;
+
 /// How much of a spool is read before its records are appended to the journal.
 pub const SPOOL_READ_BYTES: usize = 1024 * 1024;
 

@@ -26,4 +26,4 @@ pub use slipway_init::limits;
 pub use slipway_init::protocol::{Rejection, RelayTarget, RunningStep, SpoolCondition, Start, StepPhase};
 pub use slipway_init::spool::{Body, Exit, ExitStatus, Frame, SpawnStage, StepEnd, Stream};
 pub use socket::{JobSocket, bind_socket};
-pub use spool::Spool;
+pub use spool::{Claim, Spool};

@@ -1,16 +1,18 @@
 //! A job's spool: the file that init appends to and the agent reads, frees and finally deletes.
 //!
 //! Invariant: init may be at most the capacity ahead of what was released; released space goes back to the file system.
+//! What one of several readers still needs ([`Claim`]) is not released.
 
 use super::{SpoolError, SpoolReader};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 use slipway_init::limits::SPOOL_CAPACITY_MIN_BYTES;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// Released bytes that are collected before a hole is punched, so that small frames don't cost a system call each.
@@ -30,6 +32,60 @@ pub(super) struct Shared {
     progress: watch::Sender<Progress>,
     limit: watch::Sender<u64>,
     freed: Mutex<Freed>,
+    claims: Mutex<Claims>,
+}
+
+/// What readers still need: offsets by the number of their claim; of a claim that holds nothing, none.
+#[derive(Debug, Default)]
+struct Claims {
+    next: u64,
+    offsets: BTreeMap<u64, Option<u64>>,
+}
+
+/// One reader's say in what is released. Dropped, it holds nothing.
+#[derive(Debug)]
+pub struct Claim {
+    spool: Spool,
+    number: u64,
+}
+
+impl Claim {
+    /// What lies from `offset` on is needed.
+    pub fn hold(&self, offset: u64) {
+        self.set(Some(offset));
+    }
+
+    /// Nothing is needed until the next [`Self::hold`].
+    pub fn let_go(&self) {
+        self.set(None);
+    }
+
+    /// What this reader held below `up_to` (the end offset of a frame) is no longer needed. Gives back what nobody else
+    /// needs either; does nothing while it holds nothing.
+    ///
+    /// # Errors
+    /// As [`Spool::release`].
+    pub fn release(&self, up_to: u64) -> Result<(), SpoolError> {
+        let least = {
+            let mut claims = self.spool.claims();
+            match claims.offsets.get_mut(&self.number) {
+                Some(Some(offset)) => *offset = up_to,
+                _ => return Ok(()),
+            }
+            claims.offsets.values().flatten().min().copied().unwrap_or(up_to)
+        };
+        self.spool.release(least)
+    }
+
+    fn set(&self, offset: Option<u64>) {
+        self.spool.claims().offsets.insert(self.number, offset);
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.spool.claims().offsets.remove(&self.number);
+    }
 }
 
 /// How far init has got.
@@ -87,6 +143,7 @@ impl Spool {
             progress: watch::Sender::new(Progress { written: released, finished: false }),
             limit: watch::Sender::new(released.saturating_add(capacity_bytes)),
             freed: Mutex::new(Freed { released, punched: 0, supported: true }),
+            claims: Mutex::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -94,6 +151,22 @@ impl Spool {
     /// A reader that begins at `offset`: 0, or the end offset of a frame.
     pub fn reader(&self, offset: u64) -> SpoolReader {
         SpoolReader::new(Arc::clone(&self.shared), self.shared.progress.subscribe(), offset)
+    }
+
+    /// A say in what is released; it holds nothing yet.
+    pub fn claim(&self) -> Claim {
+        let number = {
+            let mut claims = self.claims();
+            claims.next += 1;
+            claims.next
+        };
+        let claim = Claim { spool: self.clone(), number };
+        claim.let_go();
+        claim
+    }
+
+    fn claims(&self) -> MutexGuard<'_, Claims> {
+        self.shared.claims.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Logical end of what init has announced.

@@ -202,6 +202,14 @@ impl Journal {
         *self.shared.written.borrow()
     }
 
+    /// For who uploads.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        Progress { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl Progress {
     /// Waits until the records that are not durable yet take less than [`JOURNAL_BACKLOG_BYTES`].
     pub async fn room(&self) {
         let mut durable = self.shared.durable.subscribe();
@@ -213,14 +221,6 @@ impl Journal {
         self.shared.segments().iter().map(|segment| segment.size_bytes).sum()
     }
 
-    /// For who uploads.
-    #[must_use]
-    pub fn progress(&self) -> Progress {
-        Progress { shared: Arc::clone(&self.shared) }
-    }
-}
-
-impl Progress {
     /// Number of the last record written, now and as it rises.
     #[must_use]
     pub fn written(&self) -> watch::Receiver<u64> {

@@ -3,6 +3,10 @@
 //! Records collect in memory until [`JobLog::commit`] writes them, together with what became true with them: the job's
 //! state, and where reading the spool goes on. What was not committed is derived again from the spool.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use slipway_kit::clock::{Clock, SystemClock};
@@ -10,10 +14,11 @@ use slipway_proto::v1;
 use slipway_proto::v1::record::Record as Kind;
 use slipway_workflow::job_spec::StepSpec;
 
+use super::ledger::{JobStates, Ledger, LogStates, MAIN, Snapshot, State, bytes, decode, encode};
 use super::wire;
 use crate::failure::{Cause, Failure};
-use crate::init::{Spool, Stream};
-use crate::journal::{Journal, Progress};
+use crate::init::{Claim, Stream};
+use crate::journal::{Journal, Progress, Recovered};
 use crate::steps::annotations::Level;
 use crate::steps::commands::{CommandOptions, Effect, LineOutcome};
 use crate::steps::lines;
@@ -21,22 +26,21 @@ use crate::steps::mask::Masks;
 use crate::steps::outcome::StepEnd;
 use crate::steps::output::{Item, MatcherFiles, StepOutput};
 
-/// Where the log stands, as the journal keeps it.
-#[derive(Debug, Default, Serialize, Deserialize)]
+/// Where a lane's log stands, as the journal keeps it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Position {
     /// End of the last frame whose records are in the journal.
     spool_offset: u64,
     /// The interpretation of the running step's output.
     output: StepOutput,
-    /// Values that steps asked to mask. They stand in the same step's spool, and this file is as closed as that one.
-    masks: Vec<String>,
 }
 
-/// See the module.
+/// The log of one lane of a job (see [`super::ledger`]); the lanes write into one journal.
 pub struct JobLog {
-    journal: Journal,
+    ledger: Arc<Mutex<Ledger>>,
+    masks: Arc<Mutex<Masks>>,
+    lane: u32,
     position: Position,
-    masks: Masks,
     /// Index of the step that records belong to.
     step: u32,
     options: CommandOptions,
@@ -59,41 +63,104 @@ pub struct Usage {
 }
 
 impl JobLog {
-    /// The state of a log that has not begun, for [`Journal::create`].
+    /// Starts the journal of a job in `folder`, which is made.
     ///
     /// # Errors
-    /// `internal`.
-    pub fn initial() -> Result<Vec<u8>, Failure> {
-        encode(&Position::default())
+    /// `disk_full` or `internal`.
+    pub fn create(folder: &Path, job: Snapshot) -> Result<Self, Failure> {
+        let states = JobStates { common: job.common, lanes: BTreeMap::from([(MAIN, job.lane)]) };
+        let position = Position::default();
+        let lanes = BTreeMap::from([(MAIN, encode(&position)?)]);
+        let (job, log) = (bytes(&states)?, bytes(&LogStates { masks: Vec::new(), lanes })?);
+        let journal = Journal::create(folder, job.clone(), log.clone())
+            .map_err(|error| Failure::io("cannot start the job's journal", &error))?;
+        Ok(Self::with(Ledger::new(journal, &job, &log)?, position))
     }
 
-    /// Goes on with a journal and its last stream state.
+    /// Goes on with what an earlier process wrote: the log of the job's own lane.
     ///
     /// # Errors
-    /// `internal` when the state is not one of this version.
-    pub fn new(journal: Journal, stream: &[u8]) -> Result<Self, Failure> {
-        let position: Position = serde_json::from_slice(stream).map_err(|error| {
-            Failure::new(Cause::Internal, format!("the job's journal is damaged: {error}"))
-        })?;
-        Ok(Self {
-            journal,
+    /// `internal` when a state is not one of this version.
+    pub fn open(recovered: Recovered) -> Result<Self, Failure> {
+        let Recovered { journal, job, stream } = recovered;
+        let ledger = Ledger::new(journal, &job, &stream)?;
+        let position = position(&ledger, MAIN)?;
+        Ok(Self::with(ledger, position))
+    }
+
+    fn with(ledger: Ledger, position: Position) -> Self {
+        Self {
+            ledger: Arc::new(Mutex::new(ledger)),
+            masks: Arc::default(),
+            lane: MAIN,
             position,
-            masks: Masks::default(),
             step: 0,
             options: CommandOptions::default(),
             pending: Vec::new(),
             effects: Vec::new(),
             moved: false,
             clock: SystemClock,
-        })
+        }
+    }
+
+    /// The log of another lane, which begins in this state: with the problem matchers that count here.
+    pub fn begin_lane(&self, lane: u32, state: State) -> Self {
+        self.ledger().open(lane, state);
+        let mut output = self.position.output.clone();
+        output.next_step();
+        self.beside(lane, Position { spool_offset: 0, output })
+    }
+
+    /// The log of a lane that an earlier process began.
+    ///
+    /// # Errors
+    /// `internal` when its state is not one of this version.
+    pub fn resume_lane(&self, lane: u32, files: MatcherFiles) -> Result<Self, Failure> {
+        let mut position = position(&self.ledger(), lane)?;
+        position.output.read_matchers_from(files);
+        Ok(self.beside(lane, position))
+    }
+
+    fn beside(&self, lane: u32, position: Position) -> Self {
+        Self {
+            ledger: Arc::clone(&self.ledger),
+            masks: Arc::clone(&self.masks),
+            lane,
+            position,
+            step: 0,
+            options: CommandOptions::default(),
+            pending: Vec::new(),
+            effects: Vec::new(),
+            moved: true,
+            clock: SystemClock,
+        }
+    }
+
+    /// The last states of the lanes beside the job's own.
+    #[must_use]
+    pub fn lanes(&self) -> Vec<(u32, State)> {
+        let ledger = self.ledger();
+        let others = ledger.lanes().iter().filter(|(lane, _)| **lane != MAIN);
+        others.map(|(lane, state)| (*lane, state.clone())).collect()
+    }
+
+    /// A lane is over; the next commit of this one leaves it out.
+    pub fn close_lane(&mut self, lane: u32) {
+        self.ledger().close(lane);
+        self.moved = true;
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Masks these values from now on, and those that steps asked for before. Call it before anything is read.
     pub fn mask<'a>(&mut self, secrets: impl IntoIterator<Item = &'a str>) {
-        self.masks = Masks::new(secrets);
-        for value in &self.position.masks {
-            self.masks.add(value);
+        let mut masks = Masks::new(secrets);
+        for value in &self.ledger().log.masks {
+            masks.add(value);
         }
+        *self.masks.lock().unwrap_or_else(PoisonError::into_inner) = masks;
     }
 
     /// Where files of problem matchers are.
@@ -101,22 +168,22 @@ impl JobLog {
         self.position.output.read_matchers_from(files);
     }
 
-    /// What is masked.
+    /// What is masked; in all lanes.
     #[must_use]
-    pub fn masks(&self) -> &Masks {
-        &self.masks
+    pub fn masks(&self) -> MutexGuard<'_, Masks> {
+        self.masks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For who uploads.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        self.journal.progress()
+        self.ledger().progress()
     }
 
     /// Number of the last record that was committed.
     #[must_use]
     pub fn last_record(&self) -> u64 {
-        self.journal.last_record()
+        self.ledger().last_record()
     }
 
     /// End of the last spool frame whose records are committed.
@@ -136,7 +203,7 @@ impl JobLog {
         self.select(step, options);
         self.position.output.next_step();
         self.moved = true;
-        let name = self.masks.mask_str(name);
+        let name = self.masks().mask_str(name);
         let default_name = spec.name.is_none();
         self.push(Kind::StepStarted(v1::StepStarted { id: spec.id.clone(), name, default_name }));
     }
@@ -150,7 +217,7 @@ impl JobLog {
 
     /// The selected step has ended.
     pub fn step_finished(&mut self, spec: &StepSpec, name: &str, end: StepEnd, usage: Usage) {
-        let name = self.masks.mask_str(name);
+        let name = self.masks().mask_str(name);
         self.push(Kind::StepFinished(v1::StepFinished {
             id: spec.id.clone(),
             name,
@@ -221,7 +288,9 @@ impl JobLog {
             item => pending.extend(wire::record(step, now_ms, item).map(|record| record.encode_to_vec())),
         };
         let mut emit: &mut dyn FnMut(Item) = &mut emit;
-        what(&mut self.position.output, &mut self.masks, &self.options, &mut emit);
+        let mut masks = self.masks.lock().unwrap_or_else(PoisonError::into_inner);
+        what(&mut self.position.output, &mut masks, &self.options, &mut emit);
+        drop(masks);
         self.moved = true;
     }
 
@@ -243,24 +312,23 @@ impl JobLog {
     /// `disk_full` or `internal`.
     pub async fn commit(
         &mut self,
-        job: Option<Vec<u8>>,
-        spool: Option<&Spool>,
+        job: Option<Snapshot>,
+        spool: Option<&Claim>,
         sync: bool,
     ) -> Result<(), Failure> {
         if self.pending.is_empty() && job.is_none() && !self.moved {
             return Ok(());
         }
-        self.journal.room().await;
-        let stream = match self.moved {
-            true => {
-                self.position.masks = self.masks.added().to_vec();
-                Some(encode(&self.position)?)
+        let progress = self.ledger().progress();
+        progress.room().await;
+        let position = self.moved.then(|| encode(&self.position)).transpose()?;
+        {
+            let mut ledger = self.ledger();
+            if self.moved {
+                ledger.log.masks = self.masks().added().to_vec();
             }
-            false => None,
-        };
-        self.journal
-            .append(&self.pending, job, stream, sync)
-            .map_err(|error| Failure::io("cannot write the job's journal", &error))?;
+            ledger.append(self.lane, &self.pending, job, position, sync)?;
+        }
         self.pending.clear();
         self.moved = false;
         if let Some(spool) = spool {
@@ -272,6 +340,10 @@ impl JobLog {
     }
 }
 
-fn encode(position: &Position) -> Result<Vec<u8>, Failure> {
-    serde_json::to_vec(position).map_err(|error| Failure::new(Cause::Internal, error.to_string()))
+fn position(ledger: &Ledger, lane: u32) -> Result<Position, Failure> {
+    match ledger.log.lanes.get(&lane) {
+        Some(state) => decode(state.get().as_bytes()),
+        // It began, and has not said anything yet.
+        None => Ok(Position::default()),
+    }
 }

@@ -1,16 +1,19 @@
 //! One attempt from its assignment to its report, and on to its clean-up.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use slipway_kit::telemetry;
 use slipway_proto::v1;
-use slipway_workflow::action::Manifest;
 use slipway_workflow::job_spec::JobSpec;
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use super::Machine;
+use super::common::Common;
+use super::course::Activity;
 use super::folder::JobFolder;
+use super::lanes::Lanes;
 use super::saved::{Outcome, Saved, WorkResult, read_spec};
 use super::vessel::Vessel;
 use crate::coordinator::{BlobError, SecretsError};
@@ -18,6 +21,7 @@ use crate::failure::{Cause, Failure};
 use crate::journal::{Journal, Recovered};
 use crate::lease::Lease;
 use crate::limits::SPEC_MAX_BYTES;
+use crate::records::ledger::{JobStates, MAIN, Snapshot, State};
 use crate::records::log::JobLog;
 use crate::records::upload::{UploadEnd, upload};
 use crate::session::{Assignment, JobEvent, JobLink};
@@ -36,11 +40,11 @@ pub enum Begin {
 /// What an earlier process left.
 pub struct Adopted {
     /// Its journal.
-    pub journal: Journal,
-    /// The last state of its output.
-    pub stream: Vec<u8>,
-    /// The job.
+    pub recovered: Recovered,
+    /// The job, as its own lane left it.
     pub saved: Saved,
+    /// What its lanes share.
+    pub common: State,
 }
 
 impl Adopted {
@@ -53,8 +57,11 @@ impl Adopted {
             return Ok(None);
         }
         let found = Journal::open(&folder.journal()).map_err(|error| error.to_string())?;
-        let Some(Recovered { journal, job, stream }) = found else { return Ok(None) };
-        Ok(Some(Self { journal, stream, saved: Saved::decode(&job)? }))
+        let Some(recovered) = found else { return Ok(None) };
+        let damaged = |error: serde_json::Error| format!("its state is damaged: {error}");
+        let mut states: JobStates = serde_json::from_slice(&recovered.job).map_err(damaged)?;
+        let main = states.lanes.remove(&MAIN).ok_or("its state is damaged: its own lane is missing")?;
+        Ok(Some(Self { recovered, saved: Saved::decode(&main)?, common: states.common }))
     }
 }
 
@@ -80,13 +87,17 @@ pub(super) struct Attempt {
     pub(super) machine: Arc<Machine>,
     pub(super) link: JobLink,
     pub(super) folder: JobFolder,
-    pub(super) spec: JobSpec,
+    pub(super) spec: Arc<JobSpec>,
     /// `owner/name`
     pub(super) repository: String,
     pub(super) saved: Saved,
     pub(super) secrets: Vec<(String, String)>,
-    /// The files of the actions in `saved.course.actions`, in the same order.
-    pub(super) manifests: Vec<Arc<Manifest>>,
+    /// What its lanes share.
+    pub(super) common: Common,
+    /// [`MAIN`], or the number of a lane beside it.
+    pub(super) lane: u32,
+    /// In the job's own lane: the others.
+    pub(super) lanes: Lanes,
     /// `ACTIONS_RUNTIME_TOKEN`; empty from a coordinator that has none.
     pub(super) runtime_token: String,
     /// Where its caches and artifacts are, once the way is open.
@@ -199,6 +210,7 @@ async fn work(
 }
 
 /// A task that ends with whoever waits for it.
+#[derive(Debug)]
 pub(super) struct AbortOnDrop<T>(pub(super) tokio::task::JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {
@@ -244,11 +256,9 @@ async fn open_new(
     folder.create()?;
     std::fs::write(folder.spec(), &spec)
         .map_err(|error| Failure::io("cannot keep the specification", &error))?;
-    let saved = Saved::new(&assignment);
-    let journal = Journal::create(&folder.journal(), saved.encode()?, JobLog::initial()?)
-        .map_err(|error| Failure::io("cannot start the job's journal", &error))?;
-    let log = JobLog::new(journal, &JobLog::initial()?)?;
-    Ok((Attempt::new(machine, link, folder, parsed, saved, things), log))
+    let (saved, common) = (Saved::new(&assignment), Common::new());
+    let log = JobLog::create(&folder.journal(), Snapshot::new(&saved, &common.saved())?)?;
+    Ok((Attempt::new(machine, link, folder, parsed, saved, common, things), log))
 }
 
 fn open_adopted(
@@ -260,14 +270,13 @@ fn open_adopted(
 ) -> Result<(Attempt, JobLog), Failure> {
     let spec =
         std::fs::read(folder.spec()).map_err(|error| Failure::io("cannot read the specification", &error))?;
-    let log = JobLog::new(adopted.journal, &adopted.stream)?;
+    let log = JobLog::open(adopted.recovered)?;
     if let Some(prepared) = &adopted.saved.prepared {
         things.set_container(&prepared.container);
         things.set_network(&prepared.network);
     }
-    let mut attempt = Attempt::new(machine, link, folder, read_spec(&spec)?, adopted.saved, things);
-    attempt.manifests = super::action::kept_manifests(folder, attempt.saved.course.actions.len())?;
-    Ok((attempt, log))
+    let common = Common::open(&adopted.common, folder)?;
+    Ok((Attempt::new(machine, link, folder, read_spec(&spec)?, adopted.saved, common, things), log))
 }
 
 impl Attempt {
@@ -277,6 +286,7 @@ impl Attempt {
         folder: &JobFolder,
         spec: JobSpec,
         saved: Saved,
+        common: Common,
         things: &Arc<Things>,
     ) -> Self {
         let repository = spec.contexts.github.get("repository").and_then(serde_json::Value::as_str);
@@ -285,11 +295,13 @@ impl Attempt {
             machine: Arc::clone(machine),
             link: link.clone(),
             folder: folder.clone(),
-            spec,
+            spec: Arc::new(spec),
             repository,
             saved,
             secrets: Vec::new(),
-            manifests: Vec::new(),
+            common,
+            lane: MAIN,
+            lanes: Lanes::default(),
             runtime_token: String::new(),
             access: None,
             things: Arc::clone(things),
@@ -298,8 +310,26 @@ impl Attempt {
 
     /// Writes what is pending, and the job's state with it.
     pub(super) async fn commit(&self, log: &mut JobLog, vessel: Option<&Vessel>) -> Result<(), End> {
-        let spool = vessel.map(|vessel| &vessel.spool);
-        Ok(log.commit(Some(self.saved.encode()?), spool, false).await?)
+        let spool = vessel.map(|vessel| &vessel.claim);
+        Ok(log.commit(Some(self.snapshot()?), spool, false).await?)
+    }
+
+    /// The state of this lane and what it shares, for the journal.
+    pub(super) fn snapshot(&self) -> Result<Snapshot, Failure> {
+        Snapshot::new(&self.saved, &self.common.saved())
+    }
+
+    /// What is to be done next.
+    pub(super) fn current(&self) -> Option<Activity> {
+        self.saved.course.current(&self.spec.steps, &self.common.manifests())
+    }
+
+    /// A folder or file of the job's folder that only this lane uses.
+    pub(super) fn lane_place(&self, name: &str) -> PathBuf {
+        match self.lane {
+            MAIN => self.folder.root().join(name),
+            lane => self.folder.root().join(format!("{name}-{lane}")),
+        }
     }
 
     /// Everything up to the outcome, wherever it stands.
@@ -333,8 +363,11 @@ impl Attempt {
     async fn vessel(&mut self, log: &mut JobLog) -> Result<Vessel, End> {
         if let Some(prepared) = &self.saved.prepared {
             let orders = self.link.orders.clone();
-            let mut vessel =
-                Vessel::adopt(&self.folder, log.spool_offset(), prepared.container.clone(), orders)?;
+            let needed = self.needed(log)?;
+            let mut vessel = Vessel::adopt(&self.folder, needed, prepared.container.clone(), orders)?;
+            if self.saved.reads_spool() {
+                vessel.read_from(log.spool_offset());
+            }
             // A container that has ended is seen by the step that needs it.
             vessel.connect(&self.machine).await?;
             return Ok(vessel);
@@ -433,7 +466,8 @@ impl Attempt {
                 Outcome::Work { result, timed_out, outputs, message: log.masks().mask_str(&message) }
             }
         });
-        let Ok(state) = self.saved.encode() else { return false };
+        self.abandon_lanes(log);
+        let Ok(state) = self.snapshot() else { return false };
         if let Err(failure) = log.commit(Some(state), None, true).await {
             // The disk may be what failed: then the report goes without these last records.
             tracing::error!(attempt = %self.saved.lease.attempt, %failure, "a job's end could not be kept");

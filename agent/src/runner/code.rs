@@ -44,7 +44,7 @@ impl Attempt {
         let workspace = self.host_workspace();
         let work = self.folder.work();
         let target = Target {
-            staging: self.folder.root().join("checkout"),
+            staging: self.lane_place("checkout"),
             work: &work,
             workspace: workspace.strip_prefix(&work).map_or_else(|_| PathBuf::new(), PathBuf::from),
             user: &prepared.user,

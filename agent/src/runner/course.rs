@@ -14,6 +14,9 @@ use slipway_workflow::job_spec::StepSpec;
 use super::saved::Running;
 use crate::steps::values::Values;
 
+/// Numbers of files that belong to one lane: more than a job has activities.
+const LANE_FILES: usize = 1_000_000;
+
 /// When an activity happens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,11 +47,6 @@ pub struct Course {
     pub around: u32,
     /// How many activities have begun: names of their files.
     pub files: usize,
-    /// Whether the run's own repository stands beside the workspace, for its actions.
-    #[serde(default)]
-    pub own: bool,
-    /// Actions that were loaded, in that order; their manifests are files of the job's folder.
-    pub actions: Vec<Loaded>,
     /// What actions saved (`GITHUB_STATE`), by the key of their step.
     pub states: BTreeMap<String, Values>,
 }
@@ -131,6 +129,13 @@ pub struct Activity {
     pub nested: bool,
 }
 
+impl Activity {
+    /// Whether it has a lane to itself.
+    pub fn in_background(&self) -> bool {
+        self.step.background && !self.nested && self.around.is_none()
+    }
+}
+
 impl Course {
     /// What is to be done next; none: this stage, or the innermost action, is through.
     pub fn current(&self, steps: &[StepSpec], manifests: &[Arc<Manifest>]) -> Option<Activity> {
@@ -205,6 +210,12 @@ impl Course {
     /// Whether nothing has begun.
     pub fn is_fresh(&self) -> bool {
         self.files == 0 && self.frames.is_empty()
+    }
+
+    /// The course of a step of the background: it alone.
+    pub fn of_background(step: usize) -> Self {
+        let files = step.saturating_add(1).saturating_mul(LANE_FILES);
+        Self { stage: Stage::Main, next: step, files, ..Self::default() }
     }
 
     /// Where records of what is under way stand: the index of the file's step, or one behind them all. Index `steps` is

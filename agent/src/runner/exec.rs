@@ -9,7 +9,7 @@ use super::attempt::{Attempt, End};
 use super::course::Activity;
 use super::program::Program;
 use super::unix_ms;
-use super::vessel::{Connected, Vessel, lost};
+use super::vessel::{Connected, Vessel};
 use crate::docker::container::ContainerState;
 use crate::failure::{Cause, Failure};
 use crate::init::limits::exit_code;
@@ -77,16 +77,21 @@ impl Attempt {
             Ok(program) => program,
             Err(message) => return Ok(Ran::told(log, message)),
         };
-        if self.process() == 0 {
+        if self.process() == 0 && !self.fell_back() {
             for line in &program.header {
                 log.say(line);
             }
-            self.next_process();
-            self.commit(log, Some(vessel)).await?;
         }
         let kills_before = vessel.oom_kills();
         loop {
-            if vessel.link.is_some() && vessel.highest < self.process() {
+            let up = matches!(vessel.connect(&self.machine).await?, Connected::Yes);
+            // An earlier agent may have come as far as a number and not to the start; by now another process may have
+            // a higher one.
+            if self.process() == 0 || (up && vessel.highest() < self.process()) {
+                vessel.begin_start().await;
+                self.next_process();
+                log.skip(vessel.read_on());
+                self.commit(log, Some(vessel)).await?;
                 self.write_files(&program)?;
                 self.start(vessel, &program).await?;
             }
@@ -97,9 +102,8 @@ impl Attempt {
                 {
                     if let Some(running) = &mut self.saved.running {
                         running.fell_back = true;
+                        running.process = 0;
                     }
-                    self.next_process();
-                    self.commit(log, Some(vessel)).await?;
                 }
                 last => return self.judge(log, vessel, last, kills_before),
             }
@@ -115,18 +119,17 @@ impl Attempt {
     }
 
     fn next_process(&mut self) {
-        let process = self.saved.next_process;
-        self.saved.next_process += 1;
+        let process = self.common.next_process();
         if let Some(running) = &mut self.saved.running {
             running.process = process;
         }
     }
 
-    async fn start(&self, vessel: &mut Vessel, program: &Program) -> Result<(), End> {
-        let Some(link) = &vessel.link else { return Ok(()) };
+    async fn start(&self, vessel: &Vessel, program: &Program) -> Result<(), End> {
+        let Some(link) = vessel.link() else { return Ok(()) };
         match link.start(program.start(self.process(), self.fell_back())).await {
             Ok(()) => {
-                vessel.highest = self.process();
+                vessel.note_started(self.process());
                 Ok(())
             }
             // Connecting again tells what came through.
@@ -158,7 +161,7 @@ impl Attempt {
                 }
             }
             let timer = stop_next.unwrap_or_else(|| self.next_deadline());
-            let Vessel { reader, events, link, .. } = vessel;
+            let (reader, keeper) = vessel.ears();
             tokio::select! {
                 frame = reader.next_frame() => {
                     let Some(frame) = frame.map_err(|error| Failure::new(Cause::InitLost, error.to_string()))? else {
@@ -181,7 +184,7 @@ impl Attempt {
                             Stopping::Interrupted => (Stopping::Terminated, SIGTERM, CANCEL_TERMINATE),
                             _ => (Stopping::Killed, SIGKILL, CANCEL_TERMINATE),
                         };
-                        if let Some(link) = link {
+                        if let Some(link) = vessel.link() {
                             // A link that is lost is made again, and the signal comes again.
                             let _ = link.signal(self.process(), signal).await;
                         }
@@ -189,9 +192,9 @@ impl Attempt {
                         stop_next = Some(Instant::now() + wait);
                     }
                 },
-                () = lost(events) => {
+                () = Vessel::changed(keeper) => {
                     if let Connected::Yes = vessel.connect(&self.machine).await?
-                        && vessel.highest < self.process()
+                        && vessel.highest() < self.process()
                     {
                         self.start(vessel, program).await?;
                     }
@@ -248,6 +251,7 @@ impl Attempt {
             if frame.step != process {
                 log.skip(end_offset);
             } else {
+                vessel.has_started();
                 match frame.body {
                     Body::Output { stream, bytes } => {
                         size += bytes.len();
@@ -277,10 +281,10 @@ impl Attempt {
         let changed = self.apply_effects(log);
         if last.is_none() && (changed || log.has_records()) {
             let state = match changed {
-                true => Some(self.saved.encode()?),
+                true => Some(self.snapshot()?),
                 false => None,
             };
-            log.commit(state, Some(&vessel.spool), false).await?;
+            log.commit(state, Some(&vessel.claim), false).await?;
         }
         Ok(last)
     }

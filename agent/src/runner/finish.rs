@@ -22,7 +22,7 @@ impl Attempt {
         let evaluated = {
             let contexts = self.contexts(self.in_container());
             let scope = self.scope(&contexts);
-            scope.job_outputs(&self.spec.outputs, log.masks())
+            scope.job_outputs(&self.spec.outputs, &log.masks())
         };
         match evaluated {
             Ok((values, warnings)) => {
@@ -48,7 +48,7 @@ impl Attempt {
         };
         let message = log.masks().mask_str(&self.saved.message);
         self.saved.outcome = Some(Outcome::Work { result, timed_out, outputs, message });
-        Ok(log.commit(Some(self.saved.encode()?), Some(&vessel.spool), true).await?)
+        Ok(log.commit(Some(self.snapshot()?), Some(&vessel.claim), true).await?)
     }
 
     /// Says where what the job deployed can be seen. A `url` that can't be evaluated fails the job, as on GitHub.

@@ -9,12 +9,15 @@
 mod action;
 pub mod attempt;
 mod code;
+mod common;
 pub mod course;
 mod errand;
 mod exec;
 pub(crate) mod finish;
 pub mod folder;
 pub(crate) mod inside;
+mod keeper;
+mod lanes;
 mod matcher_files;
 mod prepare;
 mod program;

@@ -21,7 +21,7 @@ impl Attempt {
         folder: &JobFolder,
     ) -> Result<Option<(Tunnel, Access)>, End> {
         // A container that has ended, and a coordinator without the service.
-        let Some(link) = vessel.link.as_ref().filter(|_| !self.runtime_token.is_empty()) else {
+        let Some(link) = vessel.link().filter(|_| !self.runtime_token.is_empty()) else {
             return Ok(None);
         };
         let client = self.machine.coordinator.tunnels();

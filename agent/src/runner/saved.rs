@@ -1,5 +1,7 @@
 //! What a job's journal remembers of it: enough for another process to go on.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use slipway_proto::v1;
 use slipway_workflow::job_spec::JobSpec;
@@ -10,11 +12,15 @@ use crate::docker::passwd::ContainerUser;
 use crate::externals::Libc;
 use crate::failure::{Cause, Failure};
 use crate::lease::Lease;
+use crate::records::ledger::State;
 use crate::session::Assignment;
+use crate::steps::commands::Effect;
+use crate::steps::outcome::StepResult;
 use crate::steps::state::JobState;
+use crate::steps::values::Values;
 
 /// Version of this format.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// A job between two commits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,8 +40,6 @@ pub struct Saved {
     pub course: Course,
     /// The step that runs; inside of composite actions the innermost one.
     pub running: Option<Running>,
-    /// Number of the next process in its container.
-    pub next_process: u32,
     /// When its first step might start, Unix milliseconds: its time limit counts from here.
     pub started_ms: Option<u64>,
     /// When it was cancelled, Unix milliseconds.
@@ -46,6 +50,30 @@ pub struct Saved {
     pub message: String,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// How steps of the background ended, by their places; of those that were waited for or cancelled.
+    pub collected: BTreeMap<u32, Collected>,
+    /// In the lane of such a step: what it left for the job's other steps, which see it when it is collected.
+    pub left: Left,
+}
+
+/// A step of the background that has ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Collected {
+    /// What people see.
+    pub name: String,
+    /// How it counts.
+    pub conclusion: StepResult,
+}
+
+/// See [`Saved::left`].
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Left {
+    /// Its name, evaluated.
+    pub name: String,
+    /// `GITHUB_ENV`
+    pub env: Values,
+    /// `GITHUB_PATH`, oldest first.
+    pub path: Vec<String>,
 }
 
 /// The container and what is known of it.
@@ -85,6 +113,8 @@ pub struct Running {
     pub stopped_ms: Option<u64>,
     /// Told to stop because its own time ran out.
     pub timed_out: bool,
+    /// Whether its first lines were said already; of a step that waits for others or cancels them.
+    pub said: bool,
     /// Whether the fallback shell is in use already.
     pub fell_back: bool,
     /// Index of its action, once that is loaded.
@@ -102,8 +132,24 @@ pub struct OwnContainer {
     pub image: String,
     /// Its user.
     pub user: ContainerUser,
-    /// Where reading the job's own spool goes on after it.
-    pub job_spool_offset: u64,
+}
+
+impl Left {
+    /// Notes what the job's other steps are to see.
+    pub(super) fn note(&mut self, effect: &Effect) {
+        match effect {
+            Effect::SetEnv { name, value } => self.env.set(name, value),
+            Effect::AddPath(path) => self.path.push(path.clone()),
+            _ => {}
+        }
+    }
+}
+
+impl Saved {
+    /// Whether a process of the job's own container is under way: what it writes is still needed.
+    pub(super) fn reads_spool(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.process > 0 && running.container.is_none())
+    }
 }
 
 impl Running {
@@ -118,6 +164,7 @@ impl Running {
             limit_ms,
             stopped_ms: None,
             timed_out: false,
+            said: false,
             fell_back: false,
             action: None,
             container: None,
@@ -187,30 +234,36 @@ impl Saved {
             state: JobState::default(),
             course: Course::default(),
             running: None,
-            next_process: 1,
             started_ms: None,
             cancelled_ms: None,
             timed_out: false,
             message: String::new(),
             outcome: None,
+            collected: BTreeMap::new(),
+            left: Left::default(),
         }
     }
 
-    /// As the journal keeps it.
-    ///
-    /// # Errors
-    /// `internal`.
-    pub fn encode(&self) -> Result<Vec<u8>, Failure> {
-        serde_json::to_vec(self).map_err(|error| Failure::new(Cause::Internal, error.to_string()))
+    /// The lane of a step of the background, as it begins: it sees what the job's steps have left so far.
+    #[must_use]
+    pub fn of_background(&self, step: usize) -> Self {
+        Self {
+            course: Course::of_background(step),
+            running: None,
+            message: String::new(),
+            collected: BTreeMap::new(),
+            left: Left::default(),
+            ..self.clone()
+        }
     }
 
     /// From the journal.
     ///
     /// # Errors
     /// A sentence, when it is not one of this version.
-    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+    pub fn decode(state: &State) -> Result<Self, String> {
         let saved: Self =
-            serde_json::from_slice(bytes).map_err(|error| format!("its state is damaged: {error}"))?;
+            serde_json::from_str(state.get()).map_err(|error| format!("its state is damaged: {error}"))?;
         match saved.version {
             VERSION => Ok(saved),
             other => Err(format!("its state has version {other}, this agent knows {VERSION}")),

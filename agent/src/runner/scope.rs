@@ -33,7 +33,7 @@ impl Attempt {
             let outer = scope.with_env(&env);
             let inputs = self.inputs(&outer, caller.action, &caller.step)?;
             scope = outer.with_inputs(&inputs);
-            if let Some(manifest) = self.manifests.get(caller.action) {
+            if let Some(manifest) = self.common.manifest(caller.action) {
                 scope = scope.in_file(&manifest.file);
             }
         }
@@ -54,7 +54,7 @@ impl Attempt {
             scope = scope.with_env(&frame.env).with_inputs(&frame.inputs);
         }
         let innermost = depth.checked_sub(1).and_then(|index| frames.get(index));
-        match innermost.and_then(|frame| self.manifests.get(frame.action)) {
+        match innermost.and_then(|frame| self.common.manifest(frame.action)) {
             Some(manifest) => scope.in_file(&manifest.file),
             None => scope,
         }
@@ -68,7 +68,7 @@ impl Attempt {
         });
         let frames = &self.saved.course.frames;
         let innermost = depth.checked_sub(1).and_then(|index| frames.get(index));
-        let around = innermost.and_then(|frame| self.saved.course.actions.get(frame.action));
+        let around = innermost.and_then(|frame| self.common.action(frame.action));
         let own = match &step.action {
             StepAction::Uses { action: ActionReference::Repository { repository, git_ref, .. }, .. } => {
                 Some((repository.clone(), git_ref.clone()))
@@ -78,7 +78,7 @@ impl Attempt {
         StepPlaces {
             action: step.id.clone(),
             files: files.to_vec(),
-            repository: own.or_else(|| around.and_then(|action| action.repository.clone())),
+            repository: own.or_else(|| around.as_ref().and_then(|action| action.repository.clone())),
             action_path: around.map(|action| self.seen(&action.folder)),
         }
     }
@@ -98,7 +98,7 @@ impl Attempt {
             };
         };
         let frame = course.frames.get(outer)?;
-        match &self.manifests.get(frame.action)?.runs {
+        match &self.common.manifest(frame.action)?.runs {
             Runs::Composite { steps } => steps.get(frame.next).cloned(),
             _ => None,
         }

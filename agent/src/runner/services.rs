@@ -149,7 +149,7 @@ impl Attempt {
         services: &[Service],
         network: &str,
     ) -> Result<(), End> {
-        let Some(link) = &vessel.link else { return Ok(()) };
+        let Some(link) = vessel.link() else { return Ok(()) };
         for service in services {
             let state = self.machine.engine.service(&service.container, network).await?;
             let Ok(address) = state.address.parse::<Ipv4Addr>() else { continue };

@@ -6,11 +6,12 @@ use tracing::field::Empty;
 
 use super::action::BuiltIn;
 use super::attempt::{Attempt, End};
-use super::course::Activity;
+use super::course::{Activity, Stage};
 use super::exec::Ran;
 use super::saved::Running;
 use super::unix_ms;
 use super::vessel::Vessel;
+use crate::records::ledger::MAIN;
 use crate::records::log::{JobLog, Usage};
 use crate::session::JobEvent;
 use crate::steps::annotations::Level;
@@ -33,8 +34,10 @@ impl Attempt {
             }
         }
         let contexts = self.contexts(self.in_container());
+        self.resume_lanes(log, vessel)?;
         loop {
-            match self.saved.course.current(&self.spec.steps, &self.manifests) {
+            match self.current() {
+                Some(activity) if activity.in_background() => self.begin_lane(log, vessel, &activity).await?,
                 Some(activity) => {
                     let step = &activity.step;
                     let span = tracing::info_span!("step", step = step.id, name = Empty, result = Empty);
@@ -44,6 +47,9 @@ impl Attempt {
                     self.leave_action(log, vessel, &contexts).await?;
                 }
                 None => {
+                    if self.saved.course.stage == Stage::Main {
+                        self.end_lanes(log, vessel).await?;
+                    }
                     if !self.saved.course.next_stage() {
                         return Ok(());
                     }
@@ -52,7 +58,7 @@ impl Attempt {
         }
     }
 
-    async fn activity(
+    pub(super) async fn activity(
         &mut self,
         log: &mut JobLog,
         vessel: &mut Vessel,
@@ -69,6 +75,12 @@ impl Attempt {
                 Some(BuiltIn::Checkout) => Some(self.run_checkout(log, contexts, activity, with).await?),
                 None => self.run_action(log, vessel, contexts, activity).await?,
             },
+            StepAction::Wait { steps, .. } => {
+                Some(self.run_wait(log, vessel, contexts, activity, steps.as_deref()).await?)
+            }
+            StepAction::Cancel { steps, .. } => {
+                Some(self.run_cancel(log, vessel, contexts, activity, steps).await?)
+            }
         };
         match ran {
             Some(ran) => self.finish_step(log, vessel, contexts, activity, ran).await,
@@ -95,7 +107,8 @@ impl Attempt {
             let env = self.own_env(&scope, activity)?;
             let scope = scope.with_env(&env);
             let possible = !self.out_of_time() && !self.action_out_of_time();
-            let wanted = possible && scope.condition(step.condition.as_ref())?;
+            // What steers steps of the background has no condition of its own.
+            let wanted = possible && (step.steers() || scope.condition(step.condition.as_ref())?);
             let limit = scope.timeout_ms(step.timeout_minutes.as_ref());
             Ok::<_, EvaluationError>((wanted, self.display_name(&scope, activity, log), limit))
         });
@@ -137,7 +150,7 @@ impl Attempt {
             return Ok(false);
         }
         // A `run` step commits together with its process's number.
-        if matches!(step.action, StepAction::Uses { .. }) {
+        if !matches!(step.action, StepAction::Run { .. }) {
             self.commit(log, Some(vessel)).await?;
         }
         Ok(true)
@@ -146,7 +159,7 @@ impl Attempt {
     fn display_name(&self, scope: &Scope<'_>, activity: &Activity, log: &JobLog) -> String {
         match &activity.around {
             Some(around) => log.masks().mask_str(&around.name),
-            None => scope.display_name(&activity.step, log.masks()),
+            None => scope.display_name(&activity.step, &log.masks()),
         }
     }
 
@@ -202,10 +215,6 @@ impl Attempt {
                 self.note_message(&format!("step `{}`: {why}", running.name));
             }
         }
-        // What is read from here on is the job's own spool again.
-        if let Some(own) = &running.container {
-            log.skip(own.job_spool_offset);
-        }
         self.end_step(log, vessel, activity, &running.name, end, ran.usage).await?;
         // Not before its end is kept: another process would look for them.
         if running.process > 0 {
@@ -236,9 +245,14 @@ impl Attempt {
         if !activity.nested {
             log.step_finished(&activity.step, name, end, usage);
         }
+        if self.lane != MAIN && !activity.nested {
+            name.clone_into(&mut self.saved.left.name);
+        }
         self.saved.running = None;
         self.saved.course.advance();
-        self.commit(log, Some(vessel)).await
+        self.commit(log, Some(vessel)).await?;
+        vessel.claim.let_go();
+        Ok(())
     }
 
     /// Ends the running step of a job that can't go on, and the actions around it.
@@ -254,7 +268,7 @@ impl Attempt {
         self.saved.course.frames.clear();
         self.saved.state.leave_all();
         let end = StepEnd::new(Ended::Failed, false, false);
-        if let Some(activity) = self.saved.course.current(&self.spec.steps, &self.manifests) {
+        if let Some(activity) = self.current() {
             log.select(self.record(), CommandOptions::default());
             log.step_finished(&activity.step, &outermost.name, end, Usage::default());
         }
@@ -269,6 +283,8 @@ impl Attempt {
         for effect in &effects {
             if let Err(full) = self.saved.state.apply(effect) {
                 log.remark(Level::Error, &full.to_string());
+            } else if self.lane != MAIN {
+                self.saved.left.note(effect);
             }
         }
         !effects.is_empty()
@@ -337,6 +353,11 @@ impl Attempt {
     /// Whether a running activity goes on in a job that was just cancelled: its condition still holds, and so do those of
     /// the steps whose actions it is in.
     pub(super) fn survives_cancel(&self, contexts: &Contexts, activity: &Activity) -> bool {
+        // As on GitHub: steps of the background are cancelled with the job whatever their condition, and who waits for
+        // them goes on waiting.
+        if self.lane != MAIN || activity.step.steers() {
+            return activity.step.steers();
+        }
         let holds = |step: &StepSpec, scope: Scope<'_>, env: &Values| {
             scope.with_env(env).with_status(JobStatus::Cancelled).condition(step.condition.as_ref())
         };

@@ -1,36 +1,33 @@
 //! A job's running container, with its init at the other end of a socket.
+//!
+//! A task of its own keeps the connection ([`super::keeper`]); each lane of the job has a [`Vessel`], its own way of reading what
+//! its processes write.
 
-use std::time::Duration;
+use tokio::sync::OwnedMutexGuard;
 
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use std::sync::Arc;
 
 use super::Machine;
 use super::folder::JobFolder;
+use super::keeper::{Keeper, Standing};
 use crate::docker::container::ContainerState;
 use crate::docker::memory::oom_kills;
 use crate::failure::{Cause, Failure};
-use crate::init::{InitError, InitEvents, InitLink, JobSocket, Ready, Spool, SpoolReader, limits};
-use crate::limits::INIT_CONNECT_TIMEOUT;
+use crate::init::{Claim, InitLink, JobSocket, Spool, SpoolReader, limits};
 use crate::session::JobOrders;
 
-/// How often a container is looked at while its init is not connected.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// A container and the link to its init.
+/// See the module.
 pub(super) struct Vessel {
     pub(super) container: String,
-    /// PID 1 as the host sees it.
-    pub(super) pid: u32,
-    socket: JobSocket,
-    pub(super) spool: Spool,
+    /// Until the container runs: what its keeper will need.
+    mooring: Option<(JobSocket, tokio::sync::watch::Receiver<JobOrders>)>,
+    keeper: Option<Keeper>,
+    spool: Spool,
     pub(super) reader: SpoolReader,
-    pub(super) link: Option<InitLink>,
-    pub(super) events: Option<InitEvents>,
-    /// Highest process number that init ever started.
-    pub(super) highest: u32,
-    stop_times: Option<JoinHandle<()>>,
-    orders: watch::Receiver<JobOrders>,
+    /// What of the spool this lane still needs.
+    pub(super) claim: Claim,
+    /// Held from a process's number to its first sign: init takes numbers only as they rise.
+    starting: Option<OwnedMutexGuard<()>>,
 }
 
 /// What came of connecting.
@@ -45,17 +42,20 @@ pub(super) enum Connected {
 
 impl Vessel {
     /// Prepares socket and spool of a container that is about to start; `orders` tell its init when to stop.
-    pub(super) fn create(folder: &JobFolder, orders: watch::Receiver<JobOrders>) -> Result<Self, Failure> {
+    pub(super) fn create(
+        folder: &JobFolder,
+        orders: tokio::sync::watch::Receiver<JobOrders>,
+    ) -> Result<Self, Failure> {
         let spool = Spool::create(&folder.spool(), limits::SPOOL_CAPACITY_BYTES);
         Self::with(folder, spool.map_err(|error| internal(&error))?, 0, String::new(), orders)
     }
 
-    /// Goes on with the container of an earlier process, whose spool was read up to `offset`.
+    /// Goes on with the container of an earlier process, whose spool is needed from `offset` on.
     pub(super) fn adopt(
         folder: &JobFolder,
         offset: u64,
         container: String,
-        orders: watch::Receiver<JobOrders>,
+        orders: tokio::sync::watch::Receiver<JobOrders>,
     ) -> Result<Self, Failure> {
         let spool = Spool::open(&folder.spool(), offset, limits::SPOOL_CAPACITY_BYTES);
         Self::with(folder, spool.map_err(|error| internal(&error))?, offset, container, orders)
@@ -66,107 +66,108 @@ impl Vessel {
         spool: Spool,
         offset: u64,
         container: String,
-        orders: watch::Receiver<JobOrders>,
+        orders: tokio::sync::watch::Receiver<JobOrders>,
     ) -> Result<Self, Failure> {
         let socket = JobSocket::bind(&folder.run()).map_err(|error| internal(&error))?;
-        let reader = spool.reader(offset);
-        Ok(Self {
-            container,
-            pid: 0,
-            socket,
-            spool,
-            reader,
-            link: None,
-            events: None,
-            highest: 0,
-            stop_times: None,
-            orders,
-        })
+        let (reader, claim) = (spool.reader(offset), spool.claim());
+        let mooring = Some((socket, orders));
+        Ok(Self { container, mooring, keeper: None, spool, reader, claim, starting: None })
+    }
+
+    /// The same container for another lane; `from`: where what its process wrote begins, if it has one.
+    pub(super) fn for_lane(&self, from: Option<u64>) -> Self {
+        let claim = self.spool.claim();
+        if let Some(offset) = from {
+            claim.hold(offset);
+        }
+        Self {
+            container: self.container.clone(),
+            mooring: None,
+            keeper: self.keeper.clone(),
+            spool: self.spool.clone(),
+            reader: self.spool.reader(from.unwrap_or_default()),
+            claim,
+            starting: None,
+        }
+    }
+
+    /// What was written from `offset` on is needed, and read next.
+    pub(super) fn read_from(&mut self, offset: u64) {
+        self.claim.hold(offset);
+        self.reader = self.spool.reader(offset);
+    }
+
+    /// A new process's output begins here.
+    pub(super) fn read_on(&mut self) -> u64 {
+        let offset = self.spool.written();
+        self.read_from(offset);
+        offset
     }
 
     /// Waits for init to connect, or for the container's end; then the spool is complete.
-    pub(super) async fn connect(&mut self, machine: &Machine) -> Result<Connected, Failure> {
-        self.disconnect();
-        let give_up = tokio::time::Instant::now() + INIT_CONNECT_TIMEOUT;
-        loop {
-            let Some(state) = machine.engine.container(&self.container).await? else {
-                self.spool.finish();
-                return Ok(Connected::Gone);
-            };
-            if !state.running || state.pid == 0 {
-                self.spool.finish();
-                return Ok(Connected::Ended(state));
-            }
-            self.pid = state.pid;
-            let stop_at = self.orders.borrow().stop_boottime_ms;
-            let accepting = self.socket.accept(state.pid, &self.spool, stop_at);
-            match tokio::time::timeout(LOOK_EVERY, accepting).await {
-                Ok(Ok(connection)) => {
-                    let Ready { highest_step, .. } = connection.ready;
-                    self.highest = highest_step;
-                    self.stop_times =
-                        Some(tokio::spawn(tell_stop_times(connection.link.clone(), self.orders.clone())));
-                    self.link = Some(connection.link);
-                    self.events = Some(connection.events);
-                    return Ok(Connected::Yes);
-                }
-                Ok(Err(InitError::Closed)) => {}
-                Ok(Err(error)) => return Err(Failure::new(Cause::InitLost, error.to_string())),
-                Err(_) if tokio::time::Instant::now() >= give_up => {
-                    let message = "the container runs, but its init does not connect".to_owned();
-                    return Err(Failure::new(Cause::InitLost, message));
-                }
-                Err(_) => {}
-            }
+    pub(super) async fn connect(&mut self, machine: &Arc<Machine>) -> Result<Connected, Failure> {
+        if let Some((socket, orders)) = self.mooring.take() {
+            let spool = self.spool.clone();
+            let keeper = Keeper::start(Arc::clone(machine), self.container.clone(), socket, spool, orders);
+            self.keeper = Some(keeper);
+        }
+        match &mut self.keeper {
+            Some(keeper) => keeper.settled().await,
+            None => Ok(Connected::Gone),
         }
     }
 
-    fn disconnect(&mut self) {
-        self.link = None;
-        self.events = None;
-        if let Some(task) = self.stop_times.take() {
-            task.abort();
+    /// The way to init, while it is there.
+    pub(super) fn link(&self) -> Option<InitLink> {
+        match self.keeper.as_ref()?.standing() {
+            Standing::Up(link) => Some(link),
+            _ => None,
         }
+    }
+
+    /// Highest process number that init ever started, as far as is known.
+    pub(super) fn highest(&self) -> u32 {
+        self.keeper.as_ref().map_or(0, Keeper::highest)
+    }
+
+    /// This process was handed to init.
+    pub(super) fn note_started(&self, process: u32) {
+        if let Some(keeper) = &self.keeper {
+            keeper.note_started(process);
+        }
+    }
+
+    /// Waits for its turn to start a process; the turn lasts until [`Self::has_started`].
+    pub(super) async fn begin_start(&mut self) {
+        if let Some(keeper) = &self.keeper {
+            self.starting = Some(keeper.turn().await);
+        }
+    }
+
+    /// The process has given its first sign.
+    pub(super) fn has_started(&mut self) {
+        self.starting = None;
+    }
+
+    /// Waits until the connection changes.
+    pub(super) async fn changed(keeper: &mut Option<Keeper>) {
+        match keeper {
+            Some(keeper) => keeper.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What a loop waits for side by side: frames, and changes of the connection.
+    pub(super) fn ears(&mut self) -> (&mut SpoolReader, &mut Option<Keeper>) {
+        (&mut self.reader, &mut self.keeper)
     }
 
     /// Processes of the container that the kernel killed for memory so far.
     pub(super) fn oom_kills(&self) -> u64 {
-        oom_kills(self.pid).unwrap_or(0)
-    }
-}
-
-impl Drop for Vessel {
-    fn drop(&mut self) {
-        self.disconnect();
+        self.keeper.as_ref().and_then(|keeper| oom_kills(keeper.pid())).unwrap_or(0)
     }
 }
 
 fn internal(error: &dyn std::error::Error) -> Failure {
     Failure::new(Cause::Internal, error.to_string())
-}
-
-/// Keeps init's stop time at what the lease allows.
-async fn tell_stop_times(link: InitLink, mut orders: watch::Receiver<JobOrders>) {
-    let mut told = None;
-    loop {
-        let stop_at = orders.borrow_and_update().stop_boottime_ms;
-        if let Some(boottime_ms) = stop_at.filter(|_| stop_at != told) {
-            if link.stop_time(boottime_ms).await.is_err() {
-                return;
-            }
-            told = stop_at;
-        }
-        if orders.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-/// Waits until init's connection has ended.
-pub(super) async fn lost(events: &mut Option<InitEvents>) {
-    match events {
-        // What init says besides is an answer to a repeated start, and the spool says it too.
-        Some(events) => while events.next().await.is_ok() {},
-        None => std::future::pending().await,
-    }
 }

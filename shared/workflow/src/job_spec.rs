@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use crate::action::ActionReference;
 
 /// Version of this format; an agent refuses a newer one.
-pub const JOB_SPEC_VERSION: u32 = 2;
+pub const JOB_SPEC_VERSION: u32 = 3;
 
 /// One instance of a job, ready to be leased.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -193,6 +193,9 @@ pub struct StepSpec {
     pub condition: Option<Text>,
     /// What it does.
     pub action: StepAction,
+    /// `background`: the next step begins without waiting for this one.
+    #[serde(default)]
+    pub background: bool,
     /// `env`; values are templates.
     pub env: Vec<Entry>,
     /// `continue-on-error`: a boolean or a template that gives one.
@@ -201,6 +204,13 @@ pub struct StepSpec {
     pub timeout_minutes: Option<Text>,
     /// Line of the step in the file, from 1.
     pub line: u32,
+}
+
+impl StepSpec {
+    /// Whether it waits for steps of the background or cancels them. Such a step has no condition: it always runs.
+    pub fn steers(&self) -> bool {
+        matches!(self.action, StepAction::Wait { .. } | StepAction::Cancel { .. })
+    }
 }
 
 /// What a step does.
@@ -225,7 +235,47 @@ pub enum StepAction {
         /// `with`; values are templates.
         with: Vec<Entry>,
     },
+    /// `wait`, `wait-all`, or the end of a `parallel` group.
+    Wait {
+        /// Places of the steps to wait for, from 0; none: all before this one.
+        steps: Option<Vec<u32>>,
+        /// What people see where it has no `name`.
+        default_name: String,
+    },
+    /// `cancel`
+    Cancel {
+        /// Places of the steps to cancel, from 0.
+        steps: Vec<u32>,
+        /// What people see where it has no `name`.
+        default_name: String,
+    },
 }
+
+/// What people see for steps without `name` that steer steps of the background; GitHub's words.
+pub struct BackgroundDefaultNames {
+    /// `wait`
+    pub wait: &'static str,
+    /// `wait-all`
+    pub wait_all: &'static str,
+    /// `cancel`
+    pub cancel: &'static str,
+    /// `parallel`
+    pub group: &'static str,
+    /// The waiting at the end of a job, which nobody wrote.
+    pub implicit: &'static str,
+}
+
+/// See [`BackgroundDefaultNames`].
+pub const BACKGROUND_DEFAULT_NAMES: BackgroundDefaultNames = BackgroundDefaultNames {
+    wait: "Wait",
+    wait_all: "Wait for all",
+    cancel: "Cancel",
+    group: "Parallel group",
+    implicit: "Wait for all background steps",
+};
+
+/// Id of the step that waits at the end of a job, as GitHub's runner has it.
+pub const IMPLICIT_WAIT_ID: &str = "__implicit_wait_all";
 
 /// Where the code of a run comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,5 @@
 //! Composite actions: their steps run inside of the step that uses them.
 
-use std::sync::Arc;
-
 use slipway_workflow::action::MAX_COMPOSITE_DEPTH;
 
 use super::{Use, header};
@@ -56,7 +54,7 @@ impl Attempt {
         contexts: &Contexts,
     ) -> Result<(), End> {
         let Some(frame) = self.saved.course.frames.last() else { return Ok(()) };
-        let Some(manifest) = self.manifests.get(frame.action).map(Arc::clone) else {
+        let Some(manifest) = self.common.manifest(frame.action) else {
             return Err(End::Work("an action's file is gone from the job's folder".to_owned()));
         };
         let depth = self.saved.course.frames.len();
@@ -90,7 +88,7 @@ impl Attempt {
             }
             Err(error) => ran = Ran::told(log, error.to_string()),
         }
-        match self.saved.course.current(&self.spec.steps, &self.manifests) {
+        match self.current() {
             Some(activity) => self.finish_step(log, vessel, contexts, &activity, ran).await,
             None => Err(End::Work("the step of an action is gone".to_owned())),
         }

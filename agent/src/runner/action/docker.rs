@@ -41,7 +41,6 @@ impl Attempt {
     pub(super) async fn run_docker(
         &mut self,
         log: &mut JobLog,
-        vessel: &mut Vessel,
         contexts: &Contexts,
         activity: &Activity,
         using: &Use<'_>,
@@ -65,7 +64,7 @@ impl Attempt {
                     Ok(image) => image,
                     Err(ran) => return Ok(ran),
                 };
-                let own_vessel = self.own_vessel(log, vessel, &image).await?;
+                let own_vessel = self.own_vessel(log, &image).await?;
                 (image, own_vessel)
             }
         };
@@ -87,7 +86,7 @@ impl Attempt {
 
     /// Where socket and spool of an action's own container are.
     fn own_folder(&self) -> JobFolder {
-        JobFolder::new(self.folder.root().join("action"))
+        JobFolder::new(self.lane_place("action"))
     }
 
     /// The image: pulled, or built from the action's folder.
@@ -113,7 +112,7 @@ impl Attempt {
                 Some(Err(failure)) => Err(failure.into()),
             };
         }
-        let Some(loaded) = self.saved.course.actions.get(action) else {
+        let Some(loaded) = self.common.action(action) else {
             return Ok(Err(Ran::told(log, "the action is gone".to_owned())));
         };
         let dockerfile = Path::new(&loaded.folder).join(image);
@@ -122,7 +121,7 @@ impl Attempt {
         };
         let (work, folder, name) =
             (self.folder.work(), folder.to_owned(), name.to_string_lossy().into_owned());
-        let place = self.folder.root().join("build.tar");
+        let place = self.lane_place("build.tar");
         let working = async move {
             let (archived, shown) = (folder.clone(), folder.display().to_string());
             let packed = place.clone();
@@ -151,7 +150,7 @@ impl Attempt {
     }
 
     /// Starts the action's own container.
-    async fn own_vessel(&mut self, log: &mut JobLog, job: &Vessel, image: &Image) -> Result<Vessel, End> {
+    async fn own_vessel(&mut self, log: &mut JobLog, image: &Image) -> Result<Vessel, End> {
         let machine = std::sync::Arc::clone(&self.machine);
         let facts = self.image_facts(image).await?;
         let Some(user) = facts.users.resolve(&image.user) else {
@@ -191,18 +190,10 @@ impl Attempt {
             let message = "the init of the action's container ended at once";
             return Err(Failure::new(Cause::ContainerStart, message).into());
         }
-        let own = OwnContainer {
-            id: vessel.container.clone(),
-            image: image.id.clone(),
-            user,
-            job_spool_offset: log.spool_offset(),
-        };
+        let own = OwnContainer { id: vessel.container.clone(), image: image.id.clone(), user };
         if let Some(running) = &mut self.saved.running {
             running.container = Some(own);
         }
-        // What was read of the job's own spool is free before the offset means another file.
-        log.commit(None, Some(&job.spool), false).await?;
-        log.skip(0);
         self.commit(log, Some(&vessel)).await?;
         Ok(vessel)
     }
@@ -211,6 +202,9 @@ impl Attempt {
     async fn own_vessel_again(&mut self, log: &JobLog, own: &OwnContainer) -> Result<Vessel, End> {
         let orders = self.link.orders.clone();
         let mut vessel = Vessel::adopt(&self.own_folder(), log.spool_offset(), own.id.clone(), orders)?;
+        if self.saved.running.as_ref().is_some_and(|running| running.process > 0) {
+            vessel.read_from(log.spool_offset());
+        }
         // A container that has ended is seen by who follows its process.
         vessel.connect(&self.machine).await?;
         Ok(vessel)

@@ -8,7 +8,7 @@ use crate::steps::values::Values;
 pub(super) fn lines(step: &StepSpec, inputs: &Values, env: &Values) -> Vec<String> {
     let uses = match &step.action {
         StepAction::Uses { uses, .. } => uses.as_str(),
-        StepAction::Run { .. } => "",
+        StepAction::Run { .. } | StepAction::Wait { .. } | StepAction::Cancel { .. } => "",
     };
     let mut lines = vec![format!("##[group]Run {uses}")];
     let mut block = |title: &str, values: &Values| {

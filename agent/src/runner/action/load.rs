@@ -44,7 +44,7 @@ impl Attempt {
         log: &mut JobLog,
     ) -> Result<Vec<(Loaded, Fetched)>, End> {
         self.saved.course = course::Course::default();
-        self.manifests.clear();
+        self.common.forget_actions();
         let mut wanted = references(&self.spec.steps);
         let mut fetched: BTreeMap<Version, Fetched> = BTreeMap::new();
         let mut placed = Vec::new();
@@ -69,7 +69,7 @@ impl Attempt {
                     next.extend(references(steps));
                 }
                 placed.push((loaded.clone(), found.clone()));
-                self.keep_action(loaded, manifest)?;
+                self.common.add(&self.folder, loaded, manifest)?;
             }
             wanted = next;
         }
@@ -131,7 +131,7 @@ impl Attempt {
             ActionReference::Docker { image } => {
                 let loaded =
                     Loaded { key: key(action), folder: String::new(), repository: None, commit: None };
-                self.keep_action(loaded, Manifest::of_image(image)).map(Ok)
+                self.common.add(&self.folder, loaded, Manifest::of_image(image)).map(Ok)
             }
             ActionReference::Local { path } => {
                 let workspace = self.host_workspace();
@@ -158,13 +158,14 @@ impl Attempt {
         path: &str,
     ) -> Result<Result<usize, Ran>, End> {
         let around = self.saved.course.frames.last().map(|frame| frame.action);
-        let around = around.and_then(|index| self.saved.course.actions.get(index));
-        if let Some(repository) = around.and_then(|loaded| loaded.repository.clone()) {
+        let around = around.and_then(|index| self.common.action(index));
+        if let Some(repository) = around.and_then(|loaded| loaded.repository) {
             let root = Path::new(FOLDER).join(&repository.0).join(&repository.1);
             return self.load_placed(log, action, &root, path, Some(repository));
         }
         let root = Path::new(FOLDER).join(OWN);
-        if !self.saved.course.own {
+        let _placing = self.common.placing().await;
+        if !self.common.has_own() {
             let (said, lines) = errand::lines();
             let mut say = move |line| said.line(line);
             let machine = Arc::clone(&self.machine);
@@ -172,7 +173,7 @@ impl Attempt {
             let user = self.prepared()?.user.clone();
             let with: Values = [("persist-credentials", "false")].into_iter().collect();
             let target = Target {
-                staging: self.folder.root().join("checkout"),
+                staging: self.lane_place("checkout"),
                 work: &work,
                 workspace: root.clone(),
                 user: &user,
@@ -181,7 +182,7 @@ impl Attempt {
             let working = checkout(&machine.coordinator, &source, &with, token.as_deref(), &target, &mut say);
             match self.errand(log, contexts, activity, lines, working).await? {
                 None => return Ok(Err(self.stopped(log))),
-                Some(Ok(_)) => self.saved.course.own = true,
+                Some(Ok(_)) => self.common.set_own(),
                 Some(Err(CheckoutError::Step(message))) => return Ok(Err(Ran::told(log, message))),
                 Some(Err(CheckoutError::Fleet(failure))) => return Err(failure.into()),
             }
@@ -200,6 +201,11 @@ impl Attempt {
         let Some(version) = version(action) else {
             return Ok(Err(Ran::told(log, "this step has no action".to_owned())));
         };
+        let _placing = self.common.placing().await;
+        // Another lane may have been first.
+        if let Some(index) = self.known(action) {
+            return Ok(Ok(index));
+        }
         let (said, lines) = errand::lines();
         let machine = Arc::clone(&self.machine);
         let pin =
@@ -218,7 +224,7 @@ impl Attempt {
         };
         match self.errand(log, contexts, activity, lines, working).await? {
             None => Ok(Err(self.stopped(log))),
-            Some(Ok((loaded, manifest))) => self.keep_action(loaded, manifest).map(Ok),
+            Some(Ok((loaded, manifest))) => self.common.add(&self.folder, loaded, manifest).map(Ok),
             Some(Err(End::Work(message))) => Ok(Err(Ran::told(log, message))),
             Some(Err(end)) => Err(end),
         }
@@ -247,7 +253,7 @@ impl Attempt {
         match find(&relative.to_string_lossy(), &seen, read) {
             Ok(manifest) => {
                 let loaded = Loaded { key: key(action), folder: shown, repository, commit: None };
-                self.keep_action(loaded, manifest).map(Ok)
+                self.common.add(&self.folder, loaded, manifest).map(Ok)
             }
             Err(message) => Ok(Err(Ran::told(log, message))),
         }
@@ -255,22 +261,7 @@ impl Attempt {
 
     /// Index of an action that is loaded.
     fn known(&self, reference: &ActionReference) -> Option<usize> {
-        let key = key(reference);
-        self.saved.course.actions.iter().position(|loaded| loaded.key == key)
-    }
-
-    /// Keeps what was read of an action in the job's folder.
-    fn keep_action(&mut self, loaded: Loaded, manifest: Manifest) -> Result<usize, End> {
-        let index = self.manifests.len();
-        let io = |error: std::io::Error| Failure::io("cannot keep an action's file", &error);
-        let bytes = serde_json::to_vec(&manifest)
-            .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
-        let folder = self.folder.actions();
-        std::fs::create_dir_all(&folder).map_err(io)?;
-        std::fs::write(folder.join(format!("{index}.json")), bytes).map_err(io)?;
-        self.manifests.push(Arc::new(manifest));
-        self.saved.course.actions.push(loaded);
-        Ok(index)
+        self.common.known(&key(reference))
     }
 
     /// What is to be done before the first step: what the actions of the steps, and those that they use, say.
@@ -287,7 +278,7 @@ impl Attempt {
         let Some(action) = self.known(reference).filter(|_| !reference.is("actions/checkout")) else {
             return;
         };
-        let Some(manifest) = self.manifests.get(action) else { return };
+        let Some(manifest) = self.common.manifest(action) else { return };
         if let Some(Around { pre: Some(_), pre_if, .. }) = manifest.around() {
             let literal = step.name.as_ref().map(|name| &name.text).filter(|name| !name.contains("${{"));
             pres.push(course::Around {

@@ -74,7 +74,7 @@ impl Attempt {
         match &using.manifest.runs {
             Runs::Composite { .. } => self.enter_action(log, vessel, activity, &using).await,
             Runs::Node { .. } => Ok(Some(self.run_node(log, vessel, contexts, activity, &using).await?)),
-            Runs::Docker { .. } => Ok(Some(self.run_docker(log, vessel, contexts, activity, &using).await?)),
+            Runs::Docker { .. } => Ok(Some(self.run_docker(log, contexts, activity, &using).await?)),
         }
     }
 
@@ -84,7 +84,7 @@ impl Attempt {
         activity: &Activity,
         action: usize,
     ) -> Result<Use<'a>, String> {
-        let manifest = self.manifests.get(action).map(Arc::clone);
+        let manifest = self.common.manifest(action);
         let manifest =
             manifest.ok_or_else(|| "the action's file is gone from the job's folder".to_owned())?;
         let evaluated = (|| {
@@ -103,7 +103,7 @@ impl Attempt {
     }
 
     fn in_action<'a>(&self, scope: Scope<'a>, action: usize) -> Scope<'a> {
-        match self.manifests.get(action) {
+        match self.common.manifest(action) {
             Some(manifest) => scope.in_file(&manifest.file),
             None => scope,
         }
@@ -119,10 +119,10 @@ impl Attempt {
         let none: &[Entry] = &[];
         let given = match &step.action {
             StepAction::Uses { with, .. } => with.as_slice(),
-            StepAction::Run { .. } => none,
+            StepAction::Run { .. } | StepAction::Wait { .. } | StepAction::Cancel { .. } => none,
         };
         let with = scope.inputs(given)?;
-        match self.manifests.get(action) {
+        match self.common.manifest(action) {
             Some(manifest) => self.in_action(scope.clone(), action).action_inputs(&manifest.inputs, &with),
             None => Ok(with),
         }

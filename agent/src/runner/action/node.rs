@@ -29,7 +29,7 @@ impl Attempt {
             Stage::Main => Some(main.as_str()),
             Stage::Post => around.post.as_deref(),
         };
-        let (Some(script), Some(loaded)) = (script, self.saved.course.actions.get(using.action)) else {
+        let (Some(script), Some(loaded)) = (script, self.common.action(using.action)) else {
             return Ok(Ran::told(log, "this action has no program for this stage".to_owned()));
         };
         let prepared = self.prepared()?;

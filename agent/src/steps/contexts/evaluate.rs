@@ -250,6 +250,9 @@ impl Scope<'_> {
             (Some(name), _) => ("", Ok(name)),
             (None, StepAction::Run { script, .. }) => ("Run ", Ok(script)),
             (None, StepAction::Uses { uses, .. }) => ("Run ", Err(uses.as_str())),
+            (None, StepAction::Wait { default_name, .. } | StepAction::Cancel { default_name, .. }) => {
+                ("", Err(default_name.as_str()))
+            }
         };
         let name = match text {
             Ok(text) => self.key(text).unwrap_or_else(|_| text.text.clone()),

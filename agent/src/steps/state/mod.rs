@@ -149,6 +149,30 @@ impl JobState {
         });
     }
 
+    /// A step that ran beside the others is known from here on, in front of the one reached last: with its outputs, and with
+    /// what it set for the steps after it.
+    ///
+    /// # Errors
+    /// [`StateFull`]; then what does not fit is missing.
+    pub fn adopt(&mut self, step: StepState, env: &Values, path: &[String]) -> Result<(), StateFull> {
+        let outputs: usize = step.outputs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let steps = self.steps_mut();
+        let at = steps.len().saturating_sub(1);
+        let fits = outputs <= MAX_STATE_BYTES;
+        steps.insert(at, step);
+        self.size_bytes = self.size_bytes.saturating_add(outputs);
+        if !fits || self.size_bytes > MAX_STATE_BYTES {
+            return Err(StateFull);
+        }
+        for (name, value) in env.iter() {
+            self.apply(&Effect::SetEnv { name: name.to_owned(), value: value.to_owned() })?;
+        }
+        for folder in path {
+            self.apply(&Effect::AddPath(folder.clone()))?;
+        }
+        Ok(())
+    }
+
     /// The step reached last has ended.
     pub fn end_step(&mut self, end: StepEnd) {
         if let Some(step) = self.steps_mut().last_mut() {

@@ -6,10 +6,10 @@ use crate::action::ActionReference;
 use crate::calls::FileName;
 use crate::diagnostics::Diagnostic;
 use crate::job_spec::{
-    ContainerSpec, Entry, EnvironmentSpec, JOB_SPEC_VERSION, JobSpec, RunDefaults, ServiceSpec, SpecContexts,
-    StepAction, StepSpec, Text,
+    BACKGROUND_DEFAULT_NAMES, ContainerSpec, Entry, EnvironmentSpec, IMPLICIT_WAIT_ID, JOB_SPEC_VERSION,
+    JobSpec, RunDefaults, ServiceSpec, SpecContexts, StepAction, StepSpec, Text,
 };
-use crate::syntax::{Container, FullContainer, Job, Templated, Workflow};
+use crate::syntax::{Container, FullContainer, Job, Templated, Workflow, left_alone};
 use crate::value::Value;
 
 use super::environment::PlanEnvironment;
@@ -249,6 +249,7 @@ fn from_value(
 /// The steps. In a file of another repository, actions of its own are that repository's.
 fn steps(workflow: &Workflow, job: &Job) -> Vec<StepSpec> {
     let mut steps = job.steps.clone();
+    steps.extend(implicit_wait(&steps));
     let FileName::Remote { owner, name, git_ref, .. } = FileName::from_text(&workflow.file) else {
         return steps;
     };
@@ -264,4 +265,25 @@ fn steps(workflow: &Workflow, job: &Job) -> Vec<StepSpec> {
         }
     }
     steps
+}
+
+/// What waits at the end for steps of the background that nobody waits for.
+fn implicit_wait(steps: &[StepSpec]) -> Option<StepSpec> {
+    let alone = left_alone(steps);
+    let line = steps.get(usize::try_from(*alone.first()?).ok()?)?.line;
+    Some(StepSpec {
+        id: IMPLICIT_WAIT_ID.to_owned(),
+        id_written: false,
+        name: None,
+        condition: None,
+        action: StepAction::Wait {
+            steps: Some(alone),
+            default_name: BACKGROUND_DEFAULT_NAMES.implicit.to_owned(),
+        },
+        background: false,
+        env: Vec::new(),
+        continue_on_error: None,
+        timeout_minutes: None,
+        line,
+    })
 }

@@ -70,6 +70,7 @@ fn step(report: &mut Reporter<'_>, step: &StepSpec) {
                 }
             }
         }
+        StepAction::Wait { .. } | StepAction::Cancel { .. } => {}
     }
 }
 

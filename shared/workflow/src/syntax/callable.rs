@@ -9,16 +9,11 @@ use super::model::{CallInput, CallOutput, CallSecret, Callable, InputType};
 use super::reader::{Keys, Reader};
 use crate::value::Value;
 
-const CALL: Keys = Keys { of: "`workflow_call`", known: &["inputs", "outputs", "secrets"], unsupported: &[] };
-const INPUT: Keys = Keys {
-    of: "an input of `workflow_call`",
-    known: &["description", "type", "required", "default"],
-    unsupported: &[],
-};
-const SECRET: Keys =
-    Keys { of: "a secret of `workflow_call`", known: &["description", "required"], unsupported: &[] };
-const OUTPUT: Keys =
-    Keys { of: "an output of `workflow_call`", known: &["description", "value"], unsupported: &[] };
+const CALL: Keys = Keys { of: "`workflow_call`", known: &["inputs", "outputs", "secrets"] };
+const INPUT: Keys =
+    Keys { of: "an input of `workflow_call`", known: &["description", "type", "required", "default"] };
+const SECRET: Keys = Keys { of: "a secret of `workflow_call`", known: &["description", "required"] };
+const OUTPUT: Keys = Keys { of: "an output of `workflow_call`", known: &["description", "value"] };
 
 impl Reader<'_, '_> {
     pub(super) fn callable(&mut self, node: &Node) -> Callable {

@@ -6,8 +6,7 @@ use crate::yaml::{Node, NodeKind};
 use super::model::{Concurrency, Queueing};
 use super::reader::{Keys, Reader};
 
-const CONCURRENCY: Keys =
-    Keys { of: "`concurrency`", known: &["group", "cancel-in-progress", "queue"], unsupported: &[] };
+const CONCURRENCY: Keys = Keys { of: "`concurrency`", known: &["group", "cancel-in-progress", "queue"] };
 
 impl Reader<'_, '_> {
     /// A group's name, or a mapping with `group`, `cancel-in-progress` and `queue`.

@@ -8,17 +8,13 @@ use super::identifier::problem;
 use super::model::{Container, FullContainer, Service, Templated};
 use super::reader::{Keys, Reader};
 
-const CONTAINER: Keys = Keys {
-    of: "`container`",
-    known: &["image", "options", "ports", "volumes", "env", "credentials"],
-    unsupported: &[],
-};
+const CONTAINER: Keys =
+    Keys { of: "`container`", known: &["image", "options", "ports", "volumes", "env", "credentials"] };
 const SERVICE: Keys = Keys {
     of: "a service",
     known: &["image", "options", "ports", "volumes", "env", "credentials", "command", "entrypoint"],
-    unsupported: &[],
 };
-const CREDENTIAL: Keys = Keys { of: "`credentials`", known: &["username", "password"], unsupported: &[] };
+const CREDENTIAL: Keys = Keys { of: "`credentials`", known: &["username", "password"] };
 
 impl Reader<'_, '_> {
     /// Text or a mapping. An empty text means no container, as on GitHub.

@@ -6,8 +6,7 @@ use crate::yaml::{Node, NodeKind};
 use super::model::DeploymentTarget;
 use super::reader::{Keys, Reader};
 
-const ENVIRONMENT: Keys =
-    Keys { of: "`environment`", known: &["name", "url", "deployment"], unsupported: &[] };
+const ENVIRONMENT: Keys = Keys { of: "`environment`", known: &["name", "url", "deployment"] };
 
 impl Reader<'_, '_> {
     /// A name, or a mapping with `name` and `url`. `deployment` (whether GitHub shows a deployment) is checked only.

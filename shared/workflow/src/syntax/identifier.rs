@@ -38,6 +38,11 @@ impl StepIds {
         self.free("__run")
     }
 
+    /// A free id for a step that waits for others or cancels one.
+    pub fn for_control(&mut self, stem: &str) -> String {
+        self.free(&format!("__{stem}"))
+    }
+
     /// A free id for a step that uses `owner/name[/path]@ref`.
     pub fn for_action(&mut self, uses: &str) -> String {
         if let Some(image) = uses.strip_prefix("docker://") {

@@ -34,13 +34,11 @@ const JOB_KEYS: Keys = Keys {
         "concurrency",
         "snapshot",
     ],
-    unsupported: &[],
 };
-const DEFAULTS: Keys = Keys { of: "`defaults`", known: &["run"], unsupported: &[] };
-const DEFAULTS_RUN: Keys =
-    Keys { of: "`defaults.run`", known: &["shell", "working-directory"], unsupported: &[] };
-const RUNS_ON: Keys = Keys { of: "`runs-on`", known: &["labels", "group"], unsupported: &[] };
-const SNAPSHOT: Keys = Keys { of: "`snapshot`", known: &["image-name", "version", "if"], unsupported: &[] };
+const DEFAULTS: Keys = Keys { of: "`defaults`", known: &["run"] };
+const DEFAULTS_RUN: Keys = Keys { of: "`defaults.run`", known: &["shell", "working-directory"] };
+const RUNS_ON: Keys = Keys { of: "`runs-on`", known: &["labels", "group"] };
+const SNAPSHOT: Keys = Keys { of: "`snapshot`", known: &["image-name", "version", "if"] };
 
 impl Job {
     /// A job of which nothing but its id is known.

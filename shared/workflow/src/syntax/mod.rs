@@ -9,6 +9,7 @@
 mod action_file;
 mod activity;
 mod advice;
+mod background;
 mod call;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
@@ -39,6 +40,7 @@ mod workflow;
 use crate::diagnostics::{Diagnostic, Reporter, Severity};
 
 pub use action_file::parse_action;
+pub(crate) use background::left_alone;
 pub use dynamic::{Dynamic, DynamicError, DynamicKind};
 pub use identifier::{MAX_ID_CHARS, StepIds};
 pub use model::{

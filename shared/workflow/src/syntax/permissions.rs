@@ -29,7 +29,7 @@ pub(crate) const SCOPE_NAMES: &[&str] = &[
     "vulnerability-alerts",
 ];
 
-const SCOPES: Keys = Keys { of: "`permissions`", known: SCOPE_NAMES, unsupported: &[] };
+const SCOPES: Keys = Keys { of: "`permissions`", known: SCOPE_NAMES };
 
 impl Reader<'_, '_> {
     /// `read-all`, `write-all`, or scopes and levels.

@@ -15,12 +15,11 @@ pub(super) struct Reader<'r, 's> {
     pub(super) report: &'r mut Reporter<'s>,
 }
 
-/// The keys of a mapping: those that work, and those that GitHub has but Slipway has not yet.
+/// The keys of a mapping.
 pub(super) struct Keys {
     /// What the mapping is, for messages: "a step".
     pub(super) of: &'static str,
     pub(super) known: &'static [&'static str],
-    pub(super) unsupported: &'static [&'static str],
 }
 
 impl Reader<'_, '_> {
@@ -79,16 +78,12 @@ impl Reader<'_, '_> {
         if self.report.is_full() {
             return;
         }
-        if keys.unsupported.contains(&name) {
-            self.unsupported(key.position, &format!("`{name}`"));
-            return;
-        }
         if name.contains("${{") {
             self.unsupported(key.position, "an expression as a key");
             return;
         }
         let message = format!("unknown key `{name}` in {}", keys.of);
-        match nearest(name, keys.known.iter().chain(keys.unsupported).copied()) {
+        match nearest(name, keys.known.iter().copied()) {
             Some(known) => {
                 self.report.error_hint(
                     key.position,

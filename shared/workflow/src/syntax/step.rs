@@ -1,5 +1,7 @@
 //! `jobs.<id>.steps`.
 
+use std::collections::BTreeMap;
+
 use crate::action::ActionReference;
 use crate::expression::availability::{
     COMPOSITE_CONDITION, COMPOSITE_STEP, NOTHING, STEP_CONDITION, STEP_KEY,
@@ -8,6 +10,7 @@ use crate::expression::{Availability, Condition};
 use crate::job_spec::{Entry, StepAction, StepSpec, Text};
 use crate::yaml::{Key, Node};
 
+use super::background::{self, BESIDES, CONTROLS, Control};
 use super::identifier::{StepIds, problem};
 use super::reader::{Keys, Reader, place};
 
@@ -25,8 +28,17 @@ const STEP: Keys = Keys {
         "working-directory",
         "continue-on-error",
         "timeout-minutes",
+        "background",
+        "wait",
+        "wait-all",
+        "cancel",
+        "parallel",
     ],
-    unsupported: &["background", "wait", "wait-all", "cancel", "parallel"],
+};
+
+const CONTROL_STEP: Keys = Keys {
+    of: "a step that waits or cancels",
+    known: &["name", "id", "continue-on-error", "wait", "wait-all", "cancel"],
 };
 
 /// What is shown for a step without `name` (GitHub's runner, `ActionRunner.GenerateDisplayName`).
@@ -44,7 +56,7 @@ pub fn default_step_name(script: Option<&str>, uses: &str) -> String {
 
 /// The parts of a step before it is known what it does.
 #[derive(Default)]
-struct Draft {
+pub(super) struct Draft {
     id: Option<(String, Key)>,
     name: Option<Text>,
     condition: Option<Text>,
@@ -58,6 +70,8 @@ struct Draft {
     env: Vec<Entry>,
     continue_on_error: Option<Text>,
     timeout_minutes: Option<Text>,
+    pub(super) background: Option<(bool, Key)>,
+    pub(super) control: Option<(Control, Key)>,
 }
 
 /// Whose steps they are.
@@ -94,8 +108,13 @@ impl Reader<'_, '_> {
         if items.is_empty() {
             self.report.error(node.position, "missing-value", "`steps` must hold at least one step");
         }
-        let drafts: Vec<(u32, Draft)> =
-            items.iter().filter_map(|item| Some((item.position.line, self.step(item, of)?))).collect();
+        let mut drafts: Vec<(u32, Draft)> = Vec::with_capacity(items.len());
+        for item in items {
+            match background::group(item) {
+                Some(list) => drafts.extend(self.parallel(item, list, of, drafts.len())),
+                None => drafts.extend(self.step(item, of).map(|draft| (item.position.line, draft))),
+            }
+        }
         let mut ids = StepIds::default();
         for (_, draft) in &drafts {
             if let Some((id, key)) = &draft.id
@@ -108,15 +127,39 @@ impl Reader<'_, '_> {
                 );
             }
         }
-        drafts.into_iter().filter_map(|(line, draft)| finish(draft, line, &mut ids)).collect()
+        let written = drafts.iter().enumerate().rev();
+        let places =
+            written.filter_map(|(at, (_, draft))| Some((draft.id.as_ref()?.0.clone(), at))).collect();
+        let background: Vec<bool> =
+            drafts.iter().map(|(_, draft)| matches!(draft.background, Some((true, _)))).collect();
+        for (at, (_, draft)) in drafts.iter().enumerate() {
+            if let Some((control, _)) = &draft.control {
+                self.check_targets(control, at, &places, |place| background.get(place) == Some(&true));
+            }
+        }
+        drafts.into_iter().filter_map(|(line, draft)| finish(draft, line, &mut ids, &places)).collect()
     }
 
-    fn step(&mut self, node: &Node, of: StepsOf) -> Option<Draft> {
+    pub(super) fn step(&mut self, node: &Node, of: StepsOf) -> Option<Draft> {
         let entries = self.mapping(node, "a step")?;
         let here = of.key();
         let mut draft = Draft::default();
+        let control = entries.iter().any(|(key, _)| CONTROLS.contains(&&*key.text));
         for (key, value) in entries {
             match &*key.text {
+                // What is no work of its own has none of its keys, and always runs.
+                name if control && !CONTROLS.contains(&name) && !BESIDES.contains(&name) => {
+                    self.unknown_key(key, &CONTROL_STEP);
+                }
+                "wait" | "wait-all" | "cancel" => match &draft.control {
+                    Some((_, first)) => {
+                        let message =
+                            format!("a step has either `{}` or `{}`, not both", first.text, key.text);
+                        self.report.error(key.position, "conflicting-keys", message);
+                    }
+                    None => draft.control = self.control(key, value, of),
+                },
+                "background" => draft.background = self.background(key, value, of),
                 "name" => draft.name = self.text(value, "name", here),
                 "id" => draft.id = self.step_id(key, value),
                 "if" => draft.condition = self.step_condition(value, of.condition()),
@@ -152,7 +195,9 @@ impl Reader<'_, '_> {
                 _ => self.unknown_key(key, &STEP),
             }
         }
-        self.check_step(node, &draft, of);
+        if !control {
+            self.check_step(node, &draft, of);
+        }
         Some(draft)
     }
 
@@ -185,7 +230,7 @@ impl Reader<'_, '_> {
                 let later = run.position.max(uses.position);
                 self.report.error(later, "conflicting-keys", "a step has either `run` or `uses`, not both");
             }
-            (None, None) if !has_unsupported_kind(node) => {
+            (None, None) => {
                 self.report.error(node.position, "missing-key", "a step needs `run` or `uses`");
             }
             (Some(_), None) => {
@@ -209,7 +254,6 @@ impl Reader<'_, '_> {
                     }
                 }
             }
-            _ => {}
         }
         if of == StepsOf::Composite
             && draft.shell.is_none()
@@ -226,26 +270,20 @@ impl Reader<'_, '_> {
     }
 }
 
-/// Steps of a kind that is refused by name need no second complaint.
-fn has_unsupported_kind(node: &Node) -> bool {
-    match &node.kind {
-        crate::yaml::NodeKind::Mapping(entries) => {
-            entries.iter().any(|(key, _)| STEP.unsupported.contains(&&*key.text))
-        }
-        _ => false,
-    }
-}
-
-fn finish(draft: Draft, line: u32, ids: &mut StepIds) -> Option<StepSpec> {
+fn finish(draft: Draft, line: u32, ids: &mut StepIds, places: &BTreeMap<String, usize>) -> Option<StepSpec> {
     let id_written = draft.id.is_some();
-    let (generated, action) = match (draft.run, draft.uses) {
-        (Some(script), None) => {
+    let (generated, action) = match (draft.run, draft.uses, draft.control) {
+        (None, None, Some((control, _))) => {
+            let id = if id_written { String::new() } else { ids.for_control(control.id_stem()) };
+            (id, control.action(places))
+        }
+        (Some(script), None, None) => {
             let id = if id_written { String::new() } else { ids.for_run() };
             let shell = draft.shell.map(|(text, _)| text);
             let working_directory = draft.working_directory.map(|(text, _)| text);
             (id, StepAction::Run { script, shell, working_directory })
         }
-        (None, Some((uses, action))) => {
+        (None, Some((uses, action)), None) => {
             let id = if id_written { String::new() } else { ids.for_action(&uses) };
             let with = draft.with.map(|(with, _)| with).unwrap_or_default();
             (id, StepAction::Uses { uses, action, with })
@@ -258,6 +296,7 @@ fn finish(draft: Draft, line: u32, ids: &mut StepIds) -> Option<StepSpec> {
         name: draft.name,
         condition: draft.condition,
         action,
+        background: draft.background.is_some_and(|(background, _)| background),
         env: draft.env,
         continue_on_error: draft.continue_on_error,
         timeout_minutes: draft.timeout_minutes,

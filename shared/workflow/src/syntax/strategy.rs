@@ -8,8 +8,7 @@ use super::dynamic::DynamicKind;
 use super::model::{Matrix, Strategy};
 use super::reader::{Keys, Reader};
 
-const STRATEGY_KEYS: Keys =
-    Keys { of: "`strategy`", known: &["matrix", "fail-fast", "max-parallel"], unsupported: &[] };
+const STRATEGY_KEYS: Keys = Keys { of: "`strategy`", known: &["matrix", "fail-fast", "max-parallel"] };
 
 impl Reader<'_, '_> {
     pub(super) fn strategy(&mut self, node: &Node) -> Option<Strategy> {

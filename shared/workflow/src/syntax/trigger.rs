@@ -60,19 +60,12 @@ const EVENTS: &[&str] = &[
 const PUSH: Keys = Keys {
     of: "`push`",
     known: &["branches", "branches-ignore", "tags", "tags-ignore", "paths", "paths-ignore"],
-    unsupported: &[],
 };
-const PULL_REQUEST: Keys = Keys {
-    of: "`pull_request`",
-    known: &["types", "branches", "branches-ignore", "paths", "paths-ignore"],
-    unsupported: &[],
-};
-const DISPATCH: Keys = Keys { of: "`workflow_dispatch`", known: &["inputs"], unsupported: &[] };
-const INPUT: Keys = Keys {
-    of: "an input",
-    known: &["description", "type", "required", "default", "options"],
-    unsupported: &[],
-};
+const PULL_REQUEST: Keys =
+    Keys { of: "`pull_request`", known: &["types", "branches", "branches-ignore", "paths", "paths-ignore"] };
+const DISPATCH: Keys = Keys { of: "`workflow_dispatch`", known: &["inputs"] };
+const INPUT: Keys =
+    Keys { of: "an input", known: &["description", "type", "required", "default", "options"] };
 
 /// A trigger without configuration.
 fn bare(event: &str, position: Position) -> Trigger {

@@ -65,6 +65,7 @@ impl Looking<'_, '_> {
                 (vec![Some(script), working_directory.as_ref()], none)
             }
             StepAction::Uses { with, .. } => (Vec::new(), with.as_slice()),
+            StepAction::Wait { .. } | StepAction::Cancel { .. } => (Vec::new(), none),
         };
         let whole = [step.name.as_ref(), step.continue_on_error.as_ref(), step.timeout_minutes.as_ref()];
         for text in texts.into_iter().chain(whole).flatten() {

@@ -24,7 +24,6 @@ const WORKFLOW: Keys = Keys {
         "jobs",
         "description",
     ],
-    unsupported: &[],
 };
 
 /// Reads a file. `None`, or a workflow that lacks something, only when an error is recorded.

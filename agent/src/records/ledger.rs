@@ -1,0 +1,139 @@
+//! What the lanes of a job have in common: one journal, and in it the latest state of each.
+//!
+//! A **lane** is a row of steps that run one after the other: the job's own is number 0, and each step of the background has
+//! one to itself. A lane knows only its own state; what goes into the journal is always the state of all.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::failure::{Cause, Failure};
+use crate::journal::{Journal, Progress};
+
+/// The job's own lane.
+pub const MAIN: u32 = 0;
+
+/// A state, encoded.
+pub type State = Box<RawValue>;
+
+/// What a lane commits of itself.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The lane's state.
+    pub lane: State,
+    /// What all lanes share.
+    pub common: State,
+}
+
+impl Snapshot {
+    /// Encodes both.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub fn new(lane: &impl Serialize, common: &impl Serialize) -> Result<Self, Failure> {
+        Ok(Self { lane: encode(lane)?, common: encode(common)? })
+    }
+}
+
+/// The states of a job, as the journal keeps them.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct JobStates {
+    /// What all lanes share.
+    pub common: State,
+    /// By the number of the lane.
+    pub lanes: BTreeMap<u32, State>,
+}
+
+/// The states of the job's log, likewise.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct LogStates {
+    /// Values that steps asked to mask. They stand in the same steps' spool, and this file is as closed as that one.
+    pub(super) masks: Vec<String>,
+    /// Where each lane's log stands.
+    pub(super) lanes: BTreeMap<u32, State>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    journal: Journal,
+    job: JobStates,
+    pub(super) log: LogStates,
+    /// Lanes were closed since the last commit.
+    closed: bool,
+}
+
+impl Ledger {
+    pub(super) fn new(journal: Journal, job: &[u8], log: &[u8]) -> Result<Self, Failure> {
+        Ok(Self { journal, job: decode(job)?, log: decode(log)?, closed: false })
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        self.journal.progress()
+    }
+
+    pub(super) fn last_record(&self) -> u64 {
+        self.journal.last_record()
+    }
+
+    pub(super) fn lanes(&self) -> &BTreeMap<u32, State> {
+        &self.job.lanes
+    }
+
+    /// A lane is over; the next commit leaves it out.
+    pub(super) fn close(&mut self, lane: u32) {
+        self.job.lanes.remove(&lane);
+        self.log.lanes.remove(&lane);
+        self.closed = true;
+    }
+
+    /// A lane begins in this state; the next commit keeps it.
+    pub(super) fn open(&mut self, lane: u32, state: State) {
+        self.job.lanes.insert(lane, state);
+    }
+
+    /// Writes records, and the states that changed with them.
+    pub(super) fn append(
+        &mut self,
+        lane: u32,
+        records: &[Vec<u8>],
+        job: Option<Snapshot>,
+        position: Option<State>,
+        sync: bool,
+    ) -> Result<(), Failure> {
+        let job_changed = job.is_some() || self.closed;
+        let log_changed = position.is_some() || self.closed;
+        if let Some(Snapshot { lane: state, common }) = job {
+            self.job.lanes.insert(lane, state);
+            self.job.common = common;
+        }
+        if let Some(position) = position {
+            self.log.lanes.insert(lane, position);
+        }
+        let job = job_changed.then(|| bytes(&self.job)).transpose()?;
+        let log = log_changed.then(|| bytes(&self.log)).transpose()?;
+        self.closed = false;
+        self.journal
+            .append(records, job, log, sync)
+            .map(drop)
+            .map_err(|error| Failure::io("cannot write the job's journal", &error))
+    }
+}
+
+/// Encodes a state.
+///
+/// # Errors
+/// `internal`.
+pub fn encode(state: &impl Serialize) -> Result<State, Failure> {
+    to_raw_value(state).map_err(|error| Failure::new(Cause::Internal, error.to_string()))
+}
+
+pub(super) fn bytes(state: &impl Serialize) -> Result<Vec<u8>, Failure> {
+    serde_json::to_vec(state).map_err(|error| Failure::new(Cause::Internal, error.to_string()))
+}
+
+pub(super) fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| Failure::new(Cause::Internal, format!("the job's journal is damaged: {error}")))
+}
