@@ -169,7 +169,6 @@ impl JobLog {
     }
 
     /// What is masked; in all lanes.
-    #[must_use]
     pub fn masks(&self) -> MutexGuard<'_, Masks> {
         self.masks.lock().unwrap_or_else(PoisonError::into_inner)
     }

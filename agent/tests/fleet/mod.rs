@@ -148,6 +148,7 @@ pub fn run(id: &str, script: &str) -> StepSpec {
         name: Some(text(id)),
         condition: None,
         action,
+        background: false,
         env: Vec::new(),
         continue_on_error: None,
         timeout_minutes: None,

@@ -194,6 +194,7 @@ fn names_and_outputs_hide_secrets() {
         name: name.map(text),
         condition: None,
         action,
+        background: false,
         env: Vec::new(),
         continue_on_error: None,
         timeout_minutes: None,
