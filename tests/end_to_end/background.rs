@@ -63,7 +63,7 @@ fn what_a_step_of_the_background_leaves_is_seen_when_it_was_waited_for() {
             // It sees what was there when it began.
             "side ",
             "late: [1] [yes] [success] /from/a main",
-            "Waiting for background steps to complete: a",
+            "Waiting for background steps to complete: Side push",
             "  Side push: success",
             "served",
             "server cancelled, skipped skipped, job success",

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
-use slipway_workflow::job_spec::StepAction;
+use slipway_workflow::job_spec::{BACKGROUND_DEFAULT_NAMES, StepAction, StepSpec};
 use slipway_workflow::syntax::{self, Workflow};
 
 use crate::listed;
@@ -46,17 +46,40 @@ fn own_files() -> Vec<Source> {
 
 /// Jobs as the oracle tells them. A `run` with an expression is not compared: the package rewrites it.
 fn jobs(workflow: &Workflow) -> Json {
-    let step = |step: &slipway_workflow::job_spec::StepSpec| match &step.action {
-        StepAction::Run { script, .. } if script.text.contains("${{") => json!({"id": step.id, "run": null}),
-        StepAction::Run { script, .. } => json!({"id": step.id, "run": script.text}),
-        StepAction::Uses { uses, .. } => json!({"id": step.id, "uses": uses}),
+    let steps = |steps: &[StepSpec]| -> Json {
+        let name = BACKGROUND_DEFAULT_NAMES.group;
+        let is_group = |step: &StepSpec| matches!(&step.action, StepAction::Wait { default_name, .. } if default_name == name);
+        let grouped = steps.iter().any(is_group);
+        let id_of = |place: &u32| steps[*place as usize].id.as_str();
+        let one = |step: &StepSpec| {
+            let id = Some(step.id.as_str()).filter(|id| !grouped || !id.starts_with("__"));
+            match &step.action {
+                StepAction::Run { script, .. } => {
+                    let run = Some(script.text.as_str()).filter(|text| !text.contains("${{"));
+                    json!({"id": id, "background": step.background, "run": run})
+                }
+                StepAction::Uses { uses, .. } => {
+                    json!({"id": id, "background": step.background, "uses": uses})
+                }
+                StepAction::Wait { steps, .. } if is_group(step) => {
+                    json!({"id": id, "group": steps.as_ref().map(Vec::len)})
+                }
+                StepAction::Wait { steps, .. } => {
+                    let ids: Option<Vec<&str>> =
+                        steps.as_ref().map(|steps| steps.iter().map(id_of).collect());
+                    json!({"id": id, "wait": ids})
+                }
+                StepAction::Cancel { steps, .. } => json!({"id": id, "cancel": steps.first().map(id_of)}),
+            }
+        };
+        steps.iter().map(one).collect()
     };
     let job = |job: &syntax::Job| {
         json!({
             "id": job.id,
             "needs": job.needs.iter().map(|need| need.id.as_str()).collect::<Vec<_>>(),
             "uses": job.call.as_ref().map(|call| call.uses.text.as_str()),
-            "steps": job.steps.iter().map(step).collect::<Vec<_>>(),
+            "steps": steps(&job.steps),
         })
     };
     workflow.jobs.iter().map(job).collect()

@@ -48,7 +48,7 @@ impl Default for Lanes {
 
 #[derive(Debug)]
 struct Lane {
-    /// Its step's id, or name.
+    /// Its step's name, as far as it was known when it began.
     shown: String,
     /// What the lane is told: what the job is told, and its own cancelling.
     orders: watch::Sender<JobOrders>,
@@ -81,15 +81,19 @@ impl Attempt {
         &mut self,
         log: &mut JobLog,
         vessel: &Vessel,
+        contexts: &Contexts,
         activity: &Activity,
     ) -> Result<(), End> {
-        let step = self.saved.course.next;
-        let saved = self.saved.of_background(step);
+        let mut saved = self.saved.of_background(self.saved.course.next);
+        saved.left.name = match self.activity_scope(contexts, activity) {
+            Ok(scope) => self.display_name(&scope, activity, log),
+            Err(_) => activity.step.id.clone(),
+        };
         let place = self.record();
         let lane_log = log.begin_lane(lane_of(place), encode(&saved)?);
         self.saved.course.advance();
         self.commit(log, Some(vessel)).await?;
-        self.start_lane(place, saved, lane_log, vessel.for_lane(None), &activity.step.id);
+        self.start_lane(place, saved, lane_log, vessel.for_lane(None));
         Ok(())
     }
 
@@ -101,15 +105,13 @@ impl Attempt {
             let files = super::matcher_files::of(&self.folder, self.host_workspace());
             let lane_log = log.resume_lane(lane, files)?;
             let from = saved.reads_spool().then(|| lane_log.spool_offset());
-            let place = lane.saturating_sub(1);
-            let shown = usize::try_from(place).ok().and_then(|place| self.spec.steps.get(place));
-            let shown = shown.map(|step| step.id.clone()).unwrap_or_default();
-            self.start_lane(place, saved, lane_log, vessel.for_lane(from), &shown);
+            self.start_lane(lane.saturating_sub(1), saved, lane_log, vessel.for_lane(from));
         }
         Ok(())
     }
 
-    fn start_lane(&mut self, place: u32, saved: Saved, mut log: JobLog, mut vessel: Vessel, shown: &str) {
+    fn start_lane(&mut self, place: u32, saved: Saved, mut log: JobLog, mut vessel: Vessel) {
+        let shown = saved.left.name.clone();
         let mut job_orders = self.link.orders.clone();
         let orders = watch::Sender::new(job_orders.borrow_and_update().clone());
         let mut link = self.link.clone();
@@ -147,12 +149,7 @@ impl Attempt {
             attempt.run_lane(&mut log, &mut vessel).await?;
             Ok(Box::new(attempt.saved))
         });
-        let lane = Lane {
-            shown: shown.to_owned(),
-            orders,
-            _forwarding: AbortOnDrop(forwarding),
-            task: AbortOnDrop(task),
-        };
+        let lane = Lane { shown, orders, _forwarding: AbortOnDrop(forwarding), task: AbortOnDrop(task) };
         self.lanes.under_way.insert(place, lane);
     }
 
@@ -283,8 +280,7 @@ impl Attempt {
         let Saved { state, course, message, left, .. } = lane;
         if let Some(step) = state.steps().last().cloned() {
             let conclusion = step.conclusion.unwrap_or(StepResult::Failure);
-            let name = if left.name.is_empty() { step.id.clone() } else { left.name };
-            self.saved.collected.insert(place, Collected { name, conclusion });
+            self.saved.collected.insert(place, Collected { name: left.name, conclusion });
             if let Err(full) = self.saved.state.adopt(step, &left.env, &left.path) {
                 log.remark(Level::Error, &full.to_string());
             }

@@ -37,7 +37,9 @@ impl Attempt {
         self.resume_lanes(log, vessel)?;
         loop {
             match self.current() {
-                Some(activity) if activity.in_background() => self.begin_lane(log, vessel, &activity).await?,
+                Some(activity) if activity.in_background() => {
+                    self.begin_lane(log, vessel, &contexts, &activity).await?
+                }
                 Some(activity) => {
                     let step = &activity.step;
                     let span = tracing::info_span!("step", step = step.id, name = Empty, result = Empty);
@@ -156,7 +158,7 @@ impl Attempt {
         Ok(true)
     }
 
-    fn display_name(&self, scope: &Scope<'_>, activity: &Activity, log: &JobLog) -> String {
+    pub(super) fn display_name(&self, scope: &Scope<'_>, activity: &Activity, log: &JobLog) -> String {
         match &activity.around {
             Some(around) => log.masks().mask_str(&around.name),
             None => scope.display_name(&activity.step, &log.masks()),

@@ -104,6 +104,11 @@ impl Scope<'_> {
         entry: &Entry,
         availability: &Availability<'_>,
     ) -> Result<Vec<(String, String)>, EvaluationError> {
+        if entry.key != INSERT && entry.key.contains("${{") {
+            let key = Text { text: entry.key.clone(), line: entry.value.line, column: entry.value.column };
+            let name = self.text(&key, availability)?;
+            return Ok(vec![(name, self.text(&entry.value, availability)?)]);
+        }
         if entry.key != INSERT {
             return Ok(vec![(entry.key.clone(), self.text(&entry.value, availability)?)]);
         }

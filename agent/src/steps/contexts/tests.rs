@@ -137,6 +137,8 @@ fn environments_layer_and_see_the_outer_ones() {
     let whole = entry(slipway_workflow::job_spec::INSERT, r#"${{ fromJSON('{"P": 1, "B": true}') }}"#);
     let merged = scope.step_env(&[whole, entry("B", "own")]).unwrap();
     assert_eq!(merged.iter().collect::<Vec<_>>(), [("P", "1"), ("B", "own")]);
+    let named = scope.step_env(&[entry("OF_${{ matrix.os }}", "own")]).unwrap();
+    assert_eq!(named.iter().collect::<Vec<_>>(), [("OF_linux", "own")]);
     let wrong = scope.step_env(&[entry(slipway_workflow::job_spec::INSERT, "${{ 'x' }}")]).unwrap_err();
     assert!(wrong.to_string().contains("a mapping belongs here"), "{wrong}");
 }

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use crate::calls::{CallContext, FileName, call_inputs, call_outputs};
 use crate::diagnostics::Diagnostic;
 use crate::job_spec::{SecretScope, SpecContexts};
-use crate::syntax::{Call, CallSecrets, Job, Workflow};
+use crate::syntax::{Call, CallSecrets, Job, Strategy, Workflow};
 
 use super::concurrency::{RunConcurrency, group, run_concurrency};
 use super::environment::PlanEnvironment;
@@ -63,7 +63,7 @@ pub(super) fn calls(
     let callee = input.callee.as_deref().ok_or_else(|| refused("the run has no such file"))?;
     let rights = permissions::effective(workflow, job, above.map(|call| &call.rights));
     let mut calls = Vec::with_capacity(instances.list.len());
-    let numbered = job.strategy.as_ref().is_some_and(|strategy| strategy.matrix.is_some());
+    let numbered = job.strategy.as_ref().is_some_and(Strategy::has_matrix);
     for (number, instance) in (1..).zip(instances.list) {
         environment.strategy = instance.strategy.clone();
         environment.matrix = instance.matrix.clone();

@@ -10,7 +10,7 @@ use crate::calls::{FileName, Files, LEVELS_MAX, call_inputs};
 use crate::diagnostics::Diagnostic;
 use crate::expression::Expression;
 use crate::filter::{Event, triggered};
-use crate::syntax::{Call, Job, Workflow};
+use crate::syntax::{Call, Job, Strategy, Workflow};
 
 use super::call::arguments;
 use super::environment::PlanEnvironment;
@@ -214,7 +214,7 @@ fn planned(
     let uses = job.call.as_ref().map(|call| call.uses.text.clone());
     let strategy_open = job.strategy.as_ref().is_some_and(|strategy| {
         strategy.matrix.as_ref().is_some_and(|matrix| matrix.value.any_expression(&open))
-            || [&strategy.fail_fast, &strategy.max_parallel]
+            || [&strategy.whole, &strategy.fail_fast, &strategy.max_parallel]
                 .into_iter()
                 .flatten()
                 .any(|templated| templated.template.expressions().any(open))
@@ -259,7 +259,7 @@ fn planned(
     let instances = instance::instances(workflow, job, base)?;
     let mut planned = Vec::with_capacity(instances.list.len());
     // Calls are jobs of their own, so each has an id of its own.
-    let numbered = uses.is_some() && job.strategy.as_ref().is_some_and(|strategy| strategy.matrix.is_some());
+    let numbered = uses.is_some() && job.strategy.as_ref().is_some_and(Strategy::has_matrix);
     for (number, instance) in (1..).zip(instances.list) {
         let mut environment = base.clone();
         environment.strategy = instance.strategy.clone();

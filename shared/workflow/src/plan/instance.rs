@@ -67,17 +67,15 @@ pub(super) fn instances(
     environment: &PlanEnvironment,
 ) -> Result<Instances, Diagnostic> {
     let strategy = job.strategy.as_ref();
+    if let Some(whole) = strategy.and_then(|strategy| strategy.whole.as_ref()) {
+        return from_value(workflow, whole, environment);
+    }
     let fail_fast = match strategy.and_then(|strategy| strategy.fail_fast.as_ref()) {
         Some(templated) => boolean(workflow, templated, "fail-fast", environment)?,
         None => true,
     };
     let max_parallel = match strategy.and_then(|strategy| strategy.max_parallel.as_ref()) {
-        Some(templated) => {
-            let number = at_least(workflow, templated, "max-parallel", 0.0, environment)?;
-            // Saturating. None at all would be no matrix: 0 means no limit, as real files have it.
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            (number > 0.0).then_some((number as u32).max(1))
-        }
+        Some(templated) => limit(at_least(workflow, templated, "max-parallel", 0.0, environment)?),
         None => None,
     };
     let combinations = match strategy.and_then(|strategy| strategy.matrix.as_ref()) {
@@ -86,14 +84,68 @@ pub(super) fn instances(
                 .value
                 .evaluate(environment)
                 .map_err(|error| dynamic_diagnostic(workflow, "matrix", &error))?;
-            matrix::expand(&value)
-                .map_err(|error| diagnostic(workflow, matrix.position, "matrix", error.to_string()))?
-                .into_iter()
-                .map(|combination| (combination.values, combination.segments))
-                .collect()
+            expanded(workflow, matrix.position, &value)?
         }
         None => vec![(Value::Null, Vec::new())],
     };
+    Ok(of_combinations(combinations, fail_fast, max_parallel))
+}
+
+/// A strategy that an expression gives whole.
+fn from_value(
+    workflow: &Workflow,
+    whole: &Templated,
+    environment: &PlanEnvironment,
+) -> Result<Instances, Diagnostic> {
+    let at = whole.position();
+    let wrong = |problem: String| diagnostic(workflow, at, "wrong-value", problem);
+    let value = whole
+        .template
+        .evaluate(environment)
+        .map_err(|error| expression_diagnostic(workflow, at, "strategy", &error))?;
+    let none = vec![(Value::Null, Vec::new())];
+    let object = match &value {
+        Value::Object(object) => object,
+        // As an `if` that gives nothing: there is no strategy.
+        Value::Null => return Ok(of_combinations(none, true, None)),
+        other => {
+            return Err(wrong(format!("`strategy` must be a mapping, but came out as {}", other.kind())));
+        }
+    };
+    let (mut combinations, mut fail_fast, mut max_parallel) = (none, true, None);
+    for (key, value) in object.iter() {
+        match (&**key, value) {
+            (_, Value::Null) => {}
+            ("matrix", value) => combinations = expanded(workflow, at, value)?,
+            ("fail-fast", Value::Bool(value)) => fail_fast = *value,
+            ("max-parallel", Value::Number(number)) if *number >= 0.0 => max_parallel = limit(*number),
+            ("fail-fast" | "max-parallel", value) => {
+                return Err(wrong(format!(
+                    "`strategy` came out with `{key}` as {}, which it can't have",
+                    value.kind()
+                )));
+            }
+            (key, _) => return Err(wrong(format!("`strategy` came out with the unknown key `{key}`"))),
+        }
+    }
+    Ok(of_combinations(combinations, fail_fast, max_parallel))
+}
+
+type Combinations = Vec<(Value, Vec<String>)>;
+
+fn expanded(workflow: &Workflow, at: Position, value: &Value) -> Result<Combinations, Diagnostic> {
+    let combinations =
+        matrix::expand(value).map_err(|error| diagnostic(workflow, at, "matrix", error.to_string()))?;
+    Ok(combinations.into_iter().map(|combination| (combination.values, combination.segments)).collect())
+}
+
+/// `max-parallel`. None at all would be no matrix: 0 means no limit, as real files have it.
+fn limit(number: f64) -> Option<u32> {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Saturating.
+    (number > 0.0).then_some((number as u32).max(1))
+}
+
+fn of_combinations(combinations: Combinations, fail_fast: bool, max_parallel: Option<u32>) -> Instances {
     let total = combinations.len();
     #[allow(clippy::cast_precision_loss)] // At most 256.
     let number = |n: usize| Value::Number(n as f64);
@@ -114,7 +166,7 @@ pub(super) fn instances(
             segments,
         })
         .collect();
-    Ok(Instances { list, fail_fast, max_parallel })
+    Instances { list, fail_fast, max_parallel }
 }
 
 /// What people see: the name with the matrix's values behind it, unless the name holds an expression.

@@ -1,5 +1,7 @@
 //! The specification of one instance.
 
+use std::sync::Arc;
+
 use serde_json::Value as Json;
 
 use crate::action::ActionReference;
@@ -9,7 +11,7 @@ use crate::job_spec::{
     BACKGROUND_DEFAULT_NAMES, ContainerSpec, Entry, EnvironmentSpec, IMPLICIT_WAIT_ID, JOB_SPEC_VERSION,
     JobSpec, RunDefaults, ServiceSpec, SpecContexts, StepAction, StepSpec, Text,
 };
-use crate::syntax::{Container, FullContainer, Job, Templated, Workflow, left_alone};
+use crate::syntax::{Container, FullContainer, Job, Templated, Workflow, id_problem, left_alone};
 use crate::value::Value;
 
 use super::environment::PlanEnvironment;
@@ -88,6 +90,9 @@ fn services(
     job: &Job,
     environment: &PlanEnvironment,
 ) -> Result<Vec<ServiceSpec>, Diagnostic> {
+    if let Some(whole) = &job.services_whole {
+        return services_from_value(workflow, whole, environment);
+    }
     let mut services = Vec::with_capacity(job.services.len());
     for service in &job.services {
         let Some(container) = container(workflow, &service.container, &service.name, environment)? else {
@@ -102,6 +107,57 @@ fn services(
             command: text(&service.command, "command")?,
             entrypoint: text(&service.entrypoint, "entrypoint")?,
         });
+    }
+    Ok(services)
+}
+
+/// Services that an expression gives whole.
+fn services_from_value(
+    workflow: &Workflow,
+    whole: &Templated,
+    environment: &PlanEnvironment,
+) -> Result<Vec<ServiceSpec>, Diagnostic> {
+    let at = whole.position();
+    let wrong = |problem: String| diagnostic(workflow, at, "wrong-value", problem);
+    let value = whole
+        .template
+        .evaluate(environment)
+        .map_err(|error| expression_diagnostic(workflow, at, "services", &error))?;
+    let object = match &value {
+        Value::Object(object) => object,
+        Value::Null => return Ok(Vec::new()),
+        other => {
+            return Err(wrong(format!("`services` must be a mapping, but came out as {}", other.kind())));
+        }
+    };
+    let mut services = Vec::new();
+    for (name, value) in object.iter() {
+        if let Some(problem) = id_problem(name) {
+            return Err(wrong(format!("`services`: {problem}")));
+        }
+        let (container, text) = match value {
+            Value::Object(service) => {
+                let own = |key: &str| ["command", "entrypoint"].contains(&key);
+                let rest = service.iter().filter(|(key, _)| !own(key));
+                let rest = Value::object(rest.map(|(key, value)| (Arc::clone(key), value.clone())));
+                let text = |key: &str| service.get(key).map(|value| literal(&value.to_text(), whole));
+                (from_value(workflow, whole, name, &rest)?, (text("command"), text("entrypoint")))
+            }
+            Value::Array(_) => {
+                return Err(wrong(format!("`{name}` must be an image or a mapping, but came out as a list")));
+            }
+            image => {
+                let container = empty(literal(&image.to_text(), whole));
+                (Some(container).filter(has_image), (None, None))
+            }
+        };
+        let (command, entrypoint) = text;
+        services.extend(container.map(|container| ServiceSpec {
+            name: name.to_string(),
+            container,
+            command,
+            entrypoint,
+        }));
     }
     Ok(services)
 }

@@ -253,6 +253,48 @@ fn values_that_come_out_wrong() {
 }
 
 #[test]
+fn a_strategy_or_services_may_come_whole_from_an_expression() {
+    let whole = |text: &str| format!("runs-on: x, strategy: '${{{{ fromJSON(''{text}'') }}}}'");
+    let found = instances(
+        &job(&whole(r#"{"matrix": {"v": [1, 2]}, "fail-fast": false, "max-parallel": 1}"#)),
+        "a",
+        &input(),
+    );
+    let names: Vec<&str> = found.iter().map(|plan| plan.spec.name.as_str()).collect();
+    assert_eq!(names, ["a (1)", "a (2)"]);
+    assert_eq!(
+        found[1].spec.contexts.strategy,
+        json!({"fail-fast": false, "job-index": 1, "job-total": 2, "max-parallel": 1})
+    );
+    assert_eq!(instances(&job("runs-on: x, strategy: '${{ null }}'"), "a", &input()).len(), 1);
+    for (text, part) in [
+        ("[1]", "must be a mapping, but came out as"),
+        (r#"{"fail-fast": 1}"#, "`fail-fast` as Number"),
+        (r#"{"matrx": {}}"#, "unknown key `matrx`"),
+        (r#"{"matrix": {"v": []}}"#, "empty list"),
+    ] {
+        let found = errors(&job(&whole(text)), &input());
+        assert!(found[0].message.contains(part), "{text}: {found:?}");
+    }
+
+    let services = |text: &str| format!("runs-on: x, services: '${{{{ fromJSON(''{text}'') }}}}'");
+    let text = r#"{"db": {"image": "redis", "ports": ["6379"], "command": "x y"}, "off": {"image": ""}, "web": "nginx"}"#;
+    let found = &instances(&job(&services(text)), "a", &input())[0].spec.services;
+    assert_eq!(found.iter().map(|service| service.name.as_str()).collect::<Vec<_>>(), ["db", "web"]);
+    assert_eq!(found[0].command.as_ref().unwrap().text, "x y");
+    assert_eq!(found[0].container.ports[0].text, "6379");
+    for (text, part) in [
+        ("1", "must be a mapping"),
+        (r#"{"a b": "x"}"#, "is invalid"),
+        (r#"{"db": ["x"]}"#, "came out as a list"),
+        (r#"{"db": {"image": "x", "port": "1"}}"#, "`port`"),
+    ] {
+        let found = errors(&job(&services(text)), &input());
+        assert!(found[0].message.contains(part), "{text}: {found:?}");
+    }
+}
+
+#[test]
 fn containers() {
     let of = |body: &str| instances(&job(body), "a", &input())[0].spec.container.clone();
     assert_eq!(of("runs-on: x"), None);

@@ -115,7 +115,12 @@ impl Reader<'_, '_> {
             }
         }
         let mut drafts = Vec::new();
-        for item in self.sequence(list, "parallel").unwrap_or_default() {
+        let items = self.sequence(list, "parallel");
+        if items.is_some_and(|items| items.is_empty()) {
+            let message = "`parallel` must hold at least one step";
+            self.report.error(list.position, "missing-value", message);
+        }
+        for item in items.unwrap_or_default() {
             if group(item).is_some() {
                 let message = "a parallel group can't hold another one";
                 self.report.error(item.position, "conflicting-keys", message);
@@ -133,10 +138,6 @@ impl Reader<'_, '_> {
             }
             draft.background = Some((true, key_at(item.position)));
             drafts.push((item.position.line, draft));
-        }
-        if drafts.is_empty() {
-            let message = "`parallel` must hold at least one step";
-            self.report.error(list.position, "missing-value", message);
         }
         let group = Control::Group(first..first + drafts.len());
         let mut end = Draft::default();

@@ -25,14 +25,16 @@ impl Reader<'_, '_> {
         self.full_container(node, &CONTAINER).map(Container::Full)
     }
 
+    /// An expression that gives all services; none: they are written as a mapping.
+    pub(super) fn whole_services(&mut self, node: &Node) -> Option<Option<Templated>> {
+        match &node.kind {
+            NodeKind::String(text) if text.contains("${{") => Some(self.templated(node, "services", &JOB)),
+            _ => None,
+        }
+    }
+
     /// A mapping of names to services.
     pub(super) fn services(&mut self, node: &Node) -> Vec<Service> {
-        if let NodeKind::String(text) = &node.kind
-            && text.contains("${{")
-        {
-            self.unsupported(node.position, "an expression for the whole of `services`");
-            return Vec::new();
-        }
         let Some(entries) = self.mapping(node, "services") else {
             return Vec::new();
         };

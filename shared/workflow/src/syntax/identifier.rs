@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 pub const MAX_ID_CHARS: usize = 100;
 
 /// Why an id can't be one, for people.
-pub(super) fn problem(id: &str) -> Option<String> {
+pub(crate) fn problem(id: &str) -> Option<String> {
     let mut bytes = id.bytes();
     let legal = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');

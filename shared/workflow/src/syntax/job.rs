@@ -57,6 +57,7 @@ impl Job {
             continue_on_error: None,
             container: None,
             services: Vec::new(),
+            services_whole: None,
             environment: None,
             cancel_timeout_minutes: None,
             permissions: None,
@@ -98,7 +99,10 @@ impl Reader<'_, '_> {
                 "timeout-minutes" => job.timeout_minutes = self.number(value, "timeout-minutes", &JOB),
                 "continue-on-error" => job.continue_on_error = self.boolean(value, "continue-on-error", &JOB),
                 "container" => job.container = self.container(value),
-                "services" => job.services = self.services(value),
+                "services" => match self.whole_services(value) {
+                    Some(whole) => job.services_whole = whole,
+                    None => job.services = self.services(value),
+                },
                 "environment" => job.environment = self.environment(value),
                 "cancel-timeout-minutes" => {
                     job.cancel_timeout_minutes = self.number(value, "cancel-timeout-minutes", &JOB);

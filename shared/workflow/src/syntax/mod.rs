@@ -42,6 +42,7 @@ use crate::diagnostics::{Diagnostic, Reporter, Severity};
 pub use action_file::parse_action;
 pub(crate) use background::left_alone;
 pub use dynamic::{Dynamic, DynamicError, DynamicKind};
+pub(crate) use identifier::problem as id_problem;
 pub use identifier::{MAX_ID_CHARS, StepIds};
 pub use model::{
     Argument, Call, CallInput, CallOutput, CallSecret, CallSecrets, Callable, Concurrency, Container,

@@ -195,6 +195,8 @@ pub struct Job {
     pub container: Option<Container>,
     /// `services`, in file order.
     pub services: Vec<Service>,
+    /// `services` as an expression that gives all of them.
+    pub services_whole: Option<Templated>,
     /// `environment`
     pub environment: Option<DeploymentTarget>,
     /// `permissions`
@@ -316,12 +318,28 @@ pub struct RunsOn {
 pub struct Strategy {
     /// Where it stands.
     pub position: Position,
+    /// An expression that gives all of it; then nothing else is set.
+    pub whole: Option<Templated>,
     /// `matrix`
     pub matrix: Option<Matrix>,
     /// `fail-fast`
     pub fail_fast: Option<Templated>,
     /// `max-parallel`
     pub max_parallel: Option<Templated>,
+}
+
+impl Strategy {
+    /// One that says nothing, at this place.
+    #[must_use]
+    pub fn at(position: Position) -> Self {
+        Self { position, whole: None, matrix: None, fail_fast: None, max_parallel: None }
+    }
+
+    /// Whether it may make several jobs of one.
+    #[must_use]
+    pub fn has_matrix(&self) -> bool {
+        self.matrix.is_some() || self.whole.is_some()
+    }
 }
 
 /// `strategy.matrix`: a mapping or an expression that gives one.

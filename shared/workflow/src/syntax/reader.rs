@@ -160,8 +160,10 @@ impl Reader<'_, '_> {
             } else if is_insert(&key.text) {
                 let value = self.text(value, "insert", availability);
                 entries.extend(value.map(|value| Entry { key: INSERT.to_owned(), value }));
-            } else if key.text.contains("${{") {
-                self.unsupported(key.position, "an expression as a key");
+            } else if key.text.contains("${{")
+                && let Err(error) = Template::parse(&key.text, availability)
+            {
+                self.expression_error(key.position, &key.text, &error);
             } else if let Some(value) = self.text(value, &key.text, availability) {
                 entries.push(Entry { key: key.text.to_string(), value });
             }

@@ -15,12 +15,11 @@ impl Reader<'_, '_> {
         if let NodeKind::String(text) = &node.kind
             && text.contains("${{")
         {
-            self.unsupported(node.position, "an expression for the whole of `strategy`");
-            return None;
+            let whole = Some(self.templated(node, "strategy", &STRATEGY)?);
+            return Some(Strategy { whole, ..Strategy::at(node.position) });
         }
         let entries = self.mapping(node, "strategy")?;
-        let mut strategy =
-            Strategy { position: node.position, matrix: None, fail_fast: None, max_parallel: None };
+        let mut strategy = Strategy::at(node.position);
         for (key, value) in entries {
             match &*key.text {
                 "matrix" => strategy.matrix = self.matrix(key, value),
