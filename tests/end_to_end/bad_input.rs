@@ -73,8 +73,9 @@ jobs:
 
 #[test]
 fn what_is_not_supported_is_refused_by_name() {
-    let text = "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/setup-node@v4\n        background: true\n";
-    refused(text, "ci.yml:7:", &["`background`"]);
+    let text = "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    strategy:\n      matrix:\n        ${{ github.ref }}: [1]\n    \
+                steps: [{run: 'true'}]\n";
+    refused(text, "ci.yml:7:", &["an expression as a key", "not supported yet"]);
 }
 
 #[test]

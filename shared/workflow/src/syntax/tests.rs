@@ -72,11 +72,8 @@ fn a_whole_workflow() {
 
 #[test]
 fn what_is_not_supported_is_named() {
-    for (body, column, what) in
-        [("    strategy: {matrix: {'${{ github.x }}': [x]}}", 25, "an expression as a key")]
-    {
-        refuse(&job(body), 5, column, "unsupported", what);
-    }
+    let body = "    strategy: {matrix: {'${{ github.x }}': [x]}}";
+    refuse(&job(body), 5, 25, "unsupported", "an expression as a key");
     refuse("on: push\njobs: {a: {runs-on: {}, steps: [{run: a}]}}\n", 2, 12, "missing-key", "or `group`");
 }
 
