@@ -248,3 +248,37 @@ impl Spool {
         SpoolError::File { doing, path: self.shared.path.clone(), source }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_one_of_several_readers_needs_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::create(&folder.path().join("spool"), SPOOL_CAPACITY_MIN_BYTES).unwrap();
+        let limit = spool.limit();
+        let released = || *limit.borrow() - SPOOL_CAPACITY_MIN_BYTES;
+        let (fast, slow, idle) = (spool.claim(), spool.claim(), spool.claim());
+        fast.hold(0);
+        slow.hold(0);
+        fast.release(100).unwrap();
+        assert_eq!(released(), 0);
+        slow.release(60).unwrap();
+        assert_eq!(released(), 60);
+        // Who holds nothing has no say.
+        idle.release(500).unwrap();
+        assert_eq!(released(), 60);
+        slow.let_go();
+        fast.release(120).unwrap();
+        assert_eq!(released(), 120);
+        slow.hold(120);
+        fast.release(200).unwrap();
+        assert_eq!(released(), 120);
+        drop(slow);
+        fast.release(210).unwrap();
+        assert_eq!(released(), 210);
+    }
+}
