@@ -171,7 +171,12 @@ impl Coordinator {
         let data_dir = Arc::new(data_dir);
         let leases = Arc::clone(driver.leases());
         let key = data_dir.path("results.key");
-        let results = Results::open(&objects.join("results"), &key, leases, Arc::clone(&clock)).await?;
+        let folder =
+            options.results.as_ref().map_or_else(|| objects.join("results"), |kept| kept.folder.clone());
+        let results = Results::open(&folder, &key, leases, Arc::clone(&clock)).await?;
+        if let Some(kept) = &options.results {
+            results.keep_artifacts_of(&kept.runs).await?;
+        }
         let services = Services {
             driver,
             store: Arc::new(store),

@@ -52,6 +52,8 @@ pub(super) struct Submission {
     #[serde(default)]
     traceparent: String,
     #[serde(default)]
+    run_number: u64,
+    #[serde(default)]
     run_attempt: u64,
     #[serde(default)]
     carried: Vec<Carried>,
@@ -129,6 +131,7 @@ impl Submission {
             source,
             trust: Trust::Trusted,
             traceparent,
+            run_number: self.run_number,
             run_attempt: self.run_attempt,
             ..NewRun::default()
         })
