@@ -250,6 +250,13 @@ fn only_one(checkout: &Checkout, wanted: Option<&str>) -> Result<(WorkflowFile, 
             }
         })
         .collect();
+    let known: Vec<String> = valid
+        .iter()
+        .map(|(file, workflow)| {
+            let events: Vec<&str> = workflow.triggers.iter().map(|trigger| trigger.event.as_str()).collect();
+            format!("{} ({})", escape::name(&file.shown), events.join(", "))
+        })
+        .collect();
     let events = wanted.map_or(vec!["push", "workflow_dispatch"], |wanted| vec![wanted]);
     let has =
         |workflow: &Workflow, event: &str| workflow.triggers.iter().any(|trigger| trigger.event == event);
@@ -267,6 +274,10 @@ fn only_one(checkout: &Checkout, wanted: Option<&str>) -> Result<(WorkflowFile, 
             "note: the workflow is {}, the only one {what_for}",
             escape::name(&only.shown)
         ));
+    }
+    if candidates.is_empty() && !known.is_empty() {
+        let folder = workflow_file::FOLDER;
+        return Err(Failure::usage(format!("no workflow in {folder} {what_for}, only {}", known.join(", "))));
     }
     let choices: Vec<Choice> = candidates
         .iter()

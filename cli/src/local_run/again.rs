@@ -103,7 +103,7 @@ pub(super) fn carried(
         }
     }
     let whole = |job: &&str| carried.iter().any(|kept| kept.job.id == **job);
-    if wanted.iter().all(|job| whole(&job)) {
+    if wanted.iter().all(whole) {
         return Err(Failure::usage(format!(
             "--failed: every job that is to run succeeded in the last run of {}; leave --failed out to run them again",
             escape::name(&last.workflow_file)

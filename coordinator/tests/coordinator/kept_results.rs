@@ -124,3 +124,14 @@ async fn a_number_that_nobody_can_count_on_from_is_refused() {
         assert!(answer.text().await.unwrap().contains(field));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_store_keeps_nobody_from_running() {
+    let store = tempfile::tempdir().unwrap();
+    std::fs::write(store.path().join("index.sqlite"), "no database, but long enough to look like one")
+        .unwrap();
+    let fleet = Fleet::start(store.path(), 1, 1, &[]).await;
+    assert_eq!(fleet.upload("abc").await["ok"], true);
+    assert_eq!(fleet.artifacts().await, 1);
+    assert_eq!(uploads(&fleet.fixture.folder.path().join("data/objects/results")), 1, "in its own store");
+}
