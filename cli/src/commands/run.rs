@@ -151,14 +151,15 @@ impl Run {
         }
         clear_leftovers(offer.docker_host()).await;
         let store = take_store(&occasion.checkout);
-        if self.failed && !(had_artifacts && store.is_some()) {
+        let artifacts = had_artifacts && store.is_some();
+        if !local.carried().is_empty() && !artifacts {
             output::note("note: artifacts of the jobs that are carried over are not there");
         }
         let results = store.as_ref().map(|store| KeptResults {
             folder: store.folder().to_owned(),
             runs: local.repeatable(&occasion.checkout),
         });
-        local.begin(&occasion.checkout, had_artifacts && store.is_some());
+        local.begin(&occasion.checkout, artifacts);
         let fleet = tokio::select! {
             fleet = PrivateFleet::start(&offer, results) => fleet?,
             () = stop.reached(Stage::Drain) => return Ok(Exit::WorkFailed),
