@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use slipway_tests::{Checkout, Outcome};
+use slipway_tests::{Checkout, Outcome, copy_client_packages};
 
 /// A job that makes something, one that needs it and the file `fixed`, and one behind that.
 const WORKFLOW: &str = r#"
@@ -142,17 +142,17 @@ fn a_job_that_says_something_else_now_runs_again() {
     nothing.expect_refusal(2, &["nothing is left to repeat"]);
 }
 
-/// An action with GitHub's own client of artifacts or caches.
-fn client_action(source: &Path, name: &str, main: &str) {
-    let clients =
-        std::env::var("SLIPWAY_ACTIONS_CLIENTS").expect("scripts/prepare-clients.sh says where they are");
-    let folder = source.join("clients").join(name);
-    std::fs::create_dir_all(&folder).unwrap();
-    let yml = "name: Client\ndescription: A client\nruns: {using: node24, main: main.mjs}\n";
-    std::fs::write(folder.join("action.yml"), yml).unwrap();
-    std::fs::write(folder.join("main.mjs"), main).unwrap();
-    let modules = [Path::new(&clients).join("node_modules"), folder.join("node_modules")];
-    assert!(std::process::Command::new("cp").arg("-r").args(modules).status().unwrap().success());
+/// Actions with GitHub's own clients, in folders of the repository `clients/all`.
+fn client_actions(source: &Path, actions: &[(&str, &str)]) {
+    let repository = source.join("clients/all");
+    for (name, main) in actions {
+        let folder = repository.join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let yml = "name: Client\ndescription: A client\nruns: {using: node24, main: main.mjs}\n";
+        std::fs::write(folder.join("action.yml"), yml).unwrap();
+        std::fs::write(folder.join("main.mjs"), main).unwrap();
+    }
+    copy_client_packages(&repository);
 }
 
 const UPLOAD: &str = "import * as fs from 'node:fs'
@@ -177,13 +177,13 @@ jobs:
   build:
     runs-on: ubuntu-latest
     steps:
-      - uses: clients/upload@v1
+      - uses: clients/all/upload@v1
   test:
     needs: build
     runs-on: ubuntu-latest
     steps:
       - uses: actions/checkout@v4
-      - uses: clients/download@v1
+      - uses: clients/all/download@v1
       - run: test -f fixed
 "#;
 
@@ -195,8 +195,7 @@ fn made(outcome: &Outcome, job: &str) -> String {
 #[test]
 fn artifacts_of_carried_jobs_are_there_and_those_of_other_runs_are_not() {
     let source = tempfile::tempdir().unwrap();
-    client_action(source.path(), "upload", UPLOAD);
-    client_action(source.path(), "download", DOWNLOAD);
+    client_actions(source.path(), &[("upload", UPLOAD), ("download", DOWNLOAD)]);
     let from = format!("file://{}", source.path().display());
     let checkout = Checkout::with_workflow(ARTIFACTS);
     let mut latest = String::new();
@@ -233,9 +232,9 @@ if (!hit) {
 #[test]
 fn a_cache_is_there_for_the_next_run_of_the_same_checkout_alone() {
     let source = tempfile::tempdir().unwrap();
-    client_action(source.path(), "cache", CACHE);
+    client_actions(source.path(), &[("cache", CACHE)]);
     let from = format!("file://{}", source.path().display());
-    let workflow = "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: clients/cache@v1\n      - run: |\n          echo going\n          sleep 0\n";
+    let workflow = "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: clients/all/cache@v1\n      - run: |\n          echo going\n          sleep 0\n";
     let (checkout, other) = (Checkout::with_workflow(workflow), Checkout::with_workflow(workflow));
     let hit = |outcome: &Outcome| {
         assert_eq!(outcome.code, 0, "{outcome:#?}");
@@ -244,7 +243,7 @@ fn a_cache_is_there_for_the_next_run_of_the_same_checkout_alone() {
     let run = |checkout: &Checkout, arguments: &[&str]| {
         let mut command = checkout.run_command(&["--actions-source", &from]);
         // One user, two checkouts.
-        command.env("XDG_CACHE_HOME", checkout_home(&source)).args(arguments);
+        command.env("XDG_CACHE_HOME", source.path().join("home")).args(arguments);
         command
     };
     assert_eq!(hit(&Outcome::of(&mut run(&checkout, &[]))), "hit: undefined ");
@@ -268,8 +267,4 @@ fn a_cache_is_there_for_the_next_run_of_the_same_checkout_alone() {
     let after = Outcome::of(run(&checkout, &[]).env("TMPDIR", temporary.path()));
     assert_eq!(hit(&after), "hit: key 1");
     assert!(!after.stderr.contains("without the kept caches"), "{after:#?}");
-}
-
-fn checkout_home(source: &tempfile::TempDir) -> std::path::PathBuf {
-    source.path().join("home")
 }
