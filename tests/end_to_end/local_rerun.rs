@@ -142,7 +142,7 @@ fn a_job_that_says_something_else_now_runs_again() {
     nothing.expect_refusal(2, &["nothing is left to repeat"]);
 }
 
-/// Actions with GitHub's own clients, in folders of the repository `clients/all`.
+/// JavaScript actions in folders of the repository `clients/all`.
 fn client_actions(source: &Path, actions: &[(&str, &str)]) {
     let repository = source.join("clients/all");
     for (name, main) in actions {
@@ -152,7 +152,6 @@ fn client_actions(source: &Path, actions: &[(&str, &str)]) {
         std::fs::write(folder.join("action.yml"), yml).unwrap();
         std::fs::write(folder.join("main.mjs"), main).unwrap();
     }
-    copy_client_packages(&repository);
 }
 
 const UPLOAD: &str = "import * as fs from 'node:fs'
@@ -196,6 +195,7 @@ fn made(outcome: &Outcome, job: &str) -> String {
 fn artifacts_of_carried_jobs_are_there_and_those_of_other_runs_are_not() {
     let source = tempfile::tempdir().unwrap();
     client_actions(source.path(), &[("upload", UPLOAD), ("download", DOWNLOAD)]);
+    copy_client_packages(&source.path().join("clients/all"));
     let from = format!("file://{}", source.path().display());
     let checkout = Checkout::with_workflow(ARTIFACTS);
     let mut latest = String::new();
@@ -218,16 +218,23 @@ fn artifacts_of_carried_jobs_are_there_and_those_of_other_runs_are_not() {
     assert_eq!(std::fs::read_dir(data).unwrap().count(), 1, "one artifact is left on the disk");
 }
 
-const CACHE: &str = "import * as fs from 'node:fs'
-import * as cache from '@actions/cache'
-const hit = await cache.restoreCache(['kept'], 'key')
-console.log(`hit: ${hit} ${hit ? fs.readFileSync('kept/file', 'utf8') : ''}`)
-if (!hit) {
-  fs.mkdirSync('kept')
-  fs.writeFileSync('kept/file', process.env.GITHUB_RUN_NUMBER)
-  await cache.saveCache(['kept'], 'key')
+/// What GitHub's client does, in few lines: restores the entry, or saves the run's number as one.
+const CACHE: &str = r#"const call = async (method, body) => {
+  const headers = {authorization: `Bearer ${process.env.ACTIONS_RUNTIME_TOKEN}`, 'content-type': 'application/json'}
+  const url = `${process.env.ACTIONS_RESULTS_URL}twirp/github.actions.results.api.v1.CacheService/${method}`
+  return (await fetch(url, {method: 'POST', headers, body: JSON.stringify(body)})).json()
 }
-";
+const entry = {key: 'key', version: 'v'}
+const found = await call('GetCacheEntryDownloadURL', {...entry, restore_keys: []})
+console.log(`hit: ${found.ok} ${found.ok ? await (await fetch(found.signed_download_url)).text() : ''}`)
+if (!found.ok) {
+  const body = process.env.GITHUB_RUN_NUMBER
+  const {signed_upload_url} = await call('CreateCacheEntry', entry)
+  await fetch(signed_upload_url, {method: 'PUT', body, headers: {'x-ms-blob-type': 'BlockBlob'}})
+  const {ok} = await call('FinalizeCacheEntryUpload', {...entry, size_bytes: `${body.length}`})
+  if (!ok) throw new Error('it was not saved')
+}
+"#;
 
 #[test]
 fn a_cache_is_there_for_the_next_run_of_the_same_checkout_alone() {
@@ -246,9 +253,9 @@ fn a_cache_is_there_for_the_next_run_of_the_same_checkout_alone() {
         command.env("XDG_CACHE_HOME", source.path().join("home")).args(arguments);
         command
     };
-    assert_eq!(hit(&Outcome::of(&mut run(&checkout, &[]))), "hit: undefined ");
-    assert_eq!(hit(&Outcome::of(&mut run(&checkout, &[]))), "hit: key 1");
-    assert_eq!(hit(&Outcome::of(&mut run(&other, &[]))), "hit: undefined ");
+    assert_eq!(hit(&Outcome::of(&mut run(&checkout, &[]))), "hit: false ");
+    assert_eq!(hit(&Outcome::of(&mut run(&checkout, &[]))), "hit: true 1");
+    assert_eq!(hit(&Outcome::of(&mut run(&other, &[]))), "hit: false ");
 
     // One that is killed in the middle is in nobody's way; while it lives, it has the store for itself.
     checkout.write(".github/workflows/ci.yml", &workflow.replace("sleep 0", "sleep 600"));
@@ -260,11 +267,11 @@ fn a_cache_is_there_for_the_next_run_of_the_same_checkout_alone() {
     assert!(lines.map_while(Result::ok).any(|line| line.contains(r#""line":"going""#)));
     checkout.write(".github/workflows/ci.yml", workflow);
     let beside = Outcome::of(run(&checkout, &[]).env("TMPDIR", temporary.path()));
-    assert_eq!(hit(&beside), "hit: undefined ");
+    assert_eq!(hit(&beside), "hit: false ");
     assert!(beside.stderr.contains("without the kept caches and artifacts"), "{beside:#?}");
     long.kill().unwrap();
     long.wait().unwrap();
     let after = Outcome::of(run(&checkout, &[]).env("TMPDIR", temporary.path()));
-    assert_eq!(hit(&after), "hit: key 1");
+    assert_eq!(hit(&after), "hit: true 1");
     assert!(!after.stderr.contains("without the kept caches"), "{after:#?}");
 }
