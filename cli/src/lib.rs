@@ -15,10 +15,12 @@ pub mod failure;
 pub mod fleet;
 pub mod follow;
 pub mod input;
+pub mod local_run;
 pub mod occasion;
 pub mod output;
 pub mod settings;
 pub mod used_actions;
+pub mod user_folders;
 pub mod workflow_file;
 
 pub use cli::run;

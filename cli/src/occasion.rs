@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::input::{EVENT_LIMIT_BYTES, read_json_object, read_text};
 use crate::output;
 use crate::output::escape;
-use crate::workflow_file::{self, WorkflowFile};
+use crate::workflow_file::{self, Choice, WorkflowFile};
 
 /// `[WORKFLOW] [--dir D] [--event NAME] [--event-file F]`.
 #[derive(Debug, Default, Args)]
@@ -250,12 +250,19 @@ fn only_one(checkout: &Checkout, wanted: Option<&str>) -> Result<(WorkflowFile, 
             }
         })
         .collect();
+    let known: Vec<String> = valid
+        .iter()
+        .map(|(file, workflow)| {
+            let events: Vec<&str> = workflow.triggers.iter().map(|trigger| trigger.event.as_str()).collect();
+            format!("{} ({})", escape::name(&file.shown), events.join(", "))
+        })
+        .collect();
     let events = wanted.map_or(vec!["push", "workflow_dispatch"], |wanted| vec![wanted]);
     let has =
         |workflow: &Workflow, event: &str| workflow.triggers.iter().any(|trigger| trigger.event == event);
     let fitting = |event: &str| valid.iter().filter(|(_, workflow)| has(workflow, event)).count();
     let event = events.iter().copied().find(|event| fitting(event) > 0).or(wanted);
-    let (candidates, what_for) = match event {
+    let (mut candidates, what_for) = match event {
         Some(event) => (
             valid.into_iter().filter(|(_, workflow)| has(workflow, event)).collect::<Vec<_>>(),
             format!("for the event {}", escape::name(event)),
@@ -268,9 +275,16 @@ fn only_one(checkout: &Checkout, wanted: Option<&str>) -> Result<(WorkflowFile, 
             escape::name(&only.shown)
         ));
     }
-    let chosen = workflow_file::choose(candidates.iter().map(|(file, _)| file.clone()).collect(), &what_for)?;
-    let found = candidates.into_iter().find(|(file, _)| file.in_repository == chosen.in_repository);
-    found.ok_or_else(|| Failure::usage("the chosen workflow is gone"))
+    if candidates.is_empty() && !known.is_empty() {
+        let folder = workflow_file::FOLDER;
+        return Err(Failure::usage(format!("no workflow in {folder} {what_for}, only {}", known.join(", "))));
+    }
+    let choices: Vec<Choice> = candidates
+        .iter()
+        .map(|(file, workflow)| Choice { file: file.clone(), name: workflow.name.clone() })
+        .collect();
+    let chosen = workflow_file::choose(&choices, &what_for)?;
+    Ok(candidates.swap_remove(chosen))
 }
 
 /// The event to run for: the wanted one, else `push`, `workflow_dispatch` or the first the workflow has.

@@ -11,6 +11,7 @@ pub use slipway_coordinator::options::DEFAULT_HTTP;
 use slipway_coordinator::options::Repository;
 
 use crate::failure::Failure;
+use crate::user_folders;
 
 /// The file given with `--config` or `SLIPWAY_CONFIG`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -71,13 +72,10 @@ impl Settings {
 /// # Errors
 /// An ordinary user without a home.
 pub fn default_data_dir() -> Result<PathBuf, Failure> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/slipway"));
     }
-    absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
-        .map(|state| state.join("slipway"))
+    user_folders::state()
         .ok_or_else(|| Failure::usage("there is no home directory for the data: give --data-dir"))
 }
 

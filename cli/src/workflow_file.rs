@@ -98,42 +98,73 @@ pub fn load(checkout: &Checkout, path: &Path) -> Result<WorkflowFile, Failure> {
     Ok(WorkflowFile { shown: shown(path), in_repository, text })
 }
 
-/// The one that fits, or the one a person chooses on a terminal.
+/// A workflow that fits, and its `name` where it has one.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// The file.
+    pub file: WorkflowFile,
+    /// What its author calls it.
+    pub name: Option<String>,
+}
+
+/// The one that fits, or the one a person chooses on a terminal; by its place in the list.
 ///
 /// # Errors
 /// None fits, or several and nobody to ask; the message lists them.
-pub fn choose(fitting: Vec<WorkflowFile>, what_for: &str) -> Result<WorkflowFile, Failure> {
-    let names: Vec<String> = fitting.iter().map(|file| escape::name(&file.in_repository)).collect();
-    let mut fitting = fitting;
+pub fn choose(fitting: &[Choice], what_for: &str) -> Result<usize, Failure> {
+    let listed = || {
+        let names = fitting.iter().map(|choice| escape::name(&choice.file.in_repository));
+        names.collect::<Vec<String>>().join(", ")
+    };
     match fitting.len() {
         0 => Err(Failure::usage(format!("no workflow in {FOLDER} {what_for}"))),
-        1 => Ok(fitting.remove(0)),
+        1 => Ok(0),
         _ if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() => {
-            let chosen = ask(&names).map_err(|error| Failure::usage(format!("cannot ask: {error}")))?;
-            Ok(fitting.swap_remove(chosen))
+            ask(fitting, &mut std::io::stdin().lock(), &mut std::io::stderr().lock()).map_err(|error| {
+                Failure::usage(format!("no workflow was chosen ({error}); name one of: {}", listed()))
+            })
         }
-        _ => Err(Failure::usage(format!("several workflows {what_for}; name one of: {}", names.join(", ")))),
+        _ => Err(Failure::usage(format!("several workflows {what_for}; name one of: {}", listed()))),
     }
 }
 
-/// Asks on the terminal until a number of the list comes.
-fn ask(names: &[String]) -> std::io::Result<usize> {
-    let mut screen = std::io::stderr().lock();
-    for (index, name) in names.iter().enumerate() {
-        writeln!(screen, "{:>3}  {name}", index + 1)?;
+/// Asks until a number of the list comes, or one of its names.
+fn ask(fitting: &[Choice], answers: &mut impl BufRead, screen: &mut impl Write) -> std::io::Result<usize> {
+    for (index, choice) in fitting.iter().enumerate() {
+        let name = choice.name.as_deref().map_or(String::new(), |name| format!("  {}", escape::name(name)));
+        writeln!(screen, "{:>3}  {}{name}", index + 1, escape::name(&choice.file.in_repository))?;
     }
-    let mut answers = std::io::stdin().lock();
     loop {
-        write!(screen, "Which workflow? [1-{}] ", names.len())?;
+        write!(screen, "Which workflow? [1-{}] ", fitting.len())?;
         screen.flush()?;
         let mut answer = String::new();
         if answers.read_line(&mut answer)? == 0 {
+            writeln!(screen)?;
             return Err(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "no answer"));
         }
-        match answer.trim().parse::<usize>() {
-            Ok(number) if (1..=names.len()).contains(&number) => return Ok(number - 1),
-            _ => writeln!(screen, "A number from 1 to {}, please.", names.len())?,
+        match chosen(fitting, answer.trim()) {
+            Some(index) => return Ok(index),
+            None => writeln!(screen, "A number from 1 to {} or one of the names, please.", fitting.len())?,
         }
+    }
+}
+
+/// What an answer stands for: a number of the list, a file with or without folder and ending, or a workflow's name.
+fn chosen(fitting: &[Choice], answer: &str) -> Option<usize> {
+    if let Ok(number) = answer.parse::<usize>() {
+        return number.checked_sub(1).filter(|index| *index < fitting.len());
+    }
+    let is_meant = |choice: &Choice| {
+        let path = Path::new(&choice.file.in_repository);
+        let (file, stem) = (path.file_name(), path.file_stem());
+        choice.file.in_repository == answer
+            || [file, stem].into_iter().flatten().any(|name| name == answer)
+            || choice.name.as_deref() == Some(answer)
+    };
+    let mut meant = fitting.iter().enumerate().filter(|(_, choice)| is_meant(choice)).map(|(index, _)| index);
+    match (meant.next(), meant.next()) {
+        (Some(only), None) => Some(only),
+        _ => None,
     }
 }
 
@@ -146,4 +177,56 @@ fn shown(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let inside = here.as_deref().and_then(|here| path.strip_prefix(here).ok());
     inside.unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn choices() -> Vec<Choice> {
+        [("ci.yml", Some("Build")), ("release.yml", None), ("other.yaml", Some("Build"))]
+            .map(|(file, name)| Choice {
+                file: WorkflowFile {
+                    shown: file.to_owned(),
+                    in_repository: format!("{FOLDER}/{file}"),
+                    text: String::new(),
+                },
+                name: name.map(str::to_owned),
+            })
+            .to_vec()
+    }
+
+    #[test]
+    fn a_person_answers_with_a_number_or_a_name() {
+        let choices = choices();
+        for (answer, index) in [
+            ("1", Some(0)),
+            ("3", Some(2)),
+            ("release.yml", Some(1)),
+            ("release", Some(1)),
+            (".github/workflows/other.yaml", Some(2)),
+            ("0", None),
+            ("4", None),
+            ("", None),
+            ("rel", None),
+            // Two bear it.
+            ("Build", None),
+        ] {
+            assert_eq!(chosen(&choices, answer), index, "{answer}");
+        }
+        assert_eq!(chosen(&choices[..2], "Build"), Some(0));
+    }
+
+    #[test]
+    fn it_is_asked_until_there_is_an_answer_or_none_comes() {
+        let choices = choices();
+        let mut screen = Vec::new();
+        assert_eq!(ask(&choices, &mut "x\n9\n2\n".as_bytes(), &mut screen).unwrap(), 1);
+        let screen = String::from_utf8(screen).unwrap();
+        assert_eq!(screen.matches("Which workflow? [1-3]").count(), 3, "{screen}");
+        assert!(screen.contains("  1  .github/workflows/ci.yml  Build\n"), "{screen}");
+        assert!(ask(&choices, &mut "x\n".as_bytes(), &mut Vec::new()).is_err());
+    }
 }

@@ -119,6 +119,51 @@ fn a_plan_tells_what_runs_and_why_not() {
 }
 
 #[test]
+fn a_plan_explains_skips_down_to_the_steps() {
+    let place = Place::new();
+    place.write(
+        ".github/workflows/ci.yml",
+        "on: push\njobs:\n  pr:\n    if: github.event_name == 'pull_request'\n    runs-on: x\n    steps: [{run: a}]\n\
+         \x20 after: {needs: pr, runs-on: x, steps: [{run: a}]}\n\
+         \x20 m:\n    runs-on: x\n    strategy: {matrix: {v: [1, 2]}}\n    steps:\n    - run: one\n      if: matrix.v == 1\n    - name: Mail\n      run: x\n      if: failure()\n",
+    );
+    let people = place.run(&["plan"]);
+    assert_eq!(people.code, 0, "{people:?}");
+    for line in [
+        "pr is skipped: its `if` is false: `github.event_name` is 'push'",
+        "after is skipped: a job it needs was skipped: `pr`",
+        "m (1): step `Mail` (line 14) is skipped: it runs only once a step before it failed",
+        "m (2): step `Run one` (line 12) is skipped: its `if` is false: `matrix.v` is 2",
+    ] {
+        assert!(people.out.lines().any(|told| told == line), "`{line}` is missing: {}", people.out);
+    }
+    let plan = json(&place.run(&["plan", "--json"]).out);
+    assert_eq!(plan["jobs"][3]["skipped_steps"][0]["line"], 12);
+    assert!(plan["jobs"][0].get("skipped_steps").is_none(), "none is known: {plan}");
+}
+
+#[test]
+fn without_a_terminal_several_workflows_are_listed_and_none_is_chosen() {
+    let place = Place::new();
+    let jobs = "jobs: {a: {runs-on: x, steps: [{run: a}]}}\n";
+    for (file, events) in [("a.yml", "push"), ("b.yml", "[push, workflow_dispatch]"), ("c.yml", "issues")] {
+        place.write(&format!(".github/workflows/{file}"), &format!("on: {events}\n{jobs}"));
+    }
+    for command in ["run", "plan"] {
+        refuses(&place.run(&[command]), 2, &["several workflows for the event push", "a.yml, ", "b.yml"]);
+        let none = place.run(&[command, "--event", "release"]);
+        refuses(
+            &none,
+            2,
+            &["no workflow in", "release", "b.yml (push, workflow_dispatch)", "c.yml (issues)"],
+        );
+    }
+    let only = place.run(&["plan", "--event", "issues"]);
+    assert_eq!(only.code, 0);
+    assert!(only.err.contains("c.yml, the only one for the event issues"), "{only:?}");
+}
+
+#[test]
 fn an_event_file_decides() {
     let place = Place::new();
     place.write(".github/workflows/ci.yml", GOOD);

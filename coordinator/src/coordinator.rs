@@ -171,7 +171,14 @@ impl Coordinator {
         let data_dir = Arc::new(data_dir);
         let leases = Arc::clone(driver.leases());
         let key = data_dir.path("results.key");
-        let results = Results::open(&objects.join("results"), &key, leases, Arc::clone(&clock)).await?;
+        let kept = match &options.results {
+            Some(kept) => Results::open_kept(kept, &key, Arc::clone(&leases), Arc::clone(&clock)).await,
+            None => None,
+        };
+        let results = match kept {
+            Some(results) => results,
+            None => Results::open(&objects.join("results"), &key, leases, Arc::clone(&clock)).await?,
+        };
         let services = Services {
             driver,
             store: Arc::new(store),

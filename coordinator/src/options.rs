@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub use slipway_kit::actions_source::ActionsSource;
 use slipway_kit::config::{self, ConfigError};
 
+pub use crate::results::KeptResults;
+
 /// The longest blob that can be uploaded, in bytes.
 pub const MAX_BLOB_BYTES: u64 = 16 << 30;
 
@@ -166,6 +168,8 @@ pub struct Options {
     pub tls: Option<TlsOptions>,
     /// Where blobs and records are; `None`: in the data directory.
     pub objects: Option<PathBuf>,
+    /// Where caches and artifacts are, if they outlive the data directory; `None`: with the objects.
+    pub results: Option<KeptResults>,
     /// Webhooks.
     pub webhook: WebhookOptions,
     /// Where reusable workflows of other repositories come from.
@@ -185,6 +189,7 @@ impl Options {
             grpc: any,
             tls: None,
             objects: None,
+            results: None,
             webhook: WebhookOptions::default(),
             actions_source: ActionsSource::default(),
             otlp: None,
@@ -233,7 +238,8 @@ impl Options {
         let actions_source =
             actions_source.map_err(|message| wrong("--actions-source", message))?.unwrap_or_default();
         let otlp = flags.otlp.or(file.otlp);
-        let options = Self { data_dir, http, grpc, tls, objects, webhook, actions_source, otlp };
+        let options =
+            Self { data_dir, http, grpc, tls, objects, results: None, webhook, actions_source, otlp };
         options.check()?;
         Ok(options)
     }

@@ -9,6 +9,8 @@ fn slipway(arguments: &[&str]) -> Outcome {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut command = Command::new(program("slipway"));
     command.current_dir(root).args(arguments).env_remove("SLIPWAY_SERVER").env_remove("SLIPWAY_TOKEN");
+    let home = tempfile::tempdir().unwrap();
+    command.env("XDG_CACHE_HOME", home.path()).env("XDG_STATE_HOME", home.path());
     Outcome::of(&mut command)
 }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use slipway_proto::v1::agents_client::AgentsClient;
 use slipway_proto::v1::{AttemptRef, FencingToken, FetchSecretsRequest, Lease};
-use slipway_tests::{Agent, AgentOptions, Checkout, Coordinator, wait_until};
+use slipway_tests::{Agent, AgentOptions, Checkout, Coordinator, copy_client_packages, wait_until};
 
 /// Saves an entry of 200 MiB and restores it, with nothing but `curl`.
 const SCRIPT: &str = r#"
@@ -101,8 +101,6 @@ fn a_job_saves_and_restores_200_mib_over_its_own_loopback() {
 
 /// An action that does what one of GitHub's clients does; it prints its answer in one line.
 fn client_action(source: &Path, name: &str, mebibytes: u32) {
-    let clients =
-        std::env::var("SLIPWAY_ACTIONS_CLIENTS").expect("scripts/prepare-clients.sh says where they are");
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../coordinator/tests/clients");
     let folder = source.join("clients").join(name);
     std::fs::create_dir_all(&folder).unwrap();
@@ -114,12 +112,7 @@ fn client_action(source: &Path, name: &str, mebibytes: u32) {
     );
     std::fs::write(folder.join("main.mjs"), main).unwrap();
     std::fs::copy(scripts.join(format!("{name}.mjs")), folder.join(format!("{name}.mjs"))).unwrap();
-    let copied = Command::new("cp")
-        .arg("-r")
-        .args([Path::new(&clients).join("node_modules"), folder.join("node_modules")])
-        .status()
-        .unwrap();
-    assert!(copied.success());
+    copy_client_packages(&folder);
 }
 
 #[test]

@@ -10,6 +10,8 @@ use crate::{Outcome, RUNNER_IMAGE, program};
 /// A git checkout with one commit, removed when dropped.
 pub struct Checkout {
     folder: TempDir,
+    /// The home of whoever works in it: what programs keep for their user lies here.
+    home: TempDir,
 }
 
 impl Default for Checkout {
@@ -22,7 +24,8 @@ impl Checkout {
     /// An empty repository with its first commit.
     #[must_use]
     pub fn new() -> Self {
-        let checkout = Self { folder: tempfile::Builder::new().prefix("slipway-test-").tempdir().unwrap() };
+        let folder = || tempfile::Builder::new().prefix("slipway-test-").tempdir().unwrap();
+        let checkout = Self { folder: folder(), home: folder() };
         checkout.git(&["init", "--quiet", "--initial-branch=main"]);
         checkout.git(&["config", "user.name", "Tester"]);
         checkout.git(&["config", "user.email", "tester@example.com"]);
@@ -44,6 +47,18 @@ impl Checkout {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The folder in which its user's programs keep what may be lost.
+    #[must_use]
+    pub fn cache_home(&self) -> PathBuf {
+        self.home.path().join("cache")
+    }
+
+    /// The folder in which they keep what should stay.
+    #[must_use]
+    pub fn state_home(&self) -> PathBuf {
+        self.home.path().join("state")
     }
 
     /// Writes a file, and the folders that it needs; it is not committed.
@@ -71,7 +86,7 @@ impl Checkout {
         String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
     }
 
-    /// `slipway ARGUMENTS…` in this folder, with no server and no variable of the tester's own.
+    /// `slipway ARGUMENTS…` in this folder, with no server, no variable and no kept file of the tester's own.
     #[must_use]
     pub fn slipway(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("slipway"));
@@ -79,6 +94,7 @@ impl Checkout {
         for name in ["SLIPWAY_SERVER", "SLIPWAY_TOKEN", "GITHUB_ACTIONS", "CI"] {
             command.env_remove(name);
         }
+        command.env("XDG_CACHE_HOME", self.cache_home()).env("XDG_STATE_HOME", self.state_home());
         command
     }
 

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // A test's support fails the test by panicking.
 
 mod checkout;
+mod clients;
 mod fleet;
 mod git_server;
 mod http;
@@ -16,6 +17,7 @@ mod outcome;
 mod process;
 
 pub use checkout::Checkout;
+pub use clients::copy_client_packages;
 pub use fleet::{Agent, AgentOptions, Coordinator};
 pub use git_server::{GitServer, Request, Verdict};
 pub use http::{HttpAnswer, get, post_with_curl, signature};

@@ -141,6 +141,15 @@ impl Client {
         self.started(self.request(Method::POST, &format!("/runs/{run}/rerun")).json(wanted)).await
     }
 
+    /// The jobs of a finished run that a rerun of what failed would not run again.
+    ///
+    /// # Errors
+    /// See the module.
+    pub async fn carried(&self, run: &str) -> Result<Vec<types::CarriedJob>, Failure> {
+        let answer = self.ask(self.request(Method::GET, &format!("/runs/{run}/carried"))).await?;
+        types::read(answer).map(|types::Carried { carried }| carried)
+    }
+
     /// Starts a workflow by `workflow_dispatch`; gives the run's id.
     ///
     /// # Errors

@@ -39,6 +39,41 @@ pub struct Submission {
     pub jobs: Vec<String>,
     /// The working tree.
     pub tree: TreeDigest,
+    /// `github.run_number`; 0: the coordinator counts.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub run_number: u64,
+    /// `github.run_attempt`; 0: the first.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub run_attempt: u64,
+    /// Jobs that do not run again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub carried: Vec<CarriedJob>,
+}
+
+/// Older coordinators do not know the fields that are left out then.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// A job that succeeded in an earlier attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarriedJob {
+    /// Its id.
+    pub id: String,
+    /// Its result.
+    pub result: String,
+    /// Its outputs.
+    #[serde(default)]
+    pub outputs: BTreeMap<String, String>,
+    /// Names the call that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
+}
+
+/// The answer to what a rerun would carry over.
+#[derive(Debug, Deserialize)]
+pub(super) struct Carried {
+    pub(super) carried: Vec<CarriedJob>,
 }
 
 /// Names an uploaded tree.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use serde_json::{Value as Json, json};
-use slipway_workflow::plan::{Plan as Planned, PlannedJob};
+use slipway_workflow::plan::{Plan as Planned, PlannedJob, SkippedStep};
 
 use crate::failure::{Exit, Failure};
 use crate::occasion::{Occasion, OccasionArgs};
@@ -92,10 +92,35 @@ fn for_people(occasion: &Occasion, plan: &Planned, colours: bool) -> String {
         let name = escape::name(name.as_deref().unwrap_or(id));
         shown.push_str(&format!("\n{name} {verdict}: {}", escape::name(reason)));
     }
-    if plan.jobs.iter().any(|job| job.reason.is_some()) {
+    for (name, steps) in skipped_steps(&plan.jobs) {
+        for step in steps {
+            let (step, line, reason) = (escape::name(&step.step), step.line, escape::name(&step.reason));
+            shown.push_str(&format!("\n{name}: step `{step}` (line {line}) is skipped: {reason}"));
+        }
+    }
+    if plan.jobs.iter().any(|job| job.reason.is_some() || !job.skipped_steps.is_empty()) {
         shown.push('\n');
     }
     shown
+}
+
+/// The skipped steps of each job: once, by its id, where they are the same in all its instances.
+fn skipped_steps(jobs: &[PlannedJob]) -> Vec<(String, &[SkippedStep])> {
+    let mut told: Vec<(String, &[SkippedStep])> = Vec::new();
+    for (at, job) in jobs.iter().enumerate() {
+        let instances = || jobs.iter().filter(|other| other.id == job.id);
+        let alike = instances().all(|other| other.skipped_steps == job.skipped_steps);
+        let first = jobs.iter().position(|other| other.id == job.id) == Some(at);
+        if alike && !first {
+            continue;
+        }
+        let name = match (alike && instances().count() > 1, &job.name) {
+            (false, Some(name)) => name,
+            _ => &job.id,
+        };
+        told.push((escape::name(name), &job.skipped_steps));
+    }
+    told
 }
 
 /// `os=linux, node=18`

@@ -6,28 +6,43 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value as Json, json};
+use slipway_coordinator::options::KeptResults;
 use slipway_kit::shutdown::{self, Shutdown, Stage};
 use slipway_kit::telemetry;
 use slipway_workflow::filter;
 use tracing::Instrument as _;
 use tracing::field::Empty;
 
-use crate::checkout::archive;
+use crate::checkout::{Checkout, archive};
 use crate::client::types::{Instance, Submission};
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
-use crate::fleet::{ActionArgs, Offer, PrivateFleet, Unfit, clear_leftovers, preflight};
+use crate::fleet::{ActionArgs, KeptStore, Offer, PrivateFleet, Unfit, clear_leftovers, preflight};
 use crate::follow::{Board, Ended, Screen, follow};
+use crate::local_run::{Flags, Kept, LocalRun, recall};
 use crate::occasion::{Occasion, OccasionArgs};
 use crate::output::{self, Out, escape};
 use crate::settings::{Settings, image, named_value, pair, secret};
+use crate::user_folders;
 
-/// Where the actions of private fleets are kept from one to the next (XDG Base Directory Specification); without a home,
-/// in each fleet's own folder.
-fn actions_cache() -> Option<PathBuf> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
-    cache.map(|cache| cache.join("slipway/actions"))
+/// A private fleet's part in a run.
+struct Private<'a> {
+    offer: &'a Offer,
+    local: &'a mut LocalRun,
+}
+
+/// The store with the caches and artifacts of earlier runs; without one, the fleet has its own.
+fn take_store(checkout: &Checkout) -> Option<KeptStore> {
+    let stores = user_folders::cache()?.join("results");
+    match KeptStore::take(&stores, &checkout.root) {
+        Ok(store) => Some(store),
+        Err(refused) => {
+            output::note(&format!(
+                "note: this run begins without the kept caches and artifacts, and keeps none: {refused}"
+            ));
+            None
+        }
+    }
 }
 
 /// How long something may take before the person is told what it is.
@@ -41,6 +56,10 @@ pub struct Run {
     /// Only this job and what it needs; may be repeated
     #[arg(long = "job", value_name = "J")]
     jobs: Vec<String>,
+    /// Only what did not succeed in the last run on a private fleet of WORKFLOW, else of this checkout, and what needs
+    /// it; the code is today's, flags that are not given are as they were, and secrets have to be given again
+    #[arg(long)]
+    failed: bool,
     /// A workflow_dispatch input
     #[arg(long = "input", value_name = "K=V", value_parser = pair)]
     inputs: Vec<(String, String)>,
@@ -83,11 +102,21 @@ impl Run {
     }
 
     async fn traced(
-        self,
+        mut self,
         settings: &Settings,
         out: &mut Out,
         traceparent: Option<String>,
     ) -> Result<Exit, Failure> {
+        let remote = self.server.server.is_some() || settings.server.is_some();
+        let last = match (self.failed, remote) {
+            (false, _) => None,
+            (true, false) => Some(self.recall()?),
+            (true, true) => {
+                return Err(Failure::usage(
+                    "--failed is for private fleets; `slipway rerun RUN --failed` repeats what failed of a coordinator's run",
+                ));
+            }
+        };
         let inputs: BTreeMap<String, String> = self.inputs.iter().cloned().collect();
         let occasion = Occasion::find(&self.occasion, &inputs)?;
         self.check(&occasion)?;
@@ -96,7 +125,7 @@ impl Run {
         let (trigger, mut stop) = shutdown::channel();
         tokio::spawn(async move { trigger.follow_signals().await });
         let mut screen = Screen::new(out, self.json, self.verbose);
-        if self.server.server.is_some() || settings.server.is_some() {
+        if remote {
             if !self.images.is_empty() {
                 output::note(
                     "note: --image does not matter here: a coordinator's agents have their own images",
@@ -105,8 +134,14 @@ impl Run {
             let client = Client::new(Target::resolve(&self.server, settings)?)?.in_trace(traceparent);
             return self.on(&client, &occasion, &inputs, &mut screen, &mut stop, None).await;
         }
-        let offer = Offer::of(settings, &self.images, &self.actions)?.keep_actions_in(actions_cache());
-        match preflight(&occasion, &self.wanted(&occasion), &contexts.0, &contexts.1, &offer).await {
+        let actions = user_folders::cache().map(|cache| cache.join("actions"));
+        let offer = Offer::of(settings, &self.images, &self.actions)?.keep_actions_in(actions);
+        let wanted = self.wanted(&occasion);
+        let secret_names = self.secrets.iter().map(|(name, _)| name.clone()).collect();
+        let had_artifacts = last.as_ref().is_none_or(|last| last.artifacts);
+        let mut local = LocalRun::of(&occasion, self.flags(&occasion)?, secret_names, last, &wanted)?;
+        let wanted: Vec<String> = wanted.into_iter().filter(|job| !local.carries(job)).collect();
+        match preflight(&occasion, &wanted, &contexts.0, &contexts.1, &offer).await {
             Ok(()) => {}
             Err(Unfit::Other(failure)) => return Err(failure),
             Err(Unfit::Image { job, cause, message }) => {
@@ -115,19 +150,86 @@ impl Run {
             }
         }
         clear_leftovers(offer.docker_host()).await;
+        let store = take_store(&occasion.checkout);
+        let artifacts = had_artifacts && store.is_some();
+        if !local.carried().is_empty() && !artifacts {
+            output::note("note: artifacts of the jobs that are carried over are not there");
+        }
+        let results = store.as_ref().map(|store| KeptResults {
+            folder: store.folder().to_owned(),
+            runs: local.repeatable(&occasion.checkout),
+        });
+        local.begin(&occasion.checkout, artifacts);
         let fleet = tokio::select! {
-            fleet = PrivateFleet::start(&offer) => fleet?,
+            fleet = PrivateFleet::start(&offer, results) => fleet?,
             () = stop.reached(Stage::Drain) => return Ok(Exit::WorkFailed),
         };
         let outcome = match fleet.client() {
             Ok(client) => {
                 let client = client.in_trace(traceparent);
-                self.on(&client, &occasion, &inputs, &mut screen, &mut stop, Some(&offer)).await
+                let private = Private { offer: &offer, local: &mut local };
+                self.on(&client, &occasion, &inputs, &mut screen, &mut stop, Some(private)).await
             }
             Err(failure) => Err(failure),
         };
         fleet.remove().await;
+        drop(store);
         outcome
+    }
+
+    /// The run that `--failed` repeats; what is not given is as it was there.
+    fn recall(&mut self) -> Result<Kept, Failure> {
+        let checkout = Checkout::folder(&self.occasion.dir)?;
+        let last = recall(&checkout, self.occasion.workflow.as_deref())?;
+        let given: Vec<&str> = self.secrets.iter().map(|(name, _)| name.as_str()).collect();
+        let missing: Vec<&str> =
+            last.secret_names.iter().map(String::as_str).filter(|name| !given.contains(name)).collect();
+        if !missing.is_empty() {
+            return Err(Failure::usage(format!(
+                "--failed: the last run had the secrets {}, which are not kept; give each again (--secret NAME)",
+                missing.join(", ")
+            )));
+        }
+        if self.occasion.workflow.is_none() {
+            self.occasion.workflow = Some(checkout.root.join(&last.workflow_file).display().to_string());
+        }
+        let was = last.flags.clone();
+        if self.occasion.event.as_ref().is_none_or(|event| *event == was.event) {
+            if self.occasion.event_file.is_none() {
+                self.occasion.event_file = was.event_file;
+            }
+            self.inputs.splice(0..0, was.inputs);
+            self.occasion.event = Some(was.event);
+        }
+        // Of two with one name the later counts, and that is the one that was given now.
+        self.vars.splice(0..0, was.vars);
+        if self.jobs.is_empty() {
+            self.jobs = was.jobs;
+        }
+        self.images.splice(0..0, was.images);
+        self.actions.actions_source = self.actions.actions_source.take().or(was.actions_source);
+        self.actions.externals = self.actions.externals.take().or(was.externals);
+        self.actions.original_actions |= was.original_actions;
+        Ok(last)
+    }
+
+    /// What whoever repeats this run need not give again.
+    fn flags(&self, occasion: &Occasion) -> Result<Flags, Failure> {
+        let absolute = |path: &PathBuf| {
+            let explain = |error| Failure::usage(format!("{}: {error}", path.display()));
+            std::path::absolute(path).map_err(explain)
+        };
+        Ok(Flags {
+            event: occasion.event_name.clone(),
+            event_file: self.occasion.event_file.as_ref().map(absolute).transpose()?,
+            inputs: self.inputs.iter().cloned().collect(),
+            vars: self.vars.iter().cloned().collect(),
+            jobs: self.jobs.clone(),
+            images: self.images.iter().cloned().collect(),
+            actions_source: self.actions.actions_source.clone(),
+            externals: self.actions.externals.as_ref().map(absolute).transpose()?,
+            original_actions: self.actions.original_actions,
+        })
     }
 
     /// What can be told wrong before anything starts.
@@ -189,28 +291,34 @@ impl Run {
         inputs: &BTreeMap<String, String>,
         screen: &mut Screen<'_>,
         stop: &mut Shutdown,
-        private: Option<&Offer>,
+        mut private: Option<Private<'_>>,
     ) -> Result<Exit, Failure> {
+        let local = private.as_ref().map(|private| &*private.local);
+        let mut board = Board::carrying(local.map_or_else(BTreeMap::new, LocalRun::remarks));
         let submitted = tokio::select! {
-            submitted = self.submit(client, occasion, inputs, screen) => submitted?,
+            submitted = self.submit(client, occasion, inputs, local, screen) => submitted?,
             () = stop.reached(Stage::Drain) => return Ok(Exit::WorkFailed),
         };
         tracing::Span::current().record("run", submitted.as_str());
-        let unserved = |instance: &Instance| private.and_then(|offer| offer.unserved(instance));
-        let mut board = Board::default();
+        let offer = private.as_ref().map(|private| private.offer);
+        let unserved = |instance: &Instance| offer.and_then(|offer| offer.unserved(instance));
         let ended = follow(client, &submitted, &mut board, screen, stop, &unserved).await;
         match ended {
             Ok(Ended::Run { result, cause }) => {
                 tracing::Span::current().record("result", result.as_str());
-                screen.finish(&board, Some((&submitted, &result)));
+                let hint = match &mut private {
+                    Some(private) => self.keep(private.local, client, occasion, (&submitted, &result)).await,
+                    None => None,
+                };
+                screen.finish(&board, Some((&submitted, &result)), hint.as_deref());
                 Ok(board.exit(&result, cause.as_deref()))
             }
             Ok(Ended::Unserved(reason)) => {
-                screen.finish(&board, None);
+                screen.finish(&board, None, None);
                 Err(Failure::fleet(reason))
             }
             Ok(Ended::Interrupted) => {
-                screen.finish(&board, None);
+                screen.finish(&board, None, None);
                 if private.is_none() {
                     output::note(&format!(
                         "run {submitted} may still be running; `slipway show {submitted}` tells"
@@ -219,10 +327,30 @@ impl Run {
                 Ok(Exit::WorkFailed)
             }
             Err(failure) => {
-                screen.finish(&board, None);
+                screen.finish(&board, None, None);
                 Err(failure)
             }
         }
+    }
+
+    /// Keeps what succeeded, and says how to go on from there.
+    async fn keep(
+        &self,
+        local: &mut LocalRun,
+        client: &Client,
+        occasion: &Occasion,
+        (run, result): (&str, &str),
+    ) -> Option<String> {
+        let kept = local.end(&occasion.checkout, client, run, result).await;
+        if !kept || result == "success" {
+            return None;
+        }
+        let folder = &self.occasion.dir;
+        let dir = match folder.as_os_str() == "." {
+            true => String::new(),
+            false => format!(" --dir {}", escape::name(&folder.display().to_string())),
+        };
+        Some(format!("`slipway run --failed{dir}` repeats only what did not succeed, and what needs it"))
     }
 
     async fn submit(
@@ -230,6 +358,7 @@ impl Run {
         client: &Client,
         occasion: &Occasion,
         inputs: &BTreeMap<String, String>,
+        local: Option<&LocalRun>,
         screen: &mut Screen<'_>,
     ) -> Result<String, Failure> {
         let (checkout, page) = (occasion.checkout.clone(), occasion.identity.html_url.clone());
@@ -246,6 +375,7 @@ impl Run {
             screen.note(&format!("note: not taken along: {skipped}"));
         }
         let tree = client.upload(packed.file, packed.size_bytes).await?;
+        let (run_number, run_attempt) = local.map_or((0, 0), LocalRun::number);
         let submission = Submission {
             workflow_file: occasion.file.in_repository.clone(),
             workflow: occasion.file.text.clone(),
@@ -261,6 +391,9 @@ impl Run {
             secrets: self.secrets.iter().cloned().collect(),
             jobs: self.jobs.clone(),
             tree,
+            run_number,
+            run_attempt,
+            carried: local.map_or_else(Vec::new, LocalRun::carried),
         };
         client.submit(&submission).await
     }

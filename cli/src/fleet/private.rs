@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::time::Duration;
 
-use slipway_coordinator::options::{ActionsSource, Options as CoordinatorOptions};
+use slipway_coordinator::options::{ActionsSource, KeptResults, Options as CoordinatorOptions};
 
 use super::leftover::{PREFIX, claim};
 use super::{Fleet, FleetOptions, Offer};
@@ -26,11 +26,11 @@ pub struct PrivateFleet {
 }
 
 impl PrivateFleet {
-    /// Starts one.
+    /// Starts one, whose caches and artifacts are kept where `results` says.
     ///
     /// # Errors
     /// As [`Fleet::start`].
-    pub async fn start(offer: &Offer) -> Result<Self, Failure> {
+    pub async fn start(offer: &Offer, results: Option<KeptResults>) -> Result<Self, Failure> {
         let refuse = |error| {
             Failure::fleet(format!("no temporary directory in {}: {error}", std::env::temp_dir().display()))
         };
@@ -42,6 +42,7 @@ impl PrivateFleet {
             coordinator.actions_source = ActionsSource::parse(source)
                 .map_err(|error| Failure::usage(format!("--actions-source: {error}")))?;
         }
+        coordinator.results = results;
         let options = FleetOptions {
             coordinator,
             agents: 1,

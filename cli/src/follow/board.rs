@@ -1,6 +1,6 @@
 //! What is known about a run's jobs, from its events and from the coordinator's answers.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::echo::Echo;
 use super::finding::{Annotation, FailedStep, Findings, place};
@@ -38,6 +38,8 @@ pub struct Job {
     pub message: Option<String>,
     /// Why it waits.
     pub waits_for: Option<String>,
+    /// It did not run again.
+    carried: bool,
     /// The step that runs or ran last.
     step: Option<Step>,
     echo: Echo,
@@ -75,9 +77,16 @@ pub struct Board {
     jobs: Vec<Job>,
     index: HashMap<String, usize>,
     findings: Findings,
+    /// What to say of the jobs that do not run again, by id.
+    carried: BTreeMap<String, String>,
 }
 
 impl Board {
+    /// The board of a run of which these jobs do not run again; each with what to say of it.
+    pub fn carrying(carried: BTreeMap<String, String>) -> Self {
+        Board { carried, ..Board::default() }
+    }
+
     /// Whether this instance's name is known.
     pub fn knows(&self, instance: &str) -> bool {
         self.index.get(instance).is_some_and(|at| !self.jobs[*at].name.is_empty())
@@ -167,12 +176,15 @@ impl Board {
                 self.findings.annotation(annotation);
             }
             Event::Job { instance, job: id, name, result, attempt, cause, message } => {
+                // The id stands for the instance that there is not.
+                let carried = self.carried.get(instance).cloned();
                 let job = self.entry(instance);
                 fill(&mut job.job, id);
                 fill(&mut job.name, name);
                 job.attempt = job.attempt.max(*attempt);
                 job.cause.clone_from(cause);
-                job.message = message.clone().filter(|message| !message.is_empty());
+                job.carried = carried.is_some();
+                job.message = carried.or_else(|| message.clone()).filter(|message| !message.is_empty());
                 job.step = None;
                 job.tail.clear();
                 if let Some(result) = result {
@@ -240,6 +252,9 @@ impl Board {
                 _ => "-".to_owned(),
             };
             let mut remark = job.cause.as_deref().map_or(String::new(), |cause| format!("fleet: {cause}"));
+            if job.carried {
+                remark = job.message.clone().unwrap_or_default();
+            }
             if job.attempt > 1 {
                 remark = format!("{remark} (attempt {})", job.attempt).trim().to_owned();
             }

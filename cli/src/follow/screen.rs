@@ -98,8 +98,8 @@ impl<'a> Screen<'a> {
         }
     }
 
-    /// Ends the live view and shows the summary; `None`: the run has no end to tell.
-    pub fn finish(&mut self, board: &Board, ended: Option<(&str, &str)>) {
+    /// Ends the live view and shows the summary; `None`: the run has no end to tell. `hint` is what to do next.
+    pub fn finish(&mut self, board: &Board, ended: Option<(&str, &str)>, hint: Option<&str>) {
         let rest = self.live.finish();
         self.write(&rest);
         if let Some((run, result)) = ended
@@ -107,6 +107,9 @@ impl<'a> Screen<'a> {
         {
             let summary = board.summary(run, result, self.out.colours);
             self.write(&summary);
+            if let Some(hint) = hint {
+                self.write(&format!("{hint}\n"));
+            }
         }
     }
 

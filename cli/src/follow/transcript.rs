@@ -86,11 +86,11 @@ impl Transcript {
                     lines.push(style::dim(&format!("  --> {}", at.join(", ")), colours));
                 }
             }
-            Event::Job { instance, result, attempt, cause, message, .. } => {
+            Event::Job { instance, result, attempt, cause, .. } => {
                 self.headings.remove(instance);
                 let cause = cause.as_deref().map(escape::name);
-                let why = message.as_deref().filter(|message| !message.is_empty());
-                let why = why.map_or(String::new(), |why| format!(": {}", escape::name(why)));
+                let why =
+                    job.message.as_deref().map_or(String::new(), |why| format!(": {}", escape::name(why)));
                 lines.push(match (result, cause) {
                     (Some(result), Some(cause)) => {
                         let result = style::result(&escape::name(result), colours);

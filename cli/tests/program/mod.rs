@@ -52,6 +52,7 @@ pub fn command(folder: &Path, arguments: &[&str]) -> Command {
         }
     }
     command.env("SLIPWAY_DATA_DIR", folder.join("no-data")).env("GIT_CEILING_DIRECTORIES", "/");
+    command.env("XDG_STATE_HOME", folder.join("no-state")).env("XDG_CACHE_HOME", folder.join("no-cache"));
     command
 }
 

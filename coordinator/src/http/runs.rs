@@ -19,6 +19,10 @@ use crate::services::Services;
 use crate::submit::{self, NewRun};
 use crate::view::{self, DEFAULT_LISTED, Detail, MAX_LISTED};
 
+/// The greatest number of a run or attempt that a client may give: there is room to count on, and JavaScript's numbers hold
+/// it exactly.
+const RUN_NUMBER_MAX: u64 = 1 << 52;
+
 /// A run to start.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -51,6 +55,8 @@ pub(super) struct Submission {
     source: Option<SourceField>,
     #[serde(default)]
     traceparent: String,
+    #[serde(default)]
+    run_number: u64,
     #[serde(default)]
     run_attempt: u64,
     #[serde(default)]
@@ -109,6 +115,10 @@ impl Submission {
                 return Err(ApiError::bad_request("give `clone_url` or `tree`, not both"));
             }
         };
+        if self.run_number > RUN_NUMBER_MAX || self.run_attempt > RUN_NUMBER_MAX {
+            let message = format!("`run_number` and `run_attempt` are at most {RUN_NUMBER_MAX}");
+            return Err(ApiError::bad_request(message));
+        }
         let header = headers.get("traceparent").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let traceparent = if self.traceparent.is_empty() { header.to_owned() } else { self.traceparent };
         Ok(NewRun {
@@ -129,6 +139,7 @@ impl Submission {
             source,
             trust: Trust::Trusted,
             traceparent,
+            run_number: self.run_number,
             run_attempt: self.run_attempt,
             ..NewRun::default()
         })

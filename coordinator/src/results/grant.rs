@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 
 use super::Results;
 use super::error::ResultsError;
+use super::kept::family;
 use super::limits::TOKEN_FOR;
 use super::scopes;
 use super::token::{Claims, Grant};
@@ -39,7 +40,7 @@ impl Results {
             lease,
             scopes: scopes::of_run(&meta, &event, &default_branch),
             repository: format!("{}/{}", meta.forge, meta.repository),
-            family: format!("{}#{}", meta.workflow_file, meta.run_number),
+            family: family(&meta.workflow_file, meta.run_number),
             run_attempt: meta.run_attempt,
         };
         Ok(Claims::new(&grant, leased_ms / 1_000, TOKEN_FOR.as_secs()).token(&self.0.tokens))

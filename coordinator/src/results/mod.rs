@@ -20,6 +20,7 @@ mod error;
 mod files;
 mod grant;
 mod index;
+mod kept;
 mod key;
 pub mod limits;
 mod scopes;
@@ -41,6 +42,7 @@ use slipway_kit::clock::Clock;
 use tokio::sync::Semaphore;
 
 pub use error::ResultsError;
+pub use kept::KeptResults;
 pub(crate) use sweep::run as sweep;
 
 use crate::driver::leases::LeaseTable;

@@ -10,6 +10,7 @@ mod events;
 mod fake_agent;
 mod fixture;
 mod grpc_runs;
+mod kept_results;
 mod leases;
 mod locked;
 mod records;

@@ -191,6 +191,16 @@ impl Index {
         .await
     }
 
+    /// All artifacts, finished or not, and what the attempts of their runs share.
+    pub(in super::super) async fn artifact_families(&self) -> Result<Vec<(i64, String)>, ResultsError> {
+        self.look(move |connection| {
+            let mut statement = connection.prepare("SELECT id, family FROM artifact")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
     /// Artifacts whose time is over.
     pub(in super::super) async fn expired_artifacts(
         &self,

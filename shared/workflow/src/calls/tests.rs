@@ -357,7 +357,7 @@ fn a_plan_shows_the_jobs_of_called_files() {
         ]
     );
     assert_eq!(rows[2].needs, ["a#1/x"]);
-    assert_eq!(rows[5].reason.as_deref(), Some("a job it needs was skipped"));
+    assert_eq!(rows[5].reason.as_deref(), Some("a job it needs was skipped: `x`"));
     assert!(rows[7].reason.as_deref().unwrap().contains("only the run gets"));
     assert!(rows[9].reason.as_deref().unwrap().contains("inputs"));
     assert_eq!(rows[0].uses.as_deref(), Some("./.github/workflows/x.yml"));

@@ -16,6 +16,7 @@ use super::call::arguments;
 use super::environment::PlanEnvironment;
 use super::fate::{Fate, fates};
 use super::instance;
+use super::steps::{self, SkippedStep};
 
 /// What a plan is made with.
 #[derive(Debug, Clone)]
@@ -63,6 +64,9 @@ pub struct PlannedJob {
     /// The reusable workflow that it calls; the callee's jobs follow it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uses: Option<String>,
+    /// Its steps that are skipped as long as all goes well.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped_steps: Vec<SkippedStep>,
     /// The file that it stands in, and its id there.
     #[serde(skip)]
     pub place: (String, String),
@@ -252,6 +256,7 @@ fn planned(
             skipped,
             reason,
             uses,
+            skipped_steps: Vec::new(),
             place,
         };
         return Ok(vec![(row, None)]);
@@ -287,6 +292,7 @@ fn planned(
             skipped,
             reason: reason.clone(),
             uses: uses.clone(),
+            skipped_steps: steps::skipped(&job.steps, &environment, level.inputs_open),
             place: place.clone(),
         };
         planned.push((row, Some(environment)));

@@ -6,7 +6,8 @@ use crate::syntax::{Job, Workflow};
 
 use super::environment::PlanEnvironment;
 use super::instance::expression_diagnostic;
-use super::resolve::{Ancestors, skip_reason};
+use super::reason;
+use super::resolve::{Ancestors, IF_FALSE, NEED_SKIPPED, skip_reason};
 
 /// Whether a job will run, as far as can be told.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,7 +46,20 @@ pub(super) fn fates(
                     above.add(fate, *further);
                 }
             }
-            let fate = fate(workflow, job, above, base, inputs_open)?;
+            let mut fate = fate(workflow, job, above, base, inputs_open)?;
+            if let Fate::Skipped(reason) = &mut fate
+                && reason == NEED_SKIPPED
+            {
+                let id = |at: &usize| workflow.jobs.get(*at).map(|job| &job.id);
+                let skipped = |at: &&usize| matches!(fates.get(**at), Some(Some(Fate::Skipped(_))));
+                let behind = |at: &&usize| ancestry.get(**at).is_some_and(|line| line.skipped);
+                // Which of several: the first that is skipped, else the first before which one is.
+                if let Some(need) = direct.iter().find(skipped).and_then(id) {
+                    *reason = format!("{NEED_SKIPPED}: `{need}`");
+                } else if let Some(need) = direct.iter().find(behind).and_then(id) {
+                    *reason = format!("a job before it was skipped, which `{need}` needs");
+                }
+            }
             if let (Some(slot), Some(line)) = (fates.get_mut(at), ancestry.get_mut(at)) {
                 *slot = Some(fate);
                 *line = above;
@@ -112,7 +126,11 @@ fn fate(
             return Ok(Fate::Unknown("whether it runs depends on how the jobs it needs end".to_owned()));
         }
     }
-    Ok(if holds { Fate::Runs } else { Fate::Skipped(skip_reason(job, &environment)) })
+    Ok(match skip_reason(job, &environment) {
+        _ if holds => Fate::Runs,
+        reason if reason == IF_FALSE => Fate::Skipped(reason::is_false(condition, &environment)),
+        reason => Fate::Skipped(reason),
+    })
 }
 
 fn uses_success(condition: &Condition) -> bool {

@@ -18,8 +18,10 @@ mod inputs;
 mod instance;
 mod outline;
 mod permissions;
+mod reason;
 mod resolve;
 mod spec;
+mod steps;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
 mod tests;
@@ -33,6 +35,7 @@ pub use instance::labels_of;
 pub(crate) use instance::{diagnostic, dynamic_diagnostic, expression_diagnostic};
 pub use outline::{JobOutline, prepare, run_name};
 pub use resolve::{Ancestors, InstancePlan, JobResult, NeededJob, Resolution, ResolveInput, resolve_job};
+pub use steps::SkippedStep;
 
 /// A job's time limit when it names none: 360 minutes, as on GitHub.
 pub const DEFAULT_TIMEOUT_MS: u64 = 360 * 60_000;

@@ -220,11 +220,17 @@ fn resolve(
     Ok(Resolution::Instances(plans))
 }
 
+/// Its own `if` is why a job is skipped.
+pub(super) const IF_FALSE: &str = "its `if` is false";
+
+/// Another job is.
+pub(super) const NEED_SKIPPED: &str = "a job it needs was skipped";
+
 /// Why an `if` did not hold.
 pub(super) fn skip_reason(job: &Job, environment: &PlanEnvironment) -> String {
     let ancestors = environment.ancestors;
     if !job.condition.needs_success() {
-        return "its `if` is false".to_owned();
+        return IF_FALSE.to_owned();
     }
     if environment.cancelled {
         "the run was cancelled".to_owned()
@@ -233,9 +239,9 @@ pub(super) fn skip_reason(job: &Job, environment: &PlanEnvironment) -> String {
     } else if ancestors.cancelled {
         "a job it needs was cancelled".to_owned()
     } else if ancestors.skipped {
-        "a job it needs was skipped".to_owned()
+        NEED_SKIPPED.to_owned()
     } else {
-        "its `if` is false".to_owned()
+        IF_FALSE.to_owned()
     }
 }
 

@@ -351,11 +351,11 @@ fn explain_tells_what_can_be_told() {
     assert_eq!((of("d")[0].skipped, &of("d")[0].name, &of("d")[0].runs_on), (Some(false), &None, &None));
     assert_eq!(
         (of("off")[0].skipped, of("off")[0].reason.as_deref()),
-        (Some(true), Some("its `if` is false"))
+        (Some(true), Some("its `if` is false: `github.ref` is 'refs/heads/main'"))
     );
     assert_eq!(
         (of("after")[0].skipped, of("after")[0].reason.as_deref()),
-        (Some(true), Some("a job it needs was skipped"))
+        (Some(true), Some("a job it needs was skipped: `off`"))
     );
     assert_eq!(of("rescue")[0].skipped, Some(false));
     assert_eq!(of("oops")[0].skipped, None);
@@ -364,6 +364,45 @@ fn explain_tells_what_can_be_told() {
     let json = serde_json::to_value(&plan).unwrap();
     let keys: Vec<&String> = json["jobs"][0].as_object().unwrap().keys().collect();
     assert_eq!(keys, ["id", "name", "needs", "runs_on", "matrix", "skipped", "reason"]);
+}
+
+#[test]
+fn explain_names_what_a_skipped_job_looked_at_and_its_skipped_steps() {
+    let workflow = workflow(
+        "  off: {if: \"github.ref == 'refs/heads/dev' && vars.NONE\", runs-on: x, steps: [{run: x}]}\n\
+         \x20 rescue: {needs: off, if: always(), runs-on: x, steps: [{run: x}]}\n\
+         \x20 behind: {needs: rescue, runs-on: x, steps: [{run: x}]}\n\
+         \x20 m:\n    runs-on: x\n    strategy: {matrix: {o: [1, 2]}}\n    steps:\n\
+         \x20   - {run: one, if: matrix.o == 1}\n\
+         \x20   - {uses: a/b@v1, if: false}\n\
+         \x20   - {name: 'Mail ${{ matrix.o }}', run: x, if: failure()}\n\
+         \x20   - {name: Late, run: x, if: cancelled()}\n\
+         \x20   - {name: Either, run: x, if: failure() || cancelled()}\n\
+         \x20   - {run: all, if: always()}\n\
+         \x20   - {run: only the run can tell, if: steps.a.outputs.b == 'c'}\n\
+         \x20   - {run: nor this, if: \"hashFiles('x') == ''\"}\n\
+         \x20   - {run: nor this, if: env.A == 'b' && false}\n",
+    );
+    let plan = plan(&workflow);
+    let reason = |id: &str| {
+        let job = plan.jobs.iter().find(|job| job.id == id).unwrap();
+        job.reason.clone().unwrap_or_default()
+    };
+    assert_eq!(reason("off"), "its `if` is false: `github.ref` is 'refs/heads/main', `vars.none` is empty");
+    assert_eq!(reason("behind"), "a job before it was skipped, which `rescue` needs");
+    let steps = |at: usize| {
+        let of_job: Vec<_> = plan.jobs.iter().filter(|job| job.id == "m").collect();
+        let told = of_job[at].skipped_steps.iter().map(|step| format!("{}: {}", step.step, step.reason));
+        told.collect::<Vec<_>>()
+    };
+    let both = [
+        "Run a/b@v1: its `if` is false",
+        "Mail ${{ matrix.o }}: it runs only once a step before it failed",
+        "Late: it runs only when the run is cancelled",
+        "Either: it runs only once a step before it failed, or the run is cancelled",
+    ];
+    assert_eq!(steps(0), both);
+    assert_eq!(steps(1), [&["Run one: its `if` is false: `matrix.o` is 2"][..], &both].concat());
 }
 
 #[test]
