@@ -73,5 +73,8 @@ fn name(step: &StepSpec) -> String {
             format!("Run {}", first.unwrap_or_default())
         }
         (None, StepAction::Uses { uses, .. }) => format!("Run {uses}"),
+        (None, StepAction::Wait { default_name, .. } | StepAction::Cancel { default_name, .. }) => {
+            default_name.clone()
+        }
     }
 }
