@@ -11,6 +11,7 @@ mod calls;
 mod delivery;
 mod events;
 mod many_jobs;
+mod native_actions;
 mod own_ci;
 mod private_fleet;
 mod rerun;

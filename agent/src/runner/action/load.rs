@@ -127,10 +127,18 @@ impl Attempt {
         let StepAction::Uses { action, .. } = &activity.step.action else {
             return Ok(Err(Ran::told(log, "this step has no action".to_owned())));
         };
+        if let Some(index) = self.load_built_in(contexts, activity, action)? {
+            return Ok(Ok(index));
+        }
         match action {
             ActionReference::Docker { image } => {
-                let loaded =
-                    Loaded { key: key(action), folder: String::new(), repository: None, commit: None };
+                let loaded = Loaded {
+                    key: key(action),
+                    folder: String::new(),
+                    repository: None,
+                    commit: None,
+                    built_in: false,
+                };
                 self.keep_action(loaded, Manifest::of_image(image)).map(Ok)
             }
             ActionReference::Local { path } => {
@@ -246,7 +254,8 @@ impl Attempt {
         let read = |name: &str| inside.read(name, ACTION_FILE_MAX_BYTES);
         match find(&relative.to_string_lossy(), &seen, read) {
             Ok(manifest) => {
-                let loaded = Loaded { key: key(action), folder: shown, repository, commit: None };
+                let loaded =
+                    Loaded { key: key(action), folder: shown, repository, commit: None, built_in: false };
                 self.keep_action(loaded, manifest).map(Ok)
             }
             Err(message) => Ok(Err(Ran::told(log, message))),
@@ -260,7 +269,7 @@ impl Attempt {
     }
 
     /// Keeps what was read of an action in the job's folder.
-    fn keep_action(&mut self, loaded: Loaded, manifest: Manifest) -> Result<usize, End> {
+    pub(super) fn keep_action(&mut self, loaded: Loaded, manifest: Manifest) -> Result<usize, End> {
         let index = self.manifests.len();
         let io = |error: std::io::Error| Failure::io("cannot keep an action's file", &error);
         let bytes = serde_json::to_vec(&manifest)
@@ -284,7 +293,9 @@ impl Attempt {
 
     fn pres_of(&self, step: &StepSpec, key: String, callers: &[Caller], pres: &mut Vec<course::Around>) {
         let StepAction::Uses { uses, action: reference, .. } = &step.action else { return };
-        let Some(action) = self.known(reference).filter(|_| !reference.is("actions/checkout")) else {
+        let Some(action) =
+            self.known(reference).filter(|_| BuiltIn::of(reference) != Some(BuiltIn::Checkout))
+        else {
             return;
         };
         let Some(manifest) = self.manifests.get(action) else { return };
@@ -389,6 +400,7 @@ fn read_fetched(reference: &ActionReference, fetched: &Fetched) -> Result<(Loade
         folder,
         repository: Some((repository.clone(), git_ref.clone())),
         commit: fetched.commit.clone(),
+        built_in: false,
     };
     Ok((loaded, manifest))
 }
