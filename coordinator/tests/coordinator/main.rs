@@ -12,6 +12,7 @@ mod fixture;
 mod grpc_runs;
 mod leases;
 mod locked;
+mod native;
 mod records;
 mod rerun;
 mod restart;
