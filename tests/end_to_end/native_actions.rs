@@ -1,6 +1,9 @@
 //! Caches and artifacts by the built-in actions: no Node, no network, in real containers.
 
-use slipway_tests::{Checkout, Outcome};
+use std::path::Path;
+use std::process::Stdio;
+
+use slipway_tests::{Agent, AgentOptions, Checkout, Coordinator, Outcome, wait_until};
 
 fn workflow(jobs: &str) -> Checkout {
     Checkout::with_workflow(&format!("on: push\njobs:\n{jobs}"))
@@ -260,5 +263,87 @@ fn composite_actions_and_the_smallest_image_have_them_too() {
         for line in lines {
             printed(&outcome, job, line);
         }
+    }
+}
+
+/// Larger than what is on its way at one time, and nothing that compresses.
+const LARGE: &str = r#"
+  build:
+    runs-on: ubuntu-latest
+    steps:
+      - run: |
+          mkdir deps; for i in 1 2 3 4 5 6; do head -c 100M /dev/urandom > deps/$i; done
+          sha256sum deps/* > sums; echo "they are made"
+      - id: save
+        uses: actions/cache/save@v5
+        with: { path: deps, key: large }
+      - run: rm -r deps
+      - id: restore
+        uses: actions/cache/restore@v5
+        with: { path: deps, key: large }
+      - run: |
+          sha256sum --check sums
+          echo "hit ${{ steps.restore.outputs.cache-hit }}"
+      - uses: actions/cache@v5
+        with: { path: deps, key: after }
+"#;
+
+/// How many files there are below a folder.
+fn count(folder: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let paths = entries.flatten().map(|entry| entry.path());
+    paths.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+}
+
+#[test]
+fn an_agent_killed_while_a_cache_is_saved_goes_on_there() {
+    let coordinator = Coordinator::start();
+    let mut agent = Agent::start(&coordinator, AgentOptions::named("only"));
+    let checkout = workflow(LARGE);
+    let mut client = coordinator.run_command(&checkout);
+    let mut client = client.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let run = coordinator.newest_run();
+    let blocks = coordinator.data_dir().join("objects/results/data");
+    for least in [1, 20] {
+        wait_until("blocks have come", || (count(&blocks) >= least).then_some(()));
+        agent.kill9();
+        let log = coordinator.logs(&run, "build");
+        assert!(!log.iter().any(|line| line.starts_with("Cache saved")), "killed too late: {log:#?}");
+        agent.start_again();
+    }
+    let shown = wait_until("the run has finished", || {
+        let shown = coordinator.show(&run);
+        (shown["state"] == "finished").then_some(shown)
+    });
+    client.wait().unwrap();
+    let log = coordinator.logs(&run, "build");
+    assert_eq!(shown["result"], "success", "{shown}: {log:#?}");
+    assert_eq!(shown["instances"][0]["attempt"], 1, "no new attempt was needed: {:#}", shown["instances"]);
+    for line in [
+        "Cache saved with key: large",
+        "Cache restored from key: large",
+        "deps/6: OK",
+        "hit true",
+        "Cache saved with key: after",
+    ] {
+        assert_eq!(log.iter().filter(|logged| *logged == line).count(), 1, "`{line}` once: {log:#?}");
+    }
+}
+
+#[test]
+fn the_original_runs_where_it_is_asked_for() {
+    let step = "      - uses: actions/download-artifact@v8\n        with: { github-token: t, run-id: 7 }\n";
+    let steps = |step: &str| format!("  ask:\n    runs-on: ubuntu-latest\n    steps:\n{step}");
+    let asked = "      - uses: actions/cache@v5\n        with: { path: a, key: b }\n        env: { SLIPWAY_ORIGINAL_ACTIONS: true }\n";
+    for (step, action) in [(step, "actions/download-artifact"), (asked, "actions/cache")] {
+        // There is none, so asking for it fails.
+        let outcome = workflow(&steps(step)).run_with(&NOWHERE);
+        assert_eq!(outcome.run_result(), "failure");
+        let log = outcome.log("ask");
+        assert!(log.iter().any(|line| line.contains(&format!("{action}@"))), "{log:#?}");
+        assert!(
+            !log.iter().any(|line| line.starts_with("Cache ") || line.contains("artifact(s)")),
+            "{log:#?}"
+        );
     }
 }
