@@ -272,7 +272,7 @@ const LARGE: &str = r#"
     runs-on: ubuntu-latest
     steps:
       - run: |
-          mkdir deps; for i in 1 2 3 4 5 6; do head -c 100M /dev/urandom > deps/$i; done
+          mkdir deps; for i in 1 2 3; do head -c 100M /dev/urandom > deps/$i; done
           sha256sum deps/* > sums; echo "they are made"
       - id: save
         uses: actions/cache/save@v5
@@ -285,7 +285,7 @@ const LARGE: &str = r#"
           sha256sum --check sums
           echo "hit ${{ steps.restore.outputs.cache-hit }}"
       - uses: actions/cache@v5
-        with: { path: deps, key: after }
+        with: { path: sums, key: after }
 "#;
 
 /// How many files there are below a folder.
@@ -304,7 +304,7 @@ fn an_agent_killed_while_a_cache_is_saved_goes_on_there() {
     let mut client = client.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let run = coordinator.newest_run();
     let blocks = coordinator.data_dir().join("objects/results/data");
-    for least in [1, 20] {
+    for least in [1, 15] {
         wait_until("blocks have come", || (count(&blocks) >= least).then_some(()));
         agent.kill9();
         let log = coordinator.logs(&run, "build");
@@ -322,7 +322,7 @@ fn an_agent_killed_while_a_cache_is_saved_goes_on_there() {
     for line in [
         "Cache saved with key: large",
         "Cache restored from key: large",
-        "deps/6: OK",
+        "deps/3: OK",
         "hit true",
         "Cache saved with key: after",
     ] {
