@@ -69,3 +69,9 @@ pub const ZIP64_FROM_BYTES: u64 = (4 << 30) - (64 << 20);
 
 /// Files and folders of one artifact.
 pub const ARTIFACT_MAX_ENTRIES: usize = 5_000_000;
+
+/// Bytes of a file that are compressed for themselves.
+pub const PIECE_BYTES: u64 = 1 << 20;
+
+/// Pieces, beginnings and ends of files that wait to be written, for each thread that compresses.
+pub const PIECES_AHEAD: usize = 6;

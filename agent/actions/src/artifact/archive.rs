@@ -1,27 +1,26 @@
-//! Packing: files into a zip archive that is written from front to end, with sizes behind each file.
+//! Packing: files into a zip archive, read ahead and compressed on several threads.
 
+use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{Read as _, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, DateTime, ZipWriter};
-
-use super::date::Moment;
+use super::deflate::{Pool, Promised, wait};
 use super::names::check_path;
+use super::zip_writer::{Member, ZipWriter};
 use crate::failure::Failure;
-use crate::limits::{FILE_BYTES, ZIP64_FROM_BYTES};
+use crate::limits::{PIECE_BYTES, PIECES_AHEAD, ZIP64_FROM_BYTES};
 
 /// How files are compressed: zlib's levels, 0 to 9.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Compressed(i64);
+pub struct Compressed(u32);
 
 impl Compressed {
     /// None: there is no such level.
     #[must_use]
     pub fn new(level: i64) -> Option<Self> {
-        (0..=9).contains(&level).then_some(Self(level))
+        u32::try_from(level).ok().filter(|level| *level <= 9).map(Self)
     }
 }
 
@@ -42,50 +41,69 @@ pub(super) fn member(root: &Path, file: &Path) -> Result<String, Failure> {
     Ok(name)
 }
 
+/// What comes next in the archive.
+enum Next {
+    Begin(Member),
+    Piece(Promised),
+    End,
+}
+
 /// Packs files; what is a link counts as what it leads to.
 ///
 /// # Errors
 /// When one can't be read, or the archive can't be written.
 pub fn pack(out: impl Write, root: &Path, files: &[PathBuf], compressed: Compressed) -> Result<(), Failure> {
     let members: Vec<String> = files.iter().map(|file| member(root, file)).collect::<Result<_, _>>()?;
-    let mut zip = ZipWriter::new_stream(out);
-    let mut buffer = vec![0; FILE_BYTES];
+    let pool = Pool::new(compressed.0);
+    let most = pool.threads * PIECES_AHEAD;
+    let mut packing = Packing { zip: ZipWriter::new(out), queue: VecDeque::new() };
     for (path, name) in files.iter().zip(members) {
         let at = |error| Failure::at(path, error);
         let mut file = File::open(path).map_err(at)?;
         let status = file.metadata().map_err(at)?;
-        let mut options = SimpleFileOptions::default()
-            .unix_permissions(status.mode() & 0o777)
-            .last_modified_time(changed(status.mtime()))
-            .large_file(status.len() >= ZIP64_FROM_BYTES);
-        options = if compressed.0 == 0 {
-            options.compression_method(CompressionMethod::Stored)
-        } else {
-            options.compression_method(CompressionMethod::Deflated).compression_level(Some(compressed.0))
-        };
-        zip.start_file(name, options).map_err(wrong)?;
+        packing.queue.push_back(Next::Begin(Member {
+            name,
+            mode: status.mode() & 0o777,
+            changed_s: status.mtime(),
+            deflated: compressed.0 > 0,
+            large: status.len() >= ZIP64_FROM_BYTES,
+        }));
         loop {
-            let count = file.read(&mut buffer).map_err(at)?;
-            if count == 0 {
+            // Room for one byte more tells a small file's end without another read.
+            let room = status.len().saturating_add(1).min(PIECE_BYTES);
+            let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
+            (&mut file).take(PIECE_BYTES).read_to_end(&mut bytes).map_err(at)?;
+            let is_last = (bytes.len() as u64) < PIECE_BYTES;
+            packing.queue.push_back(Next::Piece(pool.begin(bytes, is_last)?));
+            packing.write_down_to(most)?;
+            if is_last {
                 break;
             }
-            zip.write_all(buffer.get(..count).unwrap_or_default())?;
         }
+        packing.queue.push_back(Next::End);
     }
-    zip.finish().map_err(wrong)?.into_inner().flush()?;
+    packing.write_down_to(0)?;
+    packing.zip.finish()?;
     Ok(())
 }
 
-fn wrong(error: zip::result::ZipError) -> Failure {
-    match error {
-        zip::result::ZipError::Io(error) => error.into(),
-        other => Failure::new(format!("An error has occurred during zip creation for the artifact: {other}")),
-    }
+/// An archive, and what is on its way to it.
+struct Packing<W> {
+    zip: ZipWriter<W>,
+    queue: VecDeque<Next>,
 }
 
-/// A zip archive has no time before 1980.
-fn changed(unix_s: i64) -> DateTime {
-    let Moment { year, month, day, hour, minute, second } = Moment::of(unix_s);
-    let year = u16::try_from(year).unwrap_or(1980);
-    DateTime::from_date_and_time(year, month, day, hour, minute, second).unwrap_or_default()
+impl<W: Write> Packing<W> {
+    /// Writes from the front until no more than so many are left.
+    fn write_down_to(&mut self, left: usize) -> Result<(), Failure> {
+        while self.queue.len() > left {
+            match self.queue.pop_front() {
+                Some(Next::Begin(member)) => self.zip.begin(member)?,
+                Some(Next::Piece(promised)) => self.zip.piece(&wait(&promised)?)?,
+                Some(Next::End) => self.zip.end()?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
 }

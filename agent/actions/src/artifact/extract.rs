@@ -99,11 +99,14 @@ mod tests {
         let from = tempfile::tempdir().unwrap();
         let root = from.path();
         fs::create_dir_all(root.join("deep/er")).unwrap();
-        let noise: Vec<u8> = (0..700_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let noise: Vec<u8> =
+            (0..3_500_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         fs::write(root.join("deep/er/noise"), &noise).unwrap();
         fs::write(root.join("größe"), "").unwrap();
         std::os::unix::fs::symlink("deep/er/noise", root.join("link")).unwrap();
-        let files = ["deep/er/noise", "größe", "link"].map(|file| root.join(file));
+        // As large as a piece is.
+        fs::write(root.join("exact"), vec![7; 1 << 20]).unwrap();
+        let files = ["deep/er/noise", "größe", "link", "exact"].map(|file| root.join(file));
         for level in [0, 1, 6, 9] {
             let into = tempfile::tempdir().unwrap();
             let compressed = Compressed::new(level).unwrap();
@@ -112,6 +115,7 @@ mod tests {
             assert_eq!(fs::read(into.path().join("deep/er/noise")).unwrap(), noise);
             assert_eq!(fs::read(into.path().join("link")).unwrap(), noise, "a link counts as its target");
             assert_eq!(fs::read(into.path().join("größe")).unwrap(), b"");
+            assert_eq!(fs::read(into.path().join("exact")).unwrap(), vec![7; 1 << 20]);
         }
         assert!(Compressed::new(10).is_none() && Compressed::new(-1).is_none());
         let elsewhere = pack(Vec::new(), &root.join("deep"), &files, Compressed::new(6).unwrap());

@@ -3,12 +3,14 @@
 
 mod archive;
 mod date;
+mod deflate;
 mod download;
 mod extract;
 mod names;
 mod pattern;
 mod search;
 mod upload;
+mod zip_writer;
 
 pub use archive::{Compressed, pack};
 pub use download::download_action;
