@@ -35,6 +35,13 @@ const CACHED: &str = r#"
           head -c 30M /dev/urandom > deps/blob
           sha256sum deps/blob > ~/.tool/sum
           echo '#!/bin/sh' > deps/bin/x; chmod 750 deps/bin/x; ln -s bin/x deps/link
+  fails:
+    runs-on: ubuntu-latest
+    continue-on-error: true
+    steps:
+      - uses: actions/cache@v5
+        with: { path: half, key: half }
+      - run: mkdir half; exit 1
   restore:
     needs: save
     runs-on: ubuntu-latest
@@ -67,6 +74,9 @@ fn a_job_saves_after_its_steps_and_another_restores() {
     {
         printed(&outcome, "save", line);
     }
+    printed(&outcome, "fails", "Cache not found for input keys: half");
+    let failed = outcome.log("fails");
+    assert!(!failed.iter().any(|line| line.starts_with("Cache saved")), "{failed:#?}");
     for line in [
         "Cache hit for: deps-1",
         "Cache restored successfully",
