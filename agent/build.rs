@@ -1,8 +1,9 @@
-//! Builds the job container's init as a static program for the agent's own target, so that the agent can carry it.
+//! Builds the programs that run inside of job containers, init and the built-in actions, as static programs for the
+//! agent's own target, so that the agent can carry them.
 //!
-//! A nested build, because a static binary needs other flags than the agent, and a target folder of its own, because
-//! cargo holds a lock on the one this build runs in. It uses nothing that the agent's build has not fetched already,
-//! so it works offline.
+//! Nested builds, because a static binary needs other flags than the agent, and a target folder of their own, because
+//! cargo holds a lock on the one this build runs in. They use nothing that the agent's build has not fetched already,
+//! so they work offline.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -22,11 +23,36 @@ const NOT_INHERITED: [&str; 9] = [
     "CLIPPY_ARGS",
 ];
 
+/// A program, which is a package's; its profile is named after it.
+struct Program {
+    package: &'static str,
+    profile: &'static str,
+    /// Where this build tells the agent's code its path.
+    variable: &'static str,
+    /// What it is made of, below the workspace.
+    sources: &'static [&'static str],
+}
+
+const PROGRAMS: [Program; 2] = [
+    Program {
+        package: "slipway-init",
+        profile: "init",
+        variable: "SLIPWAY_INIT_PROGRAM",
+        sources: &["agent/init"],
+    },
+    Program {
+        package: "slipway-actions",
+        profile: "actions",
+        variable: "SLIPWAY_ACTIONS_PROGRAM",
+        sources: &["agent/actions", "shared/glob"],
+    },
+];
+
 fn main() -> ExitCode {
     match build() {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
-            eprintln!("cannot build the container's init: {reason}");
+            eprintln!("cannot build the container's programs: {reason}");
             ExitCode::FAILURE
         }
     }
@@ -37,20 +63,23 @@ fn build() -> Result<(), String> {
     let out = PathBuf::from(variable("OUT_DIR")?);
     let target = variable("TARGET")?;
     let workspace = manifest.parent().ok_or("the agent is not in a workspace")?;
-    for input in [manifest.join("init"), workspace.join("Cargo.toml"), workspace.join("Cargo.lock")] {
-        println!("cargo:rerun-if-changed={}", input.display());
+    let sources = PROGRAMS.iter().flat_map(|program| program.sources);
+    for input in sources.chain(&["Cargo.toml", "Cargo.lock"]) {
+        println!("cargo:rerun-if-changed={}", workspace.join(input).display());
     }
-    let folder = out.join("init-target");
-    run_cargo(workspace, &folder, &target)?;
-    let program = folder.join(&target).join("init").join("slipway-init");
-    println!("cargo:rustc-env=SLIPWAY_INIT_PROGRAM={}", program.display());
+    let folder = out.join("programs-target");
+    for program in &PROGRAMS {
+        run_cargo(workspace, &folder, &target, program)?;
+        let path = folder.join(&target).join(program.profile).join(program.package);
+        println!("cargo:rustc-env={}={}", program.variable, path.display());
+    }
     Ok(())
 }
 
-fn run_cargo(workspace: &Path, folder: &Path, target: &str) -> Result<(), String> {
+fn run_cargo(workspace: &Path, folder: &Path, target: &str, program: &Program) -> Result<(), String> {
     let mut cargo = Command::new(variable("CARGO")?);
-    cargo.current_dir(workspace).args(["build", "--package", "slipway-init", "--bin", "slipway-init"]);
-    cargo.args(["--profile", "init", "--target", target, "--target-dir"]).arg(folder);
+    cargo.current_dir(workspace).args(["build", "--package", program.package, "--bin", program.package]);
+    cargo.args(["--profile", program.profile, "--target", target, "--target-dir"]).arg(folder);
     if workspace.join("Cargo.lock").is_file() {
         cargo.arg("--locked");
     }

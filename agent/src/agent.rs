@@ -34,7 +34,7 @@ pub enum StartError {
     /// The coordinator's address or token can't be used.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// The init program can't be put into the data directory.
+    /// The programs for containers can't be put into the data directory.
     #[error("{0}")]
     Init(#[from] InitError),
     /// The jobs folder can't be used.
@@ -69,7 +69,7 @@ impl Agent {
         let id = identity.id.to_string();
         let coordinator = Coordinator::new(&options.server, &options.token)?;
         let engine = Engine::connect(&options.docker_host, &id).await?;
-        let installed = init::install(&options.data_dir)?;
+        let installed = init::Programs::install(&options.data_dir)?;
         let networks = NetworkPool::new(engine.clone(), options.subnets, options.slots as usize);
         let introduction = Introduction {
             agent_id: id,

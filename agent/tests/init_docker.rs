@@ -5,7 +5,8 @@ mod init_support;
 
 use init_support::{PATIENCE, command, follow, run_dir};
 use slipway_agent::init::{
-    Connection, ExitStatus, InitError, JobSocket, Spool, SpoolReader, Start, StepEnd, install, limits, place,
+    Carried, Connection, ExitStatus, InitError, JobSocket, Spool, SpoolReader, Start, StepEnd, install,
+    limits, place,
 };
 use std::io::Write;
 use std::path::Path;
@@ -68,7 +69,7 @@ struct Container {
 impl Container {
     fn start(image: Image, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        place(&install(folder.path()).unwrap(), &run_dir(&folder)).unwrap();
+        place(&install(folder.path(), Carried::Init).unwrap(), Carried::Init, &run_dir(&folder)).unwrap();
         let socket = JobSocket::bind(&run_dir(&folder)).unwrap();
         let spool = Spool::create(&folder.path().join("spool"), limits::SPOOL_CAPACITY_BYTES).unwrap();
         let mount = format!("{}:{}:ro", run_dir(&folder).display(), limits::MOUNT_PATH);

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
-use slipway_bench::{expressions, figure::Figure, mask, plan, results, start};
+use slipway_bench::{cache, expressions, figure::Figure, mask, plan, results, start};
 
 #[derive(Parser)]
 #[command(name = "slipway-bench", version, about = "Measures Slipway, each figure beside its baseline")]
@@ -39,6 +39,12 @@ enum What {
         #[arg(long, default_value_t = 200)]
         mebibytes: u64,
     },
+    /// A folder saved and restored by the built-in `actions/cache`, beside GitHub's own client under Node.
+    Cache {
+        /// The folder's size in MiB.
+        #[arg(long, default_value_t = 200)]
+        mebibytes: u64,
+    },
     /// From submission to an agent's stream, beside a bare tonic echo.
     Dispatch {
         /// Simulated agents, with one slot each.
@@ -70,6 +76,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         What::Mask => mask::measure()?,
         What::Start { image, rounds } => runtime()?.block_on(start::measure(image, *rounds))?,
         What::Results { mebibytes } => runtime()?.block_on(results::measure(*mebibytes))?,
+        What::Cache { mebibytes } => runtime()?.block_on(cache::measure(*mebibytes))?,
         What::Dispatch { agents, jobs, rate } => {
             let load = Load { agents: *agents, jobs: *jobs, rate: *rate };
             runtime()?.block_on(dispatch::measure(load))?

@@ -8,12 +8,13 @@ use anyhow::{Context as _, bail};
 use serde::de::DeserializeOwned;
 
 /// The packages that are measured against.
-const PACKAGES: [&str; 2] = ["@actions/workflow-parser@0.3.61", "@actions/expressions@0.3.61"];
+const PACKAGES: [&str; 3] =
+    ["@actions/workflow-parser@0.3.61", "@actions/expressions@0.3.61", "@actions/cache@6.3.0"];
 
 /// Where the packages are, installed at the first use.
 fn folder() -> anyhow::Result<PathBuf> {
     let folder = std::env::temp_dir().join("slipway-bench-packages");
-    if !folder.join("node_modules/@actions/expressions").exists() {
+    if !folder.join("node_modules/@actions/cache").exists() {
         let status = Command::new("npm")
             .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
             .arg(&folder)
@@ -21,10 +22,23 @@ fn folder() -> anyhow::Result<PathBuf> {
             .status()
             .context("npm is needed for the baseline: install Node.js 20 or newer")?;
         if !status.success() {
-            bail!("npm could not install {}", PACKAGES.join(" and "));
+            bail!("npm could not install {}", PACKAGES.join(", "));
         }
     }
     Ok(folder)
+}
+
+/// A script of `benches/baseline` beside the packages, as a process that is still to be given its environment.
+///
+/// # Errors
+/// When the packages can't be had.
+pub fn command(script: &str) -> anyhow::Result<Command> {
+    let folder = folder()?;
+    let place = folder.join(script);
+    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("baseline").join(script), &place)?;
+    let mut command = Command::new("node");
+    command.arg(place);
+    Ok(command)
 }
 
 /// Runs a script of `benches/baseline` beside the packages, with `input` on its standard input; its one line of JSON.

@@ -128,7 +128,7 @@ fn same(one: &Path, other: &Path) -> anyhow::Result<bool> {
 }
 
 /// A leased job that does nothing; its lease is prolonged for as long as the coordinator lives.
-async fn lease(coordinator: &Handle, agent: &ForAgents) -> anyhow::Result<v1::Lease> {
+pub(crate) async fn lease(coordinator: &Handle, agent: &ForAgents) -> anyhow::Result<v1::Lease> {
     let (out, messages) = mpsc::channel(4);
     let hello = v1::Hello {
         agent_id: uuid::Uuid::from_u128(1).to_string(),

@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
 use serde_json::Value as Json;
 use slipway_agent::agent::Agent;
-use slipway_agent::init::{self, Body, JobSocket, Spool, Start};
+use slipway_agent::init::{self, Body, Carried, JobSocket, Spool, Start};
 use slipway_agent::options::{Arguments, Options as AgentOptions};
 use slipway_coordinator::options::Options;
 use slipway_coordinator::{Coordinator, Handle};
@@ -51,7 +51,7 @@ async fn steps(image: &str, rounds: usize) -> anyhow::Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let run_dir = folder.path().join("run");
     std::fs::create_dir(&run_dir)?;
-    init::place(&init::install(folder.path())?, &run_dir)?;
+    init::place(&init::install(folder.path(), Carried::Init)?, Carried::Init, &run_dir)?;
     let mut socket = JobSocket::bind(&run_dir)?;
     let spool = Spool::create(&folder.path().join("spool"), init::limits::SPOOL_CAPACITY_BYTES)?;
     let mount = format!("{}:/.slipway:ro", run_dir.display());

@@ -6,8 +6,20 @@ use slipway_tests::{
     Agent, AgentOptions, Checkout, Coordinator, busybox_image, native_architecture, wait_until,
 };
 
-const WORKFLOW: &str =
-    "on: push\njobs:\n  a:\n    runs-on: [self-hosted, linux, ARM64]\n    steps:\n      - run: uname -m\n";
+/// The program of built-in actions is the machine's own, whatever the image's is.
+const WORKFLOW: &str = "
+on: push
+jobs:
+  a:
+    runs-on: [self-hosted, linux, ARM64]
+    steps:
+      - run: uname -m | tee machine
+      - uses: actions/upload-artifact@v7
+        with: { path: machine }
+      - uses: actions/download-artifact@v8
+        with: { path: back }
+      - run: cmp machine back/machine && echo same
+";
 
 #[test]
 fn an_arm64_job_waits_for_an_agent_that_may_run_it() {
@@ -32,5 +44,7 @@ fn an_arm64_job_waits_for_an_agent_that_may_run_it() {
     let _agent = Agent::start(&coordinator, options);
     assert_eq!(client.wait().unwrap().code(), Some(0));
     let log = coordinator.logs(&run, "a");
-    assert!(log.contains(&"aarch64".to_owned()), "{log:?}");
+    for line in ["aarch64", "same"] {
+        assert!(log.iter().any(|logged| logged == line), "{line}: {log:?}");
+    }
 }

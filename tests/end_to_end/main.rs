@@ -13,6 +13,7 @@ mod delivery;
 mod events;
 mod local_rerun;
 mod many_jobs;
+mod native_actions;
 mod own_ci;
 mod private_fleet;
 mod rerun;

@@ -1,4 +1,4 @@
-//! The agent's side of a job container's init: the program to mount, the socket to serve, the spool to read.
+//! The agent's side of a job container's init: the programs to mount, the socket to serve, the spool to read.
 //!
 //! How a job uses it: [`install`] once per agent, [`place`] and [`JobSocket::bind`] per job folder, [`Spool::create`],
 //! then create and start the container with the job's run folder mounted read-only at `/.slipway` and `/.slipway/init`
@@ -20,7 +20,7 @@ mod spool;
 
 pub use error::{InitError, SpoolError};
 pub use link::{Connection, InitEvent, InitEvents, InitLink, Ready};
-pub use program::{binary, install, place};
+pub use program::{Carried, Programs, install, place};
 pub use reader::{SpoolReader, SpooledFrame};
 pub use slipway_init::limits;
 pub use slipway_init::protocol::{Rejection, RelayTarget, RunningStep, SpoolCondition, Start, StepPhase};

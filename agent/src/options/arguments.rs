@@ -73,7 +73,7 @@ pub struct Arguments {
     /// Folder with the Node programs for JavaScript actions, as scripts/fetch-externals.sh makes it
     #[arg(long, value_name = "DIR", env = "SLIPWAY_EXTERNALS")]
     pub externals: Option<PathBuf>,
-    /// Run the original code of actions that are built in (actions/checkout)
+    /// Run the original code of actions that are built in (checkout, cache, upload-artifact, download-artifact)
     #[arg(long, env = "SLIPWAY_ORIGINAL_ACTIONS")]
     pub original_actions: bool,
     /// Let workflows ask for privileged containers: their steps then own this machine

@@ -112,6 +112,9 @@ pub struct Loaded {
     pub repository: Option<(String, String)>,
     /// The commit, where it is known.
     pub commit: Option<String>,
+    /// Whether it is one that this agent brings itself.
+    #[serde(default)]
+    pub built_in: bool,
 }
 
 /// One thing to do.

@@ -5,7 +5,7 @@
 //!   spec.json   the specification
 //!   journal/    see crate::journal
 //!   spool       init's output, mode 0600, never mounted
-//!   run/        init and its socket, mounted read-only
+//!   run/        init, its sockets and the program of built-in actions, mounted read-only
 //!   work/       workspace and temporary files, mounted
 //!   tools/      the tool cache of a container job, mounted
 //!   actions/    what was read of actions

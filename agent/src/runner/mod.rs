@@ -42,6 +42,7 @@ use crate::docker::Engine;
 use crate::docker::network::NetworkPool;
 use crate::docker::passwd::ImageFacts;
 use crate::externals::Externals;
+use crate::init::Programs;
 use crate::options::Options;
 use crate::session::{Assignment, JobLink, StartJob};
 
@@ -56,8 +57,8 @@ pub struct Machine {
     pub options: Options,
     /// The coordinator.
     pub coordinator: Coordinator,
-    /// The installed init program.
-    pub init: PathBuf,
+    /// The installed programs for the inside of containers.
+    pub programs: Programs,
     /// Actions of other repositories.
     pub actions: ActionStore,
     /// Node for JavaScript actions.
@@ -76,13 +77,13 @@ impl Machine {
         networks: NetworkPool,
         options: Options,
         coordinator: Coordinator,
-        init: PathBuf,
+        programs: Programs,
     ) -> Self {
         let cleaners = Semaphore::new(crate::limits::CLEANERS);
         let actions = ActionStore::new(options.actions_source.clone(), options.actions_dir.clone());
         let externals = Externals::new(options.externals.clone(), options.architecture);
         let images = Mutex::default();
-        Self { engine, networks, options, coordinator, init, actions, externals, images, cleaners }
+        Self { engine, networks, options, coordinator, programs, actions, externals, images, cleaners }
     }
 
     /// The folder that holds the jobs' folders.

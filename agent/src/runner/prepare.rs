@@ -15,7 +15,7 @@ use crate::docker::image::{Credentials, Image};
 use crate::docker::options::CreateOptions;
 use crate::docker::passwd::{ContainerUser, ImageFacts, RUNNER_USER};
 use crate::failure::{Cause, Failure};
-use crate::init;
+use crate::init::Carried;
 use crate::records::log::JobLog;
 use crate::steps::contexts::Scope;
 use crate::steps::shell::Semantics;
@@ -134,7 +134,9 @@ impl Attempt {
             .inside_temp(&self.folder, "_github_workflow")?
             .write("event.json", &event, &user)
             .map_err(|error| Failure::io("cannot write the event's payload", &error))?;
-        init::place(&machine.init, &self.folder.run())
+        machine
+            .programs
+            .place(Carried::Init, &self.folder.run())
             .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
         let mut vessel = Vessel::create(&self.folder, self.link.orders.clone())?;
 
@@ -210,7 +212,7 @@ impl Attempt {
             image: image.id.clone(),
             platform: machine.platform().map(str::to_owned),
             lease: self.saved.lease,
-            main: Main::Init(format!("{}/{}", init::limits::MOUNT_PATH, init::limits::PROGRAM_NAME)),
+            main: Main::Init(Carried::Init.path_in_container()),
             aliases: Vec::new(),
             user: Some(format!("{}:{}", user.uid, user.gid)),
             env: wanted.env.clone(),

@@ -75,7 +75,7 @@ impl Attempt {
             StepAction::Run { .. } => Some(self.run_script(log, vessel, contexts, activity).await?),
             StepAction::Uses { with, .. } => match self.built_in(contexts, activity) {
                 Some(BuiltIn::Checkout) => Some(self.run_checkout(log, contexts, activity, with).await?),
-                None => self.run_action(log, vessel, contexts, activity).await?,
+                _ => self.run_action(log, vessel, contexts, activity).await?,
             },
             StepAction::Wait { steps, .. } => {
                 Some(self.run_wait(log, vessel, contexts, activity, steps.as_deref()).await?)

@@ -2,7 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)]
 
 use slipway_agent::init::{
-    Body, Connection, Exit, InitLink, JobSocket, Spool, SpoolReader, SpooledFrame, Start, Stream, binary,
+    Body, Carried, Connection, Exit, InitLink, JobSocket, Spool, SpoolReader, SpooledFrame, Start, Stream,
     install, limits, place,
 };
 use std::path::{Path, PathBuf};
@@ -42,10 +42,10 @@ impl Job {
     }
 
     pub fn with_capacity(capacity_bytes: u64) -> Self {
-        assert!(binary().starts_with(b"\x7fELF"));
+        assert!(Carried::Init.binary().starts_with(b"\x7fELF"));
         let folder = tempfile::tempdir().unwrap();
-        let installed = install(folder.path()).unwrap();
-        place(&installed, &run_dir(&folder)).unwrap();
+        let installed = install(folder.path(), Carried::Init).unwrap();
+        place(&installed, Carried::Init, &run_dir(&folder)).unwrap();
         let socket = JobSocket::bind(&run_dir(&folder)).unwrap();
         let spool = Spool::create(&folder.path().join("spool"), capacity_bytes).unwrap();
         let (init, pid) = spawn_init(&run_dir(&folder));

@@ -22,7 +22,7 @@ pub struct ActionArgs {
     /// Folder with Node for JavaScript actions, as scripts/fetch-externals.sh makes it
     #[arg(long, value_name = "DIR", env = "SLIPWAY_EXTERNALS")]
     pub externals: Option<PathBuf>,
-    /// Run the original code of actions that are built in (actions/checkout)
+    /// Run the original code of actions that are built in (checkout, cache, upload-artifact, download-artifact)
     #[arg(long, env = "SLIPWAY_ORIGINAL_ACTIONS")]
     pub original_actions: bool,
 }

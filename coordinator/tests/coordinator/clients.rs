@@ -37,6 +37,18 @@ pub(crate) async fn token(agent: &mut FakeAgent, lease: &v1::Lease) -> String {
 
 /// Runs one of the scripts in `tests/clients` as a step's action would be run.
 async fn run(fixture: &Fixture, variable: &str, script: &str, token: &str, new_cache: bool) -> Value {
+    run_with(fixture, variable, script, &MEBIBYTES.to_string(), token, new_cache).await
+}
+
+/// The same with another second argument than [`MEBIBYTES`]. The first one is the workspace, `work` in the fixture's folder.
+pub(crate) async fn run_with(
+    fixture: &Fixture,
+    variable: &str,
+    script: &str,
+    argument: &str,
+    token: &str,
+    new_cache: bool,
+) -> Value {
     let packages = packages(variable);
     // Node looks for packages beside the script.
     let here = tempfile::tempdir_in(&packages).unwrap();
@@ -53,7 +65,7 @@ async fn run(fixture: &Fixture, variable: &str, script: &str, token: &str, new_c
         .current_dir(here.path())
         .arg(script)
         .arg(&work)
-        .arg(MEBIBYTES.to_string())
+        .arg(argument)
         .env("GITHUB_SERVER_URL", "https://github.com")
         .env("GITHUB_REF", "refs/heads/main")
         .env("GITHUB_WORKSPACE", &work)

@@ -13,6 +13,7 @@ mod grpc_runs;
 mod kept_results;
 mod leases;
 mod locked;
+mod native;
 mod records;
 mod rerun;
 mod restart;

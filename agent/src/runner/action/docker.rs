@@ -17,7 +17,7 @@ use crate::docker::container::{ContainerPlan, Main};
 use crate::docker::image::Image;
 use crate::docker::options::{CreateOptions, split_words};
 use crate::failure::{Cause, Failure};
-use crate::init;
+use crate::init::{self, Carried};
 use crate::records::log::JobLog;
 use crate::runner::attempt::{Attempt, End};
 use crate::runner::course::{Activity, Stage};
@@ -158,7 +158,9 @@ impl Attempt {
         };
         let folder = self.own_folder();
         folder.create()?;
-        init::place(&machine.init, &folder.run())
+        machine
+            .programs
+            .place(Carried::Init, &folder.run())
             .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
         let mut vessel = Vessel::create(&folder, self.link.orders.clone())?;
         let prepared = self.prepared()?;
@@ -173,7 +175,7 @@ impl Attempt {
             image: image.id.clone(),
             platform: machine.platform().map(str::to_owned),
             lease: self.saved.lease,
-            main: Main::Init(format!("{}/{}", init::limits::MOUNT_PATH, init::limits::PROGRAM_NAME)),
+            main: Main::Init(Carried::Init.path_in_container()),
             aliases: Vec::new(),
             user: Some(format!("{}:{}", user.uid, user.gid)),
             env: Vec::new(),

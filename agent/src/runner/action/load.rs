@@ -127,10 +127,18 @@ impl Attempt {
         let StepAction::Uses { action, .. } = &activity.step.action else {
             return Ok(Err(Ran::told(log, "this step has no action".to_owned())));
         };
+        if let Some(index) = self.load_built_in(contexts, activity, action)? {
+            return Ok(Ok(index));
+        }
         match action {
             ActionReference::Docker { image } => {
-                let loaded =
-                    Loaded { key: key(action), folder: String::new(), repository: None, commit: None };
+                let loaded = Loaded {
+                    key: key(action),
+                    folder: String::new(),
+                    repository: None,
+                    commit: None,
+                    built_in: false,
+                };
                 self.common.add(&self.folder, loaded, Manifest::of_image(image)).map(Ok)
             }
             ActionReference::Local { path } => {
@@ -252,7 +260,8 @@ impl Attempt {
         let read = |name: &str| inside.read(name, ACTION_FILE_MAX_BYTES);
         match find(&relative.to_string_lossy(), &seen, read) {
             Ok(manifest) => {
-                let loaded = Loaded { key: key(action), folder: shown, repository, commit: None };
+                let loaded =
+                    Loaded { key: key(action), folder: shown, repository, commit: None, built_in: false };
                 self.common.add(&self.folder, loaded, manifest).map(Ok)
             }
             Err(message) => Ok(Err(Ran::told(log, message))),
@@ -275,7 +284,9 @@ impl Attempt {
 
     fn pres_of(&self, step: &StepSpec, key: String, callers: &[Caller], pres: &mut Vec<course::Around>) {
         let StepAction::Uses { uses, action: reference, .. } = &step.action else { return };
-        let Some(action) = self.known(reference).filter(|_| !reference.is("actions/checkout")) else {
+        let Some(action) =
+            self.known(reference).filter(|_| BuiltIn::of(reference) != Some(BuiltIn::Checkout))
+        else {
             return;
         };
         let Some(manifest) = self.common.manifest(action) else { return };
@@ -380,6 +391,7 @@ fn read_fetched(reference: &ActionReference, fetched: &Fetched) -> Result<(Loade
         folder,
         repository: Some((repository.clone(), git_ref.clone())),
         commit: fetched.commit.clone(),
+        built_in: false,
     };
     Ok((loaded, manifest))
 }

@@ -73,9 +73,16 @@ impl Attempt {
         }
         match &using.manifest.runs {
             Runs::Composite { .. } => self.enter_action(log, vessel, activity, &using).await,
+            Runs::Node { .. } if self.is_built_in(index) => {
+                Ok(Some(self.run_carried(log, vessel, contexts, activity, &using).await?))
+            }
             Runs::Node { .. } => Ok(Some(self.run_node(log, vessel, contexts, activity, &using).await?)),
             Runs::Docker { .. } => Ok(Some(self.run_docker(log, contexts, activity, &using).await?)),
         }
+    }
+
+    fn is_built_in(&self, action: usize) -> bool {
+        self.common.action(action).is_some_and(|loaded| loaded.built_in)
     }
 
     fn evaluate_use<'a>(

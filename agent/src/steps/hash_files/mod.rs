@@ -6,18 +6,16 @@
 //! that swaps links meanwhile gains nothing. It reads files and may take long: call it where blocking is allowed.
 
 mod open;
-mod pattern;
-mod segment;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::FileType;
 use sha2::{Digest, Sha256};
+use slipway_glob::{Options, Pattern, PatternError, judge};
 use thiserror::Error;
 
 use open::{Root, read_into};
-use pattern::{Pattern, judge};
 
 /// Most files and directories that one call looks at.
 pub const MAX_ENTRIES: usize = 5_000_000;
@@ -31,15 +29,9 @@ pub const MAX_DEPTH: usize = 512;
 /// Why there is no digest.
 #[derive(Debug, Error)]
 pub enum HashError {
-    /// As GitHub's text.
-    #[error("Invalid pattern '{0}'. Relative pathing '.' and '..' is not allowed.")]
-    RelativePathing(String),
-    /// Nothing after `!`.
-    #[error("pattern cannot be empty")]
-    EmptyPattern,
-    /// More than a workflow can sensibly name.
-    #[error("There are more than {} patterns", pattern::MAX_PATTERNS)]
-    TooManyPatterns,
+    /// A pattern can't be used.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
     /// As GitHub's text, its spelling included.
     #[error("Invalid glob option {0}, avaliable option: '--follow-symbolic-links'.")]
     Option(String),
@@ -79,8 +71,10 @@ pub fn hash_files(host: &Path, seen: &str, patterns: &[String]) -> Result<String
         }
         _ => (false, patterns),
     };
-    let workspace: Vec<String> = seen.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    let patterns = pattern::parse(patterns, &workspace)?;
+    let workspace = slipway_glob::names(seen);
+    // What is at home is outside of the workspace, where nothing counts.
+    let options = Options { folder: &workspace, home: None, descendants: true };
+    let patterns = slipway_glob::parse(patterns.iter().map(String::as_str), options)?;
     let starts = search_paths(&patterns, &workspace);
     if starts.is_empty() {
         return Ok(String::new());
@@ -106,23 +100,15 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Where to start, relative to the workspace; none lies below another. Order as in `getSearchPaths`.
+/// Where to start, relative to the workspace.
 fn search_paths(patterns: &[Pattern], workspace: &[String]) -> Vec<Vec<String>> {
-    let candidates: Vec<Vec<String>> =
-        patterns.iter().filter(|pattern| !pattern.is_negated()).map(Pattern::search_path).collect();
     let mut starts: Vec<Vec<String>> = Vec::new();
-    for candidate in &candidates {
-        let has_ancestor = candidates
-            .iter()
-            .any(|other| other.len() < candidate.len() && candidate.starts_with(other.as_slice()));
-        if has_ancestor {
-            continue;
-        }
+    for start in slipway_glob::search_paths(patterns) {
         // A start above the workspace finds there only what leads down to it.
-        let inside = if workspace.starts_with(candidate.as_slice()) {
+        let inside = if workspace.starts_with(start.as_slice()) {
             Vec::new()
         } else {
-            match candidate.strip_prefix(workspace) {
+            match start.strip_prefix(workspace) {
                 Some(inside) => inside.to_vec(),
                 None => continue,
             }

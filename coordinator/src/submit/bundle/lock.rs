@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use slipway_workflow::action::BUILT_IN;
 use slipway_workflow::action::lock::{LOCK_FILE, read};
 use slipway_workflow::diagnostics::{Diagnostic, Severity};
 use slipway_workflow::job_spec::Source;
@@ -40,13 +41,22 @@ pub(in crate::submit) async fn pins(
     }
 }
 
-/// Whether a workflow may use anything that a lock file pins: more than the built-in checkout.
+/// Whether a workflow may use anything that a lock file pins: more than built-in actions, or their originals.
 fn uses_actions(workflow: &str) -> bool {
+    let built_in = |value: &str| {
+        let value = value.trim_start_matches([' ', '"', '\'']);
+        // An artifact of another run is the original's to download.
+        let mut names = BUILT_IN.iter().filter(|name| **name != "actions/download-artifact");
+        names.any(|name| value.strip_prefix(name).is_some_and(|rest| rest.starts_with('@')))
+    };
+    if workflow.contains("SLIPWAY_ORIGINAL_ACTIONS") {
+        return true;
+    }
     workflow
         .split("uses")
         .skip(1)
         .filter_map(|rest| rest.trim_start_matches(['"', '\'', ' ']).strip_prefix(':'))
-        .any(|value| !value.trim_start_matches([' ', '"', '\'']).starts_with("actions/checkout@"))
+        .any(|value| !built_in(value))
 }
 
 fn refused(diagnostic: Diagnostic) -> SubmitError {
@@ -70,11 +80,15 @@ mod tests {
     use super::uses_actions;
 
     #[test]
-    fn only_the_built_in_checkout_needs_no_lock_file() {
+    fn built_in_actions_need_no_lock_file() {
         for (workflow, wanted) in [
             ("steps:\n- run: make", false),
             ("- uses: actions/checkout@v5\n- \"uses\" : 'actions/checkout@v4'", false),
             ("- uses: actions/checkout@v5\n- uses: ./local", true),
+            ("- uses: actions/cache/save@v5\n- uses: actions/upload-artifact@v7", false),
+            ("- uses: actions/cachet@v5", true),
+            ("- uses: actions/download-artifact@v8", true),
+            ("env: {SLIPWAY_ORIGINAL_ACTIONS: true}\nsteps: [{uses: actions/cache@v5}]", true),
             ("{ uses: \"o/r@v1\" }", true),
             ("- uses:\n    o/r@v1", true),
         ] {

@@ -7,4 +7,4 @@ mod manifest;
 mod reference;
 
 pub use manifest::{ActionInput, Around, MANIFEST_NAMES, MAX_COMPOSITE_DEPTH, Manifest, Runs};
-pub use reference::{ActionReference, ReferenceError};
+pub use reference::{ActionReference, BUILT_IN, ReferenceError};

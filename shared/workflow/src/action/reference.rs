@@ -47,6 +47,16 @@ pub enum ReferenceError {
     OwnVersion,
 }
 
+/// Actions that agents bring themselves, in any version: nothing is fetched for them unless the original is asked for.
+pub const BUILT_IN: [&str; 6] = [
+    "actions/checkout",
+    "actions/cache",
+    "actions/cache/restore",
+    "actions/cache/save",
+    "actions/upload-artifact",
+    "actions/download-artifact",
+];
+
 impl ActionReference {
     /// Reads a `uses`.
     ///

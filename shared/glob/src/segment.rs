@@ -2,15 +2,17 @@
 
 /// A parsed segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Segment {
+pub enum Segment {
     /// `**`: any number of segments.
     AnyDepth,
     /// Anything else.
     Tokens(Vec<Token>),
 }
 
+/// A part of a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Token {
+pub enum Token {
+    /// Itself.
     Literal(char),
     /// `?`
     One,
@@ -21,7 +23,9 @@ pub(super) enum Token {
 }
 
 impl Segment {
-    pub(super) fn parse(text: &str) -> Self {
+    /// Reads one; whatever the text, it is a segment.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
         if text == "**" {
             return Self::AnyDepth;
         }
@@ -50,7 +54,8 @@ impl Segment {
     }
 
     /// The text that it stands for alone, if there is exactly one.
-    pub(super) fn literal(&self) -> Option<String> {
+    #[must_use]
+    pub fn literal(&self) -> Option<String> {
         let Self::Tokens(tokens) = self else { return None };
         tokens
             .iter()
@@ -66,7 +71,8 @@ impl Segment {
     }
 
     /// Whether a file's name matches; [`Segment::AnyDepth`] matches every name.
-    pub(super) fn matches(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
         match self {
             Self::AnyDepth => true,
             Self::Tokens(tokens) => match_tokens(tokens, name),
