@@ -388,10 +388,7 @@ fn an_agent_killed_inside_of_actions_goes_on_there() {
         agent.kill9();
         agent.start_again();
     }
-    let shown = wait_until("the run has finished", || {
-        let shown = coordinator.show(&run);
-        (shown["state"] == "finished").then_some(shown)
-    });
+    let shown = coordinator.finished(&run);
     client.wait().unwrap();
     assert_eq!(shown["result"], "success", "{shown}");
     assert_eq!(shown["instances"][0]["attempt"], 1, "no new attempt was needed: {:#}", shown["instances"]);

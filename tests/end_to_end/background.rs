@@ -205,10 +205,7 @@ fn an_agent_killed_with_steps_in_the_background_goes_on_with_each() {
         agent.kill9();
         agent.start_again();
     }
-    let shown = wait_until("the run has finished", || {
-        let shown = coordinator.show(&run);
-        (shown["state"] == "finished").then_some(shown)
-    });
+    let shown = coordinator.finished(&run);
     client.wait().unwrap();
     assert_eq!(shown["result"], "success", "{shown}");
     assert_eq!(shown["instances"][0]["attempt"], 1, "no new attempt was needed: {:#}", shown["instances"]);
@@ -242,10 +239,7 @@ fn a_cancelled_job_cancels_its_steps_of_the_background() {
         coordinator.logs(&run, "job").iter().any(|line| line == "begun").then_some(())
     });
     assert_eq!(coordinator.plain(&["cancel", &run]).code, 0);
-    let shown = wait_until("the run has finished", || {
-        let shown = coordinator.show(&run);
-        (shown["state"] == "finished").then_some(shown)
-    });
+    let shown = coordinator.finished(&run);
     client.wait().unwrap();
     assert_eq!(shown["result"], "cancelled", "{shown:#}");
     let log = coordinator.logs(&run, "job");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use slipway_tests::{
-    Agent, AgentOptions, Checkout, Coordinator, GitServer, HttpAnswer, post_with_curl, signature, wait_until,
+    Agent, AgentOptions, Checkout, Coordinator, GitServer, HttpAnswer, post_with_curl, signature,
 };
 use tempfile::TempDir;
 
@@ -89,10 +89,7 @@ fn a_signed_push_makes_one_run_of_the_pushed_commit() {
     let answer = forge.deliver("push", "7c5b1b6e-0001-11ee-8000-000000000001", Some(&signed));
     assert!((200..300).contains(&answer.status), "{answer:?}");
     let run = forge.coordinator.newest_run();
-    let shown = wait_until("the run has finished", || {
-        let shown = forge.coordinator.show(&run);
-        (shown["state"] == "finished").then_some(shown)
-    });
+    let shown = forge.coordinator.finished(&run);
     assert_eq!(shown["result"], "success", "{shown}");
     let log = forge.coordinator.logs(&run, "look");
     let printed =

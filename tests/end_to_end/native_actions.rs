@@ -321,10 +321,7 @@ fn an_agent_killed_while_a_cache_is_saved_goes_on_there() {
         assert!(!log.iter().any(|line| line.starts_with("Cache saved")), "killed too late: {log:#?}");
         agent.start_again();
     }
-    let shown = wait_until("the run has finished", || {
-        let shown = coordinator.show(&run);
-        (shown["state"] == "finished").then_some(shown)
-    });
+    let shown = coordinator.finished(&run);
     client.wait().unwrap();
     let log = coordinator.logs(&run, "build");
     assert_eq!(shown["result"], "success", "{shown}: {log:#?}");

@@ -1,7 +1,7 @@
 //! `slipway rerun`: what failed runs again and goes on with the outputs of what did not.
 
 use serde_json::Value;
-use slipway_tests::{Agent, AgentOptions, Checkout, Coordinator, wait_until};
+use slipway_tests::{Agent, AgentOptions, Checkout, Coordinator};
 
 const WORKFLOW: &str = r#"
 on: push
@@ -49,10 +49,7 @@ fn only_what_failed_runs_again() {
     let again: Value = serde_json::from_str(&again.stdout).unwrap();
     assert_eq!(again["rerun_of"], first.as_str());
     let second = again["run"].as_str().unwrap();
-    let shown = wait_until("the second attempt has finished", || {
-        let shown = coordinator.show(second);
-        (shown["state"] == "finished").then_some(shown)
-    });
+    let shown = coordinator.finished(second);
     assert_eq!(shown["result"], "success", "{shown:#}");
     assert_eq!(said(second), format!("attempt 2 of 1 with {token}"));
     assert!(coordinator.logs(second, "ship").contains(&"ship success".to_owned()));

@@ -47,10 +47,7 @@ impl Watched {
     }
 
     fn wait_for_end(&self) -> Value {
-        wait_until("the run has finished", || {
-            let shown = self.coordinator.show(&self.run);
-            (shown["state"] == "finished").then_some(shown)
-        })
+        self.coordinator.finished(&self.run)
     }
 
     /// The whole log of the job, checked: every numbered line once and in order, in one container.

@@ -137,6 +137,15 @@ impl Coordinator {
         self.slipway_json(&["show", run, "--json"])
     }
 
+    /// The same once the run has finished.
+    #[must_use]
+    pub fn finished(&self, run: &str) -> Value {
+        wait_until("the run has finished", || {
+            let shown = self.show(run);
+            (shown["state"] == "finished").then_some(shown)
+        })
+    }
+
     /// The log lines of a job so far, as `slipway logs RUN` has them.
     #[must_use]
     pub fn logs(&self, run: &str, job: &str) -> Vec<String> {

@@ -10,6 +10,9 @@ mod action_file;
 mod activity;
 mod advice;
 mod background;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
+mod background_tests;
 mod call;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, clippy::indexing_slicing)]
