@@ -10,9 +10,9 @@ use tracing::Instrument as _;
 use tracing::field::Empty;
 
 use super::Machine;
-use super::common::Common;
 use super::course::Activity;
 use super::folder::JobFolder;
+use super::job_wide::JobWide;
 use super::lanes::Lanes;
 use super::saved::{Outcome, Saved, WorkResult, read_spec};
 use super::vessel::Vessel;
@@ -93,7 +93,7 @@ pub(super) struct Attempt {
     pub(super) saved: Saved,
     pub(super) secrets: Vec<(String, String)>,
     /// What its lanes share.
-    pub(super) common: Common,
+    pub(super) common: JobWide,
     /// [`MAIN`], or the number of a lane beside it.
     pub(super) lane: u32,
     /// In the job's own lane: the others.
@@ -256,7 +256,7 @@ async fn open_new(
     folder.create()?;
     std::fs::write(folder.spec(), &spec)
         .map_err(|error| Failure::io("cannot keep the specification", &error))?;
-    let (saved, common) = (Saved::new(&assignment), Common::new());
+    let (saved, common) = (Saved::new(&assignment), JobWide::new());
     let log = JobLog::create(&folder.journal(), Snapshot::new(&saved, &common.saved())?)?;
     Ok((Attempt::new(machine, link, folder, parsed, saved, common, things), log))
 }
@@ -275,7 +275,7 @@ fn open_adopted(
         things.set_container(&prepared.container);
         things.set_network(&prepared.network);
     }
-    let common = Common::open(&adopted.common, folder)?;
+    let common = JobWide::open(&adopted.common, folder)?;
     Ok((Attempt::new(machine, link, folder, read_spec(&spec)?, adopted.saved, common, things), log))
 }
 
@@ -286,7 +286,7 @@ impl Attempt {
         folder: &JobFolder,
         spec: JobSpec,
         saved: Saved,
-        common: Common,
+        common: JobWide,
         things: &Arc<Things>,
     ) -> Self {
         let repository = spec.contexts.github.get("repository").and_then(serde_json::Value::as_str);

@@ -9,13 +9,13 @@
 mod action;
 pub mod attempt;
 mod code;
-mod common;
 pub mod course;
 mod errand;
 mod exec;
 pub(crate) mod finish;
 pub mod folder;
 pub(crate) mod inside;
+mod job_wide;
 mod keeper;
 mod lanes;
 mod matcher_files;

@@ -13,7 +13,7 @@ use crate::records::ledger::State;
 
 /// As the journal keeps it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct CommonSaved {
+pub(super) struct JobWideSaved {
     /// Number of the next process in the job's containers.
     next_process: u32,
     /// Whether the run's own repository stands beside the workspace, for its actions.
@@ -22,7 +22,7 @@ pub(super) struct CommonSaved {
     actions: Vec<Loaded>,
 }
 
-impl Default for CommonSaved {
+impl Default for JobWideSaved {
     fn default() -> Self {
         Self { next_process: 1, own: false, actions: Vec::new() }
     }
@@ -30,33 +30,33 @@ impl Default for CommonSaved {
 
 /// See the module. Cheap to clone; all clones are the same.
 #[derive(Debug, Clone)]
-pub(super) struct Common {
+pub(super) struct JobWide {
     inner: Arc<Mutex<Inner>>,
     placing: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug)]
 struct Inner {
-    saved: CommonSaved,
+    saved: JobWideSaved,
     /// The files of the actions in `saved.actions`, in the same order.
     manifests: Vec<Arc<Manifest>>,
 }
 
-impl Common {
+impl JobWide {
     pub(super) fn new() -> Self {
-        Self::with(CommonSaved::default(), Vec::new())
+        Self::with(JobWideSaved::default(), Vec::new())
     }
 
     /// Goes on with what an earlier process kept.
     pub(super) fn open(state: &State, folder: &JobFolder) -> Result<Self, Failure> {
-        let saved: CommonSaved = serde_json::from_str(state.get()).map_err(|error| {
+        let saved: JobWideSaved = serde_json::from_str(state.get()).map_err(|error| {
             Failure::new(Cause::Internal, format!("the job's journal is damaged: {error}"))
         })?;
         let manifests = super::action::kept_manifests(folder, saved.actions.len())?;
         Ok(Self::with(saved, manifests))
     }
 
-    fn with(saved: CommonSaved, manifests: Vec<Arc<Manifest>>) -> Self {
+    fn with(saved: JobWideSaved, manifests: Vec<Arc<Manifest>>) -> Self {
         Self { inner: Arc::new(Mutex::new(Inner { saved, manifests })), placing: Arc::default() }
     }
 
@@ -64,7 +64,7 @@ impl Common {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn saved(&self) -> CommonSaved {
+    pub(super) fn saved(&self) -> JobWideSaved {
         self.inner().saved.clone()
     }
 
