@@ -45,7 +45,7 @@ impl ExpressionError {
         Self { kind: ErrorKind::Parsing, message: message.into(), offset: Some(offset) }
     }
 
-    pub(super) fn evaluation(message: impl Into<String>) -> Self {
+    pub(crate) fn evaluation(message: impl Into<String>) -> Self {
         Self { kind: ErrorKind::Evaluation, message: message.into(), offset: None }
     }
 

@@ -187,7 +187,10 @@ fn parse_inner(
         return Err(ExpressionError::parsing("an expression is missing between `${{` and `}}`", body));
     }
     if trimmed == "insert" {
-        return Err(ExpressionError::parsing("`${{ insert }}` is not supported yet", body));
+        return Err(ExpressionError::parsing(
+            "`${{ insert }}` stands in the place of a key: `${{ insert }}: ${{ … }}`",
+            body,
+        ));
     }
     if availability.contexts.is_empty() {
         return Err(ExpressionError::parsing(

@@ -439,7 +439,7 @@ fn template_errors_have_places() {
         ("${{}}", "missing", 3),
         ("x ${{ github.ref }} ${{ nope }}", "unknown context", 24),
         ("${{ 'open }}", "not closed", 0),
-        ("${{ insert }}", "not supported", 3),
+        ("${{ insert }}", "in the place of a key", 3),
     ] {
         let error = Template::parse(text, &RUN_NAME).unwrap_err();
         assert!(error.message.contains(part), "{text}: {error}");

@@ -74,7 +74,9 @@ pub(crate) fn check_entry(name: &str, vector: &Dynamic) -> Option<String> {
         DynamicKind::Sequence(_) => None,
         DynamicKind::Literal(value) => Some(MatrixError::NotAList(name.to_owned(), value.kind()).to_string()),
         DynamicKind::Template(_) => Some(MatrixError::NotAList(name.to_owned(), "text").to_string()),
-        DynamicKind::Mapping(_) => Some(MatrixError::NotAList(name.to_owned(), "a mapping").to_string()),
+        DynamicKind::Mapping(_) | DynamicKind::Computed(_) => {
+            Some(MatrixError::NotAList(name.to_owned(), "a mapping").to_string())
+        }
     }
 }
 

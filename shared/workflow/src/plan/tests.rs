@@ -266,6 +266,14 @@ fn a_strategy_or_services_may_come_whole_from_an_expression() {
         found[1].spec.contexts.strategy,
         json!({"fail-fast": false, "job-index": 1, "job-total": 2, "max-parallel": 1})
     );
+    let keys = "runs-on: x, strategy: {matrix: {'${{ vars.ON }}': [1], '${{ insert }}': '${{ fromJSON(vars.MATRIX) }}', z: [2]}}";
+    let mut given = input();
+    given.vars = json!({"ON": "named", "MATRIX": r#"{"more": [3, 4]}"#});
+    let found = instances(&job(keys), "a", &given);
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[1].spec.contexts.matrix, json!({"named": 1, "more": 4, "z": 2}));
+    given.vars = json!({"ON": "named", "MATRIX": "[1]"});
+    assert!(errors(&job(keys), &given)[0].message.contains("`insert` takes a mapping"));
     assert_eq!(instances(&job("runs-on: x, strategy: '${{ null }}'"), "a", &input()).len(), 1);
     for (text, part) in [
         ("[1]", "must be a mapping, but came out as"),

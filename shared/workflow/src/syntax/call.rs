@@ -68,19 +68,14 @@ impl Reader<'_, '_> {
     }
 
     fn arguments(&mut self, node: &Node) -> Vec<Argument> {
-        if let NodeKind::String(text) = &node.kind
-            && text.contains("${{")
-        {
-            self.unsupported(node.position, "an expression for the whole of `with`");
-            return Vec::new();
-        }
         let entries = self.mapping(node, "with").unwrap_or_default();
         let mut arguments = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             if key.text.is_empty() {
                 self.report.error(key.position, "missing-value", "a name in `with` is empty");
             } else if key.text.contains("${{") {
-                self.unsupported(key.position, "an expression as a key");
+                let message = "an expression can't name an input of a called workflow";
+                self.report.error(key.position, "wrong-value", message);
             } else if self.scalar(value, &key.text).is_some()
                 && let Some(value) = self.dynamic(value, &JOB)
             {

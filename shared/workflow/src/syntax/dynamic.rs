@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::diagnostics::Position;
 use crate::expression::{Availability, Environment, Expression, ExpressionError, Template};
 use crate::value::{Object, Value};
-use crate::yaml::{Node, NodeKind};
+use crate::yaml::{Key, Node, NodeKind};
 
-use super::reader::Reader;
+use super::reader::{Reader, is_insert};
 
 /// A value whose scalars may be expressions.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub enum DynamicKind {
     Sequence(Vec<Dynamic>),
     /// A mapping in order.
     Mapping(Vec<(Arc<str>, Dynamic)>),
+    /// A mapping of which a key is an expression; none is `${{ insert }}`, whose value's members take its place.
+    Computed(Vec<(Option<Template>, Dynamic)>),
 }
 
 /// An expression's error and where the scalar stands.
@@ -61,6 +63,30 @@ impl Dynamic {
                 }
                 Ok(Value::Object(Arc::new(object)))
             }
+            DynamicKind::Computed(entries) => {
+                let mut object = Object::new();
+                for (key, value) in entries {
+                    let evaluated = value.evaluate(environment)?;
+                    let failed = |error| DynamicError { position: value.position, error };
+                    match (key, evaluated) {
+                        (Some(key), evaluated) => {
+                            let key = key.evaluate_to_string(environment).map_err(failed)?;
+                            object.insert_new(key.into(), evaluated);
+                        }
+                        (None, Value::Object(members)) => {
+                            for (key, member) in members.iter() {
+                                object.insert_new(Arc::clone(key), member.clone());
+                            }
+                        }
+                        (None, Value::Null) => {}
+                        (None, other) => {
+                            let message = format!("`insert` takes a mapping, not {}", other.kind());
+                            return Err(failed(ExpressionError::evaluation(message)));
+                        }
+                    }
+                }
+                Ok(Value::Object(Arc::new(object)))
+            }
         }
     }
 
@@ -68,7 +94,7 @@ impl Dynamic {
     pub fn literal(&self) -> Option<Value> {
         match &self.kind {
             DynamicKind::Literal(value) => Some(value.clone()),
-            DynamicKind::Template(_) => None,
+            DynamicKind::Template(_) | DynamicKind::Computed(_) => None,
             DynamicKind::Sequence(items) => {
                 Some(Value::array(items.iter().map(Dynamic::literal).collect::<Option<_>>()?))
             }
@@ -89,6 +115,9 @@ impl Dynamic {
             DynamicKind::Template(template) => template.expressions().any(test),
             DynamicKind::Sequence(items) => items.iter().any(|item| item.any_expression(test)),
             DynamicKind::Mapping(entries) => entries.iter().any(|(_, value)| value.any_expression(test)),
+            DynamicKind::Computed(entries) => entries.iter().any(|(key, value)| {
+                key.iter().flat_map(Template::expressions).any(test) || value.any_expression(test)
+            }),
         }
     }
 }
@@ -117,12 +146,13 @@ impl Reader<'_, '_> {
                 }
                 DynamicKind::Sequence(read)
             }
+            NodeKind::Mapping(entries) if entries.iter().any(|(key, _)| key.text.contains("${{")) => {
+                DynamicKind::Computed(self.computed(entries, availability)?)
+            }
             NodeKind::Mapping(entries) => {
                 let mut read = Vec::with_capacity(entries.len());
                 for (key, value) in entries.iter() {
-                    if key.text.contains("${{") {
-                        self.unsupported(key.position, "an expression as a key");
-                    } else if let Some(value) = self.dynamic(value, availability) {
+                    if let Some(value) = self.dynamic(value, availability) {
                         read.push((key.text.clone(), value));
                     }
                 }
@@ -133,5 +163,26 @@ impl Reader<'_, '_> {
             }
         };
         Some(Dynamic { position: node.position, kind })
+    }
+
+    fn computed(
+        &mut self,
+        entries: &[(Key, Node)],
+        availability: &Availability<'_>,
+    ) -> Option<Vec<(Option<Template>, Dynamic)>> {
+        let mut read = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            let value = self.dynamic(value, availability);
+            let key = match Template::parse(&key.text, availability) {
+                _ if is_insert(&key.text) => None,
+                Ok(template) => Some(template),
+                Err(error) => {
+                    self.expression_error(key.position, &key.text, &error);
+                    continue;
+                }
+            };
+            read.extend(value.map(|value| (key, value)));
+        }
+        (read.len() == entries.len()).then_some(read)
     }
 }

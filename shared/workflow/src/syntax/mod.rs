@@ -1,7 +1,7 @@
 //! The typed model of a workflow file.
 //!
-//! [`parse`] reports everything that is wrong in a file at once. What Slipway can't do yet is refused by name with
-//! its place, and unknown keys get the nearest known one as a hint; nothing is ignored silently.
+//! [`parse`] reports everything that is wrong in a file at once, each with its place. Unknown keys get the nearest known one as a
+//! hint; nothing is ignored silently.
 //!
 //! Deliberately absent: evaluation. Templates are parsed here, for their errors, and evaluated by [`crate::plan`]
 //! or the agent.

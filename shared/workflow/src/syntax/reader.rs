@@ -79,7 +79,8 @@ impl Reader<'_, '_> {
             return;
         }
         if name.contains("${{") {
-            self.unsupported(key.position, "an expression as a key");
+            let message = format!("an expression can't be a key of {}", keys.of);
+            self.report.error(key.position, "unknown-key", message);
             return;
         }
         let message = format!("unknown key `{name}` in {}", keys.of);
@@ -97,11 +98,6 @@ impl Reader<'_, '_> {
                 self.report.error_hint(key.position, "unknown-key", message, format!("known keys: {known}"));
             }
         }
-    }
-
-    /// Records something GitHub has and Slipway has not.
-    pub(super) fn unsupported(&mut self, at: Position, what: &str) {
-        self.report.error(at, "unsupported", format!("{what} is not supported yet"));
     }
 
     /// Records an expression's error at its place inside the scalar.
@@ -183,7 +179,7 @@ impl Reader<'_, '_> {
 }
 
 /// `${{ insert }}`, in any spacing.
-fn is_insert(key: &str) -> bool {
+pub(super) fn is_insert(key: &str) -> bool {
     let inner = key.trim().strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}"));
     inner.is_some_and(|inner| inner.trim() == "insert")
 }

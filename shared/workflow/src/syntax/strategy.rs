@@ -38,6 +38,7 @@ impl Reader<'_, '_> {
         let value = self.dynamic(node, &STRATEGY)?;
         match &value.kind {
             DynamicKind::Template(template) if template.as_expression().is_some() => {}
+            DynamicKind::Computed(_) => {}
             DynamicKind::Mapping(entries) => {
                 for (name, vector) in entries {
                     if let Some(problem) = matrix::check_entry(name, vector) {

@@ -71,10 +71,18 @@ fn a_whole_workflow() {
 }
 
 #[test]
-fn what_is_not_supported_is_named() {
-    let body = "    strategy: {matrix: {'${{ github.x }}': [x]}}";
-    refuse(&job(body), 5, 25, "unsupported", "an expression as a key");
+fn expressions_stand_where_they_can() {
+    let body = "    strategy: {'${{ github.x }}': [x]}";
+    refuse(&job(body), 5, 16, "unknown-key", "an expression can't be a key of `strategy`");
     refuse("on: push\njobs: {a: {runs-on: {}, steps: [{run: a}]}}\n", 2, 12, "missing-key", "or `group`");
+    refuse(&job("    env: {A: '${{ insert }}'}"), 5, 18, "expression", "in the place of a key");
+    refuse(
+        "on: push\njobs: {a: {uses: ./.github/workflows/x.yml, with: '${{ github.x }}'}}\n",
+        2,
+        51,
+        "wrong-type",
+        "`with` must be a mapping",
+    );
 }
 
 #[test]
