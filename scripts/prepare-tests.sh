@@ -10,6 +10,8 @@ cargo build --quiet --workspace --bins
 scripts/runner-image.sh --slim
 want_busybox_image "$(dpkg --print-architecture)"
 [[ $(dpkg --print-architecture) != amd64 ]] || want_busybox_image arm64
+want_libc_image glibc arm64
+want_libc_image musl "$(dpkg --print-architecture)"
 want_redis_image
 
 target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')

@@ -326,6 +326,26 @@ fn an_action_that_is_not_there_is_told_with_what_to_do() {
     assert!(log.iter().any(|line| line.contains("more than 10 deep")), "{log:#?}");
 }
 
+#[test]
+fn javascript_actions_run_in_a_musl_image_on_the_node_for_it() {
+    let image = slipway_tests::musl_image(slipway_tests::native_architecture());
+    let checkout = Checkout::with_workflow(&format!(
+        "on: push\njobs:\n  job:\n    runs-on: ubuntu-latest\n    container: {image}\n    steps:\n      \
+         - uses: actions/checkout@v4\n      - {{id: new, uses: ./new}}\n      \
+         - run: echo \"${{{{ steps.new.outputs.node }}}}\"\n"
+    ));
+    checkout.write("new/action.yml", "runs: {using: node24, main: main.js}\n");
+    checkout.write(
+        "new/main.js",
+        "const libc = process.report.getReport().header.glibcVersionRuntime ? 'glibc' : 'musl'\n\
+         require('fs').appendFileSync(process.env.GITHUB_OUTPUT, `node=${process.version.split('.')[0]} on ${libc}\\n`)\n",
+    );
+    checkout.commit("Add an action");
+    let outcome = checkout.run();
+    outcome.expect(0, "success");
+    printed(&outcome, "v24 on musl");
+}
+
 /// Numbers of three loops: a step of a composite action, a Docker action, and what that does after the steps.
 const NUMBERED: &str = r#"
 on: push

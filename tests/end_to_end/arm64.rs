@@ -3,7 +3,8 @@
 use std::process::Stdio;
 
 use slipway_tests::{
-    Agent, AgentOptions, Checkout, Coordinator, busybox_image, native_architecture, wait_until,
+    ARM64_GLIBC_IMAGE, Agent, AgentOptions, Checkout, Coordinator, busybox_image, native_architecture,
+    wait_until,
 };
 
 /// The program of built-in actions is the machine's own, whatever the image's is.
@@ -21,6 +22,39 @@ jobs:
       - run: cmp machine back/machine && echo same
 ";
 
+/// An agent for ARM64 jobs in this image.
+fn arm64(image: &str) -> AgentOptions {
+    let mut options = AgentOptions::named("arm64");
+    options.arguments = vec!["--image".to_owned(), format!("ARM64={image}")];
+    if native_architecture() != "arm64" {
+        options.arguments.extend(["--arch", "ARM64", "--allow-emulation", "ARM64"].map(str::to_owned));
+    }
+    options
+}
+
+#[test]
+fn javascript_actions_run_in_an_arm64_image_on_the_node_for_it() {
+    let checkout = Checkout::with_workflow(
+        "on: push\njobs:\n  a:\n    runs-on: ARM64\n    steps:\n      - uses: actions/checkout@v4\n      \
+         - {id: old, uses: ./old}\n      - {id: new, uses: ./new}\n      \
+         - run: echo \"${{ steps.old.outputs.node }} ${{ steps.new.outputs.node }}\"\n",
+    );
+    for (folder, node) in [("old", "node20"), ("new", "node24")] {
+        checkout.write(&format!("{folder}/action.yml"), &format!("runs: {{using: {node}, main: main.js}}\n"));
+        checkout.write(
+            &format!("{folder}/main.js"),
+            "const major = process.version.split('.')[0]\n\
+             require('fs').appendFileSync(process.env.GITHUB_OUTPUT, `node=${major}-${process.arch}\\n`)\n",
+        );
+    }
+    checkout.commit("Add actions");
+    let coordinator = Coordinator::start();
+    let _agent = Agent::start(&coordinator, arm64(ARM64_GLIBC_IMAGE));
+    let outcome = coordinator.run(&checkout);
+    outcome.expect(0, "success");
+    assert!(outcome.log("a").contains(&"v20-arm64 v24-arm64".to_owned()), "{outcome:#?}");
+}
+
 #[test]
 fn an_arm64_job_waits_for_an_agent_that_may_run_it() {
     let checkout = Checkout::with_workflow(WORKFLOW);
@@ -36,12 +70,7 @@ fn an_arm64_job_waits_for_an_agent_that_may_run_it() {
         shown["instances"][0]["waits_for"].as_str().filter(|reason| reason.contains("arm64")).map(drop)
     });
 
-    let mut options = AgentOptions::named("arm64");
-    options.arguments = vec!["--image".to_owned(), format!("ARM64={}", busybox_image("arm64"))];
-    if emulated {
-        options.arguments.extend(["--arch", "ARM64", "--allow-emulation", "ARM64"].map(str::to_owned));
-    }
-    let _agent = Agent::start(&coordinator, options);
+    let _agent = Agent::start(&coordinator, arm64(&busybox_image("arm64")));
     assert_eq!(client.wait().unwrap().code(), Some(0));
     let log = coordinator.logs(&run, "a");
     for line in ["aarch64", "same"] {

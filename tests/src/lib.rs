@@ -33,6 +33,15 @@ pub fn busybox_image(architecture: &str) -> String {
     format!("slipway/busybox:{architecture}")
 }
 
+/// An ARM64 image with busybox and the libraries that Node needs.
+pub const ARM64_GLIBC_IMAGE: &str = "slipway/glibc:arm64";
+
+/// An image with busybox and musl, as Alpine has it, of an architecture as Docker calls it.
+#[must_use]
+pub fn musl_image(architecture: &str) -> String {
+    format!("slipway/musl:{architecture}")
+}
+
 /// This machine's architecture as Docker calls it.
 #[must_use]
 pub fn native_architecture() -> &'static str {
