@@ -56,6 +56,9 @@ pub const LINE_PIECE_BYTES: usize = 256 * 1024;
 /// Steps of the background that run at one time in a job; more wait for one to end. GitHub's runner has the same bound.
 pub const BACKGROUND_STEPS_MAX: usize = 10;
 
+/// Steps of the background of a job that were begun and have not ended; the next one is begun when one of them has.
+pub const BACKGROUND_STEPS_BEGUN_MAX: usize = 32;
+
 /// How much of a spool is read before its records are appended to the journal.
 pub const SPOOL_READ_BYTES: usize = 1024 * 1024;
 

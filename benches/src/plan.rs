@@ -9,6 +9,7 @@ use serde_json::json;
 use slipway_workflow::filter::Event;
 use slipway_workflow::plan::{self, ExplainInput, RunFacts};
 use slipway_workflow::syntax;
+use slipway_workflow::value::Value;
 
 use crate::figure::Figure;
 use crate::node;
@@ -61,7 +62,7 @@ fn ours_per_second(files: &[PathBuf]) -> anyhow::Result<f64> {
         repository: "example/project".to_owned(),
         ..RunFacts::default()
     };
-    let github = plan::github_context(&facts);
+    let github = Value::from(&plan::github_context(&facts));
     let empty = json!({});
     let payload = json!({"ref": "refs/tags/v1.2.3"});
     let once = || -> anyhow::Result<()> {

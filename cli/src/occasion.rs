@@ -11,6 +11,7 @@ use slipway_workflow::calls::Files;
 use slipway_workflow::filter;
 use slipway_workflow::plan::{self, ExplainInput, Plan, RunFacts, dispatch_inputs, github_context};
 use slipway_workflow::syntax::{self, Workflow};
+use slipway_workflow::value::Value;
 
 use crate::checkout::event::{self, Wishes};
 use crate::checkout::{Checkout, Identity};
@@ -196,7 +197,8 @@ impl Occasion {
         let event = Json::Object(self.event.clone());
         let event = filter::Event { name: &self.event_name, payload: &event, changed_files: None };
         let files = self.files()?;
-        let input = ExplainInput { event, github: &self.github(), inputs, vars, files: &files };
+        let github = Value::from(&self.github());
+        let input = ExplainInput { event, github: &github, inputs, vars, files: &files };
         plan::explain(workflow, &input).map_err(|mut findings| {
             for finding in findings.iter_mut().filter(|found| found.file == self.file.in_repository) {
                 finding.file.clone_from(&self.file.shown);

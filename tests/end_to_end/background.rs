@@ -126,13 +126,13 @@ fn a_failure_in_the_background_counts_where_it_is_waited_for() {
 #[test]
 fn more_steps_of_the_background_than_run_at_once_wait_for_their_turn() {
     let mut text = String::new();
-    for number in 0..12 {
-        text.push_str(&format!("      - {{background: true, run: 'touch {number}; sleep 0.5; ls | wc -l > n{number}; rm {number}'}}\n"));
+    for number in 0..40 {
+        text.push_str(&format!("      - {{background: true, run: 'touch {number}; sleep 0.2; ls | wc -l > n{number}; rm {number}'}}\n"));
     }
     text.push_str("      - wait-all: true\n      - run: echo \"left $(ls [0-9]* 2>/dev/null | wc -l), ran $(ls n* | wc -l)\"\n");
     let outcome = steps(&text).run();
     outcome.expect(0, "success");
-    printed(&outcome, &["left 0, ran 12"]);
+    printed(&outcome, &["left 0, ran 40"]);
 }
 
 #[test]

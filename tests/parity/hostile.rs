@@ -111,6 +111,24 @@ fn ten_thousand_jobs() {
     }
 }
 
+/// A file of a mebibyte of steps without ids, each of which needs one of its own.
+#[test]
+fn sixty_thousand_steps() {
+    let steps = "      - run: x\n".repeat(60_000);
+    let workflow =
+        syntax::parse("f.yml", &format!("on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n{steps}"))
+            .unwrap();
+    let steps = &workflow.jobs[0].steps;
+    assert_eq!((steps.len(), steps[59_999].id.as_str()), (60_000, "__run_60000"));
+    let parallel = |count: usize| {
+        let steps = "          - run: x\n".repeat(count);
+        format!("on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - parallel:\n{steps}")
+    };
+    let most = syntax::BACKGROUND_STEPS_MAX;
+    assert_eq!(syntax::parse("f.yml", &parallel(most)).unwrap().jobs[0].steps.len(), most + 1);
+    assert!(one_error(&parallel(50_000)).contains("at most 1000 steps of the background"));
+}
+
 #[test]
 fn expressions_at_their_limit() {
     let text = |length: usize| format!("'{}'", "x".repeat(length - 2));

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::attempt::{AbortOnDrop, Attempt, End};
 use super::course::Activity;
@@ -20,7 +20,7 @@ use super::exec::Ran;
 use super::saved::{Collected, Saved};
 use super::vessel::Vessel;
 use crate::failure::{Cause, Failure};
-use crate::limits::BACKGROUND_STEPS_MAX;
+use crate::limits::{BACKGROUND_STEPS_BEGUN_MAX, BACKGROUND_STEPS_MAX};
 use crate::records::ledger::{MAIN, encode};
 use crate::records::log::{JobLog, Usage};
 use crate::session::JobOrders;
@@ -38,11 +38,18 @@ pub(super) struct Lanes {
     under_way: BTreeMap<u32, Lane>,
     /// One for each step that may run at a time.
     slots: Arc<Semaphore>,
+    /// One for each step that may be begun.
+    begun: Arc<Semaphore>,
 }
 
 impl Default for Lanes {
     fn default() -> Self {
-        Self { under_way: BTreeMap::new(), slots: Arc::new(Semaphore::new(BACKGROUND_STEPS_MAX)) }
+        let of = |count: usize| Arc::new(Semaphore::new(count));
+        Self {
+            under_way: BTreeMap::new(),
+            slots: of(BACKGROUND_STEPS_MAX),
+            begun: of(BACKGROUND_STEPS_BEGUN_MAX),
+        }
     }
 }
 
@@ -84,6 +91,8 @@ impl Attempt {
         contexts: &Contexts,
         activity: &Activity,
     ) -> Result<(), End> {
+        // The semaphore is never closed. A job that is cancelled cancels its lanes, so this does not wait for ever.
+        let begun = Arc::clone(&self.lanes.begun).acquire_owned().await.ok();
         let mut saved = self.saved.of_background(self.saved.course.next);
         saved.left.name = match self.activity_scope(contexts, activity) {
             Ok(scope) => self.display_name(&scope, activity, log),
@@ -93,7 +102,7 @@ impl Attempt {
         let lane_log = log.begin_lane(lane_of(place), encode(&saved)?);
         self.saved.course.advance();
         self.commit(log, Some(vessel)).await?;
-        self.start_lane(place, saved, lane_log, vessel.for_lane(None));
+        self.start_lane(place, saved, lane_log, vessel.for_lane(None), begun);
         Ok(())
     }
 
@@ -105,12 +114,20 @@ impl Attempt {
             let files = super::matcher_files::of(&self.folder, self.host_workspace());
             let lane_log = log.resume_lane(lane, files)?;
             let from = saved.reads_spool().then(|| lane_log.spool_offset());
-            self.start_lane(lane.saturating_sub(1), saved, lane_log, vessel.for_lane(from));
+            let begun = Arc::clone(&self.lanes.begun).try_acquire_owned().ok();
+            self.start_lane(lane.saturating_sub(1), saved, lane_log, vessel.for_lane(from), begun);
         }
         Ok(())
     }
 
-    fn start_lane(&mut self, place: u32, saved: Saved, mut log: JobLog, mut vessel: Vessel) {
+    fn start_lane(
+        &mut self,
+        place: u32,
+        saved: Saved,
+        mut log: JobLog,
+        mut vessel: Vessel,
+        begun: Option<OwnedSemaphorePermit>,
+    ) {
         let shown = saved.left.name.clone();
         let mut job_orders = self.link.orders.clone();
         let orders = watch::Sender::new(job_orders.borrow_and_update().clone());
@@ -144,9 +161,13 @@ impl Attempt {
         });
         let slots = Arc::clone(&self.lanes.slots);
         let task = tokio::spawn(async move {
+            let _begun = begun;
             // The semaphore is never closed.
             let _slot = slots.acquire().await;
             attempt.run_lane(&mut log, &mut vessel).await?;
+            // It is kept until it is collected: without what it only read.
+            attempt.saved.state.keep_last();
+            attempt.commit(&mut log, None).await?;
             Ok(Box::new(attempt.saved))
         });
         let lane = Lane { shown, orders, _forwarding: AbortOnDrop(forwarding), task: AbortOnDrop(task) };

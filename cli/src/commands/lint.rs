@@ -94,7 +94,7 @@ fn called() -> Result<BTreeMap<String, String>, Failure> {
 
 /// What is to say about a file, and about its calls of files that are known.
 fn lint(file: &WorkflowFile, texts: &BTreeMap<String, String>, called: &Files) -> Vec<Diagnostic> {
-    let workflow = match syntax::parse(&file.shown, &file.text) {
+    let workflow = match syntax::parse_with_advice(&file.shown, &file.text) {
         Ok(workflow) => workflow,
         Err(found) => return found,
     };

@@ -6,6 +6,7 @@ use slipway_workflow::diagnostics::{Diagnostic, MAX_DIAGNOSTICS, Severity, rende
 use slipway_workflow::filter::Event;
 use slipway_workflow::plan::{self, ExplainInput, RunFacts};
 use slipway_workflow::syntax;
+use slipway_workflow::value::Value;
 
 pub(super) const CORPUS: &[&[u8]] = &[
     include_bytes!("../../../examples/hello.yml"),
@@ -120,7 +121,7 @@ pub(super) fn run(input: &[u8]) {
         &workflow,
         &ExplainInput {
             event: Event { name: "push", payload: &payload, changed_files: None },
-            github: &plan::github_context(&facts),
+            github: &Value::from(&plan::github_context(&facts)),
             inputs: &empty,
             vars: &empty,
             files: &Default::default(),

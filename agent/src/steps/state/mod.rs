@@ -149,6 +149,12 @@ impl JobState {
         });
     }
 
+    /// Forgets everything but the step reached last.
+    pub fn keep_last(&mut self) {
+        let last = self.steps.pop();
+        *self = Self { steps: last.into_iter().collect(), status: self.status, ..Self::default() };
+    }
+
     /// A step that ran beside the others is known from here on, in front of the one reached last: with its outputs, and with
     /// what it set for the steps after it.
     ///

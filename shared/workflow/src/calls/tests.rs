@@ -13,6 +13,7 @@ use crate::plan::{
     ResolveInput, explain, outputs_of_call, resolve_job,
 };
 use crate::syntax::{Workflow, parse};
+use crate::value::Value;
 
 const MAIN: &str = ".github/workflows/ci.yml";
 
@@ -326,7 +327,7 @@ fn plan(files: &Files) -> Vec<PlannedJob> {
     let main = &files[MAIN];
     let payload = json!({"ref": "refs/heads/main"});
     let event = Event { name: "push", payload: &payload, changed_files: None };
-    let (github, inputs, vars) = (github(), Json::Null, Json::Null);
+    let (github, inputs, vars) = (Value::from(&github()), Json::Null, Json::Null);
     explain(main, &ExplainInput { event, github: &github, inputs: &inputs, vars: &vars, files }).unwrap().jobs
 }
 

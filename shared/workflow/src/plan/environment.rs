@@ -25,9 +25,9 @@ pub(super) struct PlanEnvironment {
 }
 
 impl PlanEnvironment {
-    pub(super) fn new(github: &Json, inputs: &Json, vars: &Json) -> Self {
+    pub(super) fn new(github: impl Into<Value>, inputs: &Json, vars: &Json) -> Self {
         Self {
-            github: Value::from(github),
+            github: github.into(),
             inputs: Value::from(inputs),
             vars: Value::from(vars),
             needs: Value::Null,

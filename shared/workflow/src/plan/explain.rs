@@ -11,6 +11,7 @@ use crate::diagnostics::Diagnostic;
 use crate::expression::Expression;
 use crate::filter::{Event, triggered};
 use crate::syntax::{Call, Job, Strategy, Workflow};
+use crate::value::Value;
 
 use super::call::arguments;
 use super::environment::PlanEnvironment;
@@ -24,7 +25,7 @@ pub struct ExplainInput<'a> {
     /// The event and what changed.
     pub event: Event<'a>,
     /// The `github` context.
-    pub github: &'a Json,
+    pub github: &'a Value,
     /// The `inputs` context.
     pub inputs: &'a Json,
     /// The `vars` context.
@@ -85,7 +86,7 @@ pub fn explain(workflow: &Workflow, input: &ExplainInput<'_>) -> Result<Plan, Ve
     found.file(&Level {
         workflow,
         name: FileName::local(&workflow.file),
-        base: PlanEnvironment::new(input.github, input.inputs, input.vars),
+        base: PlanEnvironment::new(input.github.clone(), input.inputs, input.vars),
         vars: input.vars,
         github: input.github,
         inputs_open: false,
@@ -101,7 +102,7 @@ struct Level<'a> {
     workflow: &'a Workflow,
     name: FileName,
     base: PlanEnvironment,
-    github: &'a Json,
+    github: &'a Value,
     vars: &'a Json,
     /// Whether its inputs depend on what jobs put out.
     inputs_open: bool,
@@ -180,7 +181,7 @@ impl Found<'_> {
         self.file(&Level {
             workflow: callee,
             name,
-            base: PlanEnvironment::new(level.github, &inputs, level.vars),
+            base: PlanEnvironment::new(level.github.clone(), &inputs, level.vars),
             github: level.github,
             vars: level.vars,
             inputs_open,
@@ -262,6 +263,7 @@ fn planned(
         return Ok(vec![(row, None)]);
     }
     let instances = instance::instances(workflow, job, base)?;
+    let mut conditions = steps::Conditions::of(&job.steps, level.inputs_open);
     let mut planned = Vec::with_capacity(instances.list.len());
     // Calls are jobs of their own, so each has an id of its own.
     let numbered = uses.is_some() && job.strategy.as_ref().is_some_and(Strategy::has_matrix);
@@ -292,7 +294,7 @@ fn planned(
             skipped,
             reason: reason.clone(),
             uses: uses.clone(),
-            skipped_steps: steps::skipped(&job.steps, &environment, level.inputs_open),
+            skipped_steps: conditions.skipped(&environment),
             place: place.clone(),
         };
         planned.push((row, Some(environment)));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::expression::{Condition, Expression, availability};
+use crate::expression::{Condition, Environment as _};
 use crate::value::Value;
 
 use super::environment::PlanEnvironment;
@@ -30,7 +30,15 @@ fn value(path: &str, environment: &PlanEnvironment) -> Option<String> {
     if path.contains('*') || !path.contains('.') {
         return None;
     }
-    let value = Expression::parse(path, &availability::JOB).ok()?.evaluate(environment).ok()?;
+    let mut parts = path.split('.');
+    let mut value = environment.context(parts.next()?)?;
+    for part in parts {
+        value = match &value {
+            Value::Object(object) => object.get(part).cloned().unwrap_or_default(),
+            Value::Array(_) => return None,
+            _ => Value::Null,
+        };
+    }
     let shown = match &value {
         Value::Null => "empty".to_owned(),
         Value::Bool(_) | Value::Number(_) => value.to_text().to_string(),

@@ -26,32 +26,69 @@ pub struct SkippedStep {
     pub reason: String,
 }
 
-/// The steps of one instance of a job that are skipped as long as all goes well. `inputs_open`: the values of `inputs` are
-/// not known.
-pub(super) fn skipped(
-    steps: &[StepSpec],
-    environment: &PlanEnvironment,
-    inputs_open: bool,
-) -> Vec<SkippedStep> {
-    let found = steps.iter().filter_map(|step| {
-        let reason = reason(step, environment, inputs_open)?;
-        Some(SkippedStep { step: name(step), line: step.line, reason })
-    });
-    found.collect()
+/// What may vary from instance to instance of a job.
+const OF_THE_INSTANCE: [&str; 2] = ["matrix", "strategy"];
+
+/// The steps of a job whose `if` can be told beforehand.
+pub(super) struct Conditions<'a> {
+    known: Vec<(&'a StepSpec, Condition)>,
+    /// Whether each instance has its own answer.
+    varies: bool,
+    /// The answer for all instances, once it was asked for.
+    told: Option<Vec<SkippedStep>>,
 }
 
-fn reason(step: &StepSpec, environment: &PlanEnvironment, inputs_open: bool) -> Option<String> {
-    let condition = Condition::parse(&step.condition.as_ref()?.text, &availability::STEP_CONDITION).ok()?;
-    let open = OF_THE_RUN.iter().any(|context| condition.uses_context(context));
-    if open || (inputs_open && condition.uses_context("inputs")) {
-        return None;
+impl<'a> Conditions<'a> {
+    /// Looks through the steps of a job. `inputs_open`: the values of `inputs` are not known.
+    pub(super) fn of(steps: &'a [StepSpec], inputs_open: bool) -> Self {
+        let known: Vec<_> = steps
+            .iter()
+            .filter_map(|step| {
+                let text = &step.condition.as_ref()?.text;
+                let condition = Condition::parse(text, &availability::STEP_CONDITION).ok()?;
+                let open = OF_THE_RUN.iter().any(|context| condition.uses_context(context))
+                    || (inputs_open && condition.uses_context("inputs"));
+                (!open).then_some((step, condition))
+            })
+            .collect();
+        let varies = |(_, condition): &(&StepSpec, Condition)| {
+            OF_THE_INSTANCE.iter().any(|context| condition.uses_context(context))
+        };
+        Self { varies: known.iter().any(varies), known, told: None }
     }
-    let with = |failed: bool, cancelled: bool| {
-        let mut environment = environment.clone();
-        environment.ancestors = Ancestors { failed, ..Ancestors::default() };
-        environment.cancelled = cancelled;
+
+    /// The steps that are skipped in this instance as long as all goes well.
+    pub(super) fn skipped(&mut self, environment: &PlanEnvironment) -> Vec<SkippedStep> {
+        if let Some(told) = &self.told {
+            return told.clone();
+        }
+        if self.known.is_empty() {
+            return Vec::new();
+        }
+        let mut seen = environment.clone();
+        let found = self.known.iter().filter_map(|(step, condition)| {
+            let reason = reason(condition, environment, &mut seen)?;
+            Some(SkippedStep { step: name(step), line: step.line, reason })
+        });
+        let found: Vec<SkippedStep> = found.collect();
+        if !self.varies {
+            self.told = Some(found.clone());
+        }
+        found
+    }
+}
+
+/// Why a condition does not hold; none where it does, or where nobody can tell. `seen` is what it is evaluated with.
+fn reason(
+    condition: &Condition,
+    environment: &PlanEnvironment,
+    seen: &mut PlanEnvironment,
+) -> Option<String> {
+    let mut with = |failed: bool, cancelled: bool| {
+        seen.ancestors = Ancestors { failed, ..Ancestors::default() };
+        seen.cancelled = cancelled;
         // `hashFiles` cannot be told either.
-        condition.evaluate(&environment).ok()
+        condition.evaluate(&*seen).ok()
     };
     if with(false, false)? {
         return None;
@@ -60,7 +97,7 @@ fn reason(step: &StepSpec, environment: &PlanEnvironment, inputs_open: bool) -> 
         (true, true) => "it runs only once a step before it failed, or the run is cancelled".to_owned(),
         (true, false) => "it runs only once a step before it failed".to_owned(),
         (false, true) => "it runs only when the run is cancelled".to_owned(),
-        (false, false) => reason::is_false(&condition, environment),
+        (false, false) => reason::is_false(condition, environment),
     })
 }
 

@@ -327,7 +327,7 @@ fn containers() {
 
 fn plan(workflow: &Workflow) -> Plan {
     let payload = json!({"ref": "refs/heads/main"});
-    let github = github();
+    let github = Value::from(&github());
     let input = ExplainInput {
         event: Event { name: "push", payload: &payload, changed_files: None },
         github: &github,

@@ -3,7 +3,7 @@
 //! `parallel` is only another way of writing: its steps run in the background, and a step that waits for them follows.
 //! From here on nothing knows of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostics::Position;
 use crate::expression::availability::NOTHING;
@@ -14,6 +14,9 @@ use super::reader::{Keys, Reader};
 use super::step::{Draft, StepsOf};
 
 const GROUP: Keys = Keys { of: "a parallel group", known: &["parallel"] };
+
+/// Most steps of the background of one job. GitHub tells no bound; the agent keeps something of each until the job ends.
+pub const BACKGROUND_STEPS_MAX: usize = 1_000;
 
 /// The keys that say what a step does to steps of the background; a step has one of these, `run`, `uses` or `parallel`.
 pub(super) const CONTROLS: [&str; 3] = ["wait", "wait-all", "cancel"];
@@ -231,6 +234,16 @@ impl Reader<'_, '_> {
         }
     }
 
+    /// Says when a job has more steps of the background than one may have.
+    pub(super) fn check_background(&mut self, drafts: &[(u32, Draft)], at: Position) {
+        let count = drafts.iter().filter(|(_, draft)| matches!(draft.background, Some((true, _)))).count();
+        if count > BACKGROUND_STEPS_MAX {
+            let message =
+                format!("a job has at most {BACKGROUND_STEPS_MAX} steps of the background, not {count}");
+            self.report.error_hint(at, "wrong-value", message, "make several jobs of it");
+        }
+    }
+
     /// GitHub's runner knows these keys in jobs only.
     fn not_in_actions(&mut self, at: Position, what: &str) {
         let message = format!("`{what}` belongs to the steps of jobs: the steps of an action run one by one");
@@ -254,16 +267,20 @@ fn key_at(position: Position) -> Key {
 /// Which steps run in the background without anybody waiting for them or cancelling them: GitHub waits for those at the
 /// end of the job's steps.
 pub(crate) fn left_alone(steps: &[crate::job_spec::StepSpec]) -> Vec<u32> {
-    let mut alone = Vec::new();
+    let mut alone = BTreeSet::new();
     for (place, step) in steps.iter().enumerate() {
         match &step.action {
             StepAction::Wait { steps: None, .. } => alone.clear(),
             StepAction::Wait { steps: Some(waited), .. } | StepAction::Cancel { steps: waited, .. } => {
-                alone.retain(|place| !waited.contains(place));
+                for place in waited {
+                    alone.remove(place);
+                }
             }
-            _ if step.background => alone.push(number(place)),
+            _ if step.background => {
+                alone.insert(number(place));
+            }
             _ => {}
         }
     }
-    alone
+    alone.into_iter().collect()
 }

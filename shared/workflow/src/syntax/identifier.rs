@@ -1,6 +1,6 @@
 //! Ids of jobs and steps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An id is shorter than this many characters.
 pub const MAX_ID_CHARS: usize = 100;
@@ -25,6 +25,8 @@ pub(crate) fn problem(id: &str) -> Option<String> {
 #[derive(Debug, Default)]
 pub struct StepIds {
     taken: BTreeSet<String>,
+    /// The number to try next, by the stem of the id.
+    next: BTreeMap<String, usize>,
 }
 
 impl StepIds {
@@ -58,17 +60,29 @@ impl StepIds {
     }
 
     fn free(&mut self, base: &str) -> String {
-        let mut number = 1_usize;
+        // Where the last one with this stem was found: a job of thousands of steps must not try all before it again.
+        let mut number = self.next.get(base).copied().unwrap_or(1);
         loop {
-            let suffix = if number == 1 { String::new() } else { format!("_{number}") };
-            let kept = MAX_ID_CHARS - suffix.len();
-            let candidate: String = base.chars().take(kept).chain(suffix.chars()).collect();
+            let candidate = numbered(base, number);
+            number += 1;
             if self.taken.insert(candidate.to_ascii_lowercase()) {
+                self.next.insert(base.to_owned(), number);
                 return candidate;
             }
-            number += 1;
         }
     }
+}
+
+/// `base`, `base_2`, `base_3` and so on, none of them too long.
+fn numbered(base: &str, number: usize) -> String {
+    let suffix = if number == 1 { String::new() } else { format!("_{number}") };
+    let kept = MAX_ID_CHARS.saturating_sub(suffix.len());
+    let mut candidate = match base.char_indices().nth(kept) {
+        Some((at, _)) => base.get(..at).unwrap_or(base).to_owned(),
+        None => base.to_owned(),
+    };
+    candidate.push_str(&suffix);
+    candidate
 }
 
 fn legal(base: &str) -> String {

@@ -43,6 +43,7 @@ mod workflow;
 use crate::diagnostics::{Diagnostic, Reporter, Severity};
 
 pub use action_file::parse_action;
+pub use background::BACKGROUND_STEPS_MAX;
 pub(crate) use background::left_alone;
 pub use dynamic::{Dynamic, DynamicError, DynamicKind};
 pub(crate) use identifier::problem as id_problem;
@@ -61,8 +62,27 @@ pub(crate) use suggest::nearest;
 /// # Errors
 /// All errors of the file, in its order (at most [`crate::diagnostics::MAX_DIAGNOSTICS`], warnings among them).
 pub fn parse(file: &str, source: &str) -> Result<Workflow, Vec<Diagnostic>> {
+    read(file, source, |_, _| {})
+}
+
+/// As [`parse`], and looks besides for what GitHub accepts and is probably wrong; that takes a second look at each script.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_with_advice(file: &str, source: &str) -> Result<Workflow, Vec<Diagnostic>> {
+    read(file, source, advice::advise)
+}
+
+fn read(
+    file: &str,
+    source: &str,
+    look: impl Fn(&mut Reporter<'_>, &Workflow),
+) -> Result<Workflow, Vec<Diagnostic>> {
     let mut reporter = Reporter::new(file, source);
     let workflow = workflow::read(&mut reporter);
+    if let Some(workflow) = &workflow {
+        look(&mut reporter, workflow);
+    }
     let found = reporter.finish();
     match workflow {
         Some(mut workflow) if found.iter().all(|finding| finding.severity == Severity::Warning) => {
@@ -75,7 +95,7 @@ pub fn parse(file: &str, source: &str) -> Result<Workflow, Vec<Diagnostic>> {
 
 /// Everything there is to say about a workflow file: errors and warnings.
 pub fn lint(file: &str, source: &str) -> Vec<Diagnostic> {
-    match parse(file, source) {
+    match parse_with_advice(file, source) {
         Ok(mut workflow) => {
             let mut found = std::mem::take(&mut workflow.warnings);
             found.extend(advice(&workflow, source));
@@ -87,7 +107,7 @@ pub fn lint(file: &str, source: &str) -> Vec<Diagnostic> {
     }
 }
 
-/// Warnings about a workflow beyond those that [`parse`] has, of what can't come true.
+/// Warnings about a workflow beyond those that [`parse_with_advice`] has, of what can't come true.
 pub fn advice(workflow: &Workflow, source: &str) -> Vec<Diagnostic> {
     let mut reporter = Reporter::new(&workflow.file, source);
     unknown::look(&mut reporter, workflow);

@@ -115,6 +115,7 @@ impl Reader<'_, '_> {
                 None => drafts.extend(self.step(item, of).map(|draft| (item.position.line, draft))),
             }
         }
+        self.check_background(&drafts, node.position);
         let mut ids = StepIds::default();
         for (_, draft) in &drafts {
             if let Some((id, key)) = &draft.id

@@ -2,7 +2,7 @@
 
 use super::identifier::{StepIds, problem};
 use super::suggest::nearest;
-use super::{Container, InputType, Permissions, Workflow, default_step_name, lint, parse};
+use super::{Container, InputType, Permissions, Workflow, default_step_name, lint, parse, parse_with_advice};
 use crate::diagnostics::{Diagnostic, Severity};
 use crate::job_spec::StepAction;
 
@@ -346,7 +346,7 @@ fn unknown_inputs_of_checkout_are_a_warning() {
 
 /// The warnings of a file, each as `line:column code message`.
 pub(super) fn warnings(source: &str) -> Vec<String> {
-    let found = parse("w.yml", source).unwrap().warnings;
+    let found = parse_with_advice("w.yml", source).unwrap().warnings;
     found
         .iter()
         .map(|found| format!("{}:{} {} {}", found.line, found.column, found.code, found.message))

@@ -5,7 +5,6 @@ use crate::expression::availability::{NOTHING, RUN_NAME, WORKFLOW_ENV};
 use crate::job_spec::RunDefaults;
 use crate::yaml::{self, Node};
 
-use super::advice;
 use super::graph;
 use super::identifier::problem;
 use super::model::{Job, Workflow};
@@ -73,7 +72,6 @@ pub(super) fn read(report: &mut Reporter<'_>) -> Option<Workflow> {
             reader.report.error(start, "missing-key", format!("a workflow needs `{key}`"));
         }
     }
-    advice::advise(reader.report, &workflow);
     Some(workflow)
 }
 
