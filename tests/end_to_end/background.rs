@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use slipway_tests::{Agent, AgentOptions, Checkout, Coordinator, Outcome, wait_until};
+use slipway_tests::{Agent, AgentOptions, Checkout, Coordinator, Outcome, docker, wait_until};
 
 fn steps(steps: &str) -> Checkout {
     Checkout::with_workflow(&format!(
@@ -244,4 +244,28 @@ fn a_cancelled_job_cancels_its_steps_of_the_background() {
     assert_eq!(shown["result"], "cancelled", "{shown:#}");
     let log = coordinator.logs(&run, "job");
     assert!(log.iter().any(|line| line == "a was [cancelled]"), "{log:#?}");
+}
+
+#[test]
+fn a_container_that_dies_under_steps_of_the_background_costs_an_attempt_and_no_more() {
+    let coordinator = Coordinator::start();
+    let _agent = Agent::start(&coordinator, AgentOptions::named("only"));
+    let checkout = steps(
+        "      - {background: true, run: 'echo begun; sleep 3; echo through'}\n      - run: sleep 3\n      - wait-all:\n",
+    );
+    let mut client = coordinator.run_command(&checkout);
+    let mut client = client.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let run = coordinator.newest_run();
+    wait_until("the step has begun", || {
+        coordinator.logs(&run, "job").iter().any(|line| line == "begun").then_some(())
+    });
+    let instance = coordinator.show(&run)["instances"][0]["instance_id"].as_str().unwrap().to_owned();
+    let name = docker(&["ps", "--quiet", "--filter", &format!("name=slipway-{instance}-1-")]);
+    docker(&["kill", &name]);
+    let shown = coordinator.finished(&run);
+    client.wait().unwrap();
+    assert_eq!(shown["result"], "success", "{shown:#}");
+    assert_eq!(shown["instances"][0]["attempt"], 2, "{shown:#}");
+    let log = coordinator.logs(&run, "job");
+    assert_eq!(log.iter().filter(|line| *line == "through").count(), 1, "{log:#?}");
 }

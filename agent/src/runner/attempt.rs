@@ -1,6 +1,5 @@
 //! One attempt from its assignment to its report, and on to its clean-up.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use slipway_kit::telemetry;
@@ -324,14 +323,6 @@ impl Attempt {
         self.saved.course.current(&self.spec.steps, &self.common.manifests())
     }
 
-    /// A folder or file of the job's folder that only this lane uses.
-    pub(super) fn lane_place(&self, name: &str) -> PathBuf {
-        match self.lane {
-            MAIN => self.folder.root().join(name),
-            lane => self.folder.root().join(format!("{name}-{lane}")),
-        }
-    }
-
     /// Everything up to the outcome, wherever it stands.
     async fn execute(&mut self, log: &mut JobLog) -> Result<(), End> {
         if self.saved.outcome.is_some() {
@@ -442,6 +433,8 @@ impl Attempt {
 
     /// Sets the outcome of a job that did not get through its steps. False when there is nothing to report.
     async fn conclude_early(&mut self, log: &mut JobLog, end: End) -> bool {
+        // Nothing may be written behind the last record that is reported.
+        self.lanes.stop().await;
         log.select(self.setup_index(), Default::default());
         let outcome = match end {
             End::Stopped(why) => {
@@ -454,6 +447,7 @@ impl Attempt {
             }
             End::Work(message) => {
                 self.abandon_step(log);
+                self.abandon_lanes(log);
                 log.remark(Level::Error, &message);
                 Outcome::Work { result: WorkResult::Failure, timed_out: false, outputs: Vec::new(), message }
             }
@@ -466,7 +460,6 @@ impl Attempt {
                 Outcome::Work { result, timed_out, outputs, message: log.masks().mask_str(&message) }
             }
         });
-        self.abandon_lanes(log);
         let Ok(state) = self.snapshot() else { return false };
         if let Err(failure) = log.commit(Some(state), None, true).await {
             // The disk may be what failed: then the report goes without these last records.

@@ -9,6 +9,7 @@
 //! process of the agent finds the lanes that stood, and goes on with each.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -64,6 +65,19 @@ struct Lane {
     task: AbortOnDrop<Ending>,
 }
 
+impl Lanes {
+    /// Ends all lanes where they stand, and waits until they have.
+    pub(super) async fn stop(&mut self) {
+        for lane in self.under_way.values() {
+            lane.task.0.abort();
+        }
+        for (_, mut lane) in std::mem::take(&mut self.under_way) {
+            // It was aborted, or had ended.
+            let _ = (&mut lane.task.0).await;
+        }
+    }
+}
+
 impl Lane {
     async fn ended(&mut self) -> Ending {
         let ended = (&mut self.task.0).await;
@@ -83,6 +97,14 @@ fn lane_of(place: u32) -> u32 {
 }
 
 impl Attempt {
+    /// A folder or file of the job's folder that only this lane uses.
+    pub(super) fn lane_place(&self, name: &str) -> PathBuf {
+        match self.lane {
+            MAIN => self.folder.root().join(name),
+            lane => self.folder.root().join(format!("{name}-{lane}")),
+        }
+    }
+
     /// Begins a step of the background.
     pub(super) async fn begin_lane(
         &mut self,
@@ -313,9 +335,8 @@ impl Attempt {
         }
     }
 
-    /// Ends the steps of the background of a job that can't go on.
-    pub(super) fn abandon_lanes(&mut self, log: &mut JobLog) {
-        self.lanes.under_way.clear();
+    /// Tells the end of the steps of the background of a job that can't go on; their lanes were stopped.
+    pub(super) fn abandon_lanes(&self, log: &mut JobLog) {
         for (lane, state) in log.lanes() {
             let place = lane.saturating_sub(1);
             let step = usize::try_from(place).ok().and_then(|place| self.spec.steps.get(place));

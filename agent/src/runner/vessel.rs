@@ -139,6 +139,7 @@ impl Vessel {
 
     /// Waits for its turn to start a process; the turn lasts until [`Self::has_started`].
     pub(super) async fn begin_start(&mut self) {
+        self.starting = None;
         if let Some(keeper) = &self.keeper {
             self.starting = Some(keeper.turn().await);
         }
