@@ -292,10 +292,11 @@ impl Attempt {
         let Some(manifest) = self.common.manifest(action) else { return };
         if let Some(Around { pre: Some(_), pre_if, .. }) = manifest.around() {
             let literal = step.name.as_ref().map(|name| &name.text).filter(|name| !name.contains("${{"));
+            let name = format!("Pre {}", literal.cloned().unwrap_or_else(|| format!("Run {uses}")));
             pres.push(course::Around {
                 key,
-                name: format!("Pre {}", literal.cloned().unwrap_or_else(|| format!("Run {uses}"))),
-                step: step_around(step, pre_if.as_ref(), false),
+                step: step_around(step, &name, pre_if.as_ref(), false),
+                name,
                 action,
                 fixed: None,
                 callers: callers.to_vec(),

@@ -143,10 +143,11 @@ impl Attempt {
             return;
         }
         if let Some(around) = using.manifest.around().filter(|around| around.post.is_some()) {
+            let name = format!("Post {}", running.name);
             self.saved.course.posts.push(Around {
                 key: activity.key.clone(),
-                name: format!("Post {}", running.name),
-                step: step_around(&activity.step, around.post_if.as_ref(), true),
+                step: step_around(&activity.step, &name, around.post_if.as_ref(), true),
+                name,
                 action: using.action,
                 fixed: Some(Fixed { inputs: using.inputs.clone(), env: using.env.clone() }),
                 callers: Vec::new(),
@@ -156,10 +157,12 @@ impl Attempt {
     }
 }
 
-/// A step as it is before or after the steps: with the action's condition. `fixed`: its `env` is known by then.
-fn step_around(step: &StepSpec, condition: Option<&Text>, fixed: bool) -> StepSpec {
-    let always = Text { text: "always()".to_owned(), line: step.line, column: 1 };
-    let mut step = step.clone();
+/// A step as it is before or after the steps: with a name of its own and the action's condition. `fixed`: its `env` is
+/// known by then.
+fn step_around(step: &StepSpec, name: &str, condition: Option<&Text>, fixed: bool) -> StepSpec {
+    let text = |text: &str| Text { text: text.to_owned(), line: step.line, column: 1 };
+    let always = text("always()");
+    let mut step = StepSpec { name: Some(text(name)), ..step.clone() };
     step.condition = Some(condition.cloned().unwrap_or(always));
     if fixed {
         step.env = Vec::new();

@@ -80,7 +80,7 @@ pub(crate) fn check_entry(name: &str, vector: &Dynamic) -> Option<String> {
     }
 }
 
-fn is_filter(name: &str) -> bool {
+pub(crate) fn is_filter(name: &str) -> bool {
     name.eq_ignore_ascii_case("include") || name.eq_ignore_ascii_case("exclude")
 }
 

@@ -139,9 +139,10 @@ impl Found<'_> {
                 }
             };
             for (row, environment) in rows {
-                self.jobs.push(below(level, row.clone()));
+                let may_run = row.skipped != Some(true);
+                self.jobs.push(below(level, row));
                 if let (Some(call), Some(environment)) = (&job.call, environment)
-                    && row.skipped != Some(true)
+                    && may_run
                     && let Some(row) = self.jobs.last().cloned()
                     && let Err(error) = self.called(level, call, &row, &environment)
                 {

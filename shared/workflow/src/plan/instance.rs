@@ -1,5 +1,7 @@
 //! The instances of a job: its matrix expanded, and what each instance's keys evaluate to.
 
+use std::sync::Arc;
+
 use std::borrow::Cow;
 
 use crate::diagnostics::{Diagnostic, Position, Severity};
@@ -149,22 +151,17 @@ fn of_combinations(combinations: Combinations, fail_fast: bool, max_parallel: Op
     let total = combinations.len();
     #[allow(clippy::cast_precision_loss)] // At most 256.
     let number = |n: usize| Value::Number(n as f64);
+    let most = max_parallel.map_or_else(|| number(total), |most| Value::Number(f64::from(most)));
+    // Names are shared: a matrix has many instances.
+    let names: [Arc<str>; 4] = ["fail-fast", "job-index", "job-total", "max-parallel"].map(Arc::from);
+    let strategy = |index: usize| {
+        let values = [Value::Bool(fail_fast), number(index), number(total), most.clone()];
+        Value::object(names.iter().map(Arc::clone).zip(values))
+    };
     let list = combinations
         .into_iter()
         .enumerate()
-        .map(|(index, (matrix, segments))| Instance {
-            strategy: Value::object([
-                ("fail-fast", Value::Bool(fail_fast)),
-                ("job-index", number(index)),
-                ("job-total", number(total)),
-                (
-                    "max-parallel",
-                    max_parallel.map_or_else(|| number(total), |most| Value::Number(f64::from(most))),
-                ),
-            ]),
-            matrix,
-            segments,
-        })
+        .map(|(index, (matrix, segments))| Instance { strategy: strategy(index), matrix, segments })
         .collect();
     Instances { list, fail_fast, max_parallel }
 }

@@ -4,7 +4,7 @@ use crate::expression::availability::STRATEGY;
 use crate::matrix;
 use crate::yaml::{Key, Node, NodeKind};
 
-use super::dynamic::DynamicKind;
+use super::dynamic::{Dynamic, DynamicKind};
 use super::model::{Matrix, Strategy};
 use super::reader::{Keys, Reader};
 
@@ -52,7 +52,8 @@ impl Reader<'_, '_> {
                 return None;
             }
         }
-        if let Some(literal) = value.literal()
+        if !is_plain(&value)
+            && let Some(literal) = value.literal()
             && let Err(error) = matrix::expand(&literal)
         {
             self.report.error(position, "matrix", error.to_string());
@@ -60,4 +61,18 @@ impl Reader<'_, '_> {
         }
         Some(Matrix { value, position })
     }
+}
+
+/// Whether a matrix has nothing but a few lists: then nothing can be wrong with it, and it need not be expanded to see that.
+fn is_plain(matrix: &Dynamic) -> bool {
+    let DynamicKind::Mapping(entries) = &matrix.kind else { return false };
+    let mut combinations = 1_usize;
+    for (name, vector) in entries {
+        let DynamicKind::Sequence(values) = &vector.kind else { return false };
+        combinations = combinations.saturating_mul(values.len());
+        if matrix::is_filter(name) || values.is_empty() {
+            return false;
+        }
+    }
+    !entries.is_empty() && combinations <= matrix::MAX_INSTANCES
 }
