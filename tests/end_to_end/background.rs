@@ -113,6 +113,22 @@ fn a_failure_in_the_background_counts_where_it_is_waited_for() {
     );
     assert!(!outcome.log("job").contains(&"never".to_owned()));
 
+    // Who waits may go on; the job has failed all the same.
+    let late = steps(
+        "      - {id: bad, background: true, run: 'echo \"::add-mask::hush-hush\"; exit 3'}\n      \
+         - {wait: bad, continue-on-error: true}\n      - run: echo \"hush-hush ${{ job.status }}\"\n",
+    )
+    .run();
+    late.expect(1, "failure");
+    printed(&late, &["*** success"]);
+    // What failed before it was cancelled has failed.
+    let before = steps(
+        "      - {id: bad, background: true, run: exit 3}\n      - run: sleep 1\n      - cancel: bad\n      - run: echo goes on\n",
+    )
+    .run();
+    before.expect(1, "failure");
+    printed(&before, &["goes on"]);
+
     // Nobody waits for it: the job does, and fails by it.
     let alone = steps("      - {background: true, run: 'sleep 1; exit 5'}\n      - run: echo quick\n").run();
     alone.expect(1, "failure");

@@ -159,15 +159,20 @@ impl JobState {
     /// what it set for the steps after it.
     ///
     /// # Errors
-    /// [`StateFull`]; then what does not fit is missing.
-    pub fn adopt(&mut self, step: StepState, env: &Values, path: &[String]) -> Result<(), StateFull> {
+    /// [`StateFull`]; then what does not fit is missing, and the step reached last counts as failed.
+    pub fn adopt(&mut self, mut step: StepState, env: &Values, path: &[String]) -> Result<(), StateFull> {
         let outputs: usize = step.outputs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let fits = self.size_bytes.saturating_add(outputs) <= MAX_STATE_BYTES;
+        if fits {
+            self.size_bytes += outputs;
+        } else {
+            step.outputs = Values::new(Names::IgnoreCase);
+        }
         let steps = self.steps_mut();
         let at = steps.len().saturating_sub(1);
-        let fits = outputs <= MAX_STATE_BYTES;
         steps.insert(at, step);
-        self.size_bytes = self.size_bytes.saturating_add(outputs);
-        if !fits || self.size_bytes > MAX_STATE_BYTES {
+        if !fits {
+            self.fail_step();
             return Err(StateFull);
         }
         for (name, value) in env.iter() {

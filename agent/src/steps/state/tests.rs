@@ -53,6 +53,34 @@ fn status_progresses() {
 }
 
 #[test]
+fn what_ran_beside_the_others_is_taken_in() {
+    let beside = |value: String| {
+        let mut lane = JobState::new([("BIG", "not kept")].into_iter().collect());
+        lane.begin_step("earlier");
+        lane.begin_step("side");
+        lane.apply(&Effect::SetOutput { name: "x".into(), value }).unwrap();
+        lane.end_step(StepEnd::new(super::super::outcome::Ended::Exited(1), false, true));
+        lane.keep_last();
+        assert!(lane.env().is_empty() && lane.steps().len() == 1);
+        lane.steps()[0].clone()
+    };
+    let mut job = JobState::new([("A", "job")].into_iter().collect());
+    job.begin_step("wait");
+    let env: Values = [("A", "side")].into_iter().collect();
+    job.adopt(beside("1".into()), &env, &["/side".into()]).unwrap();
+    assert_eq!(job.steps().iter().map(|step| step.id.as_str()).collect::<Vec<_>>(), ["side", "wait"]);
+    assert_eq!(job.steps()[0].outputs.get("X"), Some("1"));
+    assert_eq!(job.steps()[0].outcome, Some(StepResult::Failure));
+    assert_eq!((job.env().get("A"), job.path().next()), (Some("side"), Some("/side")));
+    assert!(!job.failed_by_command() && job.status() == JobStatus::Success);
+    // Two halves that fit alone and not together.
+    let half = MAX_STATE_BYTES / 2;
+    job.adopt(beside("x".repeat(half)), &Values::default(), &[]).unwrap();
+    assert_eq!(job.adopt(beside("x".repeat(half)), &env, &[]), Err(StateFull));
+    assert!(job.steps()[2].outputs.is_empty() && job.failed_by_command());
+}
+
+#[test]
 fn a_job_cannot_remember_without_end() {
     let mut state = JobState::default();
     state.begin_step("a");
