@@ -9,7 +9,7 @@
 //!   work/       workspace and temporary files, mounted
 //!   tools/      the tool cache of a container job, mounted
 //!   actions/    what was read of actions
-//!   action/     as `spool` and `run/`, of a Docker action under way
+//!   action/     as `spool` and `run/`, of a Docker action under way; `action-3/` that of lane 3 (a step of the background)
 //! ```
 
 use std::os::unix::fs::DirBuilderExt as _;

@@ -15,14 +15,14 @@ mod node;
 
 use std::sync::Arc;
 
-use slipway_workflow::action::{Manifest, Runs};
+use slipway_workflow::action::{self, Manifest, Runs};
 use slipway_workflow::job_spec::{Entry, StepAction, StepSpec, Text};
 
 pub(super) use built_in::BuiltIn;
 pub(super) use load::{kept_manifests, put};
 
 use super::attempt::{Attempt, End};
-use super::course::{Activity, Around, Fixed};
+use super::course::{Activity, Around, Fixed, Stage};
 use super::exec::Ran;
 use super::step::blocking;
 use super::vessel::Vessel;
@@ -154,6 +154,15 @@ impl Attempt {
             });
         }
         warn_about_inputs(log, &activity.step, &using.manifest);
+    }
+}
+
+/// What a JavaScript action runs in a stage; none: nothing.
+fn of_stage<'a>(stage: Stage, main: &'a str, around: &'a action::Around) -> Option<&'a str> {
+    match stage {
+        Stage::Pre => around.pre.as_deref(),
+        Stage::Main => Some(main),
+        Stage::Post => around.post.as_deref(),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use slipway_workflow::action::Runs;
 
-use super::{Use, header};
+use super::{Use, header, of_stage};
 use crate::records::log::JobLog;
 use crate::runner::attempt::{Attempt, End};
-use crate::runner::course::{Activity, Stage};
+use crate::runner::course::Activity;
 use crate::runner::exec::Ran;
 use crate::runner::program::Program;
 use crate::runner::vessel::Vessel;
@@ -24,11 +24,7 @@ impl Attempt {
         let Runs::Node { version, main, around } = &using.manifest.runs else {
             return Ok(Ran::told(log, "this action has no JavaScript".to_owned()));
         };
-        let script = match activity.stage {
-            Stage::Pre => around.pre.as_deref(),
-            Stage::Main => Some(main.as_str()),
-            Stage::Post => around.post.as_deref(),
-        };
+        let script = of_stage(activity.stage, main, around);
         let (Some(script), Some(loaded)) = (script, self.common.action(using.action)) else {
             return Ok(Ran::told(log, "this action has no program for this stage".to_owned()));
         };

@@ -8,9 +8,9 @@ use super::BuiltIn;
 use crate::failure::{Cause, Failure};
 use crate::init::Carried;
 use crate::records::log::JobLog;
-use crate::runner::action::{Use, header};
+use crate::runner::action::{Use, header, of_stage};
 use crate::runner::attempt::{Attempt, End};
-use crate::runner::course::{Activity, Loaded, Stage};
+use crate::runner::course::{Activity, Loaded};
 use crate::runner::exec::Ran;
 use crate::runner::program::Program;
 use crate::runner::vessel::Vessel;
@@ -74,12 +74,7 @@ impl Attempt {
         let Runs::Node { main, around, .. } = &using.manifest.runs else {
             return Ok(Ran::told(log, "this action has no program".to_owned()));
         };
-        let command = match activity.stage {
-            Stage::Pre => around.pre.as_deref(),
-            Stage::Main => Some(main.as_str()),
-            Stage::Post => around.post.as_deref(),
-        };
-        let Some(command) = command else {
+        let Some(command) = of_stage(activity.stage, main, around) else {
             return Ok(Ran::told(log, "this action has no program for this stage".to_owned()));
         };
         // Here and not when the container is made: most jobs never need it, and one of an older agent may lack it.
