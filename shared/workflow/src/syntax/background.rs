@@ -158,7 +158,8 @@ impl Reader<'_, '_> {
             NodeKind::Bool(background) => Some((background, key.clone())),
             _ => {
                 self.wrong_type(value, "background", "true or false");
-                None
+                // Who waits for it needs no second complaint.
+                Some((true, key.clone()))
             }
         }
     }
