@@ -1,5 +1,6 @@
 //! `slipway-bench`: measures Slipway, each figure beside its baseline.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -19,7 +20,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum What {
     /// Workflow files parsed and planned a second, beside GitHub's own parser.
-    Plan,
+    Plan {
+        /// A folder of workflow files to measure on, instead of the benchmark's own three.
+        #[arg(long)]
+        files: Option<PathBuf>,
+    },
     /// Expressions evaluated a second, beside GitHub's own package.
     Expressions,
     /// Output masked with 100 secrets in all their encodings, beside a plain copy.
@@ -71,7 +76,7 @@ fn main() -> ExitCode {
 
 fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let figures: Vec<Figure> = match &arguments.figure {
-        What::Plan => plan::measure()?,
+        What::Plan { files } => plan::measure(files.as_deref())?,
         What::Expressions => expressions::measure()?,
         What::Mask => mask::measure()?,
         What::Start { image, rounds } => runtime()?.block_on(start::measure(image, *rounds))?,
