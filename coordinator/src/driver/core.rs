@@ -22,7 +22,7 @@ use super::request::{Look, Request, View};
 use super::session::Sessions;
 use super::watchers::Watchers;
 use super::{BATCH_GRANTS, BATCH_REQUESTS, DriverError, DriverParts, MAX_SLEEP_MS, SNAPSHOT_EVERY};
-use crate::journal::{Entry, Journal, JournalError, Snapshot};
+use crate::journal::{Address, Entry, Journal, JournalError, Snapshot, lead};
 use crate::metrics::Metrics;
 
 /// How many runs one batch retires at most.
@@ -74,8 +74,8 @@ impl Core {
         watchers: Arc<Watchers>,
     ) -> Result<Self, JournalError> {
         let DriverParts { mut journal, clock, planner, ended, metrics, kill } = parts;
-        let epoch = journal.take_over()?;
-        let Recovered { state, ledger, snapshot } = recover::recover(&*journal)?;
+        let epoch = lead(&mut *journal, &Address::default())?;
+        let Recovered { state, ledger, snapshot } = recover::recover(&mut *journal)?;
         let (now, uptime) = (Timestamp(clock.unix_ms()), Uptime(clock.boottime_ms()));
         let fleet = Fleet::recover(&state, uptime, now);
         for (lease, _) in state.leases() {

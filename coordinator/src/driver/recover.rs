@@ -32,7 +32,7 @@ pub(super) struct Recovered {
 }
 
 /// Replays the journal.
-pub(super) fn recover(journal: &dyn Journal) -> Result<Recovered, JournalError> {
+pub(super) fn recover(journal: &mut dyn Journal) -> Result<Recovered, JournalError> {
     let mut recovered = Recovered { state: State::new(), ledger: Ledger::default(), snapshot: 0 };
     for snapshot in journal.snapshots()? {
         if snapshot.version != SNAPSHOT_VERSION {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use slipway_cas::Digest;
 use slipway_kit::clock::SystemClock;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Driver, DriverError, DriverParts, Planning};
 use crate::journal::memory::MemoryJournal;
-use crate::journal::{Entry, Journal, JournalError, Record, Snapshot};
+use crate::journal::{Address, Entry, Journal, JournalError, Leader, Record, Snapshot, lead};
 
 /// A journal whose disk fails after so many appends.
 struct Failing {
@@ -21,8 +22,14 @@ struct Failing {
 }
 
 impl Journal for Failing {
-    fn take_over(&mut self) -> Result<u64, JournalError> {
-        self.inner.take_over()
+    fn leader(&mut self) -> Result<Leader, JournalError> {
+        self.inner.leader()
+    }
+    fn take_over(&mut self, seen: u64, address: &Address) -> Result<Option<u64>, JournalError> {
+        self.inner.take_over(seen, address)
+    }
+    fn wait(&mut self, position: u64, patience: Duration) -> Result<(), JournalError> {
+        self.inner.wait(position, patience)
     }
     fn append(&mut self, epoch: u64, entries: &[Entry]) -> Result<u64, JournalError> {
         if self.appends_left.fetch_sub(1, Ordering::SeqCst) <= 0 {
@@ -33,13 +40,13 @@ impl Journal for Failing {
     fn end(&self) -> u64 {
         self.inner.end()
     }
-    fn read(&self, position: u64) -> Result<Vec<Record>, JournalError> {
+    fn read(&mut self, position: u64) -> Result<Vec<Record>, JournalError> {
         self.inner.read(position)
     }
     fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), JournalError> {
         self.inner.save_snapshot(snapshot)
     }
-    fn snapshots(&self) -> Result<Vec<Snapshot>, JournalError> {
+    fn snapshots(&mut self) -> Result<Vec<Snapshot>, JournalError> {
         self.inner.snapshots()
     }
 }
@@ -132,9 +139,9 @@ async fn a_leader_that_was_replaced_stops() {
 fn an_entry_of_a_newer_version_is_told_apart_from_damage() {
     let recovered = |payload: &[u8]| {
         let mut journal = MemoryJournal::new();
-        let epoch = journal.take_over().unwrap();
+        let epoch = lead(&mut journal, &Address::default()).unwrap();
         journal.append(epoch, &[Entry { time_ms: 1, payload: payload.to_vec() }]).unwrap();
-        super::recover::recover(&journal).map(|_| ())
+        super::recover::recover(&mut journal).map(|_| ())
     };
     let newer = [&br#"{"scheduler":{"type":"weather_changed","sky":"blue"}}"#[..], br#"{"weather":{}}"#];
     for payload in newer {
@@ -157,7 +164,7 @@ async fn a_repeated_delivery_answers_with_its_run() {
 
 #[tokio::test]
 async fn a_snapshot_and_what_came_after_give_the_same_state_as_the_whole_journal() {
-    let journal = MemoryJournal::new();
+    let mut journal = MemoryJournal::new();
     let first = start(journal.clone());
     for run in 1..=20 {
         first.driver.submit(submit(run)).await.unwrap();
@@ -175,16 +182,16 @@ async fn a_snapshot_and_what_came_after_give_the_same_state_as_the_whole_journal
     let expected = look(&second.driver).await;
     drop(second);
 
-    let recovered = super::recover::recover(&journal).unwrap();
+    let recovered = super::recover::recover(&mut journal).unwrap();
     assert!(recovered.snapshot > 0);
     assert_eq!((recovered.state, recovered.ledger), expected);
-    let bare = MemoryJournal::new();
+    let mut bare = MemoryJournal::new();
     let mut copy = bare.clone();
-    let epoch = copy.take_over().unwrap();
+    let epoch = lead(&mut copy, &Address::default()).unwrap();
     let entries = journal.read(0).unwrap().into_iter();
     let entries: Vec<_> =
         entries.map(|record| Entry { time_ms: record.time_ms, payload: record.payload }).collect();
     copy.append(epoch, &entries).unwrap();
-    let replayed = super::recover::recover(&bare).unwrap();
+    let replayed = super::recover::recover(&mut bare).unwrap();
     assert_eq!((replayed.snapshot, replayed.state, replayed.ledger), (0, expected.0, expected.1));
 }

@@ -4,8 +4,16 @@
 //! Each check panics with what it expected, as tests do.
 #![allow(clippy::unwrap_used)]
 
+use std::time::{Duration, Instant};
+
 use super::record::{GENESIS, RECORD_VERSION};
-use super::{Entry, Journal, JournalError, KEPT_SNAPSHOTS, MAX_PAYLOAD_BYTES, MAX_READ, Snapshot, verify};
+use super::{
+    Address, Entry, Journal, JournalError, KEPT_SNAPSHOTS, LEADER_GRACE, LEADER_SILENT, Leader,
+    MAX_PAYLOAD_BYTES, MAX_READ, Snapshot, verify,
+};
+
+/// Longer than any test.
+const FOR_EVER: Duration = Duration::from_secs(3_600);
 
 /// Makes a new empty place, and opens journals in it.
 pub trait Factory {
@@ -32,11 +40,26 @@ pub fn check<F: Factory>(factory: &mut F) {
     the_newest_snapshots_are_kept(factory);
 }
 
+/// Runs every check of an engine that several processes may open at the same time, each in a place of its own.
+///
+/// # Panics
+/// When the engine breaks the contract.
+pub fn check_shared<F: Factory>(factory: &mut F) {
+    one_of_two_takes_over(factory);
+    a_follower_reads_what_the_leader_appends(factory);
+    a_follower_is_woken(factory);
+    a_leader_that_is_gone_is_dead_after_the_grace(factory);
+}
+
+fn lead(journal: &mut dyn Journal) -> u64 {
+    super::lead(journal, &Address::default()).unwrap()
+}
+
 fn entry(text: &str) -> Entry {
     Entry { time_ms: text.len() as u64, payload: text.as_bytes().to_vec() }
 }
 
-fn texts(journal: &dyn Journal, position: u64) -> Vec<String> {
+fn texts(journal: &mut dyn Journal, position: u64) -> Vec<String> {
     let records = journal.read(position).unwrap();
     records.into_iter().map(|record| String::from_utf8(record.payload).unwrap()).collect()
 }
@@ -46,16 +69,16 @@ fn records_come_back_in_order<F: Factory>(factory: &mut F) {
     let mut journal = factory.open(&place);
     assert_eq!(journal.end(), 0);
     assert!(journal.read(0).unwrap().is_empty());
-    let epoch = journal.take_over().unwrap();
+    let epoch = lead(&mut journal);
     assert_eq!(epoch, 1);
     assert_eq!(journal.append(epoch, &[]).unwrap(), 0);
     assert_eq!(journal.append(epoch, &[entry("a"), entry("bb")]).unwrap(), 2);
     assert_eq!(journal.append(epoch, &[entry("")]).unwrap(), 3);
     assert_eq!(journal.end(), 3);
-    assert_eq!(texts(&journal, 0), ["a", "bb", ""]);
-    assert_eq!(texts(&journal, 1), ["bb", ""]);
-    assert!(texts(&journal, 3).is_empty());
-    assert!(texts(&journal, 99).is_empty());
+    assert_eq!(texts(&mut journal, 0), ["a", "bb", ""]);
+    assert_eq!(texts(&mut journal, 1), ["bb", ""]);
+    assert!(texts(&mut journal, 3).is_empty());
+    assert!(texts(&mut journal, 99).is_empty());
 
     let records = journal.read(0).unwrap();
     let mut previous = GENESIS;
@@ -66,14 +89,14 @@ fn records_come_back_in_order<F: Factory>(factory: &mut F) {
         record.check(position, &previous).unwrap();
         previous = record.hash();
     }
-    assert_eq!(verify(&journal).unwrap(), 3);
+    assert_eq!(verify(&mut journal).unwrap(), 3);
 }
 
 fn an_older_epoch_is_fenced<F: Factory>(factory: &mut F) {
     let place = factory.place();
     let mut journal = factory.open(&place);
-    let first = journal.take_over().unwrap();
-    let second = journal.take_over().unwrap();
+    let first = lead(&mut journal);
+    let second = lead(&mut journal);
     assert_eq!(second, first + 1);
     for epoch in [first, second + 1, 0] {
         let error = journal.append(epoch, &[entry("late")]).unwrap_err();
@@ -83,37 +106,37 @@ fn an_older_epoch_is_fenced<F: Factory>(factory: &mut F) {
         );
     }
     assert_eq!(journal.append(second, &[entry("in time")]).unwrap(), 1);
-    assert_eq!(texts(&journal, 0), ["in time"]);
+    assert_eq!(texts(&mut journal, 0), ["in time"]);
 }
 
 fn a_refused_batch_leaves_nothing<F: Factory>(factory: &mut F) {
     let place = factory.place();
     let mut journal = factory.open(&place);
-    let epoch = journal.take_over().unwrap();
+    let epoch = lead(&mut journal);
     let huge = Entry { time_ms: 0, payload: vec![0; MAX_PAYLOAD_BYTES + 1] };
     let error = journal.append(epoch, &[entry("small"), huge]).unwrap_err();
     assert!(matches!(error, JournalError::TooLong { .. }), "{error}");
     assert_eq!(journal.end(), 0);
     assert!(journal.read(0).unwrap().is_empty());
     assert_eq!(journal.append(epoch, &[entry("next")]).unwrap(), 1);
-    assert_eq!(verify(&journal).unwrap(), 1);
+    assert_eq!(verify(&mut journal).unwrap(), 1);
 }
 
 fn everything_survives_opening_again<F: Factory>(factory: &mut F) {
     let place = factory.place();
     let mut journal = factory.open(&place);
-    let epoch = journal.take_over().unwrap();
+    let epoch = lead(&mut journal);
     journal.append(epoch, &[entry("before")]).unwrap();
     journal.save_snapshot(&Snapshot::pack(1, 7, b"state").unwrap()).unwrap();
     drop(journal);
 
     let mut journal = factory.open(&place);
     assert_eq!(journal.end(), 1);
-    let next = journal.take_over().unwrap();
+    let next = lead(&mut journal);
     assert_eq!(next, epoch + 1);
     journal.append(next, &[entry("after")]).unwrap();
-    assert_eq!(texts(&journal, 0), ["before", "after"]);
-    assert_eq!(verify(&journal).unwrap(), 2);
+    assert_eq!(texts(&mut journal, 0), ["before", "after"]);
+    assert_eq!(verify(&mut journal).unwrap(), 2);
     let snapshots = journal.snapshots().unwrap();
     assert_eq!(snapshots, [Snapshot::pack(1, 7, b"state").unwrap()]);
 }
@@ -121,20 +144,20 @@ fn everything_survives_opening_again<F: Factory>(factory: &mut F) {
 fn reading_is_bounded<F: Factory>(factory: &mut F) {
     let place = factory.place();
     let mut journal = factory.open(&place);
-    let epoch = journal.take_over().unwrap();
+    let epoch = lead(&mut journal);
     let entries: Vec<Entry> = (0..=MAX_READ).map(|n| entry(&n.to_string())).collect();
     journal.append(epoch, &entries).unwrap();
     let first = journal.read(0).unwrap();
     assert_eq!(first.len(), MAX_READ);
     assert_eq!(journal.read(first.last().unwrap().position).unwrap().len(), 1);
-    assert_eq!(verify(&journal).unwrap(), MAX_READ as u64 + 1);
+    assert_eq!(verify(&mut journal).unwrap(), MAX_READ as u64 + 1);
 }
 
 fn the_newest_snapshots_are_kept<F: Factory>(factory: &mut F) {
     let place = factory.place();
     let mut journal = factory.open(&place);
     assert!(journal.snapshots().unwrap().is_empty());
-    let epoch = journal.take_over().unwrap();
+    let epoch = lead(&mut journal);
     for position in 1..=5_u64 {
         journal.append(epoch, &[entry("x")]).unwrap();
         let state = vec![position as u8; 1_000];
@@ -146,4 +169,80 @@ fn the_newest_snapshots_are_kept<F: Factory>(factory: &mut F) {
     assert!(
         journal.snapshots().unwrap().iter().all(|s| s.unpack().unwrap() == vec![s.position as u8; 1_000])
     );
+}
+
+fn address(name: &str) -> Address {
+    Address { http: format!("http://{name}:8080"), grpc: format!("https://{name}:7443") }
+}
+
+fn one_of_two_takes_over<F: Factory>(factory: &mut F) {
+    let place = factory.place();
+    let (mut a, mut b) = (factory.open(&place), factory.open(&place));
+    assert_eq!(a.leader().unwrap(), Leader::default());
+    assert_eq!(a.take_over(0, &address("a")).unwrap(), Some(1));
+    assert_eq!(b.take_over(0, &address("b")).unwrap(), None, "somebody else was quicker");
+    for journal in [&mut a, &mut b] {
+        let leader = journal.leader().unwrap();
+        assert_eq!(leader, Leader { epoch: 1, address: address("a"), alive: true });
+    }
+    a.append(1, &[entry("of a")]).unwrap();
+    assert_eq!(b.take_over(1, &address("b")).unwrap(), Some(2));
+    let error = a.append(1, &[entry("late")]).unwrap_err();
+    assert!(matches!(error, JournalError::Fenced { ours: 1, current: 2 }), "{error}");
+    let error = a.append(1, &[]).unwrap_err();
+    assert!(matches!(error, JournalError::Fenced { .. }), "not even a renewal: {error}");
+    b.append(2, &[entry("of b")]).unwrap();
+    assert_eq!(texts(&mut a, 0), ["of a", "of b"]);
+    assert_eq!(verify(&mut a).unwrap(), 2);
+    assert_eq!(a.leader().unwrap().address, address("b"));
+}
+
+fn a_follower_reads_what_the_leader_appends<F: Factory>(factory: &mut F) {
+    let place = factory.place();
+    let (mut leader, mut follower) = (factory.open(&place), factory.open(&place));
+    let epoch = lead(&mut leader);
+    leader.append(epoch, &[entry("one"), entry("two")]).unwrap();
+    assert_eq!(texts(&mut follower, 0), ["one", "two"]);
+    assert_eq!(follower.end(), 2);
+    leader.append(epoch, &[entry("three")]).unwrap();
+    assert_eq!(texts(&mut follower, 2), ["three"]);
+    assert!(texts(&mut follower, 3).is_empty());
+    leader.save_snapshot(&Snapshot::pack(3, 7, b"state").unwrap()).unwrap();
+    assert_eq!(follower.snapshots().unwrap(), [Snapshot::pack(3, 7, b"state").unwrap()]);
+}
+
+fn a_follower_is_woken<F: Factory>(factory: &mut F) {
+    let place = factory.place();
+    let (mut leader, mut follower) = (factory.open(&place), factory.open(&place));
+    let epoch = lead(&mut leader);
+    leader.append(epoch, &[entry("one")]).unwrap();
+    // What is there already is not waited for; else only an append ends this wait before the test's own time limit.
+    follower.wait(0, FOR_EVER).unwrap();
+    let appended = std::thread::spawn(move || {
+        leader.append(epoch, &[entry("two")]).unwrap();
+        leader
+    });
+    while texts(&mut follower, 1).is_empty() {
+        follower.wait(1, FOR_EVER).unwrap();
+    }
+    assert_eq!(texts(&mut follower, 1), ["two"]);
+    drop(appended.join().unwrap());
+    follower.wait(2, Duration::from_millis(1)).unwrap();
+    assert!(texts(&mut follower, 2).is_empty());
+}
+
+fn a_leader_that_is_gone_is_dead_after_the_grace<F: Factory>(factory: &mut F) {
+    let place = factory.place();
+    let (mut leader, mut follower) = (factory.open(&place), factory.open(&place));
+    let epoch = lead(&mut leader);
+    leader.append(epoch, &[]).unwrap();
+    assert!(follower.leader().unwrap().alive);
+    drop(leader);
+    let began = Instant::now();
+    while follower.leader().unwrap().alive {
+        assert!(began.elapsed() < LEADER_SILENT * 10, "it never counts as dead");
+        std::thread::sleep(LEADER_GRACE / 10);
+    }
+    assert_eq!(follower.take_over(epoch, &address("b")).unwrap(), Some(epoch + 1));
+    assert!(follower.leader().unwrap().alive);
 }

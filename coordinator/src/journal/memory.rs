@@ -1,21 +1,53 @@
 //! A journal in memory, for tests and measurements: durable for as long as one of its clones lives.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::record::GENESIS;
-use super::{Entry, Journal, JournalError, KEPT_SNAPSHOTS, MAX_PAYLOAD_BYTES, MAX_READ, Record, Snapshot};
+use super::{
+    Address, Entry, Journal, JournalError, KEPT_SNAPSHOTS, LEADER_GRACE, LEADER_SILENT, Leader,
+    MAX_PAYLOAD_BYTES, MAX_READ, Record, Snapshot,
+};
 
 #[derive(Debug, Default)]
 struct Shelf {
     epoch: u64,
+    address: Address,
+    /// The leader's last sign of life.
+    beat: Option<Instant>,
+    /// Whether the leader's handle still exists.
+    held: bool,
     records: Vec<Record>,
     snapshots: Vec<Snapshot>,
 }
 
-/// Clones share the same records, as two processes would share a server.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
+struct Shared {
+    shelf: Mutex<Shelf>,
+    changed: Condvar,
+}
+
+/// Clones share the same records, as processes share a server.
+#[derive(Debug, Default)]
 pub struct MemoryJournal {
-    shelf: Arc<Mutex<Shelf>>,
+    shared: Arc<Shared>,
+    /// The epoch under which this handle leads, or led.
+    epoch: u64,
+}
+
+impl Clone for MemoryJournal {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), epoch: 0 }
+    }
+}
+
+impl Drop for MemoryJournal {
+    fn drop(&mut self) {
+        let mut shelf = self.shelf();
+        if shelf.epoch == self.epoch {
+            shelf.held = false;
+        }
+    }
 }
 
 impl MemoryJournal {
@@ -26,15 +58,39 @@ impl MemoryJournal {
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Journal for MemoryJournal {
-    fn take_over(&mut self) -> Result<u64, JournalError> {
+    fn leader(&mut self) -> Result<Leader, JournalError> {
+        let shelf = self.shelf();
+        let silent = shelf.beat.map_or(Duration::MAX, |beat| beat.elapsed());
+        let alive = silent < if shelf.held { LEADER_SILENT } else { LEADER_GRACE };
+        Ok(Leader { epoch: shelf.epoch, address: shelf.address.clone(), alive })
+    }
+
+    fn take_over(&mut self, seen: u64, address: &Address) -> Result<Option<u64>, JournalError> {
         let mut shelf = self.shelf();
+        if shelf.epoch != seen {
+            return Ok(None);
+        }
         shelf.epoch += 1;
-        Ok(shelf.epoch)
+        shelf.address = address.clone();
+        (shelf.beat, shelf.held) = (Some(Instant::now()), true);
+        let epoch = shelf.epoch;
+        drop(shelf);
+        self.epoch = epoch;
+        self.shared.changed.notify_all();
+        Ok(Some(epoch))
+    }
+
+    fn wait(&mut self, position: u64, patience: Duration) -> Result<(), JournalError> {
+        let shelf = self.shelf();
+        let seen = shelf.epoch;
+        let still = |shelf: &mut Shelf| shelf.records.len() as u64 <= position && shelf.epoch == seen;
+        drop(self.shared.changed.wait_timeout_while(shelf, patience, still));
+        Ok(())
     }
 
     fn append(&mut self, epoch: u64, entries: &[Entry]) -> Result<u64, JournalError> {
@@ -50,14 +106,18 @@ impl Journal for MemoryJournal {
             let position = shelf.records.len() as u64 + 1;
             shelf.records.push(Record::new(position, epoch, entry.time_ms, previous, entry.payload.clone()));
         }
-        Ok(shelf.records.len() as u64)
+        shelf.beat = Some(Instant::now());
+        let end = shelf.records.len() as u64;
+        drop(shelf);
+        self.shared.changed.notify_all();
+        Ok(end)
     }
 
     fn end(&self) -> u64 {
         self.shelf().records.len() as u64
     }
 
-    fn read(&self, position: u64) -> Result<Vec<Record>, JournalError> {
+    fn read(&mut self, position: u64) -> Result<Vec<Record>, JournalError> {
         let shelf = self.shelf();
         let start = usize::try_from(position).unwrap_or(usize::MAX);
         Ok(shelf.records.iter().skip(start).take(MAX_READ).cloned().collect())
@@ -72,7 +132,7 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    fn snapshots(&self) -> Result<Vec<Snapshot>, JournalError> {
+    fn snapshots(&mut self) -> Result<Vec<Snapshot>, JournalError> {
         Ok(self.shelf().snapshots.clone())
     }
 }

@@ -9,6 +9,7 @@
 //! and measurements, [`memory`]; each passes [`conformance`].
 
 pub mod conformance;
+mod leader;
 pub mod memory;
 pub mod record;
 mod snapshot;
@@ -17,6 +18,9 @@ pub mod sqlite;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
+pub use leader::{Address, BEAT_EVERY, LEADER_GRACE, LEADER_SILENT, Leader};
 pub use record::{Hash, Record};
 pub use snapshot::Snapshot;
 
@@ -85,6 +89,20 @@ pub enum JournalError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The journal lost what it had made durable: a stand-by that was behind was promoted, or an older backup was put in
+    /// its place.
+    #[error(
+        "journal {place} has lost acknowledged entries: it should reach position {known}, and ends at {found} or goes on \
+         differently; put back a copy that has them, or accept the loss with `slipway admin accept-loss`"
+    )]
+    Lost {
+        /// Which file or server.
+        place: String,
+        /// The last position that was durable.
+        known: u64,
+        /// Where the journal ends.
+        found: u64,
+    },
     /// A payload over [`MAX_PAYLOAD_BYTES`].
     #[error("a record of {size_bytes} bytes is over the limit of {MAX_PAYLOAD_BYTES} bytes")]
     TooLong {
@@ -102,29 +120,46 @@ pub enum JournalError {
 }
 
 /// A journal engine. Used by one thread, the driver's.
+///
+/// Of all that open the same journal, one leads and appends; the others follow: they read, wait for more, and take over
+/// when the leader is dead.
 pub trait Journal: Send + 'static {
-    /// Begins a new epoch, one above the last, and fences every earlier one. Returns it.
+    /// Who leads.
     ///
     /// # Errors
     /// [`JournalError::Engine`].
-    fn take_over(&mut self) -> Result<u64, JournalError>;
+    fn leader(&mut self) -> Result<Leader, JournalError>;
 
-    /// Appends all entries in one transaction and makes them durable. Returns the last position, which is
-    /// [`Journal::end`] unchanged when there are none.
+    /// Begins a new epoch, `seen` + 1, and fences every earlier one; whoever leads from now on is at `address`. `None` when
+    /// `seen` is not the current epoch any more: somebody else was quicker.
     ///
     /// # Errors
-    /// [`JournalError::Fenced`] when `epoch` is not the current one, [`JournalError::TooLong`], and
+    /// [`JournalError::Engine`].
+    fn take_over(&mut self, seen: u64, address: &Address) -> Result<Option<u64>, JournalError>;
+
+    /// Waits until there is a record after `position`, another leader, or `patience` is over; may come back earlier.
+    ///
+    /// # Errors
+    /// [`JournalError::Engine`].
+    fn wait(&mut self, position: u64, patience: Duration) -> Result<(), JournalError>;
+
+    /// Appends all entries in one transaction and makes them durable. Returns the last position, which is
+    /// [`Journal::end`] unchanged when there are none; then it is a sign of life and a check that `epoch` stands.
+    ///
+    /// # Errors
+    /// [`JournalError::Fenced`] when `epoch` is not the current one, [`JournalError::Lost`], [`JournalError::TooLong`], and
     /// [`JournalError::Engine`], after which nobody knows whether the batch is durable: the process must stop.
     fn append(&mut self, epoch: u64, entries: &[Entry]) -> Result<u64, JournalError>;
 
-    /// The position of the last record; 0 when there is none.
+    /// The position of the last record that this handle knows of; 0 when there is none. Reading and appending bring it up
+    /// to date.
     fn end(&self) -> u64;
 
     /// Up to [`MAX_READ`] records after `position`, in order, each checked against its checksum and its predecessor.
     ///
     /// # Errors
     /// [`JournalError::Damaged`], [`JournalError::Newer`], [`JournalError::Engine`].
-    fn read(&self, position: u64) -> Result<Vec<Record>, JournalError>;
+    fn read(&mut self, position: u64) -> Result<Vec<Record>, JournalError>;
 
     /// Keeps a snapshot and forgets all but the newest [`KEPT_SNAPSHOTS`].
     ///
@@ -136,14 +171,14 @@ pub trait Journal: Send + 'static {
     ///
     /// # Errors
     /// [`JournalError::Engine`].
-    fn snapshots(&self) -> Result<Vec<Snapshot>, JournalError>;
+    fn snapshots(&mut self) -> Result<Vec<Snapshot>, JournalError>;
 }
 
 /// Reads the whole journal and checks the chain from its first record to its head. Returns how many records it has.
 ///
 /// # Errors
 /// As [`Journal::read`].
-pub fn verify(journal: &dyn Journal) -> Result<u64, JournalError> {
+pub fn verify(journal: &mut dyn Journal) -> Result<u64, JournalError> {
     let mut position = 0;
     loop {
         match journal.read(position)?.last() {
@@ -155,6 +190,19 @@ pub fn verify(journal: &dyn Journal) -> Result<u64, JournalError> {
                     reason: format!("the journal should go on to {}", journal.end()),
                 });
             }
+        }
+    }
+}
+
+/// Takes over at once from whoever leads: for journals of one process.
+///
+/// # Errors
+/// As [`Journal::take_over`].
+pub fn lead(journal: &mut dyn Journal, address: &Address) -> Result<u64, JournalError> {
+    loop {
+        let seen = journal.leader()?.epoch;
+        if let Some(epoch) = journal.take_over(seen, address)? {
+            return Ok(epoch);
         }
     }
 }

@@ -4,12 +4,14 @@
 //! sync pays for all of it. The connection locks the file exclusively, besides the data directory's own lock.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::record::GENESIS;
 use super::{
-    Entry, Hash, Journal, JournalError, KEPT_SNAPSHOTS, MAX_PAYLOAD_BYTES, MAX_READ, Record, Snapshot,
+    Address, Entry, Hash, Journal, JournalError, KEPT_SNAPSHOTS, Leader, MAX_PAYLOAD_BYTES, MAX_READ, Record,
+    Snapshot,
 };
 
 /// Form of the tables, kept in `PRAGMA user_version`.
@@ -164,10 +166,27 @@ fn engine(place: &str) -> impl Fn(rusqlite::Error) -> JournalError {
 }
 
 impl Journal for SqliteJournal {
-    fn take_over(&mut self) -> Result<u64, JournalError> {
+    fn leader(&mut self) -> Result<Leader, JournalError> {
+        let epoch = self.connection.query_row("SELECT epoch FROM leader", [], |row| row.get(0));
+        // The file is locked by this process: whoever led before is dead.
+        Ok(Leader { epoch: epoch.map_err(engine(&self.place))?, ..Leader::default() })
+    }
+
+    fn take_over(&mut self, seen: u64, _address: &Address) -> Result<Option<u64>, JournalError> {
         self.connection
-            .query_row("UPDATE leader SET epoch = epoch + 1 RETURNING epoch", [], |row| row.get(0))
+            .query_row(
+                "UPDATE leader SET epoch = epoch + 1 WHERE epoch = ?1 RETURNING epoch",
+                params![seen],
+                |row| row.get(0),
+            )
+            .optional()
             .map_err(engine(&self.place))
+    }
+
+    fn wait(&mut self, _position: u64, patience: Duration) -> Result<(), JournalError> {
+        // Nobody else can append.
+        std::thread::sleep(patience);
+        Ok(())
     }
 
     fn append(&mut self, epoch: u64, entries: &[Entry]) -> Result<u64, JournalError> {
@@ -221,7 +240,7 @@ impl Journal for SqliteJournal {
         self.end
     }
 
-    fn read(&self, position: u64) -> Result<Vec<Record>, JournalError> {
+    fn read(&mut self, position: u64) -> Result<Vec<Record>, JournalError> {
         let mut previous = match position {
             0 => GENESIS,
             _ => match self.record(position)? {
@@ -273,7 +292,7 @@ impl Journal for SqliteJournal {
         transaction.commit().map_err(&error)
     }
 
-    fn snapshots(&self) -> Result<Vec<Snapshot>, JournalError> {
+    fn snapshots(&mut self) -> Result<Vec<Snapshot>, JournalError> {
         let error = engine(&self.place);
         let mut statement = self
             .connection

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use super::conformance::{self, Factory};
 use super::memory::MemoryJournal;
 use super::sqlite::{SCHEMA_VERSION, SqliteJournal};
-use super::{Entry, Journal, JournalError, Snapshot, verify};
+use super::{Address, Entry, Journal, JournalError, Snapshot, lead, verify};
 
 struct Memory;
 
@@ -45,6 +45,7 @@ impl Factory for Sqlite {
 #[test]
 fn memory_conforms() {
     conformance::check(&mut Memory);
+    conformance::check_shared(&mut Memory);
 }
 
 #[test]
@@ -55,7 +56,7 @@ fn sqlite_conforms() {
 fn filled(factory: &mut Sqlite, records: usize) -> PathBuf {
     let place = factory.place();
     let mut journal = factory.open(&place);
-    let epoch = journal.take_over().unwrap();
+    let epoch = lead(&mut journal, &Address::default()).unwrap();
     let entries: Vec<Entry> =
         (0..records).map(|n| Entry { time_ms: 5, payload: vec![n as u8; 20] }).collect();
     journal.append(epoch, &entries).unwrap();
@@ -69,7 +70,7 @@ fn tamper(place: &Path, sql: &str) {
 }
 
 fn open_and_verify(place: &Path) -> Result<u64, JournalError> {
-    SqliteJournal::open(place).and_then(|journal| verify(&journal))
+    SqliteJournal::open(place).and_then(|mut journal| verify(&mut journal))
 }
 
 #[test]
@@ -153,7 +154,7 @@ fn an_open_journal_is_locked() {
     let mut factory = Sqlite::new();
     let place = filled(&mut factory, 1);
     let mut first = SqliteJournal::open(&place).unwrap();
-    first.take_over().unwrap();
+    lead(&mut first, &Address::default()).unwrap();
     let error = SqliteJournal::open(&place).unwrap_err().to_string();
     assert!(error.contains("another process has it open"), "{error}");
 }
