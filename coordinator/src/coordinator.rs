@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::blobs::BlobStore;
 use crate::data_dir::{DataDir, DataDirError};
-use crate::driver::{Driver, DriverParts, RunEnded};
+use crate::driver::{Driver, DriverParts, RunEnded, Standing};
 use crate::grpc::{self, GrpcError};
 use crate::http;
 use crate::journal::JournalError;
@@ -155,7 +155,7 @@ impl Coordinator {
         let (planner, to_plan) = mpsc::unbounded_channel();
         let (ended, over) = mpsc::unbounded_channel();
         let parts = DriverParts {
-            journal: Box::new(journal),
+            standing: Standing::Alone,
             clock: Arc::clone(&clock),
             planner,
             ended,
@@ -163,7 +163,7 @@ impl Coordinator {
             kill: kill.clone(),
         };
         // Replay blocks.
-        let started = tokio::task::spawn_blocking(move || Driver::start(parts)).await;
+        let started = tokio::task::spawn_blocking(move || Driver::start(Box::new(journal), parts)).await;
         let (driver, failed) = started.map_err(|error| JournalError::Engine {
             place: "driver".to_owned(),
             reason: error.to_string(),

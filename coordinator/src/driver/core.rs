@@ -22,7 +22,7 @@ use super::request::{Look, Request, View};
 use super::session::Sessions;
 use super::watchers::Watchers;
 use super::{BATCH_GRANTS, BATCH_REQUESTS, DriverError, DriverParts, MAX_SLEEP_MS, SNAPSHOT_EVERY};
-use crate::journal::{Address, Entry, Journal, JournalError, Snapshot, lead};
+use crate::journal::{BEAT_EVERY, Entry, Journal, JournalError, Snapshot};
 use crate::metrics::Metrics;
 
 /// How many runs one batch retires at most.
@@ -57,6 +57,8 @@ pub(super) struct Core {
     snapshot: u64,
     /// A snapshot that is being packed on a thread of its own.
     packing: Option<JoinHandle<io::Result<Snapshot>>>,
+    /// When this leader last showed the journal that it lives.
+    beat_at: Instant,
     clock: Arc<dyn Clock>,
     leases: Arc<LeaseTable>,
     watchers: Arc<Watchers>,
@@ -67,15 +69,18 @@ pub(super) struct Core {
 }
 
 impl Core {
-    /// Takes over: fences whoever led before, replays, and starts again what a crash may have lost.
-    pub(super) fn recover(
+    /// Leads under an epoch that was just begun, from a state that has all of the journal, and starts again what a crash may
+    /// have lost.
+    pub(super) fn lead(
+        journal: Box<dyn Journal>,
         parts: DriverParts,
+        recovered: Recovered,
+        epoch: u64,
         leases: Arc<LeaseTable>,
         watchers: Arc<Watchers>,
     ) -> Result<Self, JournalError> {
-        let DriverParts { mut journal, clock, planner, ended, metrics, kill } = parts;
-        let epoch = lead(&mut *journal, &Address::default())?;
-        let Recovered { state, ledger, snapshot } = recover::recover(&mut *journal)?;
+        let DriverParts { clock, planner, ended, metrics, kill, .. } = parts;
+        let Recovered { state, ledger, snapshot, .. } = recovered;
         let (now, uptime) = (Timestamp(clock.unix_ms()), Uptime(clock.boottime_ms()));
         let fleet = Fleet::recover(&state, uptime, now);
         for (lease, _) in state.leases() {
@@ -98,6 +103,7 @@ impl Core {
             unwritable: None,
             snapshot,
             packing: None,
+            beat_at: Instant::now(),
             clock,
             leases,
             watchers,
@@ -120,7 +126,7 @@ impl Core {
             position = core.journal.end(),
             open_leases = core.state.leased_len(),
             waiting = core.state.waiting_len(),
-            "took over"
+            "leads"
         );
         Ok(core)
     }
@@ -130,7 +136,7 @@ impl Core {
     }
 
     /// Handles requests until it is stopped, killed, or the journal fails.
-    pub(super) async fn run(&mut self, mut inbox: mpsc::Receiver<Request>) -> Result<(), JournalError> {
+    pub(super) async fn run(&mut self, inbox: &mut mpsc::Receiver<Request>) -> Result<(), JournalError> {
         let mut batch = Vec::with_capacity(BATCH_REQUESTS);
         let kill = self.kill.clone();
         loop {
@@ -315,15 +321,18 @@ impl Core {
         }
     }
 
-    /// Makes this batch durable. A batch that only promises lease time checks that this leader's epoch still stands.
+    /// Makes this batch durable. A batch that only promises lease time checks that this leader's epoch still stands; one
+    /// without anything does so now and then, as the leader's sign of life.
     fn commit(&mut self, renewed: bool) -> Result<(), JournalError> {
         if let Some(reason) = self.unwritable.take() {
             return Err(JournalError::Engine { place: "event".to_owned(), reason });
         }
-        if self.entries.is_empty() && !renewed {
+        let started = Instant::now();
+        let silent = started.duration_since(self.beat_at) >= BEAT_EVERY;
+        if self.entries.is_empty() && !renewed && !silent {
             return Ok(());
         }
-        let started = Instant::now();
+        self.beat_at = started;
         self.journal.append(self.epoch, &self.entries)?;
         if !self.entries.is_empty() {
             self.metrics.journal_batches.add(1);
@@ -370,7 +379,8 @@ impl Core {
         for answer in self.later.answers.drain(..) {
             answer();
         }
-        let view = View { state: &self.state, fleet: &self.fleet, ledger: &self.ledger, now: self.now };
+        let view =
+            View { state: &self.state, fleet: &self.fleet, ledger: &self.ledger, now: self.now, leads: true };
         for look in self.later.queries.drain(..) {
             look(view);
         }

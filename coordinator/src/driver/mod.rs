@@ -9,12 +9,14 @@
 
 mod core;
 mod effects;
+mod follow;
 pub mod leases;
 pub mod ledger;
 pub mod message;
 pub mod payload;
 mod recover;
 mod request;
+mod role;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -28,14 +30,18 @@ use slipway_scheduler::{AgentId, Command, Rejection, RunId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{Journal, JournalError};
+use self::core::Core;
+use crate::journal::{self, Address, Journal, JournalError, Leader};
 use crate::metrics::Metrics;
 pub use effects::{OutputsRequest, PlanNeed, PlanRequest, Planning, RunEnded};
+use follow::Follower;
 use leases::LeaseTable;
 use message::SessionLink;
 use payload::DeliveryEvent;
+use recover::Recovered;
 use request::Request;
 pub use request::{AgentHello, FromAgent, View};
+pub use role::{Role, Standing};
 use watchers::Watchers;
 
 /// How many requests may wait. Beyond it senders wait, so that an overload slows them and does not fill memory.
@@ -62,15 +68,26 @@ pub enum DriverError {
     /// The coordinator stops, or its journal failed; try again at the one that comes after it.
     #[error("the coordinator is stopping")]
     Stopped,
+    /// Another coordinator leads, or is about to.
+    #[error("this coordinator follows; {}", told(.0))]
+    Follows(Address),
     /// An agent cannot be taken in.
     #[error("{0}")]
     Refused(String),
 }
 
+/// Where the leader is, in words.
+fn told(address: &Address) -> String {
+    match address.grpc.as_str() {
+        "" => "none leads at the moment, try again".to_owned(),
+        grpc => format!("the leader is at {grpc}"),
+    }
+}
+
 /// What the driver is started with.
 pub struct DriverParts {
-    /// Where events are kept.
-    pub journal: Box<dyn Journal>,
+    /// How this coordinator stands to others.
+    pub standing: Standing,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
     /// Where jobs go that are to be planned.
@@ -89,44 +106,77 @@ pub struct Driver {
     requests: mpsc::Sender<Request>,
     leases: Arc<LeaseTable>,
     watchers: Arc<Watchers>,
-    epoch: u64,
+    role: watch::Receiver<Role>,
 }
 
 impl Driver {
-    /// Replays the journal, takes over, and starts the driver's thread. The second value resolves with the journal's error
-    /// when that made the driver stop.
+    /// Replays the journal and starts the driver's thread; a coordinator that stands alone leads when this returns. The second
+    /// value resolves with the journal's error when that made the driver stop.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn start(parts: DriverParts) -> Result<(Self, oneshot::Receiver<JournalError>), JournalError> {
-        let (requests, inbox) = mpsc::channel(REQUEST_QUEUE);
+    pub fn start(
+        mut journal: Box<dyn Journal>,
+        parts: DriverParts,
+    ) -> Result<(Self, oneshot::Receiver<JournalError>), JournalError> {
+        let (requests, mut inbox) = mpsc::channel(REQUEST_QUEUE);
         let (failed, failure) = oneshot::channel();
         let (leases, watchers) = (Arc::<LeaseTable>::default(), Arc::<Watchers>::default());
-        let mut core = core::Core::recover(parts, Arc::clone(&leases), Arc::clone(&watchers))?;
-        let epoch = core.epoch();
+        let beginning = match parts.standing.clone() {
+            Standing::Alone => {
+                let epoch = journal::lead(&mut *journal, &Address::default())?;
+                let recovered = recover::recover(&mut *journal)?;
+                let (leases, watchers) = (Arc::clone(&leases), Arc::clone(&watchers));
+                Beginning::Leader(Box::new(Core::lead(journal, parts, recovered, epoch, leases, watchers)?))
+            }
+            Standing::Among { address } => {
+                let recovered = recover::recover(&mut *journal)?;
+                Beginning::Follower(Box::new((journal, parts, recovered, address)))
+            }
+        };
+        let role = match &beginning {
+            Beginning::Leader(core) => Role::Leading { epoch: core.epoch() },
+            Beginning::Follower(_) => Role::Following(Leader::default()),
+        };
+        let (told, role) = watch::channel(role);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        let runtime = runtime.map_err(|error| JournalError::Engine {
+        let cannot = |error: std::io::Error| JournalError::Engine {
             place: "driver".to_owned(),
             reason: format!("its thread cannot start: {error}"),
-        })?;
+        };
+        let runtime = runtime.map_err(cannot)?;
+        let shared = (Arc::clone(&leases), Arc::clone(&watchers));
         let thread = std::thread::Builder::new().name("driver".to_owned()).spawn(move || {
-            if let Err(error) = runtime.block_on(core.run(inbox)) {
+            let (leases, watchers) = shared;
+            let driving = drive(beginning, &mut inbox, told, leases, watchers);
+            if let Err(error) = runtime.block_on(driving) {
                 tracing::error!(%error, "the journal failed; the coordinator stops");
                 // Nobody listens when the coordinator is going down already.
                 let _ = failed.send(error);
             }
         });
-        thread.map_err(|error| JournalError::Engine {
-            place: "driver".to_owned(),
-            reason: format!("its thread cannot start: {error}"),
-        })?;
-        Ok((Self { requests, leases, watchers, epoch }, failure))
+        thread.map_err(cannot)?;
+        Ok((Self { requests, leases, watchers, role }, failure))
     }
 
-    /// This leader's epoch.
+    /// Whether this coordinator leads, now and as it changes.
+    #[must_use]
+    pub fn role(&self) -> watch::Receiver<Role> {
+        self.role.clone()
+    }
+
+    /// The epoch under which this coordinator leads; 0: it follows.
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        self.epoch
+        match *self.role.borrow() {
+            Role::Leading { epoch } => epoch,
+            Role::Following(_) => 0,
+        }
+    }
+
+    /// Waits until this coordinator leads; `false`: it stopped before.
+    pub async fn leads(&self) -> bool {
+        self.role.clone().wait_for(Role::leads).await.is_ok()
     }
 
     /// The live leases.
@@ -235,4 +285,38 @@ impl Driver {
             let _ = answered.await;
         }
     }
+}
+
+/// How a driver begins.
+enum Beginning {
+    Leader(Box<Core>),
+    Follower(Box<(Box<dyn Journal>, DriverParts, Recovered, Address)>),
+}
+
+/// Follows first, if it has to, and then leads.
+async fn drive(
+    beginning: Beginning,
+    inbox: &mut mpsc::Receiver<Request>,
+    told: watch::Sender<Role>,
+    leases: Arc<LeaseTable>,
+    watchers: Arc<Watchers>,
+) -> Result<(), JournalError> {
+    let mut core = match beginning {
+        Beginning::Leader(core) => core,
+        Beginning::Follower(parts) => {
+            let (journal, parts, recovered, address) = *parts;
+            let follower = Follower {
+                recovered,
+                clock: Arc::clone(&parts.clock),
+                watchers: Arc::clone(&watchers),
+                role: told.clone(),
+                kill: parts.kill.clone(),
+            };
+            let Some(won) = follower.follow(journal, address, inbox).await? else { return Ok(()) };
+            let core = Core::lead(won.journal, parts, won.recovered, won.epoch, leases, watchers)?;
+            told.send_replace(Role::Leading { epoch: core.epoch() });
+            Box::new(core)
+        }
+    };
+    core.run(inbox).await
 }

@@ -29,11 +29,48 @@ pub(super) struct Recovered {
     pub(super) ledger: Ledger,
     /// The position of the snapshot it began with; 0: none.
     pub(super) snapshot: u64,
+    /// The last position it includes.
+    pub(super) position: u64,
+}
+
+impl Recovered {
+    /// Takes in the records that follow; gives what they hold.
+    ///
+    /// # Errors
+    /// [`JournalError::Unknown`], [`JournalError::Damaged`].
+    pub(super) fn apply(&mut self, records: &[Record]) -> Result<Vec<Payload>, JournalError> {
+        let mut payloads = Vec::with_capacity(records.len());
+        for record in records {
+            let payload = read(record)?;
+            if let Payload::Scheduler(event) = &payload {
+                self.state.apply(event);
+            }
+            self.ledger.apply(&payload);
+            self.position = record.position;
+            payloads.push(payload);
+        }
+        Ok(payloads)
+    }
+
+    /// Takes in all that is left of the journal.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub(super) fn catch_up(&mut self, journal: &mut dyn Journal) -> Result<(), JournalError> {
+        loop {
+            let records = journal.read(self.position)?;
+            if records.is_empty() {
+                return Ok(());
+            }
+            self.apply(&records)?;
+        }
+    }
 }
 
 /// Replays the journal.
 pub(super) fn recover(journal: &mut dyn Journal) -> Result<Recovered, JournalError> {
-    let mut recovered = Recovered { state: State::new(), ledger: Ledger::default(), snapshot: 0 };
+    let mut recovered =
+        Recovered { state: State::new(), ledger: Ledger::default(), snapshot: 0, position: 0 };
     for snapshot in journal.snapshots()? {
         if snapshot.version != SNAPSHOT_VERSION {
             tracing::info!(version = snapshot.version, "a snapshot of another form is left out");
@@ -42,8 +79,9 @@ pub(super) fn recover(journal: &mut dyn Journal) -> Result<Recovered, JournalErr
         match snapshot.unpack().and_then(|state| Ok(serde_json::from_slice::<Saved>(&state)?)) {
             Ok(mut saved) => {
                 saved.ledger.reindex();
-                let snapshot = snapshot.position;
-                recovered = Recovered { state: saved.state, ledger: saved.ledger, snapshot };
+                let position = snapshot.position;
+                let Saved { state, ledger } = saved;
+                recovered = Recovered { state, ledger, snapshot: position, position };
                 break;
             }
             Err(error) => {
@@ -51,20 +89,7 @@ pub(super) fn recover(journal: &mut dyn Journal) -> Result<Recovered, JournalErr
             }
         }
     }
-    let mut position = recovered.snapshot;
-    loop {
-        let records = journal.read(position)?;
-        let Some(last) = records.last() else { break };
-        let end = last.position;
-        for record in &records {
-            let payload = read(record)?;
-            if let Payload::Scheduler(event) = &payload {
-                recovered.state.apply(event);
-            }
-            recovered.ledger.apply(&payload);
-        }
-        position = end;
-    }
+    recovered.catch_up(journal)?;
     Ok(recovered)
 }
 

@@ -24,6 +24,8 @@ pub struct View<'a> {
     pub ledger: &'a Ledger,
     /// Wall-clock time.
     pub now: slipway_scheduler::Timestamp,
+    /// Whether this coordinator leads. One that follows knows the journal and no agents.
+    pub leads: bool,
 }
 
 /// Looks at what the driver knows and answers by itself.
@@ -48,6 +50,24 @@ pub(super) enum Request {
     Query(Look),
     /// Save a snapshot and stop.
     Stop { answer: oneshot::Sender<()> },
+}
+
+impl Request {
+    /// Answers a request that only the leader can handle; gives back one that anybody can.
+    pub(super) fn refuse(self, error: &DriverError) -> Option<Self> {
+        // Whoever asked may have gone.
+        match self {
+            Self::Submit { answer, .. } => drop(answer.send(Err(error.clone()))),
+            Self::Command { answer, .. } => drop(answer.send(Err(error.clone()))),
+            Self::Hello { answer, .. } => drop(answer.send(Err(error.clone()))),
+            Self::Drain { answer, .. } => drop(answer.send(Err(error.clone()))),
+            Self::Delivery { answer, .. } => drop(answer.send(Err(error.clone()))),
+            // Without sessions there is nothing to end and nobody to hear.
+            Self::Disconnect { .. } | Self::FromAgent { .. } => {}
+            Self::Query(_) | Self::Stop { .. } => return Some(self),
+        }
+        None
+    }
 }
 
 /// Who opens a session, and what it holds.

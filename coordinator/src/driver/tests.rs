@@ -11,7 +11,7 @@ use slipway_scheduler::{JobId, RunId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Driver, DriverError, DriverParts, Planning};
+use super::{Driver, DriverError, DriverParts, Planning, Role, Standing};
 use crate::journal::memory::MemoryJournal;
 use crate::journal::{Address, Entry, Journal, JournalError, Leader, Record, Snapshot, lead};
 
@@ -55,21 +55,27 @@ struct Started {
     driver: Driver,
     failure: oneshot::Receiver<JournalError>,
     to_plan: mpsc::UnboundedReceiver<Planning>,
+    kill: CancellationToken,
 }
 
 fn start(journal: impl Journal) -> Started {
+    start_standing(journal, Standing::Alone)
+}
+
+fn start_standing(journal: impl Journal, standing: Standing) -> Started {
     let (planner, to_plan) = mpsc::unbounded_channel();
+    let kill = CancellationToken::new();
     let (ended, _) = mpsc::unbounded_channel();
     let parts = DriverParts {
-        journal: Box::new(journal),
+        standing,
         clock: Arc::new(SystemClock),
         planner,
         ended,
         metrics: Arc::default(),
-        kill: CancellationToken::new(),
+        kill: kill.clone(),
     };
-    let (driver, failure) = Driver::start(parts).unwrap();
-    Started { driver, failure, to_plan }
+    let (driver, failure) = Driver::start(Box::new(journal), parts).unwrap();
+    Started { driver, failure, to_plan, kill }
 }
 
 fn submit(run: u128) -> Submit {
@@ -194,4 +200,65 @@ async fn a_snapshot_and_what_came_after_give_the_same_state_as_the_whole_journal
     copy.append(epoch, &entries).unwrap();
     let replayed = super::recover::recover(&mut bare).unwrap();
     assert_eq!((replayed.snapshot, replayed.state, replayed.ledger), (0, expected.0, expected.1));
+}
+
+fn among(name: &str) -> Standing {
+    let (http, grpc) = (format!("http://{name}:8080"), format!("https://{name}:7443"));
+    Standing::Among { address: Address { http, grpc } }
+}
+
+#[tokio::test]
+async fn a_follower_keeps_up_refuses_commands_and_leads_when_the_leader_is_dead() {
+    let journal = MemoryJournal::new();
+    let first = start_standing(journal.clone(), among("a"));
+    assert!(first.driver.leads().await);
+    assert_eq!(first.driver.epoch(), 1);
+    first.driver.submit(submit(1)).await.unwrap();
+
+    let mut second = start_standing(journal.clone(), among("b"));
+    let mut role = second.driver.role();
+    let heard =
+        |role: &Role| matches!(role, Role::Following(leader) if leader.address.grpc == "https://a:7443");
+    role.wait_for(heard).await.unwrap();
+    first.driver.submit(submit(2)).await.unwrap();
+    while runs(&second.driver).await.len() < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!second.driver.query(|view| view.leads).await.unwrap());
+    let refused = second.driver.submit(submit(3)).await.unwrap_err();
+    assert_eq!(refused.to_string(), "this coordinator follows; the leader is at https://a:7443");
+    assert!(second.to_plan.try_recv().is_err(), "the leader's to plan");
+
+    first.kill.cancel();
+    assert!(second.driver.leads().await);
+    assert_eq!((second.driver.epoch(), runs(&second.driver).await.len()), (2, 2));
+    // What the dead leader did not get planned is planned now.
+    let planned = [second.to_plan.recv().await.unwrap().run(), second.to_plan.recv().await.unwrap().run()];
+    assert_eq!(planned, [RunId::from_u128(1), RunId::from_u128(2)]);
+    second.driver.submit(submit(3)).await.unwrap();
+    assert_eq!(runs(&second.driver).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_leader_that_was_replaced_can_do_nothing() {
+    let journal = MemoryJournal::new();
+    let first = start_standing(journal.clone(), among("a"));
+    assert!(first.driver.leads().await);
+    // As when it was frozen for longer than anybody waits.
+    assert_eq!(journal.clone().take_over(1, &Address::default()).unwrap(), Some(2));
+    let refused = first.driver.submit(submit(1)).await.unwrap_err();
+    assert_eq!(refused, DriverError::Stopped);
+    let why = first.failure.await.unwrap();
+    assert!(matches!(why, JournalError::Fenced { ours: 1, current: 2 }), "{why}");
+    assert_eq!(journal.end(), 1, "nothing but its own take-over");
+}
+
+#[tokio::test]
+async fn an_idle_leader_notices_that_it_was_replaced() {
+    let journal = MemoryJournal::new();
+    let first = start_standing(journal.clone(), among("a"));
+    assert!(first.driver.leads().await);
+    assert_eq!(journal.clone().take_over(1, &Address::default()).unwrap(), Some(2));
+    let why = first.failure.await.unwrap();
+    assert!(matches!(why, JournalError::Fenced { .. }), "{why}");
 }

@@ -141,7 +141,7 @@ pub async fn serve(
 fn driver_status(error: &DriverError) -> Status {
     use slipway_scheduler::Rejection;
     match error {
-        DriverError::Stopped => Status::unavailable(error.to_string()),
+        DriverError::Stopped | DriverError::Follows(_) => Status::unavailable(error.to_string()),
         DriverError::Refused(_) => Status::resource_exhausted(error.to_string()),
         DriverError::Rejected(rejection) => match rejection {
             Rejection::UnknownRun { .. } | Rejection::UnknownJob { .. } => {

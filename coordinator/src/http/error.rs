@@ -51,6 +51,7 @@ impl From<DriverError> for ApiError {
     fn from(error: DriverError) -> Self {
         let (status, code) = match &error {
             DriverError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+            DriverError::Follows(_) => (StatusCode::SERVICE_UNAVAILABLE, "follows"),
             DriverError::Refused(_) => (StatusCode::SERVICE_UNAVAILABLE, "full"),
             DriverError::Rejected(rejection) => match rejection {
                 Rejection::UnknownRun { .. } | Rejection::UnknownJob { .. } => {
