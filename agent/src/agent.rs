@@ -67,7 +67,7 @@ impl Agent {
     pub async fn start(options: Options) -> Result<Handle, StartError> {
         let identity = Identity::take(&options.data_dir)?;
         let id = identity.id.to_string();
-        let coordinator = Coordinator::new(&options.server, &options.token)?;
+        let coordinator = Coordinator::new(&options.servers, &options.token)?;
         let engine = Engine::connect(&options.docker_host, &id).await?;
         let installed = init::Programs::install(&options.data_dir)?;
         let networks = NetworkPool::new(engine.clone(), options.subnets, options.slots as usize);

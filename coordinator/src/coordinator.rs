@@ -1,11 +1,11 @@
 //! The whole coordinator in one process: start, hand out, stop.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slipway_cas::StoreError;
+use slipway_cas::{FolderStore, Store, StoreError};
 use slipway_kit::clock::{Clock, SystemClock};
 use slipway_scheduler::RunId;
 use tokio::net::TcpListener;
@@ -16,23 +16,24 @@ use tokio_util::task::TaskTracker;
 
 use crate::blobs::BlobStore;
 use crate::data_dir::{DataDir, DataDirError};
-use crate::driver::{Driver, DriverParts, RunEnded, Standing};
+use crate::driver::{Driver, DriverParts, Standing};
 use crate::grpc::{self, GrpcError};
 use crate::http;
-use crate::journal::JournalError;
 use crate::journal::sqlite::SqliteJournal;
+use crate::journal::{Journal, JournalError};
+use crate::keys::{KeyError, Keys};
+use crate::leading::{self, FromDriver};
 use crate::metrics::Metrics;
 use crate::mirror::Mirrors;
 use crate::options::{Options, OptionsError};
 use crate::records::{Records, RecordsError};
 use crate::repositories::Repositories;
 use crate::results::tunnel::{self, Tunnels};
-use crate::results::{self, Results, ResultsError};
+use crate::results::{Results, ResultsError, Sharing};
 use crate::secrets::Secrets;
 use crate::services::Services;
 use crate::submit::{self, NewRun, SubmitError};
 use crate::token::Token;
-use crate::{chain, github, planner, schedule};
 
 /// How long streams have to end when the coordinator stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,15 +47,9 @@ pub enum StartError {
     /// The data directory.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
-    /// A token file.
-    #[error("{place}: {source}")]
-    Token {
-        /// The file.
-        place: String,
-        /// What is wrong.
-        #[source]
-        source: std::io::Error,
-    },
+    /// A key or token file.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -127,6 +122,18 @@ impl Coordinator {
     /// # Errors
     /// [`StartError`].
     pub async fn start_with_clock(options: Options, clock: Arc<dyn Clock>) -> Result<Handle, StartError> {
+        Self::start_on(None, options, clock).await
+    }
+
+    /// The same on this journal instead of the one that the options name; for tests of several coordinators.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_on(
+        journal: Option<Box<dyn Journal>>,
+        options: Options,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Handle, StartError> {
         options.check()?;
         if let Some(tls) = &options.tls {
             grpc::check_tls(tls)?;
@@ -135,15 +142,27 @@ impl Coordinator {
             tracing::warn!(address = %options.http, "HTTP is served unencrypted beyond this machine; put a TLS proxy before it");
         }
         let data_dir = DataDir::open(&options.data_dir)?;
-        let admin_token = token(&data_dir, "admin.token")?;
-        let agent_token = token(&data_dir, "agent.token")?;
+        let keys = match &options.cluster {
+            None => Keys::own(&data_dir)?,
+            Some(cluster) => Keys::shared(&cluster.key_file, &data_dir)?,
+        };
+        let shared = options.cluster.is_some();
         let objects = options.objects.clone().unwrap_or_else(|| data_dir.path("objects"));
-        let store = BlobStore::open(&objects)?;
+        let store = open_blobs(&objects, shared)?;
         let records = Arc::new(Records::open(objects.join("records"))?);
-        let place = data_dir.path("repositories");
-        let repositories = Repositories::open(place.clone())
-            .map_err(|source| DataDirError::Io { place: place.display().to_string(), source })?;
-        let journal = SqliteJournal::open(&data_dir.path("journal.db"))?;
+        // What the next leader has to know lies where all coordinators find it.
+        let common = |name: &str| if shared { objects.join(name) } else { data_dir.path(name) };
+        let (place, secrets) = (common("repositories"), common("secrets"));
+        let io_at = |place: &Path| {
+            let place = place.display().to_string();
+            move |source| DataDirError::Io { place, source }
+        };
+        std::fs::create_dir_all(&secrets).map_err(io_at(&secrets))?;
+        let repositories = Repositories::open(place.clone()).map_err(io_at(&place))?;
+        let journal = match journal {
+            Some(journal) => journal,
+            None => Box::new(SqliteJournal::open(&data_dir.path("journal.db"))?),
+        };
         // Before the journal's epoch is taken: a port in use is no reason to fence anybody.
         let http = listen("--http", options.http).await?;
         let grpc = listen("--grpc", options.grpc).await?;
@@ -154,8 +173,14 @@ impl Coordinator {
         let kill = CancellationToken::new();
         let (planner, to_plan) = mpsc::unbounded_channel();
         let (ended, over) = mpsc::unbounded_channel();
+        let standing = match &options.cluster {
+            None => Standing::Alone,
+            Some(cluster) => {
+                Standing::Among { address: cluster.address(http_addr, grpc_addr, options.tls.as_ref())? }
+            }
+        };
         let parts = DriverParts {
-            standing: Standing::Alone,
+            standing,
             clock: Arc::clone(&clock),
             planner,
             ended,
@@ -163,34 +188,39 @@ impl Coordinator {
             kill: kill.clone(),
         };
         // Replay blocks.
-        let started = tokio::task::spawn_blocking(move || Driver::start(Box::new(journal), parts)).await;
+        let started = tokio::task::spawn_blocking(move || Driver::start(journal, parts)).await;
         let (driver, failed) = started.map_err(|error| JournalError::Engine {
             place: "driver".to_owned(),
             reason: error.to_string(),
         })??;
         let data_dir = Arc::new(data_dir);
         let leases = Arc::clone(driver.leases());
-        let key = data_dir.path("results.key");
         let kept = match &options.results {
-            Some(kept) => Results::open_kept(kept, &key, Arc::clone(&leases), Arc::clone(&clock)).await,
+            Some(kept) => {
+                Results::open_kept(kept, &keys.results, Arc::clone(&leases), Arc::clone(&clock)).await
+            }
             None => None,
         };
         let results = match kept {
             Some(results) => results,
-            None => Results::open(&objects.join("results"), &key, leases, Arc::clone(&clock)).await?,
+            None => {
+                let sharing = if shared { Sharing::Among } else { Sharing::Alone };
+                let folder = objects.join("results");
+                Results::open(&folder, &keys.results, sharing, leases, Arc::clone(&clock)).await?
+            }
         };
         let services = Services {
             driver,
-            store: Arc::new(store),
+            store,
             records,
             mirrors: Arc::new(Mirrors::new(data_dir.path("mirrors"))),
             repositories,
             results,
             tunnels: Tunnels::default(),
             clock,
-            secrets: Secrets::new(data_dir.path("secrets")),
-            admin_token: admin_token.clone(),
-            agent_token: agent_token.clone(),
+            secrets: Secrets::new(secrets, keys.seal),
+            admin_token: keys.admin_token.clone(),
+            agent_token: keys.agent_token.clone(),
             deliveries: Arc::default(),
             schedules: Arc::default(),
             metrics,
@@ -198,15 +228,12 @@ impl Coordinator {
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        forget_old_runs(&services).await;
-        chain::raise_missed(&services).await;
-
         let mut helpers = JoinSet::new();
-        helpers.spawn(planner::run(services.clone(), to_plan));
-        helpers.spawn(clean_up(services.clone(), over));
-        helpers.spawn(github::react(services.clone()));
-        helpers.spawn(schedule::run(services.clone()));
-        helpers.spawn(results::sweep(services.results.clone()));
+        let from = FromDriver { to_plan, over };
+        match services.driver.epoch() {
+            0 => drop(helpers.spawn(leading::begin_when_leading(services.clone(), from))),
+            _ => leading::begin(&services, from, &mut helpers).await,
+        }
         let mut servers = JoinSet::new();
         let (for_http, for_grpc) = (services.clone(), services.clone());
         servers.spawn(async move { http::serve(for_http, http).await.map_err(StartError::Http) });
@@ -228,8 +255,8 @@ impl Coordinator {
         Ok(Handle {
             http_addr,
             grpc_addr,
-            admin_token,
-            agent_token,
+            admin_token: keys.admin_token,
+            agent_token: keys.agent_token,
             services,
             kill,
             servers,
@@ -284,10 +311,12 @@ impl Handle {
     }
 }
 
-fn token(data_dir: &DataDir, name: &str) -> Result<Token, StartError> {
-    let path = data_dir.path(name);
-    Token::load_or_create(&path)
-        .map_err(|source| StartError::Token { place: path.display().to_string(), source })
+/// Small blobs share a file where this coordinator is the only one: a file that several machines write is no database.
+fn open_blobs(objects: &Path, shared: bool) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match shared {
+        true => Arc::new(FolderStore::open(objects)?),
+        false => Arc::new(BlobStore::open(objects)?),
+    })
 }
 
 async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -304,45 +333,4 @@ async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, 
 
 fn local(listener: &TcpListener, flag: &'static str, address: SocketAddr) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|error| StartError::Listen { flag, address, reason: error.to_string() })
-}
-
-/// Removes what a crash left behind of runs that are over.
-async fn forget_old_runs(services: &Services) {
-    let known = services.driver.query(|view| {
-        let ids = |open: bool| {
-            let runs = view.state.runs().filter(move |run| !open || run.end().is_none());
-            runs.map(slipway_scheduler::state::Run::id).collect::<BTreeSet<_>>()
-        };
-        (ids(true), ids(false))
-    });
-    let Ok((open, all)) = known.await else { return };
-    let secrets = services.secrets.clone();
-    let kept = tokio::task::spawn_blocking(move || secrets.keep_only(&open)).await;
-    if let Ok(Err(error)) = kept {
-        tracing::warn!(%error, "secrets of old runs could not be removed");
-    }
-    if let Err(error) = services.records.keep_only(all).await {
-        tracing::warn!(%error, "records of old runs could not be removed");
-    }
-}
-
-/// Removes what runs leave behind, until the driver is gone.
-async fn clean_up(services: Services, mut over: mpsc::UnboundedReceiver<RunEnded>) {
-    while let Some(ended) = over.recv().await {
-        match ended {
-            RunEnded::Finished(run) => {
-                chain::raise(&services, run, chain::Activity::Completed).await;
-                let secrets = services.secrets.clone();
-                let removed = tokio::task::spawn_blocking(move || secrets.remove(run)).await;
-                if let Ok(Err(error)) = removed {
-                    tracing::warn!(%run, %error, "a run's secrets stay until the next start");
-                }
-            }
-            RunEnded::Retired(run) => {
-                if let Err(error) = services.records.delete_run(run).await {
-                    tracing::warn!(%run, %error, "a retired run's records could not be removed");
-                }
-            }
-        }
-    }
 }

@@ -3,6 +3,8 @@
 //! What this build does not support (other journals, caches, object stores) is refused by name here, before anything is
 //! touched.
 
+mod cluster;
+
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +12,7 @@ use serde::Deserialize;
 pub use slipway_kit::actions_source::ActionsSource;
 use slipway_kit::config::{self, ConfigError};
 
+pub use self::cluster::{ClusterFlags, ClusterOptions};
 pub use crate::results::KeptResults;
 
 /// The longest blob that can be uploaded, in bytes.
@@ -89,6 +92,9 @@ pub struct Flags {
     /// Send traces to this OTLP collector (gRPC), such as http://127.0.0.1:4317
     #[arg(long, value_name = "URL", env = "SLIPWAY_OTLP")]
     pub otlp: Option<String>,
+    /// Being one of several coordinators
+    #[command(flatten)]
+    pub cluster: ClusterFlags,
     /// The secret itself, for `SLIPWAY_WEBHOOK_SECRET`; a flag would show in the list of processes
     #[arg(skip)]
     pub webhook_secret: Option<String>,
@@ -111,6 +117,10 @@ struct Settings {
     allow_repositories: Vec<String>,
     actions_source: Option<String>,
     otlp: Option<String>,
+    cluster_key_file: Option<PathBuf>,
+    advertise_http: Option<String>,
+    advertise_grpc: Option<String>,
+    objects_shared: bool,
     repository: Vec<Repository>,
 }
 
@@ -176,6 +186,8 @@ pub struct Options {
     pub actions_source: ActionsSource,
     /// Where traces go.
     pub otlp: Option<String>,
+    /// Being one of several coordinators; `None`: it stands alone.
+    pub cluster: Option<ClusterOptions>,
 }
 
 impl Options {
@@ -193,6 +205,7 @@ impl Options {
             webhook: WebhookOptions::default(),
             actions_source: ActionsSource::default(),
             otlp: None,
+            cluster: None,
         }
     }
 
@@ -206,9 +219,20 @@ impl Options {
             Some(folder) => folder,
             None => default_data_dir()?,
         };
-        check_journal(flags.journal.or(file.journal).as_deref())?;
+        let journal = flags.journal.or(file.journal);
+        check_journal(journal.as_deref())?;
+        let cluster = ClusterFlags {
+            cluster_key_file: flags.cluster.cluster_key_file.or(file.cluster_key_file),
+            advertise_http: flags.cluster.advertise_http.or(file.advertise_http),
+            advertise_grpc: flags.cluster.advertise_grpc.or(file.advertise_grpc),
+            objects_shared: flags.cluster.objects_shared || file.objects_shared,
+        };
         check_cache(flags.cache.or(file.cache).as_deref())?;
         let objects = objects_folder(flags.objects.or(file.objects).as_deref())?;
+        let cluster = match journal.as_deref() {
+            None | Some("sqlite") => cluster.refuse_alone().map(|()| None)?,
+            Some(_) => Some(ClusterOptions::load(cluster, objects.is_some())?),
+        };
         let http = address("--http", flags.http.or(file.http).as_deref().unwrap_or(DEFAULT_HTTP))?;
         let grpc = address("--grpc", flags.grpc.or(file.grpc).as_deref().unwrap_or(DEFAULT_GRPC))?;
         let tls = match (flags.tls_cert.or(file.tls_cert), flags.tls_key.or(file.tls_key)) {
@@ -238,8 +262,18 @@ impl Options {
         let actions_source =
             actions_source.map_err(|message| wrong("--actions-source", message))?.unwrap_or_default();
         let otlp = flags.otlp.or(file.otlp);
-        let options =
-            Self { data_dir, http, grpc, tls, objects, results: None, webhook, actions_source, otlp };
+        let options = Self {
+            data_dir,
+            http,
+            grpc,
+            tls,
+            objects,
+            results: None,
+            webhook,
+            actions_source,
+            otlp,
+            cluster,
+        };
         options.check()?;
         Ok(options)
     }

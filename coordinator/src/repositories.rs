@@ -84,8 +84,18 @@ impl Repositories {
     /// When the folder cannot be made or read.
     pub fn open(folder: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&folder)?;
+        let repositories = Self { folder, known: Arc::default() };
+        repositories.reload()?;
+        Ok(repositories)
+    }
+
+    /// Reads the folder again: another coordinator led meanwhile.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn reload(&self) -> io::Result<()> {
         let mut known = BTreeMap::new();
-        for entry in fs::read_dir(&folder)? {
+        for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             if path.extension().is_none_or(|extension| extension != "json") {
                 continue;
@@ -95,7 +105,8 @@ impl Repositories {
                 Err(error) => tracing::warn!(file = %path.display(), %error, "a repository is forgotten"),
             }
         }
-        Ok(Self { folder, known: Arc::new(Mutex::new(known)) })
+        *self.lock() = known;
+        Ok(())
     }
 
     /// The repository of this name; case does not matter.

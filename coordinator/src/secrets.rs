@@ -1,7 +1,8 @@
 //! Secrets of the runs that are not finished.
 //!
 //! They never enter the journal, a blob or a job specification: each run's lie in a file of their own, readable by the
-//! coordinator's user alone, handed out under a live lease only, and removed when the run ends.
+//! coordinator's user alone, handed out under a live lease only, and removed when the run ends. Where several coordinators
+//! share the folder, the files are sealed under a key that only those have.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 use slipway_scheduler::ids::RunId;
 
+use crate::seal::Seal;
 use crate::secret_file;
 
 /// The most bytes that one run's secrets may have, names and values.
@@ -22,13 +24,14 @@ pub type SecretMap = BTreeMap<String, String>;
 #[derive(Debug, Clone)]
 pub struct Secrets {
     folder: PathBuf,
+    seal: Option<Seal>,
 }
 
 impl Secrets {
-    /// The secrets in this folder, which exists.
+    /// The secrets in this folder, which exists; sealed, if others may read it.
     #[must_use]
-    pub fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    pub(crate) fn new(folder: PathBuf, seal: Option<Seal>) -> Self {
+        Self { folder, seal }
     }
 
     fn path(&self, run: RunId) -> PathBuf {
@@ -43,7 +46,11 @@ impl Secrets {
         if secrets.is_empty() {
             return Ok(());
         }
-        secret_file::write(&self.path(run), &serde_json::to_vec(secrets)?)
+        let mut bytes = serde_json::to_vec(secrets)?;
+        if let Some(seal) = &self.seal {
+            bytes = seal.seal(&run.to_string(), &bytes)?;
+        }
+        secret_file::write(&self.path(run), &bytes)
     }
 
     /// A run's secrets; none when none were kept.
@@ -52,7 +59,12 @@ impl Secrets {
     /// When the file cannot be read.
     pub fn load(&self, run: RunId) -> io::Result<SecretMap> {
         match fs::read(self.path(run)) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Ok(mut bytes) => {
+                if let Some(seal) = &self.seal {
+                    bytes = seal.open(&run.to_string(), &bytes)?;
+                }
+                Ok(serde_json::from_slice(&bytes)?)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(SecretMap::new()),
             Err(error) => Err(error),
         }
@@ -93,7 +105,7 @@ mod tests {
     #[test]
     fn secrets_live_as_long_as_their_run() {
         let folder = tempfile::tempdir().unwrap();
-        let secrets = Secrets::new(folder.path().to_owned());
+        let secrets = Secrets::new(folder.path().to_owned(), None);
         let (first, second) = (RunId::from_u128(1), RunId::from_u128(2));
         let map = SecretMap::from([("TOKEN".to_owned(), "s3cret".to_owned())]);
         secrets.save(first, &map).unwrap();

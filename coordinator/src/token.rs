@@ -10,6 +10,7 @@ use std::path::Path;
 
 use subtle::ConstantTimeEq as _;
 
+use crate::key::SigningKey;
 use crate::secret_file;
 
 /// The longest token that is read from a file, in bytes.
@@ -31,6 +32,24 @@ impl Token {
     pub fn random() -> Self {
         let half = || uuid::Uuid::new_v4().simple().to_string();
         Self(format!("slip_{}{}", half(), half()))
+    }
+
+    /// The token that follows from a key.
+    #[must_use]
+    pub(crate) fn derived(key: &SigningKey) -> Self {
+        Self(format!("slip_{}", hex::encode(key.bytes())))
+    }
+
+    /// Writes it into a file that only its owner may read, unless it is there already.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+        match fs::read_to_string(path) {
+            Ok(text) if text.trim() == self.0 => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => secret_file::write(path, self.0.as_bytes()),
+        }
     }
 
     /// The token in this file; a new one is made and written when there is no file.

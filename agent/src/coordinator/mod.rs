@@ -3,6 +3,7 @@
 
 mod explain;
 mod plain;
+mod route;
 mod server;
 
 use std::sync::Arc;
@@ -21,11 +22,10 @@ use tonic::transport::Endpoint;
 
 use self::explain::Explained;
 use self::plain::Plain;
+use self::route::Route;
 pub use self::server::{Server, ServerError};
 use crate::lease::Lease;
-use crate::limits::{
-    CONNECT_TIMEOUT, RECONNECT_FIRST, RECONNECT_MAX, TUNNEL_STREAM_WINDOW_BYTES, TUNNEL_WINDOW_BYTES,
-};
+use crate::limits::{CONNECT_TIMEOUT, RECONNECT_FIRST, RECONNECT_MAX};
 
 /// A client that presents the agent's token.
 pub type Client = AgentsClient<InterceptedService<Explained, Authorize>>;
@@ -35,6 +35,9 @@ const MESSAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// How long a connection may be silent before it is asked whether it lives, and how long the answer may take.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// Metadata of a refusal by a coordinator that follows: the URL of the leader.
+const LEADER: &str = "slipway-leader";
 
 /// Tries of one blob before the coordinator counts as unable to give it.
 const BLOB_TRIES: u32 = 8;
@@ -52,13 +55,16 @@ impl tonic::service::Interceptor for Authorize {
     }
 }
 
+impl Authorize {
+    fn new(token: &str) -> Result<Self, AddressError> {
+        Ok(Self { value: format!("Bearer {token}").parse().map_err(|_| AddressError::Token)? })
+    }
+}
+
 /// The coordinator, as far as an agent is concerned.
 #[derive(Clone)]
 pub struct Coordinator {
-    client: Client,
-    for_tunnels: Endpoint,
-    server: Server,
-    authorize: Authorize,
+    route: Arc<Route>,
 }
 
 impl std::fmt::Debug for Coordinator {
@@ -138,33 +144,33 @@ fn connection(server: &Server, endpoint: Endpoint, authorize: Authorize) -> Clie
 }
 
 impl Coordinator {
-    /// Prepares the connection; nothing is sent yet.
+    /// Prepares the connection to the first of these, all of which share a journal; nothing is sent yet.
     ///
     /// # Errors
     /// See [`AddressError`].
-    pub fn new(server: &Server, token: &str) -> Result<Self, AddressError> {
-        let value: MetadataValue<Ascii> =
-            format!("Bearer {token}").parse().map_err(|_| AddressError::Token)?;
-        let authorize = Authorize { value };
-        let endpoint = prepare(server)?;
-        let for_tunnels = prepare(server)?
-            .initial_stream_window_size(TUNNEL_STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(TUNNEL_WINDOW_BYTES);
-        let client = connection(server, endpoint, authorize.clone());
-        Ok(Self { client, for_tunnels, server: server.clone(), authorize })
+    pub fn new(servers: &[Server], token: &str) -> Result<Self, AddressError> {
+        Ok(Self { route: Arc::new(Route::new(servers, Authorize::new(token)?)?) })
     }
 
     /// A client for the tunnels of one job, on a connection of its own that opens when it is first used: neither what the
     /// agent says itself nor another job ever waits for what this one does not read.
     #[must_use]
     pub fn tunnels(&self) -> Client {
-        connection(&self.server, self.for_tunnels.clone(), self.authorize.clone())
+        self.route.tunnels()
     }
 
-    /// The client, for the session and the record streams.
+    /// The client, for the session and the record streams. Asked for anew for each call: the leader may have changed.
     #[must_use]
     pub fn client(&self) -> Client {
-        self.client.clone()
+        self.route.client()
+    }
+
+    /// There was no session: the next one is tried with the leader, if this refusal says where it is, else with the next
+    /// coordinator that the agent was given.
+    pub fn turn(&self, refusal: Option<&tonic::Status>) {
+        let leader =
+            refusal.and_then(|status| status.metadata().get(LEADER)).and_then(|url| url.to_str().ok());
+        self.route.turn(leader);
     }
 
     /// Reads a small blob whole, checked.
@@ -226,7 +232,7 @@ impl Coordinator {
             _ => BlobError::Unavailable(status.message().to_owned()),
         };
         let request = v1::GetBlobRequest { digest: Some(digest.clone()), offset: *offset };
-        let mut parts = self.client.clone().get_blob(request).await.map_err(failed)?.into_inner();
+        let mut parts = self.client().get_blob(request).await.map_err(failed)?.into_inner();
         while let Some(part) = parts.message().await.map_err(failed)? {
             let data: Bytes = part.data;
             if *offset + data.len() as u64 > digest.size_bytes {
@@ -247,7 +253,7 @@ impl Coordinator {
         let mut backoff = Backoff::new(RECONNECT_FIRST, RECONNECT_MAX);
         loop {
             let request = v1::FetchSecretsRequest { lease: Some(lease.to_wire()) };
-            match self.client.clone().fetch_secrets(request).await {
+            match self.client().fetch_secrets(request).await {
                 Ok(answer) => return Ok(answer.into_inner()),
                 Err(status) => match status.code() {
                     tonic::Code::PermissionDenied

@@ -23,6 +23,7 @@ pub struct Server {
     uri: Uri,
     host: String,
     trust: Option<Trust>,
+    allow_plaintext: bool,
 }
 
 /// Whose certificates are good.
@@ -100,7 +101,22 @@ impl Server {
             }
             (false, None) => None,
         };
-        Ok(Self { uri, host, trust })
+        Ok(Self { uri, host, trust, allow_plaintext })
+    }
+
+    /// The leader's address, as this coordinator tells it: trusted as this one is, and never less.
+    ///
+    /// # Errors
+    /// See [`ServerError`]; clear text where this one is spoken to with TLS is [`ServerError::Plaintext`].
+    pub(super) fn leader(&self, url: &str) -> Result<Self, ServerError> {
+        let Some(trust) = &self.trust else { return Self::new(url, None, self.allow_plaintext) };
+        if !url.starts_with("https://") {
+            return Err(ServerError::Plaintext(url.to_owned()));
+        }
+        // Checked as clear text that is allowed: only the address is in question here.
+        let plain = Self::new(&url.replacen("https://", "http://", 1), None, true)?;
+        let uri = url.parse().map_err(|_| ServerError::Address(url.to_owned()))?;
+        Ok(Self { uri, trust: Some(trust.clone()), allow_plaintext: false, ..plain })
     }
 
     /// The endpoint, with TLS where the address asks for it.

@@ -13,7 +13,8 @@ pub struct Arguments {
     /// Settings file (TOML); flags and variables win over it
     #[arg(long, value_name = "FILE", env = "SLIPWAY_CONFIG")]
     pub config: Option<PathBuf>,
-    /// The coordinator's gRPC address, for example https://ci.example.com:7443; http:// on this machine
+    /// The coordinator's gRPC address, for example https://ci.example.com:7443; http:// on this machine. Several that share a
+    /// journal: with commas between
     #[arg(long, value_name = "URL", env = "SLIPWAY_SERVER")]
     pub server: Option<String>,
     /// CA certificates (PEM), one of which signed the coordinator's; by default this machine's trusted ones

@@ -79,8 +79,8 @@ impl Architecture {
 /// Checked settings of an agent.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The coordinator, and whose certificates are good for it.
-    pub server: Server,
+    /// The coordinators, which share one journal, and whose certificates are good for them.
+    pub servers: Vec<Server>,
     /// The agent token.
     pub token: String,
     /// What people see.
@@ -185,7 +185,10 @@ impl Options {
             key: "server",
         })?;
         let ca_file = given.ca_file.or(file.ca_file);
-        let server = Server::new(&server, ca_file.as_deref(), given.allow_plaintext || file.allow_plaintext)?;
+        let allow_plaintext = given.allow_plaintext || file.allow_plaintext;
+        let servers =
+            server.split(',').map(|server| Server::new(server.trim(), ca_file.as_deref(), allow_plaintext));
+        let servers = servers.collect::<Result<Vec<_>, _>>()?;
         let allow_privileged = given.allow_privileged || file.allow_privileged;
         let accept_untrusted = given.accept_untrusted || file.accept_untrusted;
         if allow_privileged && accept_untrusted {
@@ -243,7 +246,7 @@ impl Options {
             allow_privileged,
             accept_untrusted,
             otlp: given.otlp.or(file.otlp),
-            server,
+            servers,
         })
     }
 

@@ -154,7 +154,10 @@ impl<C: Clock> Supervisor<C> {
             };
             let why = match connected {
                 None => return,
-                Some(Err(why)) => why,
+                Some(Err(refusal)) => {
+                    self.coordinator.turn(refusal.status.as_deref());
+                    refusal.why
+                }
                 Some(Ok((stream, welcome))) => match self.welcome(welcome, hello_ms) {
                     Ok(()) => {
                         backoff.reset();
@@ -163,6 +166,7 @@ impl<C: Clock> Supervisor<C> {
                         let ended = self.serve(stream).await;
                         self.set_connected(false);
                         match ended {
+                            // Where the leader was is where it is asked for first.
                             Err(why) => why,
                             Ok(()) => return,
                         }
@@ -308,24 +312,42 @@ fn told(status: &tonic::Status) -> String {
     text
 }
 
+/// Why there is no session.
+struct Refusal {
+    why: String,
+    status: Option<Box<tonic::Status>>,
+}
+
+impl From<tonic::Status> for Refusal {
+    fn from(status: tonic::Status) -> Self {
+        Self { why: told(&status), status: Some(Box::new(status)) }
+    }
+}
+
+impl From<&str> for Refusal {
+    fn from(why: &str) -> Self {
+        Self { why: why.to_owned(), status: None }
+    }
+}
+
 async fn connect(
     coordinator: Coordinator,
     hello: v1::AgentMessage,
-) -> Result<(Stream, v1::CoordinatorMessage), String> {
+) -> Result<(Stream, v1::CoordinatorMessage), Refusal> {
     let opening = async {
         let (outgoing, messages) = mpsc::channel(SESSION_QUEUE);
         // The channel is empty and open: this can't fail.
         let _ = outgoing.try_send(hello);
         let answer = coordinator.client().session(ReceiverStream::new(messages)).await;
-        let mut incoming = answer.map_err(|status| told(&status))?.into_inner();
+        let mut incoming = answer.map_err(Refusal::from)?.into_inner();
         match incoming.message().await {
             Ok(Some(first)) => Ok((Stream { outgoing, incoming }, first)),
-            Ok(None) => Err("the coordinator ended the session".to_owned()),
-            Err(status) => Err(told(&status)),
+            Ok(None) => Err("the coordinator ended the session".into()),
+            Err(status) => Err(status.into()),
         }
     };
     match tokio::time::timeout(CONNECT_TIMEOUT * 2, opening).await {
         Ok(result) => result,
-        Err(_) => Err("the coordinator does not answer".to_owned()),
+        Err(_) => Err("the coordinator does not answer".into()),
     }
 }

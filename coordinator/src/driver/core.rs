@@ -379,8 +379,7 @@ impl Core {
         for answer in self.later.answers.drain(..) {
             answer();
         }
-        let view =
-            View { state: &self.state, fleet: &self.fleet, ledger: &self.ledger, now: self.now, leads: true };
+        let view = View { state: &self.state, fleet: &self.fleet, ledger: &self.ledger, now: self.now };
         for look in self.later.queries.drain(..) {
             look(view);
         }

@@ -100,7 +100,6 @@ impl Follower {
                             fleet: &fleet,
                             ledger: &self.recovered.ledger,
                             now: Timestamp(self.clock.unix_ms()),
-                            leads: false,
                         }),
                         Some(Request::Stop { answer }) => {
                             // Whoever asked may not wait for it.

@@ -24,8 +24,6 @@ pub struct View<'a> {
     pub ledger: &'a Ledger,
     /// Wall-clock time.
     pub now: slipway_scheduler::Timestamp,
-    /// Whether this coordinator leads. One that follows knows the journal and no agents.
-    pub leads: bool,
 }
 
 /// Looks at what the driver knows and answers by itself.

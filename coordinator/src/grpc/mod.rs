@@ -113,8 +113,8 @@ pub async fn serve(
     let runs = RunsServer::new(runs::RunsService::new(services.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let for_agents = RequireToken::new(services.agent_token.clone(), services.metrics.clone());
-    let for_clients = RequireToken::new(services.admin_token.clone(), services.metrics.clone());
+    let for_agents = RequireToken::new(services.agent_token.clone(), &services);
+    let for_clients = RequireToken::new(services.admin_token.clone(), &services);
 
     let mut server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))

@@ -9,6 +9,7 @@ mod blobs;
 mod dispatches;
 mod error;
 mod events;
+mod forward;
 mod health;
 mod metrics;
 pub mod openapi;
@@ -50,7 +51,8 @@ pub const ROUTES: [&str; 14] = [
 ];
 
 /// All routes.
-pub(crate) fn router(services: Services) -> Router {
+pub(crate) fn router(services: Services) -> std::io::Result<Router> {
+    let forwarder = forward::Forwarder::new(services.clone())?;
     let api = Router::new()
         .route("/runs", get(runs::list).post(runs::submit))
         .route("/runs/{run}", get(runs::show))
@@ -70,7 +72,7 @@ pub(crate) fn router(services: Services) -> Router {
         .route("/openapi.json", get(openapi::document))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed);
-    Router::new()
+    let all = Router::new()
         .nest("/api/v1", api)
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -85,6 +87,9 @@ pub(crate) fn router(services: Services) -> Router {
         .layer(middleware::from_fn(read_refused))
         .with_state(services.clone())
         .merge(results::router(services.results))
+        // Before anything reads the request: the leader checks it.
+        .layer(middleware::from_fn_with_state(forwarder, forward::to_leader));
+    Ok(all)
 }
 
 /// Serves until [`Services::closing`] is raised.
@@ -99,5 +104,6 @@ pub(crate) async fn serve(services: Services, listener: tokio::net::TcpListener)
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
     });
-    axum::serve(listener, router(services)).with_graceful_shutdown(closing.cancelled_owned()).await
+    let router = router(services)?;
+    axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned()).await
 }

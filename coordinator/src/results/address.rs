@@ -7,9 +7,9 @@
 use serde::Deserialize;
 
 use super::error::ResultsError;
-use super::key::SigningKey;
 use super::token::{lease_of_word, lease_word};
 use crate::driver::message::RunLease;
+use crate::key::SigningKey;
 
 /// Path of all blobs.
 pub(super) const PATH: &str = "/results/blobs";

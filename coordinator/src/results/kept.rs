@@ -3,14 +3,16 @@
 //! Whoever gives it keeps others from it for as long as the coordinator runs.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use slipway_kit::clock::Clock;
 
 use super::Results;
+use super::Sharing;
 use super::error::ResultsError;
 use crate::driver::leases::LeaseTable;
+use crate::key::SigningKey;
 
 /// Where the store is, and what of it is still wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,12 +34,12 @@ impl Results {
     /// damaged disk left, a person is told, and there is none.
     pub(crate) async fn open_kept(
         kept: &KeptResults,
-        key: &Path,
+        key: &SigningKey,
         leases: Arc<LeaseTable>,
         clock: Arc<dyn Clock>,
     ) -> Option<Self> {
         let opened = async {
-            let results = Self::open(&kept.folder, key, leases, clock).await?;
+            let results = Self::open(&kept.folder, key, Sharing::Alone, leases, clock).await?;
             results.keep_artifacts_of(&kept.runs).await?;
             Ok::<_, ResultsError>(results)
         };

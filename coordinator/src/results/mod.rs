@@ -21,7 +21,6 @@ mod files;
 mod grant;
 mod index;
 mod kept;
-mod key;
 pub mod limits;
 mod scopes;
 mod sweep;
@@ -48,10 +47,11 @@ pub(crate) use sweep::run as sweep;
 use crate::driver::leases::LeaseTable;
 use crate::driver::message::RunLease;
 use crate::http::read_refused;
+use crate::key::SigningKey;
 use address::Permission;
 use files::Files;
 use index::Index;
-use key::SigningKey;
+pub(crate) use index::Sharing;
 use limits::{CALL_MAX_BYTES, SIGNED_FOR, WRITING_MAX};
 use token::{Claims, lease_of_word};
 
@@ -76,20 +76,19 @@ impl std::fmt::Debug for Results {
 }
 
 impl Results {
-    /// Opens the folder, making it if need be, and removes what a crash left in it. Blocks for a moment.
+    /// Opens the folder, making it if need be. Blocks for a moment.
     ///
     /// # Errors
-    /// When key, index or folder can't be used.
-    pub async fn open(
+    /// When index or folder can't be used.
+    pub(crate) async fn open(
         folder: &Path,
-        key: &Path,
+        key: &SigningKey,
+        sharing: Sharing,
         leases: Arc<LeaseTable>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ResultsError> {
-        let key = SigningKey::load_or_create(key).map_err(error::io_at(key))?;
         let files = Files::open(folder.join("data"))?;
-        let index = Index::open(&folder.join("index.sqlite"))?;
-        files.keep_only(&index.numbers().await?)?;
+        let index = Index::open(&folder.join("index.sqlite"), sharing)?;
         Ok(Self(Arc::new(Parts {
             index,
             files,
@@ -99,6 +98,15 @@ impl Results {
             clock,
             writing: Semaphore::new(WRITING_MAX),
         })))
+    }
+
+    /// Removes what a crash left in the folder. Nobody may write meanwhile: only the leader does this, before it serves.
+    ///
+    /// # Errors
+    /// When index or folder can't be used.
+    pub(crate) async fn tidy(&self) -> Result<(), ResultsError> {
+        let numbers = self.0.index.numbers().await?;
+        self.0.files.keep_only(&numbers)
     }
 
     fn now_ms(&self) -> u64 {

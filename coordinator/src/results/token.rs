@@ -10,10 +10,10 @@ use slipway_scheduler::command::LeaseRef;
 use slipway_scheduler::ids::{FencingToken, InstanceId, RunId};
 
 use super::error::ResultsError;
-use super::key::SigningKey;
 use super::limits::TOKEN_MAX_BYTES;
 use super::scopes::Scope;
 use crate::driver::message::RunLease;
+use crate::key::SigningKey;
 
 /// The only header there is.
 const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;

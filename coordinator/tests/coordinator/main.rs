@@ -19,5 +19,6 @@ mod rerun;
 mod restart;
 mod results;
 mod schedule;
+mod several;
 mod thin_path;
 mod webhook;

@@ -30,7 +30,7 @@ async fn ask(scheme: &str, port: u16) -> String {
     std::fs::write(&ca_file, ca.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()).unwrap();
     let ca_file = (scheme == "https").then_some(ca_file.as_path());
     let server = Server::new(&format!("{scheme}://127.0.0.1:{port}"), ca_file, false).unwrap();
-    let coordinator = Coordinator::new(&server, "token").unwrap();
+    let coordinator = Coordinator::new(std::slice::from_ref(&server), "token").unwrap();
     let status = coordinator.client().get_blob(v1::GetBlobRequest::default()).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
     status.message().to_owned()

@@ -76,6 +76,24 @@ CREATE UNIQUE INDEX artifact_name ON artifact (repository, family, run_attempt, 
 CREATE INDEX artifact_expires ON artifact (expires_ms);
 ";
 
+/// Whether other coordinators open the same file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// Nobody does.
+    Alone,
+    /// They may, on other machines too: a write-ahead log would need memory that all of them share.
+    Among,
+}
+
+impl Sharing {
+    fn journal_mode(self) -> &'static str {
+        match self {
+            Self::Alone => "WAL",
+            Self::Among => "DELETE",
+        }
+    }
+}
+
 /// The index; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Index {
@@ -84,12 +102,13 @@ pub(super) struct Index {
 
 impl Index {
     /// Opens the file, making it if need be.
-    pub(super) fn open(path: &Path) -> Result<Self, ResultsError> {
+    pub(super) fn open(path: &Path, sharing: Sharing) -> Result<Self, ResultsError> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
-        )?;
+        connection.execute_batch(&format!(
+            "PRAGMA journal_mode = {}; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;",
+            sharing.journal_mode()
+        ))?;
         match connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))? {
             0 => connection
                 .execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))?,

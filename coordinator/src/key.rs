@@ -1,4 +1,4 @@
-//! The secret that tokens and addresses are signed with: 32 random bytes in the data directory, mode 0600.
+//! Keys: 32 random bytes, in a file of mode 0600 or derived from another key for one purpose.
 //!
 //! Tokens and addresses are signed with keys derived from it, so that neither can be taken for the other. A coordinator
 //! that is started again knows what it signed before.
@@ -21,7 +21,7 @@ const BLOCK_BYTES: usize = 64;
 
 /// Signs texts of one kind.
 #[derive(Clone)]
-pub(super) struct SigningKey(Arc<[u8; KEY_BYTES]>);
+pub(crate) struct SigningKey(Arc<[u8; KEY_BYTES]>);
 
 impl std::fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -34,7 +34,7 @@ impl SigningKey {
     ///
     /// # Errors
     /// When the file can't be read or written, or holds no key.
-    pub(super) fn load_or_create(path: &Path) -> io::Result<Self> {
+    pub(crate) fn load_or_create(path: &Path) -> io::Result<Self> {
         match fs::read(path) {
             Ok(bytes) => {
                 let key = <[u8; KEY_BYTES]>::try_from(bytes).map_err(|_| {
@@ -51,6 +51,24 @@ impl SigningKey {
         }
     }
 
+    /// The key in a file that several coordinators have alike: 64 hexadecimal digits.
+    ///
+    /// # Errors
+    /// One sentence that says what is wrong and what to do.
+    pub(crate) fn read_shared(path: &Path) -> Result<Self, String> {
+        let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut key = [0; KEY_BYTES];
+        hex::decode_to_slice(text.trim(), &mut key).map_err(|_| {
+            format!(
+                "{} holds no key of {} hexadecimal digits; make one with `openssl rand -hex {KEY_BYTES}`, once for all \
+                 coordinators",
+                path.display(),
+                2 * KEY_BYTES
+            )
+        })?;
+        Ok(Self(Arc::new(key)))
+    }
+
     /// A key of 244 random bits.
     fn random() -> Self {
         let mut key = [0; KEY_BYTES];
@@ -62,8 +80,13 @@ impl SigningKey {
 
     /// The key for one purpose.
     #[must_use]
-    pub(super) fn derive(&self, purpose: &str) -> Self {
+    pub(crate) fn derive(&self, purpose: &str) -> Self {
         Self(Arc::new(self.sign(purpose.as_bytes())))
+    }
+
+    /// Its bytes.
+    pub(crate) fn bytes(&self) -> &[u8; KEY_BYTES] {
+        &self.0
     }
 
     fn mac(&self) -> Hmac<Sha256> {
@@ -77,7 +100,7 @@ impl SigningKey {
 
     /// The text's signature.
     #[must_use]
-    pub(super) fn sign(&self, text: &[u8]) -> [u8; KEY_BYTES] {
+    pub(crate) fn sign(&self, text: &[u8]) -> [u8; KEY_BYTES] {
         let mut mac = self.mac();
         mac.update(text);
         mac.finalize().into_bytes().into()
@@ -85,7 +108,7 @@ impl SigningKey {
 
     /// Whether this signs the text. Compares in constant time.
     #[must_use]
-    pub(super) fn is_signed(&self, text: &[u8], signature: &[u8]) -> bool {
+    pub(crate) fn is_signed(&self, text: &[u8], signature: &[u8]) -> bool {
         let mut mac = self.mac();
         mac.update(text);
         mac.verify_slice(signature).is_ok()
@@ -112,5 +135,18 @@ mod tests {
         assert!(!again.derive("token").is_signed(b"text", &signature[..31]));
         fs::write(&path, "short").unwrap();
         assert!(SigningKey::load_or_create(&path).is_err());
+    }
+
+    #[test]
+    fn a_shared_key_is_hexadecimal_and_a_wrong_one_is_told_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cluster.key");
+        for wrong in ["", "abc", &"g".repeat(64), &"a".repeat(62)] {
+            fs::write(&path, wrong).unwrap();
+            let error = SigningKey::read_shared(&path).unwrap_err();
+            assert!(error.contains("cluster.key") && error.contains("openssl rand -hex 32"), "{error}");
+        }
+        fs::write(&path, format!("{}\n", "a1".repeat(32))).unwrap();
+        assert_eq!(SigningKey::read_shared(&path).unwrap().bytes(), &[0xa1; 32]);
     }
 }

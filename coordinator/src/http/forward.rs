@@ -1,0 +1,113 @@
+//! What a coordinator that follows does with requests: what the journal tells it answers, the rest it passes on to the
+//! leader, byte for byte, both ways and as it comes. So it does not matter which coordinator somebody asks.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use super::error::ApiError;
+use crate::driver::Role;
+use crate::services::Services;
+
+/// Marks a request that was passed on: it is not passed on again.
+const FORWARDED: HeaderName = HeaderName::from_static("x-slipway-forwarded");
+
+/// How long a connection to the leader may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// When a client that found no leader is to try again, in seconds.
+const RETRY_AFTER_S: &str = "1";
+
+/// Headers about one connection and not the message (RFC 9110, section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 5] =
+    [header::CONNECTION, header::TRANSFER_ENCODING, header::TE, header::TRAILER, header::UPGRADE];
+
+/// The client that speaks to the leader; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Forwarder {
+    services: Services,
+    client: reqwest::Client,
+}
+
+impl Forwarder {
+    /// A forwarder; `None`: the system offers no network at all.
+    pub(super) fn new(services: Services) -> std::io::Result<Self> {
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(std::io::Error::other)?;
+        Ok(Self { services, client })
+    }
+}
+
+/// Whether a follower answers this by itself.
+fn is_own(request: &Request) -> bool {
+    let path = request.uri().path();
+    matches!(path, "/healthz" | "/readyz" | "/metrics" | "/api/v1/openapi.json")
+        || (request.method() == Method::GET && path == "/api/v1/runs")
+}
+
+/// Lets the leader's own requests through, and a follower's to the leader.
+pub(super) async fn to_leader(State(forward): State<Forwarder>, request: Request, next: Next) -> Response {
+    let leader = match &*forward.services.driver.role().borrow() {
+        Role::Leading { .. } => None,
+        Role::Following(leader) => Some(leader.clone()),
+    };
+    let Some(leader) = leader else { return next.run(request).await };
+    if is_own(&request) {
+        return next.run(request).await;
+    }
+    let passed_on = request.headers().contains_key(&FORWARDED);
+    if !leader.alive || leader.address.http.is_empty() || passed_on {
+        return nobody_leads();
+    }
+    match pass_on(&forward.client, &leader.address.http, request).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::warn!(leader = leader.address.http, %error, "a request did not reach the leader");
+            nobody_leads()
+        }
+    }
+}
+
+fn nobody_leads() -> Response {
+    let error = ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "no_leader",
+        "no coordinator leads at the moment; try again in a second",
+    );
+    ([(header::RETRY_AFTER, RETRY_AFTER_S)], error).into_response()
+}
+
+async fn pass_on(client: &reqwest::Client, leader: &str, request: Request) -> reqwest::Result<Response> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut headers = without_hops(&parts.headers);
+    headers.insert(FORWARDED, HeaderValue::from_static("1"));
+    let answer = client
+        .request(parts.method, format!("{leader}{path}"))
+        .headers(headers)
+        .body(reqwest::Body::wrap_stream(body.into_data_stream()))
+        .send()
+        .await?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = answer.status();
+    *response.headers_mut() = without_hops(answer.headers());
+    *response.body_mut() = Body::from_stream(answer.bytes_stream());
+    Ok(response)
+}
+
+/// The `host` stays: signed addresses and clone URLs name what the client asked.
+fn without_hops(headers: &HeaderMap) -> HeaderMap {
+    let mut headers = headers.clone();
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+    headers
+}

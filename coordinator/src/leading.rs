@@ -1,0 +1,86 @@
+//! What only the leader does beside deciding: plan jobs, deal with webhooks, fire schedules, remove what is over.
+
+use std::collections::BTreeSet;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::driver::{Planning, RunEnded};
+use crate::services::Services;
+use crate::{chain, github, planner, results, schedule};
+
+/// What the driver sends to its helpers.
+pub(crate) struct FromDriver {
+    /// Jobs to plan.
+    pub(crate) to_plan: mpsc::UnboundedReceiver<Planning>,
+    /// Runs that ended.
+    pub(crate) over: mpsc::UnboundedReceiver<RunEnded>,
+}
+
+/// Begins all of it; this coordinator leads. What a leader before it left behind is dealt with when this returns.
+pub(crate) async fn begin(services: &Services, from: FromDriver, helpers: &mut JoinSet<()>) {
+    if let Err(error) = services.repositories.reload() {
+        tracing::error!(%error, "what is known of repositories cannot be read; schedules wait for their next push");
+    }
+    if let Err(error) = services.results.tidy().await {
+        tracing::warn!(%error, "what a crash left of caches and artifacts stays");
+    }
+    forget_old_runs(services).await;
+    chain::raise_missed(services).await;
+    helpers.spawn(planner::run(services.clone(), from.to_plan));
+    helpers.spawn(clean_up(services.clone(), from.over));
+    helpers.spawn(github::react(services.clone()));
+    helpers.spawn(schedule::run(services.clone()));
+    helpers.spawn(results::sweep(services.results.clone()));
+}
+
+/// The same for a coordinator that follows: as soon as it leads. Ends with the helpers.
+pub(crate) async fn begin_when_leading(services: Services, from: FromDriver) {
+    if !services.driver.leads().await {
+        return;
+    }
+    let mut helpers = JoinSet::new();
+    begin(&services, from, &mut helpers).await;
+    while helpers.join_next().await.is_some() {}
+}
+
+/// Removes what a crash left behind of runs that are over.
+async fn forget_old_runs(services: &Services) {
+    let known = services.driver.query(|view| {
+        let ids = |open: bool| {
+            let runs = view.state.runs().filter(move |run| !open || run.end().is_none());
+            runs.map(slipway_scheduler::state::Run::id).collect::<BTreeSet<_>>()
+        };
+        (ids(true), ids(false))
+    });
+    let Ok((open, all)) = known.await else { return };
+    let secrets = services.secrets.clone();
+    let kept = tokio::task::spawn_blocking(move || secrets.keep_only(&open)).await;
+    if let Ok(Err(error)) = kept {
+        tracing::warn!(%error, "secrets of old runs could not be removed");
+    }
+    if let Err(error) = services.records.keep_only(all).await {
+        tracing::warn!(%error, "records of old runs could not be removed");
+    }
+}
+
+/// Removes what runs leave behind, until the driver is gone.
+async fn clean_up(services: Services, mut over: mpsc::UnboundedReceiver<RunEnded>) {
+    while let Some(ended) = over.recv().await {
+        match ended {
+            RunEnded::Finished(run) => {
+                chain::raise(&services, run, chain::Activity::Completed).await;
+                let secrets = services.secrets.clone();
+                let removed = tokio::task::spawn_blocking(move || secrets.remove(run)).await;
+                if let Ok(Err(error)) = removed {
+                    tracing::warn!(%run, %error, "a run's secrets stay until the next start");
+                }
+            }
+            RunEnded::Retired(run) => {
+                if let Err(error) = services.records.delete_run(run).await {
+                    tracing::warn!(%run, %error, "a retired run's records could not be removed");
+                }
+            }
+        }
+    }
+}

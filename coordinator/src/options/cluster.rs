@@ -1,0 +1,188 @@
+//! What a coordinator needs to be one of several: the key that all have, and where it is reached.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::{OptionsError, TlsOptions, wrong};
+use crate::journal::Address;
+
+/// The flags; a program that embeds the coordinator has none of them.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ClusterFlags {
+    /// Key of all coordinators that share a journal: 64 hexadecimal digits, as `openssl rand -hex 32` makes them
+    #[arg(long, value_name = "FILE", env = "SLIPWAY_CLUSTER_KEY_FILE")]
+    pub cluster_key_file: Option<PathBuf>,
+    /// Where the other coordinators reach this one's HTTP [default: what --http listens on]
+    #[arg(long, value_name = "URL", env = "SLIPWAY_ADVERTISE_HTTP")]
+    pub advertise_http: Option<String>,
+    /// Where agents reach this one's gRPC [default: what --grpc listens on]
+    #[arg(long, value_name = "URL", env = "SLIPWAY_ADVERTISE_GRPC")]
+    pub advertise_grpc: Option<String>,
+    /// The folder of --objects is the same on all coordinators (a network file system)
+    #[arg(long, env = "SLIPWAY_OBJECTS_SHARED")]
+    pub objects_shared: bool,
+}
+
+impl ClusterFlags {
+    /// Refuses what means nothing to a coordinator that stands alone, rather than leave it out silently.
+    pub(super) fn refuse_alone(&self) -> Result<(), OptionsError> {
+        let given = [
+            ("--cluster-key-file", self.cluster_key_file.is_some()),
+            ("--advertise-http", self.advertise_http.is_some()),
+            ("--advertise-grpc", self.advertise_grpc.is_some()),
+            ("--objects-shared", self.objects_shared),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => {
+                Err(wrong(flag, "is for several coordinators: give --journal postgres://… too"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Being one of several coordinators; checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterOptions {
+    /// File of the key that all have.
+    pub key_file: PathBuf,
+    /// URL of HTTP, where it is not the address that is listened on.
+    pub advertise_http: Option<String>,
+    /// URL of gRPC, likewise.
+    pub advertise_grpc: Option<String>,
+}
+
+impl ClusterOptions {
+    /// Options from the flags of a coordinator whose journal others can open. `objects`: whether `--objects` was given.
+    pub(super) fn load(flags: ClusterFlags, objects: bool) -> Result<Self, OptionsError> {
+        let Some(key_file) = flags.cluster_key_file else {
+            return Err(wrong(
+                "--cluster-key-file",
+                "is needed with a journal that several coordinators share: make a key with `openssl rand -hex 32` and \
+                 give its file to each",
+            ));
+        };
+        if !objects {
+            return Err(wrong(
+                "--objects",
+                "is needed with a journal that several coordinators share: logs and artifacts have to be where the next \
+                 leader finds them",
+            ));
+        }
+        if !flags.objects_shared {
+            return Err(wrong(
+                "--objects",
+                "a folder on one machine is lost to the other coordinators; name one that all of them have (a network \
+                 file system) and say so with --objects-shared",
+            ));
+        }
+        if let Some(url) = flags.advertise_http.as_ref().filter(|url| url.starts_with("https://")) {
+            return Err(wrong(
+                "--advertise-http",
+                format!(
+                    "`{url}`: coordinators speak plain HTTP to each other; name an address of a network you trust"
+                ),
+            ));
+        }
+        for (flag, url) in
+            [("--advertise-http", &flags.advertise_http), ("--advertise-grpc", &flags.advertise_grpc)]
+        {
+            if let Some(url) = url {
+                check_url(flag, url)?;
+            }
+        }
+        let (advertise_http, advertise_grpc) = (flags.advertise_http, flags.advertise_grpc);
+        Ok(Self { key_file, advertise_http, advertise_grpc })
+    }
+
+    /// Where this coordinator is reached, now that it is known what it listens on.
+    ///
+    /// # Errors
+    /// When it listens on all addresses and no URL was given.
+    pub(crate) fn address(
+        &self,
+        http: SocketAddr,
+        grpc: SocketAddr,
+        tls: Option<&TlsOptions>,
+    ) -> Result<Address, OptionsError> {
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        Ok(Address {
+            http: advertised("--advertise-http", self.advertise_http.as_ref(), "http", http)?,
+            grpc: advertised("--advertise-grpc", self.advertise_grpc.as_ref(), scheme, grpc)?,
+        })
+    }
+}
+
+fn advertised(
+    flag: &'static str,
+    given: Option<&String>,
+    scheme: &str,
+    listens: SocketAddr,
+) -> Result<String, OptionsError> {
+    match given {
+        Some(url) => Ok(url.trim_end_matches('/').to_owned()),
+        None if listens.ip().is_unspecified() => Err(wrong(
+            flag,
+            format!("is needed: {listens} is every address of this machine, and others have to know one"),
+        )),
+        None => Ok(format!("{scheme}://{listens}")),
+    }
+}
+
+fn check_url(flag: &'static str, url: &str) -> Result<(), OptionsError> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let authority = rest.map(|rest| rest.trim_end_matches('/'));
+    match authority {
+        Some(authority) if !authority.is_empty() && !authority.contains(['/', '@', '?', '#', ' ']) => Ok(()),
+        _ => Err(wrong(flag, format!("`{url}` is no URL such as https://ci-1.example.com:7443"))),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn flags() -> ClusterFlags {
+        ClusterFlags { cluster_key_file: Some("key".into()), objects_shared: true, ..ClusterFlags::default() }
+    }
+
+    #[test]
+    fn what_several_coordinators_need_is_asked_for_by_flag() {
+        let told =
+            |flags: ClusterFlags, objects| ClusterOptions::load(flags, objects).unwrap_err().to_string();
+        assert!(told(ClusterFlags::default(), true).starts_with("--cluster-key-file: "));
+        assert!(told(flags(), false).starts_with("--objects: is needed"));
+        assert!(told(ClusterFlags { objects_shared: false, ..flags() }, true).contains("--objects-shared"));
+        for url in ["ci.example.com", "https://", "https://a/b", "ftp://a", "https://u@a"] {
+            let error = told(ClusterFlags { advertise_grpc: Some(url.into()), ..flags() }, true);
+            assert!(error.starts_with(&format!("--advertise-grpc: `{url}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_coordinator_that_stands_alone_refuses_them() {
+        assert!(ClusterFlags::default().refuse_alone().is_ok());
+        let error = flags().refuse_alone().unwrap_err().to_string();
+        assert!(error.starts_with("--cluster-key-file: ") && error.contains("--journal"), "{error}");
+    }
+
+    #[test]
+    fn a_coordinator_is_where_it_listens_unless_told() {
+        let (http, grpc) = (SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([10, 0, 0, 1], 2)));
+        let plain = ClusterOptions::load(flags(), true).unwrap();
+        let address = plain.address(http, grpc, None).unwrap();
+        assert_eq!(
+            (address.http.as_str(), address.grpc.as_str()),
+            ("http://127.0.0.1:1", "http://10.0.0.1:2")
+        );
+        let tls = TlsOptions { certificate: "c".into(), key: "k".into() };
+        assert_eq!(plain.address(http, grpc, Some(&tls)).unwrap().grpc, "https://10.0.0.1:2");
+        let every = SocketAddr::from(([0, 0, 0, 0], 2));
+        let error = plain.address(http, every, Some(&tls)).unwrap_err().to_string();
+        assert!(error.starts_with("--advertise-grpc: is needed: 0.0.0.0:2"), "{error}");
+        let told = ClusterFlags { advertise_grpc: Some("https://ci-1.example.com:7443/".into()), ..flags() };
+        let told = ClusterOptions::load(told, true).unwrap();
+        assert_eq!(told.address(http, every, Some(&tls)).unwrap().grpc, "https://ci-1.example.com:7443");
+    }
+}
