@@ -9,7 +9,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use slipway_kit::telemetry::{self, TelemetryOptions};
 
-use crate::commands::{agents, cancel, dispatch, eval, lint, lock, logs, plan, rerun, run, runs, show, up};
+use crate::commands::{
+    agents, audit, cancel, dispatch, eval, lint, lock, logs, plan, rerun, run, runs, show, up,
+};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Out};
 use crate::settings::Settings;
@@ -57,6 +59,8 @@ enum Command {
     Dispatch(dispatch::Dispatch),
     /// List the agents, or steer one
     Agents(agents::Agents),
+    /// Show who asked for what, or check that nobody changed the record of it
+    Audit(audit::Audit),
 }
 
 /// The whole program.
@@ -122,6 +126,7 @@ async fn execute(command: Command, settings: Settings) -> Result<Exit, Failure> 
         Command::Rerun(rerun) => rerun.run(&settings, &mut out).await,
         Command::Dispatch(dispatch) => dispatch.run(&settings, &mut out).await,
         Command::Agents(agents) => agents.run(&settings, &mut out).await,
+        Command::Audit(audit) => audit.run(&settings, &mut out).await,
     }
 }
 

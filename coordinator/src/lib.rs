@@ -7,6 +7,7 @@
 //! Invariant: nothing that follows from an event is seen before the event is durable. Deliberately absent: everything that
 //! runs on agents; the two meet in `slipway-proto`.
 
+pub mod audit;
 mod blobs;
 mod chain;
 mod coordinator;

@@ -28,6 +28,8 @@ pub struct Rerun {
     pub secrets: SecretMap,
     /// Who wants it; empty: who caused the run.
     pub actor: String,
+    /// By which door it came.
+    pub door: String,
 }
 
 /// Why no run was started.
@@ -145,6 +147,7 @@ pub async fn rerun(services: &Services, run: RunId, wanted: Rerun) -> Result<Run
         run_number: meta.run_number,
         run_attempt: left.last_attempt + 1,
         carried: if wanted.failed { left.carried } else { Vec::new() },
+        door: wanted.door,
         ..NewRun::default()
     };
     Ok(submit::submit(services, new).await?)

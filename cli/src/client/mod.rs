@@ -180,6 +180,23 @@ impl Client {
         self.ask(self.request(Method::POST, &format!("/agents/{agent}/{order}"))).await.map(drop)
     }
 
+    /// A page of the audit trail after a position.
+    ///
+    /// # Errors
+    /// See the module.
+    pub async fn audit(&self, after: u64) -> Result<types::AuditPage, Failure> {
+        types::read(self.ask(self.request(Method::GET, &format!("/audit?after={after}"))).await?)
+    }
+
+    /// Checks a piece of the journal after a position with this hash.
+    ///
+    /// # Errors
+    /// The journal is damaged there; and see the module.
+    pub async fn verify_audit(&self, after: u64, hash: &str) -> Result<types::AuditPage, Failure> {
+        let path = format!("/audit/verify?after={after}&hash={hash}");
+        types::read(self.ask(self.request(Method::GET, &path)).await?)
+    }
+
     /// Uploads a working tree.
     ///
     /// # Errors

@@ -343,6 +343,20 @@ pub(super) fn refusal_text(body: &[u8]) -> Option<String> {
     Some(text)
 }
 
+/// A piece of the audit trail, or of the check of the journal below it.
+#[derive(Debug, Deserialize)]
+pub struct AuditPage {
+    /// The entries, as the coordinator says them.
+    #[serde(default)]
+    pub entries: Vec<Json>,
+    /// Go on after this position of the journal.
+    pub position: u64,
+    /// The hash there.
+    pub hash: String,
+    /// Where the journal ended.
+    pub end: u64,
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -1,6 +1,7 @@
 //! The commands, one file each: its flags and what it does.
 
 pub mod agents;
+pub mod audit;
 pub mod cancel;
 pub mod dispatch;
 pub mod eval;

@@ -18,10 +18,11 @@ use super::leases::LeaseTable;
 use super::ledger::Ledger;
 use super::payload::{DeliveryEvent, Payload};
 use super::recover::{self, Recovered};
-use super::request::{Look, Request, View};
+use super::request::{Look, Piece, Request, View};
 use super::session::Sessions;
 use super::watchers::Watchers;
 use super::{BATCH_GRANTS, BATCH_REQUESTS, DriverError, DriverParts, MAX_SLEEP_MS, SNAPSHOT_EVERY};
+use crate::audit::{AuditEntry, Origin};
 use crate::journal::{BEAT_EVERY, Entry, Journal, JournalError, Snapshot};
 use crate::metrics::Metrics;
 
@@ -183,8 +184,17 @@ impl Core {
     /// Handles one request; says whether its answer promises lease time.
     fn handle(&mut self, request: Request) -> bool {
         match request {
-            Request::Submit { submit, answer } => {
+            Request::Submit { submit, origin, answer } => {
+                let again = submit.meta.run_attempt > 1;
                 let result = self.submit(*submit);
+                let action = if again { "run.rerun" } else { "run.submit" };
+                self.audit(origin, action, &result, |run| run.map_or_else(String::new, ToString::to_string));
+                self.answer(answer, result);
+            }
+            Request::Cancel { cancel, origin, answer } => {
+                let run = cancel.run;
+                let result = self.decide(Command::Cancel(cancel)).map_err(DriverError::from);
+                self.audit(origin, "run.cancel", &result, |_| run.to_string());
                 self.answer(answer, result);
             }
             Request::Command { command, answer } => {
@@ -200,9 +210,19 @@ impl Core {
             Request::FromAgent { agent, session, message } => {
                 return self.agent_said(agent, session, message);
             }
-            Request::Drain { agent, on, answer } => {
+            Request::Drain { agent, on, origin, answer } => {
                 let known = self.drain(agent, on);
+                let action = if on { "agent.drain" } else { "agent.resume" };
+                let result = if known { Ok(()) } else { Err("there is no agent of this id") };
+                self.audit(origin, action, &result, |_| agent.to_string());
                 self.answer(answer, Ok(known));
+            }
+            Request::Read { position, answer } => {
+                // Damage far back is no reason to stop: whoever asked tells a person.
+                let read =
+                    self.journal.read(position).map_err(|error| DriverError::Journal(error.to_string()));
+                let piece = read.map(|records| Piece { records, end: self.journal.end() });
+                self.answer(answer, piece);
             }
             Request::Delivery { event, answer } => {
                 let news = match &event {
@@ -232,6 +252,19 @@ impl Core {
             Err(Rejection::Duplicate { run }) => Ok(run),
             Err(rejection) => Err(rejection.into()),
         }
+    }
+
+    /// Journals who asked for something, with what came of it. `target`: the run or agent.
+    fn audit<T, E: std::fmt::Display>(
+        &mut self,
+        origin: Origin,
+        action: &str,
+        result: &Result<T, E>,
+        target: impl FnOnce(Option<&T>) -> String,
+    ) {
+        let refused = result.as_ref().err().map(ToString::to_string);
+        let target = target(result.as_ref().ok());
+        self.take(Payload::Audit(AuditEntry::new(origin, action, target, refused, self.now)));
     }
 
     fn answer<T: Send + 'static>(

@@ -63,7 +63,7 @@ impl Ledger {
             Payload::Scheduler(Event::RunRetired { run }) => {
                 self.notes.remove(run);
             }
-            Payload::Scheduler(_) => {}
+            Payload::Scheduler(_) | Payload::Audit(_) => {}
             Payload::Delivery(DeliveryEvent::Accepted { id, event, body, .. }) => {
                 self.pending.insert(id.clone(), PendingDelivery { event: event.clone(), body: *body });
             }

@@ -25,12 +25,13 @@ pub mod watchers;
 use std::sync::Arc;
 
 use slipway_kit::clock::Clock;
-use slipway_scheduler::command::Submit;
+use slipway_scheduler::command::{Cancel, Submit};
 use slipway_scheduler::{AgentId, Command, Rejection, RunId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::core::Core;
+use crate::audit::Origin;
 use crate::journal::{self, Address, Journal, JournalError, Leader};
 use crate::metrics::Metrics;
 pub use effects::{OutputsRequest, PlanNeed, PlanRequest, Planning, RunEnded};
@@ -40,7 +41,7 @@ use message::SessionLink;
 use payload::DeliveryEvent;
 use recover::Recovered;
 use request::Request;
-pub use request::{AgentHello, FromAgent, View};
+pub use request::{AgentHello, FromAgent, Piece, View};
 pub use role::{Role, Standing};
 use watchers::Watchers;
 
@@ -71,6 +72,9 @@ pub enum DriverError {
     /// Another coordinator leads, or is about to.
     #[error("this coordinator follows; {}", told(.0))]
     Follows(Address),
+    /// The journal cannot be read there.
+    #[error("{0}")]
+    Journal(String),
     /// An agent cannot be taken in.
     #[error("{0}")]
     Refused(String),
@@ -204,8 +208,8 @@ impl Driver {
     ///
     /// # Errors
     /// [`DriverError`].
-    pub async fn submit(&self, submit: Submit) -> Result<RunId, DriverError> {
-        self.ask(|answer| Request::Submit { submit: Box::new(submit), answer }).await
+    pub async fn submit(&self, submit: Submit, origin: Origin) -> Result<RunId, DriverError> {
+        self.ask(|answer| Request::Submit { submit: Box::new(submit), origin, answer }).await
     }
 
     /// Any other command; durable when this returns.
@@ -214,6 +218,14 @@ impl Driver {
     /// [`DriverError`].
     pub async fn command(&self, command: Command) -> Result<(), DriverError> {
         self.ask(|answer| Request::Command { command, answer }).await
+    }
+
+    /// Ends a run because somebody wants it; durable when this returns.
+    ///
+    /// # Errors
+    /// [`DriverError`].
+    pub async fn cancel(&self, cancel: Cancel, origin: Origin) -> Result<(), DriverError> {
+        self.ask(|answer| Request::Cancel { cancel, origin, answer }).await
     }
 
     /// Opens a session; its number is the answer. Welcome and all that follows come over the link.
@@ -248,8 +260,16 @@ impl Driver {
     ///
     /// # Errors
     /// [`DriverError::Stopped`].
-    pub async fn drain(&self, agent: AgentId, on: bool) -> Result<bool, DriverError> {
-        self.ask(|answer| Request::Drain { agent, on, answer }).await
+    pub async fn drain(&self, agent: AgentId, on: bool, origin: Origin) -> Result<bool, DriverError> {
+        self.ask(|answer| Request::Drain { agent, on, origin, answer }).await
+    }
+
+    /// A piece of the journal after a position; empty at its end. The driver's thread reads it: ask for a few at a time.
+    ///
+    /// # Errors
+    /// [`DriverError::Journal`] when it is damaged there.
+    pub async fn read_journal(&self, position: u64) -> Result<Piece, DriverError> {
+        self.ask(|answer| Request::Read { position, answer }).await
     }
 
     /// Journals something about a webhook delivery; `false` when it was known.

@@ -1,5 +1,6 @@
 //! What the journal's payloads hold: the scheduler's events and the coordinator's own.
 
+use crate::audit::AuditEntry;
 use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
 use slipway_scheduler::{AgentId, Event, InstanceId, RunId, Timestamp};
@@ -16,6 +17,8 @@ pub enum Payload {
     AttemptNote(AttemptNote),
     /// A person ordered an agent to take nothing new, or to take jobs again.
     DrainOrder(DrainOrder),
+    /// Somebody asked for something.
+    Audit(AuditEntry),
 }
 
 /// A person's order to an agent. It stands until the opposite one, whatever restarts.

@@ -1,6 +1,6 @@
 //! What the driver is asked.
 
-use slipway_scheduler::command::{LeaseRef, Submit};
+use slipway_scheduler::command::{Cancel, LeaseRef, Submit};
 use slipway_scheduler::fleet::{AgentProfile, Fleet};
 use slipway_scheduler::{AgentId, Command, Outcome, Rejection, RunId, State};
 use tokio::sync::oneshot;
@@ -9,6 +9,8 @@ use super::DriverError;
 use super::ledger::Ledger;
 use super::message::{RunLease, SessionLink};
 use super::payload::DeliveryEvent;
+use crate::audit::Origin;
+use crate::journal::Record;
 
 /// The driver's answer to whoever asked.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, DriverError>>;
@@ -29,11 +31,22 @@ pub struct View<'a> {
 /// Looks at what the driver knows and answers by itself.
 pub(super) type Look = Box<dyn FnOnce(View<'_>) + Send>;
 
+/// A piece of the journal.
+#[derive(Debug, Clone)]
+pub struct Piece {
+    /// Its records, each checked against the one before.
+    pub records: Vec<Record>,
+    /// Where the journal ends.
+    pub end: u64,
+}
+
 pub(super) enum Request {
     /// A new run; its run number is filled in.
-    Submit { submit: Box<Submit>, answer: Answer<RunId> },
+    Submit { submit: Box<Submit>, origin: Origin, answer: Answer<RunId> },
     /// Any other command whose sender waits for its being durable.
     Command { command: Command, answer: Answer<()> },
+    /// Somebody wants a run to end.
+    Cancel { cancel: Cancel, origin: Origin, answer: Answer<()> },
     /// An agent opened a session.
     Hello { hello: AgentHello, link: SessionLink, answer: Answer<u64> },
     /// A session's stream ended.
@@ -41,9 +54,11 @@ pub(super) enum Request {
     /// Something came over a session.
     FromAgent { agent: AgentId, session: u64, message: FromAgent },
     /// A person wants an agent to drain or to go on.
-    Drain { agent: AgentId, on: bool, answer: Answer<bool> },
+    Drain { agent: AgentId, on: bool, origin: Origin, answer: Answer<bool> },
     /// Something about a webhook delivery; answers whether it was news.
     Delivery { event: DeliveryEvent, answer: Answer<bool> },
+    /// Somebody wants to read the journal after this position.
+    Read { position: u64, answer: Answer<Piece> },
     /// Somebody wants to look.
     Query(Look),
     /// Save a snapshot and stop.
@@ -57,6 +72,8 @@ impl Request {
         match self {
             Self::Submit { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Command { answer, .. } => drop(answer.send(Err(error.clone()))),
+            Self::Cancel { answer, .. } => drop(answer.send(Err(error.clone()))),
+            Self::Read { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Hello { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Drain { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Delivery { answer, .. } => drop(answer.send(Err(error.clone()))),

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{Driver, DriverError, DriverParts, Planning, Role, Standing};
+use crate::audit::Origin;
 use crate::journal::memory::MemoryJournal;
 use crate::journal::{Address, Entry, Journal, JournalError, Leader, Record, Snapshot, lead};
 
@@ -116,9 +117,9 @@ async fn what_is_not_durable_is_not_seen_and_stops_the_driver() {
     // The take-over and one run.
     let appends_left = Arc::new(AtomicI32::new(2));
     let mut started = start(Failing { inner: journal.clone(), appends_left });
-    started.driver.submit(submit(1)).await.unwrap();
+    started.driver.submit(submit(1), Origin::default()).await.unwrap();
     assert_eq!(started.to_plan.recv().await.unwrap().run(), RunId::from_u128(1));
-    assert_eq!(started.driver.submit(submit(2)).await, Err(DriverError::Stopped));
+    assert_eq!(started.driver.submit(submit(2), Origin::default()).await, Err(DriverError::Stopped));
     assert!(
         matches!(started.failure.await, Ok(JournalError::Engine { reason, .. }) if reason == "it is full")
     );
@@ -135,9 +136,9 @@ async fn a_leader_that_was_replaced_stops() {
     let journal = MemoryJournal::new();
     let old = start(journal.clone());
     let new = start(journal);
-    assert_eq!(old.driver.submit(submit(1)).await, Err(DriverError::Stopped));
+    assert_eq!(old.driver.submit(submit(1), Origin::default()).await, Err(DriverError::Stopped));
     assert!(matches!(old.failure.await, Ok(JournalError::Fenced { ours: 1, current: 2 })));
-    new.driver.submit(submit(2)).await.unwrap();
+    new.driver.submit(submit(2), Origin::default()).await.unwrap();
     assert_eq!(runs(&new.driver).await, [RunId::from_u128(2)]);
 }
 
@@ -162,9 +163,9 @@ fn an_entry_of_a_newer_version_is_told_apart_from_damage() {
 #[tokio::test]
 async fn a_repeated_delivery_answers_with_its_run() {
     let started = start(MemoryJournal::new());
-    let first = started.driver.submit(submit(1)).await.unwrap();
+    let first = started.driver.submit(submit(1), Origin::default()).await.unwrap();
     let again = Submit { run: RunId::from_u128(9), ..submit(1) };
-    assert_eq!(started.driver.submit(again).await, Ok(first));
+    assert_eq!(started.driver.submit(again, Origin::default()).await, Ok(first));
     assert_eq!(runs(&started.driver).await, [first]);
 }
 
@@ -173,13 +174,13 @@ async fn a_snapshot_and_what_came_after_give_the_same_state_as_the_whole_journal
     let mut journal = MemoryJournal::new();
     let first = start(journal.clone());
     for run in 1..=20 {
-        first.driver.submit(submit(run)).await.unwrap();
+        first.driver.submit(submit(run), Origin::default()).await.unwrap();
     }
     first.driver.stop().await;
     assert_eq!(journal.snapshots().unwrap().len(), 1);
     let second = start(journal.clone());
     for run in 21..=30 {
-        second.driver.submit(submit(run)).await.unwrap();
+        second.driver.submit(submit(run), Origin::default()).await.unwrap();
     }
     let look = |driver: &Driver| {
         let driver = driver.clone();
@@ -213,18 +214,18 @@ async fn a_follower_keeps_up_refuses_commands_and_leads_when_the_leader_is_dead(
     let first = start_standing(journal.clone(), among("a"));
     assert!(first.driver.leads().await);
     assert_eq!(first.driver.epoch(), 1);
-    first.driver.submit(submit(1)).await.unwrap();
+    first.driver.submit(submit(1), Origin::default()).await.unwrap();
 
     let mut second = start_standing(journal.clone(), among("b"));
     let mut role = second.driver.role();
     let heard =
         |role: &Role| matches!(role, Role::Following(leader) if leader.address.grpc == "https://a:7443");
     role.wait_for(heard).await.unwrap();
-    first.driver.submit(submit(2)).await.unwrap();
+    first.driver.submit(submit(2), Origin::default()).await.unwrap();
     while runs(&second.driver).await.len() < 2 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let refused = second.driver.submit(submit(3)).await.unwrap_err();
+    let refused = second.driver.submit(submit(3), Origin::default()).await.unwrap_err();
     assert_eq!(refused.to_string(), "this coordinator follows; the leader is at https://a:7443");
     assert!(second.to_plan.try_recv().is_err(), "the leader's to plan");
 
@@ -234,7 +235,7 @@ async fn a_follower_keeps_up_refuses_commands_and_leads_when_the_leader_is_dead(
     // What the dead leader did not get planned is planned now.
     let planned = [second.to_plan.recv().await.unwrap().run(), second.to_plan.recv().await.unwrap().run()];
     assert_eq!(planned, [RunId::from_u128(1), RunId::from_u128(2)]);
-    second.driver.submit(submit(3)).await.unwrap();
+    second.driver.submit(submit(3), Origin::default()).await.unwrap();
     assert_eq!(runs(&second.driver).await.len(), 3);
 }
 
@@ -245,7 +246,7 @@ async fn a_leader_that_was_replaced_can_do_nothing() {
     assert!(first.driver.leads().await);
     // As when it was frozen for longer than anybody waits.
     assert_eq!(journal.clone().take_over(1, &Address::default()).unwrap(), Some(2));
-    let refused = first.driver.submit(submit(1)).await.unwrap_err();
+    let refused = first.driver.submit(submit(1), Origin::default()).await.unwrap_err();
     assert_eq!(refused, DriverError::Stopped);
     let why = first.failure.await.unwrap();
     assert!(matches!(why, JournalError::Fenced { ours: 1, current: 2 }), "{why}");

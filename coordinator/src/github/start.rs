@@ -263,6 +263,7 @@ async fn one(
         },
         trust: start.trust,
         chain,
+        door: format!("delivery {id}"),
         ..NewRun::default()
     };
     match submit::submit(services, new).await {

@@ -142,6 +142,7 @@ fn driver_status(error: &DriverError) -> Status {
     use slipway_scheduler::Rejection;
     match error {
         DriverError::Stopped | DriverError::Follows(_) => Status::unavailable(error.to_string()),
+        DriverError::Journal(_) => Status::data_loss(error.to_string()),
         DriverError::Refused(_) => Status::resource_exhausted(error.to_string()),
         DriverError::Rejected(rejection) => match rejection {
             Rejection::UnknownRun { .. } | Rejection::UnknownJob { .. } => {

@@ -7,14 +7,15 @@ use slipway_proto::v1::{
     CancelRunRequest, CancelRunResponse, GetRunRequest, Instance, ListRunsRequest, ListRunsResponse, Run,
     RunEvent, SubmitRequest, SubmitResponse, WatchRunRequest, submit_request,
 };
+use slipway_scheduler::RunId;
 use slipway_scheduler::command::{Cancel, Trust};
-use slipway_scheduler::{Command, RunId};
 use slipway_workflow::job_spec::Source;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
 
 use super::{blobs, driver_status};
+use crate::audit::Origin;
 use crate::run_stream;
 use crate::services::Services;
 use crate::submit::{self, NewRun, SubmitError};
@@ -41,7 +42,13 @@ impl RunsService {
     }
 }
 
-fn new_run(request: SubmitRequest) -> Result<NewRun, Status> {
+/// By which door a call came.
+fn door<T>(request: &Request<T>) -> String {
+    let peer = request.remote_addr().map(|peer| peer.ip().to_string());
+    format!("grpc {}", peer.as_deref().unwrap_or("an unknown address"))
+}
+
+fn new_run(request: SubmitRequest, door: String) -> Result<NewRun, Status> {
     let invalid = |what: &str| Status::invalid_argument(what.to_owned());
     let source = match request.source {
         None => Source::None,
@@ -74,6 +81,7 @@ fn new_run(request: SubmitRequest) -> Result<NewRun, Status> {
         source,
         trust: Trust::Trusted,
         traceparent: request.traceparent,
+        door,
         ..NewRun::default()
     })
 }
@@ -132,7 +140,8 @@ impl Runs for RunsService {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<RunEvent, Status>> + Send>>;
 
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
-        let new = new_run(request.into_inner())?;
+        let door = door(&request);
+        let new = new_run(request.into_inner(), door)?;
         let run = submit::submit(&self.services, new).await.map_err(|error| submit_status(&error))?;
         Ok(Response::new(SubmitResponse { run_id: run.to_string() }))
     }
@@ -158,10 +167,13 @@ impl Runs for RunsService {
         &self,
         request: Request<CancelRunRequest>,
     ) -> Result<Response<CancelRunResponse>, Status> {
+        let source = door(&request);
         let request = request.into_inner();
         let run = self.find(request.run_id).await?;
-        let cancel = Cancel { run, actor: "an API client".to_owned(), reason: request.reason };
-        self.services.driver.command(Command::Cancel(cancel)).await.map_err(|error| driver_status(&error))?;
+        let actor = "an API client".to_owned();
+        let origin = Origin { actor: actor.clone(), source };
+        let cancel = Cancel { run, actor, reason: request.reason };
+        self.services.driver.cancel(cancel, origin).await.map_err(|error| driver_status(&error))?;
         Ok(Response::new(CancelRunResponse {}))
     }
 

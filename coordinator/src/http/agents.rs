@@ -6,7 +6,9 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use slipway_scheduler::AgentId;
 
+use super::door::Door;
 use super::error::ApiError;
+use crate::audit::Origin;
 use crate::services::Services;
 use crate::view;
 
@@ -15,22 +17,32 @@ pub(super) async fn list(State(services): State<Services>) -> Result<Json<Value>
     Ok(Json(json!({ "agents": agents })))
 }
 
-pub(super) async fn drain(services: State<Services>, agent: Path<String>) -> Result<Json<Value>, ApiError> {
-    steer(services, agent, true).await
+pub(super) async fn drain(
+    services: State<Services>,
+    door: Door,
+    agent: Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    steer(services, door, agent, true).await
 }
 
-pub(super) async fn resume(services: State<Services>, agent: Path<String>) -> Result<Json<Value>, ApiError> {
-    steer(services, agent, false).await
+pub(super) async fn resume(
+    services: State<Services>,
+    door: Door,
+    agent: Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    steer(services, door, agent, false).await
 }
 
 async fn steer(
     State(services): State<Services>,
+    Door(source): Door,
     Path(agent): Path<String>,
     on: bool,
 ) -> Result<Json<Value>, ApiError> {
     let unknown = || ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no agent of this id");
     let id: AgentId = agent.parse().map_err(|_| unknown())?;
-    if !services.driver.drain(id, on).await? {
+    let origin = Origin { actor: "an API client".to_owned(), source };
+    if !services.driver.drain(id, on, origin).await? {
         return Err(unknown());
     }
     tracing::info!(agent = %id, on, "an agent is steered");

@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::door::Door;
 use super::error::ApiError;
 use super::runs;
 use crate::dispatch::{self, Dispatch};
@@ -46,6 +47,7 @@ fn or_default(actor: String) -> String {
 
 pub(super) async fn dispatch(
     State(services): State<Services>,
+    Door(door): Door,
     body: Result<Json<DispatchBody>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let Json(body) = body?;
@@ -60,6 +62,7 @@ pub(super) async fn dispatch(
                 vars: body.vars,
                 secrets: body.secrets,
                 actor,
+                door,
             };
             let run = dispatch::dispatch(&services, wanted).await?.to_string();
             Ok((StatusCode::CREATED, Json(json!({"run": run, "run_id": run}))))
@@ -97,6 +100,7 @@ pub(super) async fn carried(
 
 pub(super) async fn rerun(
     State(services): State<Services>,
+    Door(door): Door,
     Path(run): Path<String>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
@@ -107,7 +111,7 @@ pub(super) async fn rerun(
         serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(format!("the body: {error}")))?
     };
     let run = runs::find(&services, run).await?;
-    let wanted = Rerun { failed: body.failed, secrets: body.secrets, actor: body.actor };
+    let wanted = Rerun { failed: body.failed, secrets: body.secrets, actor: body.actor, door };
     let again = rerun::rerun(&services, run, wanted).await?.to_string();
     Ok((StatusCode::CREATED, Json(json!({"run": again, "run_id": again}))))
 }

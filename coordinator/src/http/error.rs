@@ -52,6 +52,7 @@ impl From<DriverError> for ApiError {
         let (status, code) = match &error {
             DriverError::Stopped => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
             DriverError::Follows(_) => (StatusCode::SERVICE_UNAVAILABLE, "follows"),
+            DriverError::Journal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "journal"),
             DriverError::Refused(_) => (StatusCode::SERVICE_UNAVAILABLE, "full"),
             DriverError::Rejected(rejection) => match rejection {
                 Rejection::UnknownRun { .. } | Rejection::UnknownJob { .. } => {

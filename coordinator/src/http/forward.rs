@@ -1,10 +1,11 @@
 //! What a coordinator that follows does with requests: what the journal tells it answers, the rest it passes on to the
 //! leader, byte for byte, both ways and as it comes. So it does not matter which coordinator somebody asks.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -13,8 +14,8 @@ use super::error::ApiError;
 use crate::driver::Role;
 use crate::services::Services;
 
-/// Marks a request that was passed on: it is not passed on again.
-const FORWARDED: HeaderName = HeaderName::from_static("x-slipway-forwarded");
+/// On a request that was passed on: who asked. It is not passed on again.
+pub(super) const FORWARDED: HeaderName = HeaderName::from_static("x-slipway-forwarded");
 
 /// How long a connection to the leader may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -87,9 +88,11 @@ fn nobody_leads() -> Response {
 
 async fn pass_on(client: &reqwest::Client, leader: &str, request: Request) -> reqwest::Result<Response> {
     let (parts, body) = request.into_parts();
+    let asked = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_string());
+    let asked = asked.and_then(|ip| HeaderValue::from_str(&ip).ok());
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let mut headers = without_hops(&parts.headers);
-    headers.insert(FORWARDED, HeaderValue::from_static("1"));
+    headers.insert(FORWARDED, asked.unwrap_or(HeaderValue::from_static("an unknown address")));
     let answer = client
         .request(parts.method, format!("{leader}{path}"))
         .headers(headers)

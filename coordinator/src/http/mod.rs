@@ -4,9 +4,11 @@
 //! Every error has one form: `{"error":{"code","message"}}`. GitHub's JSON stops at [`crate::github`].
 
 mod agents;
+mod audit;
 mod auth;
 mod blobs;
 mod dispatches;
+mod door;
 mod error;
 mod events;
 mod forward;
@@ -16,6 +18,8 @@ pub mod openapi;
 mod page;
 mod remainder;
 mod runs;
+
+use std::net::SocketAddr;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -33,8 +37,10 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 14] = [
+pub const ROUTES: [&str; 16] = [
     "get /agents",
+    "get /audit",
+    "get /audit/verify",
     "get /openapi.json",
     "get /runs",
     "get /runs/{run}",
@@ -62,6 +68,8 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/runs/{run}/carried", get(dispatches::carried))
         .route("/runs/{run}/rerun", post(dispatches::rerun))
         .route("/dispatches", post(dispatches::dispatch))
+        .route("/audit", get(audit::list))
+        .route("/audit/verify", get(audit::verify))
         .route("/agents", get(agents::list))
         .route("/agents/{agent}/drain", post(agents::drain))
         .route("/agents/{agent}/resume", post(agents::resume))
@@ -105,5 +113,6 @@ pub(crate) async fn serve(services: Services, listener: tokio::net::TcpListener)
         }
     });
     let router = router(services)?;
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned()).await
 }

@@ -11,10 +11,12 @@ use serde_json::{Value, json};
 use slipway_cas::Digest;
 use slipway_scheduler::command::{Cancel, CarriedJob, Trust};
 use slipway_scheduler::limits::JOBS_PER_RUN_MAX;
-use slipway_scheduler::{Command, JobId, JobResult, RunId};
+use slipway_scheduler::{JobId, JobResult, RunId};
 use slipway_workflow::job_spec::Source;
 
+use super::door::Door;
 use super::error::ApiError;
+use crate::audit::Origin;
 use crate::services::Services;
 use crate::submit::{self, NewRun};
 use crate::view::{self, DEFAULT_LISTED, Detail, MAX_LISTED};
@@ -148,6 +150,7 @@ impl Submission {
 
 pub(super) async fn submit(
     State(services): State<Services>,
+    Door(door): Door,
     headers: HeaderMap,
     body: Result<Json<Submission>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
@@ -155,6 +158,7 @@ pub(super) async fn submit(
     let carried = std::mem::take(&mut submission.carried);
     let mut new = submission.into_new_run(&headers)?;
     new.carried = keep_carried(&services, carried).await?;
+    new.door = door;
     let run = submit::submit(&services, new).await?.to_string();
     Ok((StatusCode::CREATED, Json(json!({"run": run, "run_id": run}))))
 }
@@ -217,6 +221,7 @@ pub(super) struct CancelBody {
 
 pub(super) async fn cancel(
     State(services): State<Services>,
+    Door(door): Door,
     Path(run): Path<String>,
     body: Option<Json<CancelBody>>,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
@@ -224,6 +229,7 @@ pub(super) async fn cancel(
     let CancelBody { reason, actor } = body.map(|Json(body)| body).unwrap_or_default();
     let actor = if actor.is_empty() { "an API client".to_owned() } else { actor };
     tracing::info!(%run, actor, reason, "a run is cancelled");
-    services.driver.command(Command::Cancel(Cancel { run, actor, reason })).await?;
+    let origin = Origin { actor: actor.clone(), source: door };
+    services.driver.cancel(Cancel { run, actor, reason }, origin).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "run": run.to_string() }))))
 }

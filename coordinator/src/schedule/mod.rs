@@ -204,6 +204,7 @@ async fn start(
         sha: sha.clone(),
         actor: scheduled.actor.clone(),
         source: Source::Git { clone_url: url.clone(), repository: repository.name.clone(), git_ref, sha },
+        door: "schedule".to_owned(),
         idempotency_key: Some(format!("schedule:{}:{}", key(repository, scheduled), at_ms / 60_000)),
         ..NewRun::default()
     };

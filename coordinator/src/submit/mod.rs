@@ -26,6 +26,7 @@ pub use bundle::{BUNDLE_MAX_BYTES, Bundle, CALLED_MAX, Gathered, LEVELS_MAX, gat
 pub(crate) use concurrency::concurrency;
 pub use context::RunContext;
 
+use crate::audit::Origin;
 use crate::chain;
 use crate::driver::DriverError;
 use crate::secrets::{MAX_SECRETS_BYTES, SecretMap};
@@ -95,6 +96,8 @@ pub struct NewRun {
     pub action_pins: Option<BTreeMap<String, String>>,
     /// Jobs that are not to run again.
     pub carried: Vec<CarriedJob>,
+    /// By which door it came, for the audit trail.
+    pub door: String,
 }
 
 /// Why no run was started.
@@ -153,6 +156,8 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
         Some(inputs) => inputs,
         None => inputs(&workflow, &new)?,
     };
+    let actor = if new.triggering_actor.is_empty() { &new.actor } else { &new.triggering_actor };
+    let origin = Origin { actor: actor.clone(), source: new.door };
     let context = RunContext {
         inputs,
         vars: new.vars,
@@ -202,7 +207,7 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
         carried: new.carried,
         concurrency,
     };
-    let started = services.driver.submit(submit).await;
+    let started = services.driver.submit(submit, origin).await;
     if !matches!(&started, Ok(started) if *started == run) {
         forget_secrets(services, run).await;
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod api;
+mod audit;
 mod called;
 mod calls;
 mod clients;

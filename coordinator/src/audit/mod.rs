@@ -1,0 +1,58 @@
+//! The audit trail: who asked for what, by which door, and what came of it.
+//!
+//! It is a view of the journal, not a second book: an entry is journaled in the same batch as the events that it led to, so
+//! neither is there without the other, and the journal's chain of hashes shows if one was changed or removed. Commands that
+//! were refused are in it too. Deliberately absent: requests without the right token (anybody could fill the journal with
+//! them; `/metrics` counts those) and everything that Slipway decides by itself.
+
+mod trail;
+
+pub(crate) use trail::{Page, page, verify};
+
+use serde::{Deserialize, Serialize};
+use slipway_scheduler::Timestamp;
+
+/// The longest of each of an entry's texts, in characters.
+pub const TEXT_MAX: usize = 1_000;
+
+/// Who asks, and by which door.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// A login where one is known; what else the client calls itself.
+    pub actor: String,
+    /// `http 192.0.2.7`, `grpc 192.0.2.7`, `delivery ID`, `schedule`; empty: the program that embeds the coordinator.
+    pub source: String,
+}
+
+/// One command of somebody's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// Who asked.
+    pub actor: String,
+    /// By which door.
+    pub source: String,
+    /// `run.submit`, `run.rerun`, `run.cancel`, `agent.drain`, `agent.resume`.
+    pub action: String,
+    /// The run or agent.
+    pub target: String,
+    /// `done`, or `refused: ` and why.
+    pub effect: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl AuditEntry {
+    /// An entry about a command and what came of it.
+    #[must_use]
+    pub fn new(origin: Origin, action: &str, target: String, refused: Option<String>, at: Timestamp) -> Self {
+        let short = |text: String| text.chars().take(TEXT_MAX).collect();
+        Self {
+            actor: short(origin.actor),
+            source: short(origin.source),
+            action: action.to_owned(),
+            target: short(target),
+            effect: short(refused.map_or("done".to_owned(), |why| format!("refused: {why}"))),
+            at,
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! By which door a request came, for the audit trail.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+
+use super::forward::FORWARDED;
+
+/// `http` and the caller's address; of a request that another coordinator passed on, that one's after it.
+pub(super) struct Door(pub(super) String);
+
+impl<S: Sync> FromRequestParts<S> for Door {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+        let peer = peer.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
+        let first = parts.headers.get(&FORWARDED).and_then(|value| value.to_str().ok());
+        Ok(Self(match first {
+            Some(first) => format!("http {first} by way of {peer}"),
+            None => format!("http {peer}"),
+        }))
+    }
+}
