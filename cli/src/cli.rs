@@ -61,6 +61,10 @@ enum Command {
     Agents(agents::Agents),
     /// Show who asked for what, or check that nobody changed the record of it
     Audit(audit::Audit),
+    /// Save all that the coordinator keeps into a file, while it works
+    Backup(backup::Backup),
+    /// Make a new data directory from a backup
+    Restore(backup::Restore),
 }
 
 /// The whole program.
@@ -127,6 +131,8 @@ async fn execute(command: Command, settings: Settings) -> Result<Exit, Failure> 
         Command::Dispatch(dispatch) => dispatch.run(&settings, &mut out).await,
         Command::Agents(agents) => agents.run(&settings, &mut out).await,
         Command::Audit(audit) => audit.run(&settings, &mut out).await,
+        Command::Backup(backup) => backup.run(&settings, &mut out).await,
+        Command::Restore(restore) => restore.run(&mut out),
     }
 }
 

@@ -8,6 +8,7 @@
 //! runs on agents; the two meet in `slipway-proto`.
 
 pub mod audit;
+pub mod backup;
 mod blobs;
 mod chain;
 mod coordinator;

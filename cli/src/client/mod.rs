@@ -9,6 +9,7 @@ mod watch;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value as Json, json};
@@ -178,6 +179,17 @@ impl Client {
     /// See the module.
     pub async fn steer_agent(&self, agent: &str, order: &'static str) -> Result<(), Failure> {
         self.ask(self.request(Method::POST, &format!("/agents/{agent}/{order}"))).await.map(drop)
+    }
+
+    /// A backup, as the coordinator makes it.
+    ///
+    /// # Errors
+    /// See the module.
+    pub async fn backup(
+        &self,
+    ) -> Result<impl futures_util::Stream<Item = reqwest::Result<Bytes>> + Unpin, Failure> {
+        let answer = self.send(self.stream_request(Method::GET, "/backup")).await?;
+        Ok(Box::pin(answer.bytes_stream()))
     }
 
     /// A page of the audit trail after a position.

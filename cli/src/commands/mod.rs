@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod audit;
+pub mod backup;
 pub mod cancel;
 pub mod dispatch;
 pub mod eval;

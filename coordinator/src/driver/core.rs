@@ -234,6 +234,14 @@ impl Core {
                 }
                 self.answer(answer, Ok(news));
             }
+            Request::Note { origin, action, answer } => {
+                self.audit(origin, action, &Ok::<(), DriverError>(()), |_| String::new());
+                self.answer(answer, Ok(()));
+            }
+            Request::Snapshot { answer } => {
+                let read = self.journal.snapshots().map_err(|error| DriverError::Journal(error.to_string()));
+                self.answer(answer, read.map(|snapshots| snapshots.into_iter().next()));
+            }
             Request::Query(look) => self.later.queries.push(look),
             Request::Stop { answer } => self.later.stop = Some(answer),
         }

@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::core::Core;
 use crate::audit::Origin;
-use crate::journal::{self, Address, Journal, JournalError, Leader};
+use crate::journal::{self, Address, Journal, JournalError, Leader, Snapshot};
 use crate::metrics::Metrics;
 pub use effects::{OutputsRequest, PlanNeed, PlanRequest, Planning, RunEnded};
 use follow::Follower;
@@ -264,6 +264,14 @@ impl Driver {
         self.ask(|answer| Request::Drain { agent, on, origin, answer }).await
     }
 
+    /// Puts into the audit trail what somebody asked for and the scheduler knows nothing of.
+    ///
+    /// # Errors
+    /// [`DriverError`].
+    pub async fn note(&self, origin: Origin, action: &'static str) -> Result<(), DriverError> {
+        self.ask(|answer| Request::Note { origin, action, answer }).await
+    }
+
     /// A piece of the journal after a position; empty at its end. The driver's thread reads it: ask for a few at a time.
     ///
     /// # Errors
@@ -295,6 +303,14 @@ impl Driver {
             }))
         })
         .await
+    }
+
+    /// The newest snapshot of the state; `None`: there is none yet.
+    ///
+    /// # Errors
+    /// [`DriverError::Journal`].
+    pub async fn newest_snapshot(&self) -> Result<Option<Snapshot>, DriverError> {
+        self.ask(|answer| Request::Snapshot { answer }).await
     }
 
     /// Saves a snapshot and stops.

@@ -10,7 +10,7 @@ use super::ledger::Ledger;
 use super::message::{RunLease, SessionLink};
 use super::payload::DeliveryEvent;
 use crate::audit::Origin;
-use crate::journal::Record;
+use crate::journal::{Record, Snapshot};
 
 /// The driver's answer to whoever asked.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, DriverError>>;
@@ -57,8 +57,12 @@ pub(super) enum Request {
     Drain { agent: AgentId, on: bool, origin: Origin, answer: Answer<bool> },
     /// Something about a webhook delivery; answers whether it was news.
     Delivery { event: DeliveryEvent, answer: Answer<bool> },
+    /// Somebody asked for something that the scheduler knows nothing of.
+    Note { origin: Origin, action: &'static str, answer: Answer<()> },
     /// Somebody wants to read the journal after this position.
     Read { position: u64, answer: Answer<Piece> },
+    /// Somebody wants the newest snapshot.
+    Snapshot { answer: Answer<Option<Snapshot>> },
     /// Somebody wants to look.
     Query(Look),
     /// Save a snapshot and stop.
@@ -73,6 +77,8 @@ impl Request {
             Self::Submit { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Command { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Cancel { answer, .. } => drop(answer.send(Err(error.clone()))),
+            Self::Note { answer, .. } => drop(answer.send(Err(error.clone()))),
+            Self::Snapshot { answer } => drop(answer.send(Err(error.clone()))),
             Self::Read { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Hello { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Drain { answer, .. } => drop(answer.send(Err(error.clone()))),

@@ -44,6 +44,9 @@ impl Journal for Failing {
     fn read(&mut self, position: u64) -> Result<Vec<Record>, JournalError> {
         self.inner.read(position)
     }
+    fn import(&mut self, records: &[Record], epoch: u64) -> Result<(), JournalError> {
+        self.inner.import(records, epoch)
+    }
     fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), JournalError> {
         self.inner.save_snapshot(snapshot)
     }

@@ -6,6 +6,7 @@
 mod agents;
 mod audit;
 mod auth;
+mod backup;
 mod blobs;
 mod dispatches;
 mod door;
@@ -37,10 +38,11 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 16] = [
+pub const ROUTES: [&str; 17] = [
     "get /agents",
     "get /audit",
     "get /audit/verify",
+    "get /backup",
     "get /openapi.json",
     "get /runs",
     "get /runs/{run}",
@@ -70,6 +72,7 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/dispatches", post(dispatches::dispatch))
         .route("/audit", get(audit::list))
         .route("/audit/verify", get(audit::verify))
+        .route("/backup", get(backup::backup))
         .route("/agents", get(agents::list))
         .route("/agents/{agent}/drain", post(agents::drain))
         .route("/agents/{agent}/resume", post(agents::resume))

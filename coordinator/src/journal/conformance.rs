@@ -38,6 +38,7 @@ pub fn check<F: Factory>(factory: &mut F) {
     everything_survives_opening_again(factory);
     reading_is_bounded(factory);
     the_newest_snapshots_are_kept(factory);
+    records_of_another_journal_are_taken_over(factory);
 }
 
 /// Runs every check of an engine that several processes may open at the same time, each in a place of its own.
@@ -169,6 +170,27 @@ fn the_newest_snapshots_are_kept<F: Factory>(factory: &mut F) {
     assert!(
         journal.snapshots().unwrap().iter().all(|s| s.unpack().unwrap() == vec![s.position as u8; 1_000])
     );
+}
+
+fn records_of_another_journal_are_taken_over<F: Factory>(factory: &mut F) {
+    let (one, other) = (factory.place(), factory.place());
+    let mut from = factory.open(&one);
+    let epoch = lead(&mut from);
+    from.append(epoch, &[entry("a"), entry("bb"), entry("ccc")]).unwrap();
+    let records = from.read(0).unwrap();
+    let mut to = factory.open(&other);
+    let error = to.import(&records[1..], 0).unwrap_err();
+    assert!(matches!(error, JournalError::Damaged { .. }), "they do not follow: {error}");
+    assert_eq!(to.end(), 0);
+    to.import(&records[..2], 0).unwrap();
+    to.import(&records[2..], 0).unwrap();
+    to.import(&[], 7).unwrap();
+    assert_eq!(to.read(0).unwrap(), records);
+    assert_eq!(verify(&mut to).unwrap(), 3);
+    assert_eq!(to.leader().unwrap().epoch, 7);
+    to.import(&[], 3).unwrap();
+    assert_eq!(lead(&mut to), 8);
+    assert_eq!(to.append(8, &[entry("next")]).unwrap(), 4);
 }
 
 fn address(name: &str) -> Address {

@@ -161,6 +161,13 @@ pub trait Journal: Send + 'static {
     /// [`JournalError::Damaged`], [`JournalError::Newer`], [`JournalError::Engine`].
     fn read(&mut self, position: u64) -> Result<Vec<Record>, JournalError>;
 
+    /// Takes over records of another journal as they are; they go on where this one ends. `epoch` becomes the current one,
+    /// unless that is later already. For a new journal that nobody leads.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`] for records that do not follow, [`JournalError::Engine`].
+    fn import(&mut self, records: &[Record], epoch: u64) -> Result<(), JournalError>;
+
     /// Keeps a snapshot and forgets all but the newest [`KEPT_SNAPSHOTS`].
     ///
     /// # Errors

@@ -45,8 +45,8 @@ impl Record {
     /// Everything before the payload, integers big-endian: version (4 bytes), position (8), epoch (8), time (8), hash
     /// of the record before (32), length of the payload (8).
     #[must_use]
-    pub fn head(&self) -> [u8; 68] {
-        let mut head = [0; 68];
+    pub fn head(&self) -> [u8; Self::HEAD_BYTES] {
+        let mut head = [0; Self::HEAD_BYTES];
         head[..4].copy_from_slice(&self.version.to_be_bytes());
         head[4..12].copy_from_slice(&self.position.to_be_bytes());
         head[12..20].copy_from_slice(&self.epoch.to_be_bytes());
@@ -54,6 +54,30 @@ impl Record {
         head[28..60].copy_from_slice(&self.previous);
         head[60..].copy_from_slice(&(self.payload.len() as u64).to_be_bytes());
         head
+    }
+
+    /// Length of [`Record::head`], in bytes.
+    pub const HEAD_BYTES: usize = 68;
+
+    /// The record of this head, still without payload and checksum, and how long its payload is. Nothing is checked yet.
+    #[must_use]
+    pub fn from_head(head: &[u8; Self::HEAD_BYTES]) -> (Self, u64) {
+        let (version, rest) = part::<4>(head);
+        let (position, rest) = part::<8>(rest);
+        let (epoch, rest) = part::<8>(rest);
+        let (time_ms, rest) = part::<8>(rest);
+        let (previous, rest) = part::<32>(rest);
+        let (length, _) = part::<8>(rest);
+        let record = Self {
+            version: u32::from_be_bytes(version),
+            position: u64::from_be_bytes(position),
+            epoch: u64::from_be_bytes(epoch),
+            time_ms: u64::from_be_bytes(time_ms),
+            previous,
+            payload: Vec::new(),
+            checksum: 0,
+        };
+        (record, u64::from_be_bytes(length))
     }
 
     /// SHA-256 of [`Record::head`] and the payload: what the next record carries.
@@ -88,4 +112,9 @@ impl Record {
         };
         Err(JournalError::Damaged { position, reason })
     }
+}
+
+/// The next bytes of a head, and the rest; zeros where there are none.
+fn part<const N: usize>(bytes: &[u8]) -> ([u8; N], &[u8]) {
+    bytes.split_first_chunk().map_or(([0; N], &[]), |(part, rest)| (*part, rest))
 }

@@ -267,6 +267,41 @@ impl Journal for SqliteJournal {
         Ok(records)
     }
 
+    fn import(&mut self, records: &[Record], epoch: u64) -> Result<(), JournalError> {
+        let error = engine(&self.place);
+        let transaction = self.connection.transaction().map_err(&error)?;
+        let (mut end, mut head) = (self.end, self.head);
+        {
+            let mut insert = transaction
+                .prepare_cached("INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
+                .map_err(&error)?;
+            for record in records {
+                record.check(end + 1, &head)?;
+                insert
+                    .execute(params![
+                        record.position,
+                        record.version,
+                        record.epoch,
+                        record.time_ms,
+                        record.previous,
+                        record.payload,
+                        record.checksum
+                    ])
+                    .map_err(&error)?;
+                (end, head) = (record.position, record.hash());
+            }
+            transaction
+                .execute(
+                    "UPDATE leader SET head_position = ?1, head_hash = ?2, epoch = max(epoch, ?3)",
+                    params![end, head, epoch],
+                )
+                .map_err(&error)?;
+        }
+        transaction.commit().map_err(&error)?;
+        (self.end, self.head) = (end, head);
+        Ok(())
+    }
+
     fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), JournalError> {
         let error = engine(&self.place);
         let transaction = self.connection.transaction().map_err(&error)?;
