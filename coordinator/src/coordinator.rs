@@ -19,8 +19,7 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::driver::{Driver, DriverParts, RunEnded};
 use crate::grpc::{self, GrpcError};
 use crate::http;
-use crate::journal::JournalError;
-use crate::journal::sqlite::SqliteJournal;
+use crate::journal::{self, JournalError};
 use crate::metrics::Metrics;
 use crate::mirror::Mirrors;
 use crate::options::{Options, OptionsError};
@@ -143,7 +142,10 @@ impl Coordinator {
         let place = data_dir.path("repositories");
         let repositories = Repositories::open(place.clone())
             .map_err(|source| DataDirError::Io { place: place.display().to_string(), source })?;
-        let journal = SqliteJournal::open(&data_dir.path("journal.db"))?;
+        let (place, folder) = (options.journal.clone(), data_dir.root().to_owned());
+        // A server may take a while to answer.
+        let opened = tokio::task::spawn_blocking(move || journal::open(&place, &folder)).await;
+        let journal = opened.map_err(defect)??;
         // Before the journal's epoch is taken: a port in use is no reason to fence anybody.
         let http = listen("--http", options.http).await?;
         let grpc = listen("--grpc", options.grpc).await?;
@@ -155,7 +157,7 @@ impl Coordinator {
         let (planner, to_plan) = mpsc::unbounded_channel();
         let (ended, over) = mpsc::unbounded_channel();
         let parts = DriverParts {
-            journal: Box::new(journal),
+            journal,
             clock: Arc::clone(&clock),
             planner,
             ended,
@@ -164,10 +166,7 @@ impl Coordinator {
         };
         // Replay blocks.
         let started = tokio::task::spawn_blocking(move || Driver::start(parts)).await;
-        let (driver, failed) = started.map_err(|error| JournalError::Engine {
-            place: "driver".to_owned(),
-            reason: error.to_string(),
-        })??;
+        let (driver, failed) = started.map_err(defect)??;
         let data_dir = Arc::new(data_dir);
         let leases = Arc::clone(driver.leases());
         let key = data_dir.path("results.key");
@@ -282,6 +281,10 @@ impl Handle {
         self.servers.shutdown().await;
         self.helpers.shutdown().await;
     }
+}
+
+fn defect(error: tokio::task::JoinError) -> JournalError {
+    JournalError::Engine { place: "driver".to_owned(), reason: error.to_string() }
 }
 
 fn token(data_dir: &DataDir, name: &str) -> Result<Token, StartError> {
