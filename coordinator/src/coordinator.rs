@@ -19,8 +19,7 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::driver::{Driver, DriverParts, Standing};
 use crate::grpc::{self, GrpcError};
 use crate::http;
-use crate::journal::sqlite::SqliteJournal;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{self, Journal, JournalError};
 use crate::keys::{KeyError, Keys};
 use crate::leading::{self, FromDriver};
 use crate::metrics::Metrics;
@@ -161,7 +160,12 @@ impl Coordinator {
         let repositories = Repositories::open(place.clone()).map_err(io_at(&place))?;
         let journal = match journal {
             Some(journal) => journal,
-            None => Box::new(SqliteJournal::open(&data_dir.path("journal.db"))?),
+            None => {
+                let (place, folder) = (options.journal.clone(), data_dir.root().to_owned());
+                // A server may take a while to answer.
+                let opened = tokio::task::spawn_blocking(move || journal::open(&place, &folder)).await;
+                opened.map_err(defect)??
+            }
         };
         // Before the journal's epoch is taken: a port in use is no reason to fence anybody.
         let http = listen("--http", options.http).await?;
@@ -189,10 +193,7 @@ impl Coordinator {
         };
         // Replay blocks.
         let started = tokio::task::spawn_blocking(move || Driver::start(journal, parts)).await;
-        let (driver, failed) = started.map_err(|error| JournalError::Engine {
-            place: "driver".to_owned(),
-            reason: error.to_string(),
-        })??;
+        let (driver, failed) = started.map_err(defect)??;
         let data_dir = Arc::new(data_dir);
         let leases = Arc::clone(driver.leases());
         let kept = match &options.results {
@@ -317,6 +318,10 @@ fn open_blobs(objects: &Path, shared: bool) -> Result<Arc<dyn Store>, StoreError
         true => Arc::new(FolderStore::open(objects)?),
         false => Arc::new(BlobStore::open(objects)?),
     })
+}
+
+fn defect(error: tokio::task::JoinError) -> JournalError {
+    JournalError::Engine { place: "driver".to_owned(), reason: error.to_string() }
 }
 
 async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -13,6 +13,7 @@ pub use slipway_kit::actions_source::ActionsSource;
 use slipway_kit::config::{self, ConfigError};
 
 pub use self::cluster::{ClusterFlags, ClusterOptions};
+pub use crate::journal::JournalPlace;
 pub use crate::results::KeptResults;
 
 /// The longest blob that can be uploaded, in bytes.
@@ -65,9 +66,13 @@ pub struct Flags {
     /// The certificate's private key (PEM)
     #[arg(long, value_name = "FILE", env = "SLIPWAY_TLS_KEY")]
     pub tls_key: Option<PathBuf>,
-    /// Where the journal is: `sqlite` (in the data directory) [default: sqlite]
-    #[arg(long, value_name = "URL", env = "SLIPWAY_JOURNAL")]
+    /// Where the journal is: `sqlite` (in the data directory) or postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full;
+    /// a flag shows in the list of processes, so give a password with the variable or a file [default: sqlite]
+    #[arg(long, value_name = "URL", env = "SLIPWAY_JOURNAL", hide_env_values = true)]
     pub journal: Option<String>,
+    /// File with what --journal would be given
+    #[arg(long, value_name = "FILE", env = "SLIPWAY_JOURNAL_FILE")]
+    pub journal_file: Option<PathBuf>,
     /// What backs the cache: nothing but the data directory yet
     #[arg(long, value_name = "URL", env = "SLIPWAY_CACHE")]
     pub cache: Option<String>,
@@ -110,6 +115,7 @@ struct Settings {
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     journal: Option<String>,
+    journal_file: Option<PathBuf>,
     cache: Option<String>,
     objects: Option<String>,
     webhook_secret: Option<String>,
@@ -176,6 +182,8 @@ pub struct Options {
     pub grpc: SocketAddr,
     /// TLS of the gRPC port.
     pub tls: Option<TlsOptions>,
+    /// Where the journal is.
+    pub journal: JournalPlace,
     /// Where blobs and records are; `None`: in the data directory.
     pub objects: Option<PathBuf>,
     /// Where caches and artifacts are, if they outlive the data directory; `None`: with the objects.
@@ -200,6 +208,7 @@ impl Options {
             http: any,
             grpc: any,
             tls: None,
+            journal: JournalPlace::Sqlite,
             objects: None,
             results: None,
             webhook: WebhookOptions::default(),
@@ -219,8 +228,10 @@ impl Options {
             Some(folder) => folder,
             None => default_data_dir()?,
         };
-        let journal = flags.journal.or(file.journal);
-        check_journal(journal.as_deref())?;
+        let journal = match (&flags.journal, &flags.journal_file) {
+            (None, None) => journal(file.journal, file.journal_file)?,
+            _ => journal(flags.journal, flags.journal_file)?,
+        };
         let cluster = ClusterFlags {
             cluster_key_file: flags.cluster.cluster_key_file.or(file.cluster_key_file),
             advertise_http: flags.cluster.advertise_http.or(file.advertise_http),
@@ -229,9 +240,9 @@ impl Options {
         };
         check_cache(flags.cache.or(file.cache).as_deref())?;
         let objects = objects_folder(flags.objects.or(file.objects).as_deref())?;
-        let cluster = match journal.as_deref() {
-            None | Some("sqlite") => cluster.refuse_alone().map(|()| None)?,
-            Some(_) => Some(ClusterOptions::load(cluster, objects.is_some())?),
+        let cluster = match &journal {
+            JournalPlace::Sqlite => cluster.refuse_alone().map(|()| None)?,
+            JournalPlace::Postgres(_) => Some(ClusterOptions::load(cluster, objects.is_some())?),
         };
         let http = address("--http", flags.http.or(file.http).as_deref().unwrap_or(DEFAULT_HTTP))?;
         let grpc = address("--grpc", flags.grpc.or(file.grpc).as_deref().unwrap_or(DEFAULT_GRPC))?;
@@ -244,7 +255,7 @@ impl Options {
         let secret_file = flags.webhook_secret_file.or(file.webhook_secret_file);
         let secret = match (flags.webhook_secret, secret_file) {
             (Some(secret), _) => Some(secret),
-            (None, Some(path)) => Some(read_secret(&path)?),
+            (None, Some(path)) => Some(read_secret("--webhook-secret-file", &path)?),
             (None, None) => file.webhook_secret,
         };
         let allowed = if flags.allow_repositories.is_empty() {
@@ -267,6 +278,7 @@ impl Options {
             http,
             grpc,
             tls,
+            journal,
             objects,
             results: None,
             webhook,
@@ -313,17 +325,16 @@ fn scheme(url: &str) -> &str {
     url.split_once(':').map_or(url, |(scheme, _)| scheme)
 }
 
-fn check_journal(url: Option<&str>) -> Result<(), OptionsError> {
-    match url {
-        None | Some("sqlite") => Ok(()),
-        Some(url) => Err(wrong(
-            "--journal",
-            format!(
-                "`{}` is not supported by this build; leave it out for SQLite in the data directory",
-                scheme(url)
-            ),
-        )),
-    }
+fn journal(url: Option<String>, file: Option<PathBuf>) -> Result<JournalPlace, OptionsError> {
+    let (flag, url) = match (url, file) {
+        (Some(_), Some(_)) => {
+            return Err(wrong("--journal-file", "is given besides --journal; give one of them"));
+        }
+        (None, None) => return Ok(JournalPlace::Sqlite),
+        (Some(url), None) => ("--journal", url),
+        (None, Some(path)) => ("--journal-file", read_secret("--journal-file", &path)?),
+    };
+    JournalPlace::parse(&url).map_err(|reason| wrong(flag, reason))
 }
 
 fn check_cache(url: Option<&str>) -> Result<(), OptionsError> {
@@ -358,12 +369,18 @@ fn check_repository(name: &str) -> Result<(), OptionsError> {
     }
 }
 
-fn read_secret(path: &Path) -> Result<String, OptionsError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| wrong("--webhook-secret-file", format!("{}: {error}", path.display())))?;
+/// The largest file with a secret, in bytes.
+const SECRET_FILE_MAX_BYTES: u64 = 64 << 10;
+
+fn read_secret(flag: &'static str, path: &Path) -> Result<String, OptionsError> {
+    use std::io::Read as _;
+    let failed = |error: std::io::Error| wrong(flag, format!("{}: {error}", path.display()));
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(SECRET_FILE_MAX_BYTES).read_to_string(&mut text).map_err(failed)?;
     let secret = text.trim();
     if secret.is_empty() {
-        return Err(wrong("--webhook-secret-file", format!("{} is empty", path.display())));
+        return Err(wrong(flag, format!("{} is empty", path.display())));
     }
     Ok(secret.to_owned())
 }
@@ -382,8 +399,10 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused_by_name() {
         type Change = fn(&mut Flags);
-        let cases: [(Change, &[&str]); 10] = [
-            (|flags| flags.journal = Some("postgres://db".into()), &["--journal", "`postgres`"]),
+        let cases: [(Change, &[&str]); 12] = [
+            (|flags| flags.journal = Some("mysql://db".into()), &["--journal", "`mysql`"]),
+            (|flags| flags.journal = Some("postgres:///db".into()), &["--journal", "no host"]),
+            (|flags| flags.journal_file = Some("/none".into()), &["--journal-file", "/none"]),
             (|flags| flags.cache = Some("rediss://cache".into()), &["--cache", "`rediss`"]),
             (|flags| flags.objects = Some("s3://bucket".into()), &["--objects", "`s3`"]),
             (|flags| flags.objects = Some("file://relative".into()), &["--objects", "file:///"]),

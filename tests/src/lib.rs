@@ -1,4 +1,5 @@
-//! What the end-to-end tests stand on: the built programs as processes, a checkout to run, a git server over HTTP.
+//! What the end-to-end tests stand on: the built programs as processes, a checkout to run, a git server over HTTP,
+//! PostgreSQL servers.
 //!
 //! Everything here goes through what users have: programs, their flags, their output and HTTP. Nothing of the other
 //! crates is called, so a test cannot pass by reaching around the contract. Every process and folder that a test
@@ -14,6 +15,7 @@ mod fleet;
 mod git_server;
 mod http;
 mod outcome;
+pub mod postgres;
 mod process;
 
 pub use checkout::Checkout;

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Driver, DriverError, DriverParts, Planning, Role, Standing};
 use crate::audit::Origin;
 use crate::journal::memory::MemoryJournal;
-use crate::journal::{Address, Entry, Journal, JournalError, Leader, Record, Snapshot, lead};
+use crate::journal::{Address, Entry, Hash, Journal, JournalError, Leader, Mark, Record, Snapshot, lead};
 
 /// A journal whose disk fails after so many appends.
 struct Failing {
@@ -38,8 +38,17 @@ impl Journal for Failing {
         }
         self.inner.append(epoch, entries)
     }
-    fn end(&self) -> u64 {
-        self.inner.end()
+    fn head(&self) -> Mark {
+        self.inner.head()
+    }
+    fn anchor(&self) -> Mark {
+        self.inner.anchor()
+    }
+    fn hash(&mut self, position: u64) -> Result<Option<Hash>, JournalError> {
+        self.inner.hash(position)
+    }
+    fn prune(&mut self, before: u64, older_than_ms: u64) -> Result<u64, JournalError> {
+        self.inner.prune(before, older_than_ms)
     }
     fn read(&mut self, position: u64) -> Result<Vec<Record>, JournalError> {
         self.inner.read(position)

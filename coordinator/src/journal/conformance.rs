@@ -179,10 +179,11 @@ fn records_of_another_journal_are_taken_over<F: Factory>(factory: &mut F) {
     from.append(epoch, &[entry("a"), entry("bb"), entry("ccc")]).unwrap();
     let records = from.read(0).unwrap();
     let mut to = factory.open(&other);
-    let error = to.import(&records[1..], 0).unwrap_err();
+    to.import(&records[..1], 0).unwrap();
+    let error = to.import(&records[2..], 0).unwrap_err();
     assert!(matches!(error, JournalError::Damaged { .. }), "they do not follow: {error}");
-    assert_eq!(to.end(), 0);
-    to.import(&records[..2], 0).unwrap();
+    assert_eq!(to.end(), 1);
+    to.import(&records[1..2], 0).unwrap();
     to.import(&records[2..], 0).unwrap();
     to.import(&[], 7).unwrap();
     assert_eq!(to.read(0).unwrap(), records);
@@ -191,6 +192,13 @@ fn records_of_another_journal_are_taken_over<F: Factory>(factory: &mut F) {
     to.import(&[], 3).unwrap();
     assert_eq!(lead(&mut to), 8);
     assert_eq!(to.append(8, &[entry("next")]).unwrap(), 4);
+
+    let pruned = factory.place();
+    let mut pruned = factory.open(&pruned);
+    pruned.import(&records[1..], 0).unwrap();
+    assert_eq!(pruned.anchor(), records[0].mark(), "what was before is not there");
+    assert_eq!(pruned.read(1).unwrap(), records[1..]);
+    assert_eq!(verify(&mut pruned).unwrap(), 3);
 }
 
 fn address(name: &str) -> Address {

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::record::GENESIS;
+use super::import;
 use super::{
-    Address, Entry, Journal, JournalError, KEPT_SNAPSHOTS, LEADER_GRACE, LEADER_SILENT, Leader,
-    MAX_PAYLOAD_BYTES, MAX_READ, Record, Snapshot,
+    Address, Entry, Hash, Journal, JournalError, KEPT_SNAPSHOTS, LEADER_GRACE, LEADER_SILENT, Leader,
+    MAX_PAYLOAD_BYTES, MAX_READ, MAX_READ_BYTES, Mark, PRUNE_BATCH, Record, Snapshot,
 };
 
 #[derive(Debug, Default)]
@@ -17,8 +17,25 @@ struct Shelf {
     beat: Option<Instant>,
     /// Whether the leader's handle still exists.
     held: bool,
+    /// What was pruned ends here.
+    anchor: Option<Mark>,
     records: Vec<Record>,
     snapshots: Vec<Snapshot>,
+}
+
+impl Shelf {
+    fn anchor(&self) -> Mark {
+        self.anchor.unwrap_or(Mark::BEGINNING)
+    }
+
+    fn head(&self) -> Mark {
+        self.records.last().map_or(self.anchor(), Record::mark)
+    }
+
+    /// How many records there are up to a position.
+    fn count_to(&self, position: u64) -> usize {
+        usize::try_from(position.saturating_sub(self.anchor().position)).unwrap_or(usize::MAX)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -88,7 +105,7 @@ impl Journal for MemoryJournal {
     fn wait(&mut self, position: u64, patience: Duration) -> Result<(), JournalError> {
         let shelf = self.shelf();
         let seen = shelf.epoch;
-        let still = |shelf: &mut Shelf| shelf.records.len() as u64 <= position && shelf.epoch == seen;
+        let still = |shelf: &mut Shelf| shelf.head().position <= position && shelf.epoch == seen;
         drop(self.shared.changed.wait_timeout_while(shelf, patience, still));
         Ok(())
     }
@@ -102,35 +119,53 @@ impl Journal for MemoryJournal {
             return Err(JournalError::TooLong { size_bytes: entry.payload.len() });
         }
         for entry in entries {
-            let previous = shelf.records.last().map_or(GENESIS, Record::hash);
-            let position = shelf.records.len() as u64 + 1;
-            shelf.records.push(Record::new(position, epoch, entry.time_ms, previous, entry.payload.clone()));
+            let head = shelf.head();
+            let payload = entry.payload.clone();
+            shelf.records.push(Record::new(head.position + 1, epoch, entry.time_ms, head.hash, payload));
         }
         shelf.beat = Some(Instant::now());
-        let end = shelf.records.len() as u64;
+        let end = shelf.head().position;
         drop(shelf);
         self.shared.changed.notify_all();
         Ok(end)
     }
 
-    fn end(&self) -> u64 {
-        self.shelf().records.len() as u64
+    fn head(&self) -> Mark {
+        self.shelf().head()
+    }
+
+    fn anchor(&self) -> Mark {
+        self.shelf().anchor()
+    }
+
+    fn hash(&mut self, position: u64) -> Result<Option<Hash>, JournalError> {
+        let shelf = self.shelf();
+        if position <= shelf.anchor().position {
+            return Ok((position == shelf.anchor().position).then_some(shelf.anchor().hash));
+        }
+        Ok(shelf.records.get(shelf.count_to(position) - 1).map(Record::hash))
     }
 
     fn read(&mut self, position: u64) -> Result<Vec<Record>, JournalError> {
         let shelf = self.shelf();
-        let start = usize::try_from(position).unwrap_or(usize::MAX);
-        Ok(shelf.records.iter().skip(start).take(MAX_READ).cloned().collect())
+        if position < shelf.anchor().position {
+            return Err(JournalError::Pruned { position: shelf.anchor().position });
+        }
+        let mut room = MAX_READ_BYTES;
+        let records = shelf.records.iter().skip(shelf.count_to(position)).take(MAX_READ);
+        let read = records.take_while(|record| {
+            let fits = room > 0;
+            room = room.saturating_sub(record.payload.len());
+            fits
+        });
+        Ok(read.cloned().collect())
     }
 
     fn import(&mut self, records: &[Record], epoch: u64) -> Result<(), JournalError> {
         let mut shelf = self.shelf();
-        let (mut position, mut previous) =
-            shelf.records.last().map_or((0, GENESIS), |last| (last.position, last.hash()));
-        for record in records {
-            position += 1;
-            record.check(position, &previous)?;
-            previous = record.hash();
+        let (anchor, _) = import::follow(shelf.head(), records)?;
+        if let Some(anchor) = anchor {
+            shelf.anchor = Some(anchor);
         }
         shelf.records.extend_from_slice(records);
         shelf.epoch = shelf.epoch.max(epoch);
@@ -148,5 +183,23 @@ impl Journal for MemoryJournal {
 
     fn snapshots(&mut self) -> Result<Vec<Snapshot>, JournalError> {
         Ok(self.shelf().snapshots.clone())
+    }
+
+    fn prune(&mut self, before: u64, older_than_ms: u64) -> Result<u64, JournalError> {
+        let mut shelf = self.shelf();
+        let kept = match shelf.snapshots.last() {
+            Some(oldest) if shelf.snapshots.len() == KEPT_SNAPSHOTS => oldest.position,
+            _ => return Ok(0),
+        };
+        let old = |record: &&Record| {
+            record.position <= kept && record.position < before && record.time_ms < older_than_ms
+        };
+        let candidates = shelf.records.iter().take(shelf.records.len().saturating_sub(1)).take(PRUNE_BATCH);
+        let count = candidates.take_while(old).count();
+        let pruned = shelf.records.drain(..count).next_back();
+        if let Some(last) = pruned {
+            shelf.anchor = Some(last.mark());
+        }
+        Ok(count as u64)
     }
 }

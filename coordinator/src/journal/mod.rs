@@ -5,12 +5,15 @@
 //! a record is never changed or removed, and one that was shows, because each carries the hash of the one before
 //! (docs/JOURNAL.md).
 //!
-//! Payloads are opaque here: what they mean is [`crate::driver`]'s business. Engines are [`sqlite`] and, for tests
-//! and measurements, [`memory`]; each passes [`conformance`].
+//! Payloads are opaque here: what they mean is [`crate::driver`]'s business. Engines are [`sqlite`], [`postgres`] and, for
+//! tests and measurements, [`memory`]; each passes [`conformance`].
 
 pub mod conformance;
+mod import;
 mod leader;
 pub mod memory;
+mod place;
+pub mod postgres;
 pub mod record;
 mod snapshot;
 pub mod sqlite;
@@ -21,14 +24,24 @@ mod tests;
 use std::time::Duration;
 
 pub use leader::{Address, BEAT_EVERY, LEADER_GRACE, LEADER_SILENT, Leader};
-pub use record::{Hash, Record};
+pub use place::{JournalPlace, SQLITE_FILE, open};
+pub use record::{Hash, Mark, Record};
 pub use snapshot::Snapshot;
 
 /// The longest payload of a record, in bytes. Events hold digests of what is large, so none comes near.
 pub const MAX_PAYLOAD_BYTES: usize = 16 << 20;
 
+/// The newest form of the tables that this build writes and reads, of every engine: each brings older ones to it.
+pub const FORMAT: u32 = 2;
+
 /// How many records [`Journal::read`] returns at most.
 pub const MAX_READ: usize = 4_096;
+
+/// How many bytes of payload [`Journal::read`] returns at most, but for the last record, which may pass them.
+pub const MAX_READ_BYTES: usize = 64 << 20;
+
+/// How many records [`Journal::prune`] removes at most.
+pub const PRUNE_BATCH: usize = 4_096;
 
 /// How many snapshots are kept: the newest, and one before it in case the newest cannot be read.
 pub const KEPT_SNAPSHOTS: usize = 2;
@@ -82,7 +95,10 @@ pub enum JournalError {
         place: String,
     },
     /// A record is damaged, missing or changed.
-    #[error("journal is damaged at position {position}: {reason}; restore it from a backup")]
+    #[error(
+        "journal is damaged at position {position}: {reason}; restore it from a backup, or keep what is good before it \
+         with `slipway admin cut-journal` (SQLite)"
+    )]
     Damaged {
         /// The first position that is wrong.
         position: u64,
@@ -102,6 +118,15 @@ pub enum JournalError {
         known: u64,
         /// Where the journal ends.
         found: u64,
+    },
+    /// What was asked for was removed by retention.
+    #[error(
+        "journal begins after position {position}: what was before is past its retention, and no snapshot that this \
+         build reads reaches there; start the version that made the newest one"
+    )]
+    Pruned {
+        /// The last position that was removed.
+        position: u64,
     },
     /// A payload over [`MAX_PAYLOAD_BYTES`].
     #[error("a record of {size_bytes} bytes is over the limit of {MAX_PAYLOAD_BYTES} bytes")]
@@ -151,18 +176,33 @@ pub trait Journal: Send + 'static {
     /// [`JournalError::Engine`], after which nobody knows whether the batch is durable: the process must stop.
     fn append(&mut self, epoch: u64, entries: &[Entry]) -> Result<u64, JournalError>;
 
-    /// The position of the last record that this handle knows of; 0 when there is none. Reading and appending bring it up
-    /// to date.
-    fn end(&self) -> u64;
+    /// The last record that this handle knows of. Reading and appending bring it up to date.
+    fn head(&self) -> Mark;
 
-    /// Up to [`MAX_READ`] records after `position`, in order, each checked against its checksum and its predecessor.
+    /// The position of [`Journal::head`]; 0 when there is no record.
+    fn end(&self) -> u64 {
+        self.head().position
+    }
+
+    /// The last record that was removed by [`Journal::prune`], as far as this handle knows: the journal begins after it.
+    fn anchor(&self) -> Mark;
+
+    /// The hash of the record at `position`, or of the one that the journal begins after; `None` when neither is there.
     ///
     /// # Errors
-    /// [`JournalError::Damaged`], [`JournalError::Newer`], [`JournalError::Engine`].
+    /// [`JournalError::Engine`].
+    fn hash(&mut self, position: u64) -> Result<Option<Hash>, JournalError>;
+
+    /// Up to [`MAX_READ`] records and [`MAX_READ_BYTES`] after `position`, in order, each checked against its checksum and its
+    /// predecessor.
+    ///
+    /// # Errors
+    /// [`JournalError::Damaged`], [`JournalError::Newer`], [`JournalError::Engine`], [`JournalError::Pruned`] when the journal
+    /// begins after `position`, and [`JournalError::Lost`] when it does not have [`Journal::head`] any more.
     fn read(&mut self, position: u64) -> Result<Vec<Record>, JournalError>;
 
-    /// Takes over records of another journal as they are; they go on where this one ends. `epoch` becomes the current one,
-    /// unless that is later already. For a new journal that nobody leads.
+    /// Takes over records of another journal as they are; they go on where this one ends, and an empty one takes them from any
+    /// position on. `epoch` becomes the current one, unless that is later already. For a new journal that nobody leads.
     ///
     /// # Errors
     /// [`JournalError::Damaged`] for records that do not follow, [`JournalError::Engine`].
@@ -179,6 +219,14 @@ pub trait Journal: Send + 'static {
     /// # Errors
     /// [`JournalError::Engine`].
     fn snapshots(&mut self) -> Result<Vec<Snapshot>, JournalError>;
+
+    /// Removes the oldest records, at most [`PRUNE_BATCH`], that are before `before` and were decided before
+    /// `older_than_ms` (Unix milliseconds). Whatever it is told, it keeps all that comes after the older of
+    /// [`KEPT_SNAPSHOTS`] snapshots, everything when there are fewer, and the last record. Returns how many it removed.
+    ///
+    /// # Errors
+    /// [`JournalError::Engine`].
+    fn prune(&mut self, before: u64, older_than_ms: u64) -> Result<u64, JournalError>;
 }
 
 /// Reads the whole journal and checks the chain from its first record to its head. Returns how many records it has.
@@ -186,11 +234,12 @@ pub trait Journal: Send + 'static {
 /// # Errors
 /// As [`Journal::read`].
 pub fn verify(journal: &mut dyn Journal) -> Result<u64, JournalError> {
-    let mut position = 0;
+    let begin = journal.anchor().position;
+    let mut position = begin;
     loop {
         match journal.read(position)?.last() {
             Some(record) => position = record.position,
-            None if position == journal.end() => return Ok(position),
+            None if position == journal.end() => return Ok(position - begin),
             None => {
                 return Err(JournalError::Damaged {
                     position: position + 1,

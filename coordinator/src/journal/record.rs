@@ -13,6 +13,21 @@ pub type Hash = [u8; 32];
 /// What the first record has as the hash of its predecessor.
 pub const GENESIS: Hash = [0; 32];
 
+/// A place in the journal that says all that is before it: the position of a record and its hash. Position 0 with
+/// [`GENESIS`] is the beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The record's position.
+    pub position: u64,
+    /// Its hash.
+    pub hash: Hash,
+}
+
+impl Mark {
+    /// Before the first record.
+    pub const BEGINNING: Self = Self { position: 0, hash: GENESIS };
+}
+
 /// One event as it lies in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -84,6 +99,12 @@ impl Record {
     #[must_use]
     pub fn hash(&self) -> Hash {
         Sha256::new().chain_update(self.head()).chain_update(&self.payload).finalize().into()
+    }
+
+    /// Where the journal is with this record.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark { position: self.position, hash: self.hash() }
     }
 
     fn compute_checksum(&self) -> u32 {

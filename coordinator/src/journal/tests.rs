@@ -6,8 +6,8 @@ use rusqlite::{Connection, params};
 
 use super::conformance::{self, Factory};
 use super::memory::MemoryJournal;
-use super::sqlite::{SCHEMA_VERSION, SqliteJournal};
-use super::{Address, Entry, Journal, JournalError, Snapshot, lead, verify};
+use super::sqlite::SqliteJournal;
+use super::{Address, Entry, FORMAT, Journal, JournalError, Snapshot, lead, verify};
 
 struct Memory;
 
@@ -126,9 +126,8 @@ fn a_newer_data_directory_is_refused_by_its_format() {
     let place = filled(&mut factory, 1);
     tamper(&place, "PRAGMA user_version = 9");
     let error = SqliteJournal::open(&place).unwrap_err().to_string();
-    let wanted = format!(
-        "data directory was written by a newer version (format 9, this build reads ≤ {SCHEMA_VERSION})"
-    );
+    let wanted =
+        format!("data directory was written by a newer version (format 9, this build reads ≤ {FORMAT})");
     assert!(error.starts_with(&wanted), "{error}");
 
     let place = filled(&mut factory, 2);
