@@ -32,7 +32,7 @@ pub async fn measure(mebibytes: u64) -> anyhow::Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let coordinator = Coordinator::start(Options::embedded(folder.path().join("data"))).await?;
     let server = Server::new(&format!("http://{}", coordinator.grpc_addr), None, false)?;
-    let agent = ForAgents::new(&server, coordinator.agent_token.reveal())?;
+    let agent = ForAgents::new(&[server], coordinator.agent_token.reveal())?;
     let held = lease(&coordinator, &agent).await?;
     let held = Lease::from_wire(Some(&held)).map_err(|error| anyhow::anyhow!("the lease: {error:?}"))?;
     let token = agent.secrets(held).await?.runtime_token;

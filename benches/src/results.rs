@@ -49,7 +49,7 @@ pub async fn measure(mebibytes: u64) -> anyhow::Result<Vec<Figure>> {
     write_random(&file, mebibytes)?;
     let coordinator = Coordinator::start(Options::embedded(folder.path().join("data"))).await?;
     let agent = ForAgents::new(
-        &Server::new(&format!("http://{}", coordinator.grpc_addr), None, false)?,
+        &[Server::new(&format!("http://{}", coordinator.grpc_addr), None, false)?],
         coordinator.agent_token.reveal(),
     )?;
     let lease = lease(&coordinator, &agent).await?;

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use slipway_kit::telemetry::{self, TelemetryOptions};
 
 use crate::commands::{
-    agents, audit, cancel, dispatch, eval, lint, lock, logs, plan, rerun, run, runs, show, up,
+    agents, audit, backup, cancel, dispatch, eval, lint, lock, logs, plan, rerun, run, runs, show, up,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Out};

@@ -11,6 +11,7 @@ mod bad_input;
 mod calls;
 mod delivery;
 mod events;
+mod failover;
 mod local_rerun;
 mod many_jobs;
 mod native_actions;

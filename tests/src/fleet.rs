@@ -46,13 +46,48 @@ impl Coordinator {
 
     /// `kill -9`, and a new process on the same data and ports.
     pub fn kill9_and_restart(&mut self) {
+        self.kill9();
+        self.start_again();
+    }
+
+    /// `kill -9`, and it stays dead.
+    pub fn kill9(&mut self) {
         self.server.kill9();
+    }
+
+    /// A new process on the same data and ports.
+    pub fn start_again(&mut self) {
         self.server = Self::launch(self.data.path(), self.http, self.grpc, &self.arguments);
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
+    /// The exit code once it has ended by itself.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.server.ended()
     }
 
     /// Ends it in good order and returns its exit code.
     pub fn stop(&mut self) -> Option<i32> {
         self.server.stop()
+    }
+
+    /// What it said so far, for people.
+    #[must_use]
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.data.path().join("coordinator.log")).unwrap_or_default()
+    }
+
+    /// What `/readyz` answers; empty while it does not.
+    #[must_use]
+    pub fn ready(&self) -> String {
+        let answer =
+            Command::new("curl").args(["--silent", "--max-time", "5", &self.url("/readyz")]).output();
+        String::from_utf8_lossy(&answer.unwrap().stdout).trim().to_owned()
     }
 
     /// The most memory that the process has held so far, in bytes.
@@ -201,8 +236,16 @@ impl Agent {
     /// Starts one and waits until the coordinator lists it as connected.
     #[must_use]
     pub fn start(coordinator: &Coordinator, options: AgentOptions) -> Self {
+        Self::start_among(&[coordinator], options)
+    }
+
+    /// The same with several coordinators that share a journal.
+    #[must_use]
+    pub fn start_among(coordinators: &[&Coordinator], options: AgentOptions) -> Self {
+        let coordinator = coordinators.first().expect("there is a coordinator");
         let data = tempfile::Builder::new().prefix("slipway-agent-").tempdir().unwrap();
-        let grpc = format!("http://127.0.0.1:{}", coordinator.grpc);
+        let grpc: Vec<String> = coordinators.iter().map(|coordinator| coordinator.grpc_url()).collect();
+        let grpc = grpc.join(",");
         let token_file = coordinator.data_dir().join("agent.token");
         let mut agent = Self { data, options, grpc, token_file, server: None };
         agent.start_again();

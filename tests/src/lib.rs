@@ -11,6 +11,7 @@
 
 mod checkout;
 mod clients;
+mod cluster;
 mod fleet;
 mod git_server;
 mod http;
@@ -20,6 +21,7 @@ mod process;
 
 pub use checkout::Checkout;
 pub use clients::copy_client_packages;
+pub use cluster::Cluster;
 pub use fleet::{Agent, AgentOptions, Coordinator};
 pub use git_server::{GitServer, Request, Verdict};
 pub use http::{HttpAnswer, get, post_with_curl, signature};

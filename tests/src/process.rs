@@ -111,6 +111,16 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The exit code once it has ended by itself.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        wait_until("the program ends by itself", || self.child.try_wait().unwrap()).code()
+    }
+
     /// SIGTERM, and the exit code once it has ended.
     pub(crate) fn stop(&mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
