@@ -8,6 +8,7 @@ pub mod cache;
 pub mod dispatch;
 pub mod echo;
 pub mod expressions;
+pub mod failover;
 pub mod figure;
 pub mod mask;
 pub mod node;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
-use slipway_bench::{cache, expressions, figure::Figure, mask, plan, results, start};
+use slipway_bench::{cache, expressions, failover, figure::Figure, mask, plan, results, start};
 
 #[derive(Parser)]
 #[command(name = "slipway-bench", version, about = "Measures Slipway, each figure beside its baseline")]
@@ -50,6 +50,19 @@ enum What {
         #[arg(long, default_value_t = 200)]
         mebibytes: u64,
     },
+    /// How long nobody leads after a leader's death, and a restart after a million events. Needs PostgreSQL, and the programs
+    /// built in the same profile (`cargo build --release --bins`).
+    Failover {
+        /// Leaders killed, one after the other.
+        #[arg(long, default_value_t = 30)]
+        kills: usize,
+        /// Leaders that hang.
+        #[arg(long, default_value_t = 5)]
+        hangs: usize,
+        /// Events in the journal before the restart.
+        #[arg(long, default_value_t = 1_000_000)]
+        events: u64,
+    },
     /// From submission to an agent's stream, beside a bare tonic echo.
     Dispatch {
         /// Simulated agents, with one slot each.
@@ -82,6 +95,9 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         What::Start { image, rounds } => runtime()?.block_on(start::measure(image, *rounds))?,
         What::Results { mebibytes } => runtime()?.block_on(results::measure(*mebibytes))?,
         What::Cache { mebibytes } => runtime()?.block_on(cache::measure(*mebibytes))?,
+        What::Failover { kills, hangs, events } => {
+            failover::measure(failover::Load { kills: *kills, hangs: *hangs, events: *events })?
+        }
         What::Dispatch { agents, jobs, rate } => {
             let load = Load { agents: *agents, jobs: *jobs, rate: *rate };
             runtime()?.block_on(dispatch::measure(load))?

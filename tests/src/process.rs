@@ -21,10 +21,11 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// `target/debug`, from `target/debug/deps/this-test`.
+/// `target/debug`, from `target/debug/deps/this-test` or `target/debug/this-program`.
 fn beside_this_test() -> PathBuf {
     let this = std::env::current_exe().unwrap();
-    this.ancestors().nth(2).unwrap().to_owned()
+    let folder = this.parent().unwrap();
+    if folder.ends_with("deps") { folder.parent().unwrap().to_owned() } else { folder.to_owned() }
 }
 
 /// Looks again and again until `look` finds something.
