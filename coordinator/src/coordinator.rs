@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slipway_cas::StoreError;
+use slipway_cas::objects::BucketError;
 use slipway_kit::clock::{Clock, SystemClock};
 use slipway_scheduler::RunId;
 use tokio::net::TcpListener;
@@ -14,8 +15,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::blobs::BlobStore;
 use crate::data_dir::{DataDir, DataDirError};
+use crate::driver::message::RunLease;
 use crate::driver::{Driver, DriverParts, RunEnded};
 use crate::grpc::{self, GrpcError};
 use crate::http;
@@ -24,7 +25,9 @@ use crate::journal::sqlite::SqliteJournal;
 use crate::metrics::Metrics;
 use crate::mirror::Mirrors;
 use crate::options::{Options, OptionsError};
-use crate::records::{Records, RecordsError};
+use crate::places::{self, Places};
+use crate::records::limits::SEAL_QUEUE;
+use crate::records::{AttemptKey, RecordsError};
 use crate::repositories::Repositories;
 use crate::results::tunnel::{self, Tunnels};
 use crate::results::{self, Results, ResultsError};
@@ -32,7 +35,7 @@ use crate::secrets::Secrets;
 use crate::services::Services;
 use crate::submit::{self, NewRun, SubmitError};
 use crate::token::Token;
-use crate::{chain, github, planner, schedule};
+use crate::{chain, github, log_keeper, planner, schedule};
 
 /// How long streams have to end when the coordinator stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,6 +67,9 @@ pub enum StartError {
     /// The record store.
     #[error(transparent)]
     Records(#[from] RecordsError),
+    /// The object store.
+    #[error("--objects {0}")]
+    Bucket(#[from] BucketError),
     /// Caches and artifacts.
     #[error(transparent)]
     Results(#[from] ResultsError),
@@ -137,9 +143,8 @@ impl Coordinator {
         let data_dir = DataDir::open(&options.data_dir)?;
         let admin_token = token(&data_dir, "admin.token")?;
         let agent_token = token(&data_dir, "agent.token")?;
-        let objects = options.objects.clone().unwrap_or_else(|| data_dir.path("objects"));
-        let store = BlobStore::open(&objects)?;
-        let records = Arc::new(Records::open(objects.join("records"))?);
+        let Places { folder: objects, store, records } =
+            places::open(options.objects.as_ref(), &data_dir).await?;
         let place = data_dir.path("repositories");
         let repositories = Repositories::open(place.clone())
             .map_err(|source| DataDirError::Io { place: place.display().to_string(), source })?;
@@ -181,8 +186,8 @@ impl Coordinator {
         };
         let services = Services {
             driver,
-            store: Arc::new(store),
-            records,
+            store,
+            records: Arc::new(records),
             mirrors: Arc::new(Mirrors::new(data_dir.path("mirrors"))),
             repositories,
             results,
@@ -203,7 +208,9 @@ impl Coordinator {
 
         let mut helpers = JoinSet::new();
         helpers.spawn(planner::run(services.clone(), to_plan));
-        helpers.spawn(clean_up(services.clone(), over));
+        let (to_seal, ended) = mpsc::channel(SEAL_QUEUE);
+        helpers.spawn(clean_up(services.clone(), over, to_seal));
+        helpers.spawn(log_keeper::run(services.clone(), ended));
         helpers.spawn(github::react(services.clone()));
         helpers.spawn(schedule::run(services.clone()));
         helpers.spawn(results::sweep(services.results.clone()));
@@ -309,25 +316,23 @@ fn local(listener: &TcpListener, flag: &'static str, address: SocketAddr) -> Res
 /// Removes what a crash left behind of runs that are over.
 async fn forget_old_runs(services: &Services) {
     let known = services.driver.query(|view| {
-        let ids = |open: bool| {
-            let runs = view.state.runs().filter(move |run| !open || run.end().is_none());
-            runs.map(slipway_scheduler::state::Run::id).collect::<BTreeSet<_>>()
-        };
-        (ids(true), ids(false))
+        let open = view.state.runs().filter(|run| run.end().is_none());
+        open.map(slipway_scheduler::state::Run::id).collect::<BTreeSet<_>>()
     });
-    let Ok((open, all)) = known.await else { return };
+    let Ok(open) = known.await else { return };
     let secrets = services.secrets.clone();
     let kept = tokio::task::spawn_blocking(move || secrets.keep_only(&open)).await;
     if let Ok(Err(error)) = kept {
         tracing::warn!(%error, "secrets of old runs could not be removed");
     }
-    if let Err(error) = services.records.keep_only(all).await {
-        tracing::warn!(%error, "records of old runs could not be removed");
-    }
 }
 
 /// Removes what runs leave behind, until the driver is gone.
-async fn clean_up(services: Services, mut over: mpsc::UnboundedReceiver<RunEnded>) {
+async fn clean_up(
+    services: Services,
+    mut over: mpsc::UnboundedReceiver<RunEnded>,
+    to_seal: mpsc::Sender<AttemptKey>,
+) {
     while let Some(ended) = over.recv().await {
         match ended {
             RunEnded::Finished(run) => {
@@ -342,6 +347,10 @@ async fn clean_up(services: Services, mut over: mpsc::UnboundedReceiver<RunEnded
                 if let Err(error) = services.records.delete_run(run).await {
                     tracing::warn!(%run, %error, "a retired run's records could not be removed");
                 }
+            }
+            RunEnded::Attempt(RunLease { run, lease }) => {
+                // One that finds no room is found by the next sweep.
+                let _ = to_seal.try_send(AttemptKey { run, instance: lease.instance, attempt: lease.attempt });
             }
         }
     }

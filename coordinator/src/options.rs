@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 pub use slipway_kit::actions_source::ActionsSource;
+use slipway_cas::objects::BucketAddress;
 use slipway_kit::config::{self, ConfigError};
 
+use crate::records::limits::KEEP_LOGS_DAYS;
 pub use crate::results::KeptResults;
 
 /// The longest blob that can be uploaded, in bytes.
@@ -68,9 +70,13 @@ pub struct Flags {
     /// What backs the cache: nothing but the data directory yet
     #[arg(long, value_name = "URL", env = "SLIPWAY_CACHE")]
     pub cache: Option<String>,
-    /// Where blobs and logs are: `file:///FOLDER` [default: in the data directory]
+    /// Where blobs and logs are: `file:///FOLDER`, `s3://BUCKET/PREFIX`, `gs://…` or `az://…` with the usual environment
+    /// variables for credentials [default: in the data directory]
     #[arg(long, value_name = "URL", env = "SLIPWAY_OBJECTS")]
     pub objects: Option<String>,
+    /// How many days logs are kept after their run finished [default: 90]
+    #[arg(long, value_name = "DAYS", env = "SLIPWAY_KEEP_LOGS")]
+    pub keep_logs: Option<u32>,
     /// File with the secret that signs GitHub's webhooks; without one no webhook is accepted
     #[arg(long, value_name = "FILE", env = "SLIPWAY_WEBHOOK_SECRET_FILE")]
     pub webhook_secret_file: Option<PathBuf>,
@@ -106,12 +112,22 @@ struct Settings {
     journal: Option<String>,
     cache: Option<String>,
     objects: Option<String>,
+    keep_logs: Option<u32>,
     webhook_secret: Option<String>,
     webhook_secret_file: Option<PathBuf>,
     allow_repositories: Vec<String>,
     actions_source: Option<String>,
     otlp: Option<String>,
     repository: Vec<Repository>,
+}
+
+/// Where blobs and records are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Objects {
+    /// In this folder.
+    Folder(PathBuf),
+    /// In an object store.
+    Bucket(BucketAddress),
 }
 
 /// A repository whose webhooks are accepted, and where its code is.
@@ -167,7 +183,9 @@ pub struct Options {
     /// TLS of the gRPC port.
     pub tls: Option<TlsOptions>,
     /// Where blobs and records are; `None`: in the data directory.
-    pub objects: Option<PathBuf>,
+    pub objects: Option<Objects>,
+    /// How many days logs are kept after their run finished.
+    pub keep_logs_days: u32,
     /// Where caches and artifacts are, if they outlive the data directory; `None`: with the objects.
     pub results: Option<KeptResults>,
     /// Webhooks.
@@ -189,6 +207,7 @@ impl Options {
             grpc: any,
             tls: None,
             objects: None,
+            keep_logs_days: KEEP_LOGS_DAYS,
             results: None,
             webhook: WebhookOptions::default(),
             actions_source: ActionsSource::default(),
@@ -208,7 +227,8 @@ impl Options {
         };
         check_journal(flags.journal.or(file.journal).as_deref())?;
         check_cache(flags.cache.or(file.cache).as_deref())?;
-        let objects = objects_folder(flags.objects.or(file.objects).as_deref())?;
+        let objects = objects(flags.objects.or(file.objects).as_deref())?;
+        let keep_logs_days = keep_logs(flags.keep_logs.or(file.keep_logs))?;
         let http = address("--http", flags.http.or(file.http).as_deref().unwrap_or(DEFAULT_HTTP))?;
         let grpc = address("--grpc", flags.grpc.or(file.grpc).as_deref().unwrap_or(DEFAULT_GRPC))?;
         let tls = match (flags.tls_cert.or(file.tls_cert), flags.tls_key.or(file.tls_key)) {
@@ -239,7 +259,7 @@ impl Options {
             actions_source.map_err(|message| wrong("--actions-source", message))?.unwrap_or_default();
         let otlp = flags.otlp.or(file.otlp);
         let options =
-            Self { data_dir, http, grpc, tls, objects, results: None, webhook, actions_source, otlp };
+            Self { data_dir, http, grpc, tls, objects, keep_logs_days, results: None, webhook, actions_source, otlp };
         options.check()?;
         Ok(options)
     }
@@ -297,18 +317,33 @@ fn check_cache(url: Option<&str>) -> Result<(), OptionsError> {
     Err(wrong("--cache", format!("`{}` is not supported by this build; leave it out", scheme(url))))
 }
 
-fn objects_folder(url: Option<&str>) -> Result<Option<PathBuf>, OptionsError> {
+fn objects(url: Option<&str>) -> Result<Option<Objects>, OptionsError> {
     let Some(url) = url else { return Ok(None) };
     match url.strip_prefix("file://") {
-        Some(path) if path.starts_with('/') => Ok(Some(PathBuf::from(path))),
+        Some(path) if path.starts_with('/') => Ok(Some(Objects::Folder(PathBuf::from(path)))),
         Some(_) => Err(wrong("--objects", "write file:///ABSOLUTE/FOLDER")),
-        None => Err(wrong(
-            "--objects",
-            format!(
-                "`{}` is not supported by this build; use file:///FOLDER, or leave it out for the data directory",
-                scheme(url)
-            ),
-        )),
+        None => match BucketAddress::from_env(url) {
+            Some(address) => Ok(Some(Objects::Bucket(address))),
+            None => Err(wrong(
+                "--objects",
+                format!(
+                    "`{}` is not supported by this build; use s3://, gs:// or az://BUCKET/PREFIX, or file:///FOLDER, \
+                     or leave it out for the data directory",
+                    scheme(url)
+                ),
+            )),
+        },
+    }
+}
+
+/// A hundred years: a number beyond it was not meant.
+const KEEP_LOGS_MAX_DAYS: u32 = 36_500;
+
+fn keep_logs(days: Option<u32>) -> Result<u32, OptionsError> {
+    match days {
+        None => Ok(KEEP_LOGS_DAYS),
+        Some(days @ 1..=KEEP_LOGS_MAX_DAYS) => Ok(days),
+        Some(days) => Err(wrong("--keep-logs", format!("{days} is not a number of days from 1 to {KEEP_LOGS_MAX_DAYS}"))),
     }
 }
 
@@ -348,10 +383,11 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused_by_name() {
         type Change = fn(&mut Flags);
-        let cases: [(Change, &[&str]); 10] = [
+        let cases: [(Change, &[&str]); 11] = [
             (|flags| flags.journal = Some("postgres://db".into()), &["--journal", "`postgres`"]),
             (|flags| flags.cache = Some("rediss://cache".into()), &["--cache", "`rediss`"]),
-            (|flags| flags.objects = Some("s3://bucket".into()), &["--objects", "`s3`"]),
+            (|flags| flags.objects = Some("ftp://bucket".into()), &["--objects", "`ftp`"]),
+            (|flags| flags.keep_logs = Some(0), &["--keep-logs", "0"]),
             (|flags| flags.objects = Some("file://relative".into()), &["--objects", "file:///"]),
             (|flags| flags.grpc = Some("0.0.0.0:7443".into()), &["--grpc", "--tls-cert"]),
             (|flags| flags.http = Some("nowhere".into()), &["--http", "`nowhere`"]),

@@ -13,6 +13,7 @@ mod health;
 mod metrics;
 pub mod openapi;
 mod page;
+mod records;
 mod remainder;
 mod runs;
 
@@ -32,7 +33,7 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 14] = [
+pub const ROUTES: [&str; 15] = [
     "get /agents",
     "get /openapi.json",
     "get /runs",
@@ -40,6 +41,7 @@ pub const ROUTES: [&str; 14] = [
     "get /runs/{run}/carried",
     "get /runs/{run}/events",
     "get /runs/{run}/logs",
+    "get /runs/{run}/records",
     "post /agents/{agent}/drain",
     "post /agents/{agent}/resume",
     "post /blobs",
@@ -56,6 +58,7 @@ pub(crate) fn router(services: Services) -> Router {
         .route("/runs/{run}", get(runs::show))
         .route("/runs/{run}/events", get(events::events))
         .route("/runs/{run}/logs", get(events::logs))
+        .route("/runs/{run}/records", get(records::verify))
         .route("/runs/{run}/cancel", post(runs::cancel))
         .route("/runs/{run}/carried", get(dispatches::carried))
         .route("/runs/{run}/rerun", post(dispatches::rerun))
