@@ -1,6 +1,6 @@
 //! How a coordinator is started: flags over `SLIPWAY_*` variables over the configuration file over defaults.
 //!
-//! What this build does not support (other journals, caches, object stores) is refused by name here, before anything is
+//! What this build does not support (other journals and caches) is refused by name here, before anything is
 //! touched.
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
