@@ -63,8 +63,20 @@ async fn both(coordinator: &Handle, mebibytes: u64, folder: &Path) -> anyhow::Re
     let mut ours = tail(coordinator).await?;
     let mut by_hand = append_and_sync(folder)?;
     let mut figures = vec![
-        Figure::new("logs.tail_p50", "ms", ours.quantile_ms(0.5), "append and sync a line", by_hand.quantile_ms(0.5)),
-        Figure::new("logs.tail_p99", "ms", ours.quantile_ms(0.99), "append and sync a line", by_hand.quantile_ms(0.99)),
+        Figure::new(
+            "logs.tail_p50",
+            "ms",
+            ours.quantile_ms(0.5),
+            "append and sync a line",
+            by_hand.quantile_ms(0.5),
+        ),
+        Figure::new(
+            "logs.tail_p99",
+            "ms",
+            ours.quantile_ms(0.99),
+            "append and sync a line",
+            by_hand.quantile_ms(0.99),
+        ),
     ];
     let lines = (mebibytes << 20) / LINE_BYTES as u64;
     let size_bytes = lines * LINE_BYTES as u64;
@@ -74,7 +86,13 @@ async fn both(coordinator: &Handle, mebibytes: u64, folder: &Path) -> anyhow::Re
     figures.extend([
         Figure::new("logs.throughput", "MB/s", rate(time), "pipe, file, file", rate(plain)),
         Figure::new("logs.throughput_durable", "MB/s", rate(time), "pipe, file, file, synced", rate(durable)),
-        Figure::new("logs.memory_growth", "MB", grown_bytes as f64 / 1e6, "bytes of the log", size_bytes as f64 / 1e6),
+        Figure::new(
+            "logs.memory_growth",
+            "MB",
+            grown_bytes as f64 / 1e6,
+            "bytes of the log",
+            size_bytes as f64 / 1e6,
+        ),
     ]);
     Ok(figures)
 }
@@ -89,7 +107,8 @@ fn workflow(script: &[String]) -> String {
 
 /// A line of the log, without its end.
 fn line() -> String {
-    let text = "2026-01-01T00:00:00Z INFO compiling a crate with many modules, feature flags and dependencies, ";
+    let text =
+        "2026-01-01T00:00:00Z INFO compiling a crate with many modules, feature flags and dependencies, ";
     text.chars().cycle().take(LINE_BYTES - 1).collect()
 }
 
@@ -136,7 +155,9 @@ async fn write(coordinator: &Handle, lines: u64) -> anyhow::Result<Written> {
         if records.is_empty() {
             bail!("the step's beginning is not in the log");
         }
-        let began = records.iter().find(|record| record.step == 1 && matches!(record.record, Some(Kind::StepStarted(_))));
+        let began = records
+            .iter()
+            .find(|record| record.step == 1 && matches!(record.record, Some(Kind::StepStarted(_))));
         if let Some(record) = began {
             break record.time_ms;
         }
@@ -161,7 +182,12 @@ async fn finished(
     while let Some(piece) = body.next().await {
         text.extend_from_slice(&piece?);
         let Some(end) = text.iter().rposition(|byte| *byte == b'\n') else { continue };
-        for line in text.drain(..=end).collect::<Vec<_>>().split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in text
+            .drain(..=end)
+            .collect::<Vec<_>>()
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
             let event: Json = serde_json::from_slice(line)?;
             seen(&event)?;
             if event.get("type").and_then(Json::as_str) == Some("run") {

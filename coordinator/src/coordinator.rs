@@ -350,7 +350,8 @@ async fn clean_up(
             }
             RunEnded::Attempt(RunLease { run, lease }) => {
                 // One that finds no room is found by the next sweep.
-                let _ = to_seal.try_send(AttemptKey { run, instance: lease.instance, attempt: lease.attempt });
+                let _ =
+                    to_seal.try_send(AttemptKey { run, instance: lease.instance, attempt: lease.attempt });
             }
         }
     }

@@ -43,7 +43,10 @@ async fn seal(services: &Services, key: AttemptKey) {
 fn end_of(view: View<'_>, key: AttemptKey) -> Option<Ended> {
     let instance = view.state.instance(key.instance).filter(|instance| instance.run() == key.run)?;
     let attempt = instance.attempts().iter().find(|attempt| attempt.number == key.attempt)?;
-    attempt.end.as_ref().map(|end| Ended { reported: end.reported.then_some((end.records, end.records_digest)) })
+    attempt
+        .end
+        .as_ref()
+        .map(|end| Ended { reported: end.reported.then_some((end.records, end.records_digest)) })
 }
 
 /// Where a run is, for the sweep.

@@ -7,8 +7,8 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-pub use slipway_kit::actions_source::ActionsSource;
 use slipway_cas::objects::BucketAddress;
+pub use slipway_kit::actions_source::ActionsSource;
 use slipway_kit::config::{self, ConfigError};
 
 use crate::records::limits::KEEP_LOGS_DAYS;
@@ -258,8 +258,18 @@ impl Options {
         let actions_source =
             actions_source.map_err(|message| wrong("--actions-source", message))?.unwrap_or_default();
         let otlp = flags.otlp.or(file.otlp);
-        let options =
-            Self { data_dir, http, grpc, tls, objects, keep_logs_days, results: None, webhook, actions_source, otlp };
+        let options = Self {
+            data_dir,
+            http,
+            grpc,
+            tls,
+            objects,
+            keep_logs_days,
+            results: None,
+            webhook,
+            actions_source,
+            otlp,
+        };
         options.check()?;
         Ok(options)
     }
@@ -343,7 +353,10 @@ fn keep_logs(days: Option<u32>) -> Result<u32, OptionsError> {
     match days {
         None => Ok(KEEP_LOGS_DAYS),
         Some(days @ 1..=KEEP_LOGS_MAX_DAYS) => Ok(days),
-        Some(days) => Err(wrong("--keep-logs", format!("{days} is not a number of days from 1 to {KEEP_LOGS_MAX_DAYS}"))),
+        Some(days) => Err(wrong(
+            "--keep-logs",
+            format!("{days} is not a number of days from 1 to {KEEP_LOGS_MAX_DAYS}"),
+        )),
     }
 }
 

@@ -294,7 +294,12 @@ impl Saved {
             }
         };
         let records_digest = digest.as_ref().map(slipway_wire::digest::to_wire);
-        Some(v1::Report { lease: Some(self.lease.to_wire()), outcome: Some(outcome), records, records_digest })
+        Some(v1::Report {
+            lease: Some(self.lease.to_wire()),
+            outcome: Some(outcome),
+            records,
+            records_digest,
+        })
     }
 }
 

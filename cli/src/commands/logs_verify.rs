@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use crate::client::{Client, types};
 use crate::failure::{Exit, Failure};
-use crate::output::table::{Table, result, text};
 use crate::output::Out;
+use crate::output::table::{Table, result, text};
 
 /// What the coordinator found.
 #[derive(Debug, Deserialize)]

@@ -100,7 +100,8 @@ async fn look(services: &Services, known: Known) -> Result<VerifiedAttempt, ApiE
     };
     match services.records.verify(key, ended).await {
         Ok(verdict) => {
-            (seen.records, seen.digest, seen.sealed) = (verdict.records, Some(verdict.digest), verdict.sealed);
+            (seen.records, seen.digest, seen.sealed) =
+                (verdict.records, Some(verdict.digest), verdict.sealed);
             seen.problem = verdict.problem;
             if seen.problem.is_some() {
                 seen.state = "damaged";

@@ -211,7 +211,8 @@ impl AttemptLog {
         self.shared.tail().closed = true;
         self.flush();
         let mut progress = self.progress();
-        let settled = progress.wait_for(|progress| progress.durable >= progress.written || progress.broken).await;
+        let settled =
+            progress.wait_for(|progress| progress.durable >= progress.written || progress.broken).await;
         settled.map_or_else(|_| Progress::default(), |progress| *progress)
     }
 

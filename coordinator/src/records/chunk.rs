@@ -6,8 +6,8 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::encoding::{decode_varint, encode_varint, encoded_len_varint};
 
-use super::limits::{MAX_BATCH_BYTES, MAX_RECORD_BYTES};
 use super::RecordsError;
+use super::limits::{MAX_BATCH_BYTES, MAX_RECORD_BYTES};
 
 /// The first bytes of every chunk; the last digit is the format.
 pub(super) const MAGIC: &[u8; 8] = b"SLIPREC1";
@@ -87,7 +87,8 @@ impl Frame {
         for _ in 0..known {
             take_next(&mut rest)?;
         }
-        let count = u32::try_from(u64::from(self.count).checked_sub(known)?).ok().filter(|count| *count > 0)?;
+        let count =
+            u32::try_from(u64::from(self.count).checked_sub(known)?).ok().filter(|count| *count > 0)?;
         Some(frame_of(number + 1, count, |frame| frame.put_slice(&rest), rest.len()))
     }
 }

@@ -153,7 +153,9 @@ impl Cursor {
                     }
                     // It is in a later one, or nowhere.
                     Found::End => match self.find(wanted).await? {
-                        Some(Place::Chunk(next)) if next.name == chunk.name => return Err(self.missing(wanted)),
+                        Some(Place::Chunk(next)) if next.name == chunk.name => {
+                            return Err(self.missing(wanted));
+                        }
                         None => return Err(self.missing(wanted)),
                         next => self.place = next,
                     },
@@ -193,7 +195,8 @@ impl Cursor {
         if let Some(part) = parts.iter().find(|part| part.name == PartName::Sealed) {
             return Ok(Some(Place::Sealed { index: self.index(*part).await? }));
         }
-        let place = parts.iter().rposition(|part| matches!(part.name, PartName::Chunk(first) if first <= wanted));
+        let place =
+            parts.iter().rposition(|part| matches!(part.name, PartName::Chunk(first) if first <= wanted));
         let Some(place) = place else {
             return match parts.first() {
                 // Those before it are gone.

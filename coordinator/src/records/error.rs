@@ -63,7 +63,9 @@ pub enum RecordsError {
         reported_digest: String,
     },
     /// The run's logs were removed because their time was over.
-    #[error("the logs of run {run} were removed: they were older than the coordinator keeps them (--keep-logs)")]
+    #[error(
+        "the logs of run {run} were removed: they were older than the coordinator keeps them (--keep-logs)"
+    )]
     Removed {
         /// The run.
         run: RunId,

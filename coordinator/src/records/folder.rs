@@ -14,7 +14,8 @@ use slipway_scheduler::RunId;
 
 use super::chunk::{FRAME_HEAD_BYTES, Frame, FrameHead, MAGIC};
 use super::engine::{
-    Appender, Engine, Opened, Pace, Part, PartName, Pending, REMOVED_NAME, RunPresence, SEALED_NAME, SealWriter,
+    Appender, Engine, Opened, Pace, Part, PartName, Pending, REMOVED_NAME, RunPresence, SEALED_NAME,
+    SealWriter,
 };
 use super::error::io_at;
 use super::limits::{FILE_CHUNK_BYTES, PENDING_MAX_BYTES};

@@ -33,10 +33,10 @@ use slipway_scheduler::ids::{InstanceId, RunId};
 use tokio::sync::Semaphore;
 
 pub use attempt::{AttemptLog, Progress};
+pub use chunk::Frame;
 pub use engine::{
     Appender, Engine, Opened, Pace, Part, PartName, Pending, Presence, RunPresence, SealWriter,
 };
-pub use chunk::Frame;
 pub use error::RecordsError;
 pub use folder::FolderRecords;
 pub use object::ObjectRecords;
@@ -115,8 +115,7 @@ impl Records {
         let mut table = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if table.slots.len() >= table.prune_at {
             table.slots.retain(|_, slot| {
-                Arc::strong_count(slot) > 1
-                    || slot.try_lock().is_ok_and(|shared| shared.strong_count() > 0)
+                Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|shared| shared.strong_count() > 0)
             });
             table.prune_at = (2 * table.slots.len()).max(PRUNE_FIRST);
         }

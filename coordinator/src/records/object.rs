@@ -17,7 +17,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use slipway_cas::objects::object_store::path::Path;
 use slipway_cas::objects::object_store::{
-    Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, WriteMultipart,
+    Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload,
+    WriteMultipart,
 };
 use slipway_cas::objects::{Bucket, describe};
 use slipway_scheduler::RunId;
@@ -85,8 +86,10 @@ impl ObjectRecords {
     /// Number of the record after the last of a chunk.
     async fn end_of(&self, path: &Path, first: u64) -> Result<u64, RecordsError> {
         let content = self.whole(path).await?;
-        let damaged =
-            |offset: usize| RecordsError::Damaged { place: format!("{}/{path}", self.bucket.url()), offset: offset as u64 };
+        let damaged = |offset: usize| RecordsError::Damaged {
+            place: format!("{}/{path}", self.bucket.url()),
+            offset: offset as u64,
+        };
         if !content.starts_with(MAGIC) {
             return Err(damaged(0));
         }
@@ -94,7 +97,8 @@ impl ObjectRecords {
         while offset < content.len() {
             let head = content.get(offset..).and_then(FrameHead::read).ok_or_else(|| damaged(offset))?;
             let end = offset + head.whole_bytes();
-            let whole = content.get(offset + FRAME_HEAD_BYTES..end).is_some_and(|records| head.matches(records));
+            let whole =
+                content.get(offset + FRAME_HEAD_BYTES..end).is_some_and(|records| head.matches(records));
             if !whole || head.first != next {
                 return Err(damaged(offset));
             }
@@ -191,7 +195,8 @@ impl Engine for ObjectRecords {
             let mut objects = self.store().list(Some(&prefix));
             while let Some(object) = objects.try_next().await.map_err(self.failed(&prefix))? {
                 let names: Vec<_> = object.location.parts().map(|part| part.as_ref().to_owned()).collect();
-                let (Some(run), rest) = (names.get(1).and_then(|name| name.parse().ok()), names.get(2..)) else {
+                let (Some(run), rest) = (names.get(1).and_then(|name| name.parse().ok()), names.get(2..))
+                else {
                     continue;
                 };
                 let present = runs.entry(run).or_default();
@@ -229,7 +234,10 @@ impl Engine for ObjectRecords {
             let text = PutPayload::from_static(b"The logs of this run were removed.\n");
             self.store().put(&note, text).await.map_err(self.failed(&note))?;
             let objects = self.list(&run_path(run)).await?;
-            self.delete(objects.into_iter().map(|object| object.location).filter(|path| *path != note).collect()).await
+            self.delete(
+                objects.into_iter().map(|object| object.location).filter(|path| *path != note).collect(),
+            )
+            .await
         })
     }
 

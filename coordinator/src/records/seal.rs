@@ -29,7 +29,11 @@ pub(super) enum Step {
 }
 
 /// Seals an attempt whose records all are durable. One that is sealed already only loses what is left of its chunks.
-pub(super) async fn seal(engine: &Arc<dyn Engine>, key: AttemptKey, ended: Ended) -> Result<(), RecordsError> {
+pub(super) async fn seal(
+    engine: &Arc<dyn Engine>,
+    key: AttemptKey,
+    ended: Ended,
+) -> Result<(), RecordsError> {
     seal_until(engine, key, ended, |_| true).await
 }
 
@@ -47,7 +51,8 @@ pub(super) async fn seal_until(
         if first.name != PartName::Chunk(1) {
             return Err(RecordsError::Missing { record: 1, place: engine.place(key) });
         }
-        let mut writer = Writer { out: engine.seal(key).await?, packer: Packer::default(), buffer: BytesMut::new() };
+        let mut writer =
+            Writer { out: engine.seal(key).await?, packer: Packer::default(), buffer: BytesMut::new() };
         let (records, digest) = copy(engine, key, &mut writer, &go_on).await?;
         if records == 0 {
             // Torn before its first record was whole.

@@ -104,7 +104,8 @@ impl Packer {
     pub(super) fn finish(self, records: u64, digest: Digest) -> Bytes {
         let frames = self.entries.len();
         let index_bytes = INDEX_FIXED_BYTES + 8 * frames;
-        let mut end = BytesMut::with_capacity(2 * SKIPPABLE_HEAD_BYTES + index_bytes + ENTRY_BYTES * (frames + 1));
+        let mut end =
+            BytesMut::with_capacity(2 * SKIPPABLE_HEAD_BYTES + index_bytes + ENTRY_BYTES * (frames + 1));
         end.put_u32_le(INDEX_FRAME_MAGIC);
         end.put_u32_le(index_bytes as u32);
         let from = end.len();
@@ -152,8 +153,9 @@ pub(super) fn end_bytes(mut footer: &[u8]) -> Option<usize> {
 /// Reads the index from the bytes that [`end_bytes`] asked for; `None` when they are damaged.
 pub(super) fn read_index(mut end: &[u8], file_bytes: u64) -> Option<Index> {
     let data_bytes = file_bytes.checked_sub(end.len() as u64)?;
-    let frames = (end.len().checked_sub(FOOTER_BYTES + 2 * SKIPPABLE_HEAD_BYTES + INDEX_FIXED_BYTES + ENTRY_BYTES)?)
-        / (8 + ENTRY_BYTES);
+    let frames =
+        (end.len().checked_sub(FOOTER_BYTES + 2 * SKIPPABLE_HEAD_BYTES + INDEX_FIXED_BYTES + ENTRY_BYTES)?)
+            / (8 + ENTRY_BYTES);
     let index_bytes = INDEX_FIXED_BYTES + 8 * frames;
     if end.get_u32_le() != INDEX_FRAME_MAGIC || end.get_u32_le() as usize != index_bytes {
         return None;
@@ -187,7 +189,11 @@ pub(super) fn read_index(mut end: &[u8], file_bytes: u64) -> Option<Index> {
         return None;
     }
     let rising = entries.windows(2).all(|pair| matches!(pair, [a, b] if a.first < b.first));
-    (rising && offset == data_bytes).then(|| Index { entries, records, digest: Digest::from_parts(hash, size_bytes) })
+    (rising && offset == data_bytes).then(|| Index {
+        entries,
+        records,
+        digest: Digest::from_parts(hash, size_bytes),
+    })
 }
 
 /// Unpacks a frame: the head and bytes of its records. `None` when it is damaged.
@@ -242,7 +248,9 @@ mod tests {
     #[test]
     fn one_frame_is_read_without_the_others() {
         let (file, _, index) = sealed();
-        for (record, place) in [(0, None), (1, Some(0)), (3, Some(0)), (4, Some(1)), (11, Some(2)), (12, None)] {
+        for (record, place) in
+            [(0, None), (1, Some(0)), (3, Some(0)), (4, Some(1)), (11, Some(2)), (12, None)]
+        {
             assert_eq!(index.find(record), place, "{record}");
         }
         let entry = index.entries[1];
@@ -270,7 +278,8 @@ mod tests {
         let index = read_index(&file[file.len() - end..], file.len() as u64)?;
         let mut all = MAGIC.to_vec();
         for entry in &index.entries {
-            let packed = file.get(entry.offset as usize..entry.offset as usize + entry.packed_bytes as usize)?;
+            let packed =
+                file.get(entry.offset as usize..entry.offset as usize + entry.packed_bytes as usize)?;
             let (head, records) = unpack(entry, packed)?;
             all.extend_from_slice(&chunk::of_delimited(head.first, head.count, &records).bytes);
         }

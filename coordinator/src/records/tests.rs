@@ -136,7 +136,8 @@ async fn a_lost_chunk_in_the_middle_is_missing() {
 async fn a_stale_writer_changes_nothing() {
     for ahead in [3, 5, 9] {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        let (stale, new) = (Records::new(Arc::new(in_memory(&store))), Records::new(Arc::new(in_memory(&store))));
+        let (stale, new) =
+            (Records::new(Arc::new(in_memory(&store))), Records::new(Arc::new(in_memory(&store))));
         let old = stale.attempt(key(1)).await.unwrap();
         old.append(1, raw(&lines(1..=2))).await.unwrap();
         settled(&old, 2).await;

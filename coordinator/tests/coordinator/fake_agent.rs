@@ -184,7 +184,8 @@ impl FakeAgent {
         let work = v1::WorkOutcome { result: v1::Result::Success.into(), ..v1::WorkOutcome::default() };
         let outcome = Some(v1::report::Outcome::Work(work));
         let records_digest = Some(digest);
-        self.say(Out::Report(v1::Report { lease: Some(lease.clone()), outcome, records, records_digest })).await;
+        self.say(Out::Report(v1::Report { lease: Some(lease.clone()), outcome, records, records_digest }))
+            .await;
     }
 
     /// Does the next job, and gives its name and specification.

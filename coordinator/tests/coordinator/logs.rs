@@ -24,7 +24,10 @@ async fn files(fixture: &Fixture, run: &str, wanted: impl Fn(&[PathBuf]) -> bool
     };
     loop {
         let attempts = list(&folder);
-        let files: Vec<_> = attempts.iter().flat_map(|path| if path.is_dir() { list(path) } else { vec![path.clone()] }).collect();
+        let files: Vec<_> = attempts
+            .iter()
+            .flat_map(|path| if path.is_dir() { list(path) } else { vec![path.clone()] })
+            .collect();
         if wanted(&files) {
             return files;
         }
@@ -99,7 +102,10 @@ async fn what_changed_or_is_missing_shows() {
     changed[middle] ^= 4;
     std::fs::write(sealed, changed).unwrap();
     let verified = fixture.get(&path).await;
-    assert_eq!((&verified["complete"], &verified["attempts"][0]["state"]), (&false.into(), &"damaged".into()));
+    assert_eq!(
+        (&verified["complete"], &verified["attempts"][0]["state"]),
+        (&false.into(), &"damaged".into())
+    );
     let problem = verified["attempts"][0]["problem"].as_str().unwrap();
     assert!(problem.contains("sealed.zst"), "{problem}");
     std::fs::remove_file(sealed).unwrap();
@@ -144,7 +150,10 @@ async fn logs_go_when_their_time_is_over_and_that_is_said() {
     let message = answer.text().await.unwrap();
     assert!(message.contains("--keep-logs") && message.contains(&run), "{message}");
     let verified = fixture.get(&format!("/api/v1/runs/{run}/records")).await;
-    assert_eq!((&verified["complete"], &verified["attempts"][0]["state"]), (&false.into(), &"removed".into()));
+    assert_eq!(
+        (&verified["complete"], &verified["attempts"][0]["state"]),
+        (&false.into(), &"removed".into())
+    );
 }
 
 /// Readers that read nothing, more than the kernel keeps for them by far: the agent's records are acknowledged all the same.

@@ -51,7 +51,12 @@ impl S3 {
         let server = Self { process, port };
         let http = reqwest::Client::new();
         for _ in 0..600 {
-            if http.put(format!("http://127.0.0.1:{port}/logs")).send().await.is_ok_and(|answer| answer.status() == 200) {
+            if http
+                .put(format!("http://127.0.0.1:{port}/logs"))
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status() == 200)
+            {
                 return server;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -112,7 +117,9 @@ async fn what_is_wrong_with_a_store_is_told_at_the_start() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut unreachable = server.address("s3://logs");
     unreachable.settings[0].1 = format!("http://127.0.0.1:{closed}");
-    for (address, part) in [(server.address("s3://nowhere/x"), "bucket does not exist"), (unreachable, "out of reach")] {
+    for (address, part) in
+        [(server.address("s3://nowhere/x"), "bucket does not exist"), (unreachable, "out of reach")]
+    {
         let folder = tempfile::tempdir().unwrap();
         let mut options = Options::embedded(folder.path());
         let url = address.url.clone();
@@ -120,7 +127,10 @@ async fn what_is_wrong_with_a_store_is_told_at_the_start() {
         let Err(error) = Coordinator::start(options).await else { panic!("{url} was accepted") };
         assert!(matches!(error, StartError::Bucket(_)));
         let message = error.to_string();
-        assert!(message.contains("--objects") && message.contains(&url) && message.contains(part), "{message}");
+        assert!(
+            message.contains("--objects") && message.contains(&url) && message.contains(part),
+            "{message}"
+        );
         assert!(!message.contains("secret"), "{message}");
     }
 }
@@ -141,7 +151,9 @@ async fn no_acknowledged_line_is_lost_when_the_coordinator_is_killed() {
         let last = acknowledged + LINES / 8;
         let ack = agent.upload(&lease, acknowledged + 1, numbered(acknowledged + 1, last)).await;
         acknowledged = ack.durable;
-        agent.send(&lease, acknowledged + 1, numbered(acknowledged + 1, acknowledged + 700 * (kill + 1))).await;
+        agent
+            .send(&lease, acknowledged + 1, numbered(acknowledged + 1, acknowledged + 700 * (kill + 1)))
+            .await;
         tokio::time::sleep(Duration::from_millis(300 * kill)).await;
         fixture.kill_and_restart().await;
         agent = FakeAgent::connect_with(fixture.handle(), hello(FIRST, 4, vec![lease.clone()])).await;

@@ -255,5 +255,9 @@ fn the_coordinator_times_out_what_its_agent_does_not() {
     assert!(matches!(events[0], Event::AttemptFinished { reported: false, .. }));
     assert_eq!(scene.run_result(), Some(JobResult::Cancelled));
     // The agent's own word comes too late.
-    assert!(scene.attempt(Command::Report(Report { lease, outcome: SUCCESS, records: 7, records_digest: None })).is_err());
+    assert!(
+        scene
+            .attempt(Command::Report(Report { lease, outcome: SUCCESS, records: 7, records_digest: None }))
+            .is_err()
+    );
 }

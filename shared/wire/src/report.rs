@@ -61,7 +61,8 @@ pub fn from_wire(report: v1::Report) -> Result<AttemptReport, WireError> {
         },
     };
     let digest = report.records_digest.as_ref();
-    let records_digest = digest.map(|digest| digest::from_wire("report.records_digest", Some(digest))).transpose()?;
+    let records_digest =
+        digest.map(|digest| digest::from_wire("report.records_digest", Some(digest))).transpose()?;
     Ok(AttemptReport { lease, ending, records: report.records, records_digest })
 }
 

@@ -77,7 +77,12 @@ impl ObjectBlobs {
             return Ok(());
         }
         if bytes.len() <= PART_BYTES {
-            return self.store().put(&path(digest), bytes.into()).await.map(drop).map_err(self.failed(digest));
+            return self
+                .store()
+                .put(&path(digest), bytes.into())
+                .await
+                .map(drop)
+                .map_err(self.failed(digest));
         }
         let mut parts = bytes;
         self.send_parts(digest, move || Ok(parts.split_to(PART_BYTES.min(parts.len())))).await
@@ -256,7 +261,9 @@ impl BlobWriter for ObjectWriter {
                 return Err(StoreError::TooLong { limit_bytes });
             }
             if std::mem::replace(&mut self.broken, true) {
-                return Err(self.store.spool_failed(io::Error::other("an earlier write of this blob failed")));
+                return Err(self
+                    .store
+                    .spool_failed(io::Error::other("an earlier write of this blob failed")));
             }
             self.take(bytes).await?;
             self.broken = false;

@@ -32,14 +32,15 @@ pub(super) struct Connector;
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> Result<HttpClient> {
-        let plain = options.get_config_value(&ClientConfigKey::AllowHttp).is_some_and(|value| value == "true");
+        let plain =
+            options.get_config_value(&ClientConfigKey::AllowHttp).is_some_and(|value| value == "true");
         let mut tcp = Tcp::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let builder = HttpsConnectorBuilder::new().with_native_roots().map_err(|source| {
-            object_store::Error::Generic { store: "TLS", source: Box::new(source) }
-        })?;
+        let builder = HttpsConnectorBuilder::new()
+            .with_native_roots()
+            .map_err(|source| object_store::Error::Generic { store: "TLS", source: Box::new(source) })?;
         let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build(connector);
         Ok(HttpClient::new(Service { client, plain }))

@@ -100,9 +100,12 @@ impl Bucket {
         let error = |reason: String| BucketError { url: url.to_owned(), reason };
         let parsed = Url::parse(url).map_err(|why| error(format!("is no address: {why}")))?;
         let name = parsed.host_str().filter(|name| !name.is_empty());
-        let name = name.ok_or_else(|| error(format!("names no bucket; write {}://BUCKET/PREFIX", parsed.scheme())))?;
+        let name =
+            name.ok_or_else(|| error(format!("names no bucket; write {}://BUCKET/PREFIX", parsed.scheme())))?;
         if parsed.query().is_some() || parsed.fragment().is_some() || !parsed.username().is_empty() {
-            return Err(error("has more than a bucket and a prefix; credentials come from the environment".into()));
+            return Err(error(
+                "has more than a bucket and a prefix; credentials come from the environment".into(),
+            ));
         }
         let retry = RetryConfig { max_retries: TRIES, retry_timeout: TRY_TIME, ..RetryConfig::default() };
         let store: Result<Arc<dyn ObjectStore>, Error> = match parsed.scheme() {
@@ -117,7 +120,9 @@ impl Bucket {
                 .map(|store| Arc::new(store) as _),
             "gs" => address
                 .settings()
-                .fold(GoogleCloudStorageBuilder::new(), |builder, (key, value)| builder.with_config(key, value))
+                .fold(GoogleCloudStorageBuilder::new(), |builder, (key, value)| {
+                    builder.with_config(key, value)
+                })
                 .with_bucket_name(name)
                 .with_http_connector(http::Connector)
                 .with_retry(retry)
