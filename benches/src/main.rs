@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
-use slipway_bench::{cache, expressions, failover, figure::Figure, mask, plan, results, start};
+use slipway_bench::{cache, expressions, failover, figure::Figure, logs, mask, plan, results, start};
 
 #[derive(Parser)]
 #[command(name = "slipway-bench", version, about = "Measures Slipway, each figure beside its baseline")]
@@ -63,6 +63,15 @@ enum What {
         #[arg(long, default_value_t = 1_000_000)]
         events: u64,
     },
+    /// A step's output until it is durable, beside plain copies of the same bytes; and how soon a follower sees a line.
+    Logs {
+        /// The image of the containers; it has `sh`, `cat`, `yes`, `head`, `seq` and `usleep`.
+        #[arg(long, default_value = "slipway/busybox:amd64")]
+        image: String,
+        /// The log's size in MiB.
+        #[arg(long, default_value_t = 500)]
+        mebibytes: u64,
+    },
     /// From submission to an agent's stream, beside a bare tonic echo.
     Dispatch {
         /// Simulated agents, with one slot each.
@@ -98,6 +107,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         What::Failover { kills, hangs, events } => {
             failover::measure(failover::Load { kills: *kills, hangs: *hangs, events: *events })?
         }
+        What::Logs { image, mebibytes } => runtime()?.block_on(logs::measure(image, *mebibytes))?,
         What::Dispatch { agents, jobs, rate } => {
             let load = Load { agents: *agents, jobs: *jobs, rate: *rate };
             runtime()?.block_on(dispatch::measure(load))?

@@ -21,7 +21,7 @@ use crate::settings::Settings;
 #[command(name = "slipway", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 success, 1 the workflow failed or was cancelled, \
                         2 wrong usage or an invalid workflow, 3 the fleet failed.\n\
-                        Configuration file: server, token, allow_plaintext, data_dir, http, grpc, agents, objects, \
+                        Configuration file: server, token, allow_plaintext, data_dir, http, grpc, agents, objects, keep_logs, \
                         actions_source, externals, original_actions, otlp, webhook_secret_file, allow_repositories, and tables [images] and [[repository]].")]
 struct Cli {
     /// A configuration file (TOML); flags and SLIPWAY_* variables win over it

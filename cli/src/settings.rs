@@ -37,6 +37,8 @@ pub struct Settings {
     pub images: BTreeMap<String, String>,
     /// Where `up` keeps blobs and logs.
     pub objects: Option<String>,
+    /// How many days `up` keeps logs.
+    pub keep_logs: Option<u32>,
     /// The file with the secret that signs webhooks.
     pub webhook_secret_file: Option<PathBuf>,
     /// The only repositories whose webhooks `up` accepts.

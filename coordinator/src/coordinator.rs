@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slipway_cas::{FolderStore, Store, StoreError};
+use slipway_cas::StoreError;
+use slipway_cas::objects::BucketError;
 use slipway_kit::clock::{Clock, SystemClock};
 use slipway_scheduler::RunId;
 use tokio::net::TcpListener;
@@ -14,7 +15,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::blobs::BlobStore;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::driver::{Driver, DriverParts, Standing};
 use crate::grpc::{self, GrpcError};
@@ -25,7 +25,8 @@ use crate::leading::{self, FromDriver};
 use crate::metrics::Metrics;
 use crate::mirror::Mirrors;
 use crate::options::{Options, OptionsError};
-use crate::records::{Records, RecordsError};
+use crate::places::{self, Places};
+use crate::records::RecordsError;
 use crate::repositories::Repositories;
 use crate::results::tunnel::{self, Tunnels};
 use crate::results::{Results, ResultsError, Sharing};
@@ -58,6 +59,9 @@ pub enum StartError {
     /// The record store.
     #[error(transparent)]
     Records(#[from] RecordsError),
+    /// The object store.
+    #[error("--objects {0}")]
+    Bucket(#[from] BucketError),
     /// Caches and artifacts.
     #[error(transparent)]
     Results(#[from] ResultsError),
@@ -146,9 +150,8 @@ impl Coordinator {
             Some(cluster) => Keys::shared(&cluster.key_file, &data_dir)?,
         };
         let shared = options.cluster.is_some();
-        let objects = options.objects.clone().unwrap_or_else(|| data_dir.path("objects"));
-        let store = open_blobs(&objects, shared)?;
-        let records = Arc::new(Records::open(objects.join("records"))?);
+        let Places { folder: objects, store, records } =
+            places::open(options.objects.as_ref(), shared, &data_dir).await?;
         // What the next leader has to know lies where all coordinators find it.
         let common = |name: &str| if shared { objects.join(name) } else { data_dir.path(name) };
         let (place, secrets) = (common("repositories"), common("secrets"));
@@ -213,7 +216,7 @@ impl Coordinator {
         let services = Services {
             driver,
             store,
-            records,
+            records: Arc::new(records),
             mirrors: Arc::new(Mirrors::new(data_dir.path("mirrors"))),
             repositories,
             results,
@@ -310,14 +313,6 @@ impl Handle {
         self.servers.shutdown().await;
         self.helpers.shutdown().await;
     }
-}
-
-/// Small blobs share a file where this coordinator is the only one: a file that several machines write is no database.
-fn open_blobs(objects: &Path, shared: bool) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(match shared {
-        true => Arc::new(FolderStore::open(objects)?),
-        false => Arc::new(BlobStore::open(objects)?),
-    })
 }
 
 fn defect(error: tokio::task::JoinError) -> JournalError {

@@ -9,7 +9,8 @@
 //! mirrors/        bare git repositories from which workflow files are read
 //! repositories/   what is known of each repository: its default branch, its schedules
 //! results.key     what the tokens of jobs and the addresses of their uploads are signed with (0600)
-//! objects/        blobs and records (docs/RECORDS.md); elsewhere with --objects file://
+//! objects/        blobs and records (docs/RECORDS.md); elsewhere with --objects
+//! uploads/        large blobs on their way to an object store
 //! ```
 
 use std::fs::{self, File, OpenOptions};

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::driver::message::RunLease;
 use crate::driver::{Planning, RunEnded};
+use crate::records::AttemptKey;
+use crate::records::limits::SEAL_QUEUE;
 use crate::services::Services;
-use crate::{chain, github, planner, results, schedule};
+use crate::{chain, github, log_keeper, planner, results, schedule};
 
 /// What the driver sends to its helpers.
 pub(crate) struct FromDriver {
@@ -28,7 +31,9 @@ pub(crate) async fn begin(services: &Services, from: FromDriver, helpers: &mut J
     forget_old_runs(services).await;
     chain::raise_missed(services).await;
     helpers.spawn(planner::run(services.clone(), from.to_plan));
-    helpers.spawn(clean_up(services.clone(), from.over));
+    let (to_seal, ended) = mpsc::channel(SEAL_QUEUE);
+    helpers.spawn(clean_up(services.clone(), from.over, to_seal));
+    helpers.spawn(log_keeper::run(services.clone(), ended));
     helpers.spawn(github::react(services.clone()));
     helpers.spawn(schedule::run(services.clone()));
     helpers.spawn(results::sweep(services.results.clone()));
@@ -47,25 +52,23 @@ pub(crate) async fn begin_when_leading(services: Services, from: FromDriver) {
 /// Removes what a crash left behind of runs that are over.
 async fn forget_old_runs(services: &Services) {
     let known = services.driver.query(|view| {
-        let ids = |open: bool| {
-            let runs = view.state.runs().filter(move |run| !open || run.end().is_none());
-            runs.map(slipway_scheduler::state::Run::id).collect::<BTreeSet<_>>()
-        };
-        (ids(true), ids(false))
+        let open = view.state.runs().filter(|run| run.end().is_none());
+        open.map(slipway_scheduler::state::Run::id).collect::<BTreeSet<_>>()
     });
-    let Ok((open, all)) = known.await else { return };
+    let Ok(open) = known.await else { return };
     let secrets = services.secrets.clone();
     let kept = tokio::task::spawn_blocking(move || secrets.keep_only(&open)).await;
     if let Ok(Err(error)) = kept {
         tracing::warn!(%error, "secrets of old runs could not be removed");
     }
-    if let Err(error) = services.records.keep_only(all).await {
-        tracing::warn!(%error, "records of old runs could not be removed");
-    }
 }
 
 /// Removes what runs leave behind, until the driver is gone.
-async fn clean_up(services: Services, mut over: mpsc::UnboundedReceiver<RunEnded>) {
+async fn clean_up(
+    services: Services,
+    mut over: mpsc::UnboundedReceiver<RunEnded>,
+    to_seal: mpsc::Sender<AttemptKey>,
+) {
     while let Some(ended) = over.recv().await {
         match ended {
             RunEnded::Finished(run) => {
@@ -80,6 +83,11 @@ async fn clean_up(services: Services, mut over: mpsc::UnboundedReceiver<RunEnded
                 if let Err(error) = services.records.delete_run(run).await {
                     tracing::warn!(%run, %error, "a retired run's records could not be removed");
                 }
+            }
+            RunEnded::Attempt(RunLease { run, lease }) => {
+                // One that finds no room is found by the next sweep.
+                let _ =
+                    to_seal.try_send(AttemptKey { run, instance: lease.instance, attempt: lease.attempt });
             }
         }
     }

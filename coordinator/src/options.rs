@@ -1,6 +1,6 @@
 //! How a coordinator is started: flags over `SLIPWAY_*` variables over the configuration file over defaults.
 //!
-//! What this build does not support (other journals, caches, object stores) is refused by name here, before anything is
+//! What this build does not support (other journals and caches) is refused by name here, before anything is
 //! touched.
 
 mod cluster;
@@ -9,11 +9,13 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use slipway_cas::objects::BucketAddress;
 pub use slipway_kit::actions_source::ActionsSource;
 use slipway_kit::config::{self, ConfigError};
 
 pub use self::cluster::{ClusterFlags, ClusterOptions};
 pub use crate::journal::JournalPlace;
+use crate::records::limits::KEEP_LOGS_DAYS;
 pub use crate::results::KeptResults;
 
 /// The longest blob that can be uploaded, in bytes.
@@ -76,9 +78,13 @@ pub struct Flags {
     /// What backs the cache: nothing but the data directory yet
     #[arg(long, value_name = "URL", env = "SLIPWAY_CACHE")]
     pub cache: Option<String>,
-    /// Where blobs and logs are: `file:///FOLDER` [default: in the data directory]
+    /// Where blobs and logs are: `file:///FOLDER`, `s3://BUCKET/PREFIX`, `gs://…` or `az://…` with the usual environment
+    /// variables for credentials [default: in the data directory]
     #[arg(long, value_name = "URL", env = "SLIPWAY_OBJECTS")]
     pub objects: Option<String>,
+    /// How many days logs are kept after their run finished [default: 90]
+    #[arg(long, value_name = "DAYS", env = "SLIPWAY_KEEP_LOGS")]
+    pub keep_logs: Option<u32>,
     /// File with the secret that signs GitHub's webhooks; without one no webhook is accepted
     #[arg(long, value_name = "FILE", env = "SLIPWAY_WEBHOOK_SECRET_FILE")]
     pub webhook_secret_file: Option<PathBuf>,
@@ -118,6 +124,7 @@ struct Settings {
     journal_file: Option<PathBuf>,
     cache: Option<String>,
     objects: Option<String>,
+    keep_logs: Option<u32>,
     webhook_secret: Option<String>,
     webhook_secret_file: Option<PathBuf>,
     allow_repositories: Vec<String>,
@@ -128,6 +135,15 @@ struct Settings {
     advertise_grpc: Option<String>,
     objects_shared: bool,
     repository: Vec<Repository>,
+}
+
+/// Where blobs and records are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Objects {
+    /// In this folder.
+    Folder(PathBuf),
+    /// In an object store.
+    Bucket(BucketAddress),
 }
 
 /// A repository whose webhooks are accepted, and where its code is.
@@ -185,7 +201,9 @@ pub struct Options {
     /// Where the journal is.
     pub journal: JournalPlace,
     /// Where blobs and records are; `None`: in the data directory.
-    pub objects: Option<PathBuf>,
+    pub objects: Option<Objects>,
+    /// How many days logs are kept after their run finished.
+    pub keep_logs_days: u32,
     /// Where caches and artifacts are, if they outlive the data directory; `None`: with the objects.
     pub results: Option<KeptResults>,
     /// Webhooks.
@@ -210,6 +228,7 @@ impl Options {
             tls: None,
             journal: JournalPlace::Sqlite,
             objects: None,
+            keep_logs_days: KEEP_LOGS_DAYS,
             results: None,
             webhook: WebhookOptions::default(),
             actions_source: ActionsSource::default(),
@@ -239,10 +258,11 @@ impl Options {
             objects_shared: flags.cluster.objects_shared || file.objects_shared,
         };
         check_cache(flags.cache.or(file.cache).as_deref())?;
-        let objects = objects_folder(flags.objects.or(file.objects).as_deref())?;
+        let objects = objects(flags.objects.or(file.objects).as_deref())?;
+        let keep_logs_days = keep_logs(flags.keep_logs.or(file.keep_logs))?;
         let cluster = match &journal {
             JournalPlace::Sqlite => cluster.refuse_alone().map(|()| None)?,
-            JournalPlace::Postgres(_) => Some(ClusterOptions::load(cluster, objects.is_some())?),
+            JournalPlace::Postgres(_) => Some(ClusterOptions::load(cluster, objects.as_ref())?),
         };
         let http = address("--http", flags.http.or(file.http).as_deref().unwrap_or(DEFAULT_HTTP))?;
         let grpc = address("--grpc", flags.grpc.or(file.grpc).as_deref().unwrap_or(DEFAULT_GRPC))?;
@@ -280,6 +300,7 @@ impl Options {
             tls,
             journal,
             objects,
+            keep_logs_days,
             results: None,
             webhook,
             actions_source,
@@ -342,17 +363,35 @@ fn check_cache(url: Option<&str>) -> Result<(), OptionsError> {
     Err(wrong("--cache", format!("`{}` is not supported by this build; leave it out", scheme(url))))
 }
 
-fn objects_folder(url: Option<&str>) -> Result<Option<PathBuf>, OptionsError> {
+fn objects(url: Option<&str>) -> Result<Option<Objects>, OptionsError> {
     let Some(url) = url else { return Ok(None) };
     match url.strip_prefix("file://") {
-        Some(path) if path.starts_with('/') => Ok(Some(PathBuf::from(path))),
+        Some(path) if path.starts_with('/') => Ok(Some(Objects::Folder(PathBuf::from(path)))),
         Some(_) => Err(wrong("--objects", "write file:///ABSOLUTE/FOLDER")),
-        None => Err(wrong(
-            "--objects",
-            format!(
-                "`{}` is not supported by this build; use file:///FOLDER, or leave it out for the data directory",
-                scheme(url)
-            ),
+        None => match BucketAddress::from_env(url) {
+            Some(address) => Ok(Some(Objects::Bucket(address))),
+            None => Err(wrong(
+                "--objects",
+                format!(
+                    "`{}` is not supported by this build; use s3://, gs:// or az://BUCKET/PREFIX, or file:///FOLDER, \
+                     or leave it out for the data directory",
+                    scheme(url)
+                ),
+            )),
+        },
+    }
+}
+
+/// A hundred years: a number beyond it was not meant.
+const KEEP_LOGS_MAX_DAYS: u32 = 36_500;
+
+fn keep_logs(days: Option<u32>) -> Result<u32, OptionsError> {
+    match days {
+        None => Ok(KEEP_LOGS_DAYS),
+        Some(days @ 1..=KEEP_LOGS_MAX_DAYS) => Ok(days),
+        Some(days) => Err(wrong(
+            "--keep-logs",
+            format!("{days} is not a number of days from 1 to {KEEP_LOGS_MAX_DAYS}"),
         )),
     }
 }
@@ -399,12 +438,13 @@ mod tests {
     #[test]
     fn what_is_not_supported_is_refused_by_name() {
         type Change = fn(&mut Flags);
-        let cases: [(Change, &[&str]); 12] = [
+        let cases: [(Change, &[&str]); 13] = [
             (|flags| flags.journal = Some("mysql://db".into()), &["--journal", "`mysql`"]),
             (|flags| flags.journal = Some("postgres:///db".into()), &["--journal", "no host"]),
             (|flags| flags.journal_file = Some("/none".into()), &["--journal-file", "/none"]),
             (|flags| flags.cache = Some("rediss://cache".into()), &["--cache", "`rediss`"]),
-            (|flags| flags.objects = Some("s3://bucket".into()), &["--objects", "`s3`"]),
+            (|flags| flags.objects = Some("ftp://bucket".into()), &["--objects", "`ftp`"]),
+            (|flags| flags.keep_logs = Some(0), &["--keep-logs", "0"]),
             (|flags| flags.objects = Some("file://relative".into()), &["--objects", "file:///"]),
             (|flags| flags.grpc = Some("0.0.0.0:7443".into()), &["--grpc", "--tls-cert"]),
             (|flags| flags.http = Some("nowhere".into()), &["--http", "`nowhere`"]),

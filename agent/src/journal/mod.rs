@@ -50,6 +50,8 @@ struct Shared {
     written: watch::Sender<u64>,
     /// Number of the last record that is durable at the coordinator.
     durable: watch::Sender<u64>,
+    /// No more records come: whoever waits for them to be durable waits for the job's end.
+    finished: watch::Sender<bool>,
 }
 
 impl Shared {
@@ -99,6 +101,7 @@ impl Journal {
             segments: Mutex::default(),
             written: watch::Sender::new(0),
             durable: watch::Sender::new(0),
+            finished: watch::Sender::new(false),
         });
         let (file, size_bytes) = start_segment(folder, 1, 1, &job, &stream)?;
         shared.segments().push_back(Segment { path: segment_path(folder, 1), first: 1, size_bytes });
@@ -144,6 +147,7 @@ impl Journal {
             segments: Mutex::new(segments),
             written: watch::Sender::new(next.saturating_sub(1)),
             durable: watch::Sender::new(durable),
+            finished: watch::Sender::new(false),
         });
         let journal = Self {
             folder: folder.to_owned(),
@@ -231,6 +235,17 @@ impl Progress {
     #[must_use]
     pub fn durable(&self) -> watch::Receiver<u64> {
         self.shared.durable.subscribe()
+    }
+
+    /// No more records are written: those that are not durable are wanted soon.
+    pub fn finish(&self) {
+        self.shared.finished.send_replace(true);
+    }
+
+    /// Whether [`Progress::finish`] was called, now and later.
+    #[must_use]
+    pub fn finished(&self) -> watch::Receiver<bool> {
+        self.shared.finished.subscribe()
     }
 
     /// All records up to `number` are durable elsewhere: segments that hold no others are deleted.

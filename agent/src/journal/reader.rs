@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{BufReader, Seek as _, SeekFrom};
 use std::path::PathBuf;
 
+use bytes::Bytes;
+
 use super::Progress;
 use super::format::{HEAD_BYTES, PREFIX_BYTES, decode_payload, read_payload};
 
@@ -23,7 +25,7 @@ struct Place {
     /// Number of the first record in `ahead`, or of the next group's first.
     next: u64,
     /// Records of the last group read that were not given out.
-    ahead: VecDeque<Vec<u8>>,
+    ahead: VecDeque<Bytes>,
 }
 
 impl Reader {
@@ -38,7 +40,7 @@ impl Reader {
     ///
     /// # Errors
     /// When a segment can't be read.
-    pub fn read(&mut self, first: u64, max_bytes: usize) -> std::io::Result<Vec<Vec<u8>>> {
+    pub fn read(&mut self, first: u64, max_bytes: usize) -> std::io::Result<Vec<Bytes>> {
         let written = *self.progress.shared.written.borrow();
         let mut records = Vec::new();
         let mut size = 0;
@@ -109,9 +111,11 @@ impl Place {
             return Ok(false);
         }
         self.offset += PREFIX_BYTES + payload.len() as u64;
+        // The records are slices of what was read: none is copied.
+        let payload = Bytes::from(payload);
         let group =
             decode_payload(&payload).ok_or_else(|| std::io::Error::other("a journal group is damaged"))?;
-        self.ahead.extend(group.records.into_iter().map(<[u8]>::to_vec));
+        self.ahead.extend(group.records.into_iter().map(|record| payload.slice_ref(record)));
         Ok(true)
     }
 }

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
+use slipway_cas::Digest;
+use slipway_wire::record_digest::RecordDigest;
 
 use crate::failure::{Cause, Failure};
 use crate::journal::{Journal, Progress};
@@ -52,6 +54,17 @@ pub(super) struct LogStates {
     pub(super) masks: Vec<String>,
     /// Where each lane's log stands.
     pub(super) lanes: BTreeMap<u32, State>,
+    /// How far the digest of all records is ([`RecordDigest::save`]); none in a journal that an agent began which did not
+    /// count it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    records_digest: Option<String>,
+}
+
+impl LogStates {
+    /// Of a job that begins.
+    pub(super) fn new(lanes: BTreeMap<u32, State>) -> Self {
+        Self { masks: Vec::new(), lanes, records_digest: Some(RecordDigest::new().save()) }
+    }
 }
 
 /// See the module.
@@ -60,13 +73,17 @@ pub(super) struct Ledger {
     journal: Journal,
     job: JobStates,
     pub(super) log: LogStates,
+    /// Of all records in the journal, those that were released among them.
+    digest: Option<RecordDigest>,
     /// Lanes were closed since the last commit.
     closed: bool,
 }
 
 impl Ledger {
     pub(super) fn new(journal: Journal, job: &[u8], log: &[u8]) -> Result<Self, Failure> {
-        Ok(Self { journal, job: decode(job)?, log: decode(log)?, closed: false })
+        let log: LogStates = decode(log)?;
+        let digest = log.records_digest.as_deref().and_then(RecordDigest::restore);
+        Ok(Self { journal, job: decode(job)?, log, digest, closed: false })
     }
 
     pub(super) fn progress(&self) -> Progress {
@@ -75,6 +92,11 @@ impl Ledger {
 
     pub(super) fn last_record(&self) -> u64 {
         self.journal.last_record()
+    }
+
+    /// Digest of all records; none if they were not counted from the first one on.
+    pub(super) fn records_digest(&self) -> Option<Digest> {
+        self.digest.as_ref().map(RecordDigest::digest)
     }
 
     pub(super) fn lanes(&self) -> &BTreeMap<u32, State> {
@@ -103,13 +125,17 @@ impl Ledger {
         sync: bool,
     ) -> Result<(), Failure> {
         let job_changed = job.is_some() || self.closed;
-        let log_changed = position.is_some() || self.closed;
+        let log_changed = position.is_some() || self.closed || !records.is_empty();
         if let Some(Snapshot { lane: state, common }) = job {
             self.job.lanes.insert(lane, state);
             self.job.common = common;
         }
         if let Some(position) = position {
             self.log.lanes.insert(lane, position);
+        }
+        if let Some(digest) = &mut self.digest {
+            records.iter().for_each(|record| digest.push(record));
+            self.log.records_digest = Some(digest.save());
         }
         let job = job_changed.then(|| bytes(&self.job)).transpose()?;
         let log = log_changed.then(|| bytes(&self.log)).transpose()?;

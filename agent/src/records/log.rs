@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
+use slipway_cas::Digest;
 use slipway_kit::clock::{Clock, SystemClock};
 use slipway_proto::v1;
 use slipway_proto::v1::record::Record as Kind;
@@ -71,7 +72,7 @@ impl JobLog {
         let states = JobStates { common: job.common, lanes: BTreeMap::from([(MAIN, job.lane)]) };
         let position = Position::default();
         let lanes = BTreeMap::from([(MAIN, encode(&position)?)]);
-        let (job, log) = (bytes(&states)?, bytes(&LogStates { masks: Vec::new(), lanes })?);
+        let (job, log) = (bytes(&states)?, bytes(&LogStates::new(lanes))?);
         let journal = Journal::create(folder, job.clone(), log.clone())
             .map_err(|error| Failure::io("cannot start the job's journal", &error))?;
         Ok(Self::with(Ledger::new(journal, &job, &log)?, position))
@@ -183,6 +184,12 @@ impl JobLog {
     #[must_use]
     pub fn last_record(&self) -> u64 {
         self.ledger().last_record()
+    }
+
+    /// Digest of all records that were committed; none if an agent began this job that did not count it.
+    #[must_use]
+    pub fn records_digest(&self) -> Option<Digest> {
+        self.ledger().records_digest()
     }
 
     /// End of the last spool frame whose records are committed.

@@ -4,8 +4,6 @@
 //! at most [`UPLOAD_WINDOW_BATCHES`] batches are under way, and nothing is kept in memory for a resend: it is read from
 //! the journal again.
 
-use bytes::Bytes;
-use prost::Message as _;
 use slipway_kit::backoff::Backoff;
 use slipway_proto::v1;
 use tokio::sync::mpsc;
@@ -56,6 +54,8 @@ async fn stream(
     let answer = coordinator.client().records(ReceiverStream::new(outgoing)).await;
     let mut acks = answer.map_err(|status| status.message().to_owned())?.into_inner();
     let mut written = progress.written();
+    let mut finished = progress.finished();
+    let mut asked = false;
     let mut reader = Reader::new(progress.clone());
     // Number of the next record to send; unknown until the first answer.
     let mut next: Option<u64> = None;
@@ -72,12 +72,21 @@ async fn stream(
             };
             if !records.is_empty() {
                 let last = first + records.len() as u64 - 1;
-                let batch = batch(lease, first, records)?;
+                let batch = v1::RecordBatch { lease: Some(lease.to_wire()), first, records };
                 batches.send(batch).await.map_err(|_| "the stream ended".to_owned())?;
                 under_way.push_back(last);
                 next = Some(last + 1);
                 continue;
             }
+        }
+        let all_sent = (under_way.len() as u64) < UPLOAD_WINDOW_BATCHES;
+        if let Some(first) = next.filter(|_| all_sent)
+            && *finished.borrow()
+            && !std::mem::replace(&mut asked, true)
+        {
+            // Asking for what is durable tells a coordinator that collects records not to wait for more.
+            let ask = v1::RecordBatch { lease: Some(lease.to_wire()), first, records: Vec::new() };
+            batches.send(ask).await.map_err(|_| "the stream ended".to_owned())?;
         }
         let waiting = next.is_none() || !under_way.is_empty();
         tokio::select! {
@@ -103,17 +112,12 @@ async fn stream(
             changed = written.changed(), if !waiting || (under_way.len() as u64) < UPLOAD_WINDOW_BATCHES => {
                 changed.map_err(|_| "the journal is closed".to_owned())?;
             }
+            changed = finished.changed(), if !asked => {
+                changed.map_err(|_| "the journal is closed".to_owned())?;
+            }
             () = tokio::time::sleep(UPLOAD_ACK_TIMEOUT), if waiting => {
                 return Err("the coordinator does not acknowledge".to_owned());
             }
         }
     }
-}
-
-fn batch(lease: Lease, first: u64, records: Vec<Vec<u8>>) -> Result<v1::RecordBatch, String> {
-    let records = records
-        .into_iter()
-        .map(|record| v1::Record::decode(Bytes::from(record)).map_err(|error| error.to_string()))
-        .collect::<Result<_, _>>()?;
-    Ok(v1::RecordBatch { lease: Some(lease.to_wire()), first, records })
 }

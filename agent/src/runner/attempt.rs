@@ -190,7 +190,7 @@ async fn work(
             // Without a journal there are no records; the report says it all.
             let fleet = v1::FleetFailure { cause: failure.cause.code().to_owned(), message: failure.message };
             let outcome = Some(v1::report::Outcome::Fleet(fleet));
-            let report = v1::Report { lease: Some(lease.to_wire()), outcome, records: 0 };
+            let report = v1::Report { lease: Some(lease.to_wire()), outcome, ..v1::Report::default() };
             return link.events.send(JobEvent::Ended(lease, Box::new(report))).await.is_ok();
         }
     };
@@ -471,7 +471,9 @@ impl Attempt {
     /// Waits until all records are durable and reports. False when the lease turned out to be stale.
     async fn report(&self, log: &JobLog, mut uploading: AbortOnDrop<UploadEnd>) -> bool {
         let records = log.last_record();
-        let mut durable = log.progress().durable();
+        let progress = log.progress();
+        let mut durable = progress.durable();
+        progress.finish();
         tokio::select! {
             _ = durable.wait_for(|number| *number >= records) => {}
             end = &mut uploading.0 => {
@@ -484,7 +486,7 @@ impl Attempt {
                 return false;
             }
         }
-        let Some(report) = self.saved.report(records) else { return false };
+        let Some(report) = self.saved.report(records, log.records_digest()) else { return false };
         tracing::Span::current().record("result", self.saved.outcome.as_ref().map(Outcome::word));
         let lease = self.saved.lease;
         self.link.events.send(JobEvent::Ended(lease, Box::new(report))).await.is_ok()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use slipway_cas::Digest;
 use slipway_proto::v1;
 use slipway_workflow::job_spec::JobSpec;
 
@@ -272,7 +273,7 @@ impl Saved {
 
     /// The report of its outcome; none while it has none.
     #[must_use]
-    pub fn report(&self, records: u64) -> Option<v1::Report> {
+    pub fn report(&self, records: u64, digest: Option<Digest>) -> Option<v1::Report> {
         let outcome = match self.outcome.clone()? {
             Outcome::Work { result, timed_out, outputs, message } => {
                 let result = match result {
@@ -292,7 +293,13 @@ impl Saved {
                 v1::report::Outcome::Fleet(v1::FleetFailure { cause: cause.code().to_owned(), message })
             }
         };
-        Some(v1::Report { lease: Some(self.lease.to_wire()), outcome: Some(outcome), records })
+        let records_digest = digest.as_ref().map(slipway_wire::digest::to_wire);
+        Some(v1::Report {
+            lease: Some(self.lease.to_wire()),
+            outcome: Some(outcome),
+            records,
+            records_digest,
+        })
     }
 }
 

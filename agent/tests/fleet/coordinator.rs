@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use slipway_proto::v1::agents_server::{Agents, AgentsServer};
 use slipway_proto::v1::{self, agent_message::Message as In, coordinator_message::Message as Out};
@@ -169,6 +170,10 @@ impl FakeCoordinator {
             })
             .await;
         assert_eq!(report.records, records.len() as u64, "a report comes after all its records");
+        let mut digest = slipway_wire::record_digest::RecordDigest::new();
+        records.iter().for_each(|record| digest.push(&record.encode_to_vec()));
+        let counted = slipway_wire::digest::to_wire(&digest.digest());
+        assert_eq!(report.records_digest, Some(counted), "of every job, whoever began it");
         Job { report, records }
     }
 
@@ -372,6 +377,7 @@ impl Agents for FakeCoordinator {
                     let stale = !state.leases.contains_key(&instance);
                     let kept = state.records.entry(instance).or_default();
                     for (record, number) in batch.records.into_iter().zip(batch.first..) {
+                        let record = v1::Record::decode(record).unwrap();
                         assert!(number <= kept.len() as u64 + 1, "record {number} after {}", kept.len());
                         if number == kept.len() as u64 + 1 {
                             kept.push(record);

@@ -89,6 +89,14 @@ impl Client {
         self.ask(self.request(Method::GET, &format!("/runs/{run}"))).await
     }
 
+    /// Whether a run's records are complete and unchanged.
+    ///
+    /// # Errors
+    /// See the module.
+    pub async fn verify_records(&self, run: &str) -> Result<Json, Failure> {
+        self.ask(self.request(Method::GET, &format!("/runs/{run}/records"))).await
+    }
+
     /// The id of the run that a person named: an id, the beginning of one, or `latest`.
     ///
     /// # Errors

@@ -22,6 +22,10 @@ pub struct Logs {
     /// The contract's objects, one a line, instead of text
     #[arg(long)]
     json: bool,
+    /// Instead of showing logs, read all of the run's records and compare them with what its agents reported; exits with 1
+    /// when some are missing or changed
+    #[arg(long, conflicts_with_all = ["follow", "job", "verbose"])]
+    verify: bool,
     /// Show also the script of each step before what it prints
     #[arg(short, long, conflicts_with = "json")]
     verbose: bool,
@@ -33,6 +37,9 @@ impl Logs {
     pub(crate) async fn run(self, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
         let client = Client::new(Target::resolve(&self.server, settings)?)?;
         let id = client.find_run(&self.run).await?;
+        if self.verify {
+            return super::logs_verify::run(&client, &id, self.json, out).await;
+        }
         let run: Run = types::read(client.run(&id).await?)?;
         let mut board = Board::default();
         board.take_status(&run, 0);

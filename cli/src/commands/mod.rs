@@ -9,6 +9,7 @@ pub mod eval;
 pub mod lint;
 pub mod lock;
 pub mod logs;
+mod logs_verify;
 pub mod plan;
 pub mod rerun;
 pub mod run;

@@ -32,9 +32,12 @@ pub struct Up {
     /// The image for jobs with this label; may be repeated
     #[arg(long = "image", value_name = "LABEL=IMAGE", value_parser = image, env = "SLIPWAY_IMAGES", value_delimiter = ',')]
     images: Vec<(String, String)>,
-    /// Where blobs and logs are: file:///FOLDER [default: in the data directory]
+    /// Where blobs and logs are: file:///FOLDER, s3://BUCKET/PREFIX, gs://… or az://… [default: in the data directory]
     #[arg(long, value_name = "URL", env = "SLIPWAY_OBJECTS")]
     objects: Option<String>,
+    /// How many days logs are kept after their run finished [default: 90]
+    #[arg(long, value_name = "DAYS", env = "SLIPWAY_KEEP_LOGS")]
+    keep_logs: Option<u32>,
     /// File with the secret that signs GitHub's webhooks; without one no webhook is accepted
     #[arg(long, value_name = "FILE", env = "SLIPWAY_WEBHOOK_SECRET_FILE")]
     webhook_secret_file: Option<PathBuf>,
@@ -99,6 +102,7 @@ impl Up {
             http: or_file(self.http, &settings.http),
             grpc: or_file(self.grpc, &settings.grpc),
             objects: or_file(self.objects, &settings.objects),
+            keep_logs: self.keep_logs.or(settings.keep_logs),
             webhook_secret_file: self.webhook_secret_file.or_else(|| settings.webhook_secret_file.clone()),
             // No flag: it would show in the list of processes.
             webhook_secret: std::env::var("SLIPWAY_WEBHOOK_SECRET").ok(),

@@ -12,6 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::sum::Sum;
 use super::{FORMAT, JOURNAL, MANIFEST, Manifest, SNAPSHOT, SUM, SnapshotHead};
+use crate::options::Objects;
 use crate::services::Services;
 
 /// How many pieces may wait for a slow client.
@@ -83,7 +84,10 @@ fn write(services: &Services, runtime: &Handle, outlet: Outlet) -> io::Result<()
     }
     let options = &services.options;
     let shared = options.cluster.is_some();
-    let objects = options.objects.clone().unwrap_or_else(|| options.data_dir.join("objects"));
+    let objects = match &options.objects {
+        Some(Objects::Folder(folder)) => folder.clone(),
+        Some(Objects::Bucket(_)) | None => options.data_dir.join("objects"),
+    };
     // Of several coordinators each has its tokens from the key file, and the rest lies with the objects.
     for name in DATA.iter().filter(|_| !shared) {
         backup.tree(&options.data_dir.join(name), &format!("data/{name}"), &|_| true)?;

@@ -93,13 +93,15 @@ pub struct PlanNeed {
     pub outputs: Vec<Digest>,
 }
 
-/// A run that is over.
+/// A run that is over, or an attempt of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunEnded {
     /// It has its result: its secrets go.
     Finished(RunId),
     /// It left the state: its records go.
     Retired(RunId),
+    /// An attempt of it has ended: its records are sealed.
+    Attempt(RunLease),
 }
 
 /// Something to do once the batch is durable.
@@ -299,6 +301,7 @@ pub(super) fn of(state: &State, event: &Event, effects: &mut Vec<Effect>) {
                 let reason = "the lease ended".to_owned();
                 effects.push(Effect::Tell(attempt.agent, ToAgent::Stop { lease, reason }));
             }
+            effects.push(Effect::Ended(RunEnded::Attempt(RunLease { run: instance.run(), lease: *lease })));
             effects.push(Effect::Changed(instance.run()));
         }
         Event::RunFinished { run, .. } => {

@@ -1,5 +1,6 @@
 //! What the driver is asked.
 
+use slipway_cas::Digest;
 use slipway_scheduler::command::{Cancel, LeaseRef, Submit};
 use slipway_scheduler::fleet::{AgentProfile, Fleet};
 use slipway_scheduler::{AgentId, Command, Outcome, Rejection, RunId, State};
@@ -120,6 +121,8 @@ pub enum FromAgent {
         outcome: Outcome,
         /// How many records it has.
         records: u64,
+        /// Their digest, if it counted it.
+        records_digest: Option<Digest>,
         /// Why, for people; may be empty.
         message: String,
     },

@@ -150,8 +150,9 @@ impl Core {
                 self.renew(agent, number, &leases);
                 return true;
             }
-            FromAgent::Report { lease, outcome, records, message } => {
-                self.report(agent, lease, outcome, records, message);
+            FromAgent::Report { lease, outcome, records, records_digest, message } => {
+                let report = Report { lease: lease.lease, outcome, records, records_digest };
+                self.report(agent, lease, report, message);
             }
             FromAgent::StepBegan(lease) => match self.decide(Command::StepBegan(lease.lease)) {
                 Ok(()) => self.tell(agent, ToAgent::BeginStep { lease }),
@@ -182,20 +183,19 @@ impl Core {
         }
     }
 
-    fn report(&mut self, agent: AgentId, lease: RunLease, outcome: Outcome, records: u64, message: String) {
+    fn report(&mut self, agent: AgentId, lease: RunLease, report: Report, message: String) {
         let span = tracing::info_span!(
             "report",
             run = %lease.run,
             instance = %lease.lease.instance,
             attempt = lease.lease.attempt,
             %agent,
-            result = result_word(&outcome),
+            result = result_word(&report.outcome),
         );
         if let Some(parent) = self.state.run(lease.run).and_then(|run| run.meta().traceparent.as_deref()) {
             telemetry::continue_trace(&span, parent);
         }
         let _entered = span.enter();
-        let report = Report { lease: lease.lease, outcome, records };
         let before = self.state.leased(&lease.lease).is_some();
         match self.decide(Command::Report(report)) {
             Ok(()) => {

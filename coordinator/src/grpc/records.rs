@@ -4,7 +4,6 @@
 //! from each attempt's progress, so that many batches share one sync and one acknowledgement.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use prost::Message as _;
 use slipway_proto::v1::{AttemptRef, RecordAck, RecordBatch};
@@ -49,7 +48,7 @@ pub(super) fn take(
 
 /// An attempt on this stream.
 struct Upload {
-    log: Arc<AttemptLog>,
+    log: AttemptLog,
     lease: RunLease,
     acknowledger: AbortHandle,
 }
@@ -103,6 +102,8 @@ async fn take_all(
         }
         let Some(upload) = uploads.get(&key) else { continue };
         if batch.records.is_empty() {
+            // Whoever asks may be waiting for the last of them.
+            upload.log.flush();
             send(&acks, ack(key, upload.log.durable(), false)).await?;
             continue;
         }
@@ -125,6 +126,7 @@ async fn take_all(
     for (&key, upload) in &uploads {
         let mut progress = upload.log.progress();
         let written = upload.log.written();
+        upload.log.flush();
         let reached = progress.wait_for(|progress| progress.durable >= written || progress.broken).await;
         if let Ok(progress) = reached.map(|progress| *progress) {
             send(&acks, ack(key, progress.durable, false)).await?;
@@ -139,6 +141,7 @@ async fn acknowledge(
     key: AttemptKey,
     acks: mpsc::Sender<Result<RecordAck, Status>>,
 ) {
+    let mut told = progress.borrow_and_update().durable;
     while progress.changed().await.is_ok() {
         let now = *progress.borrow_and_update();
         if now.broken {
@@ -147,6 +150,11 @@ async fn acknowledge(
             let _ = acks.send(Err(status)).await;
             return;
         }
+        // It also tells what came and is not durable.
+        if now.durable == told {
+            continue;
+        }
+        told = now.durable;
         if acks.send(Ok(ack(key, now.durable, false))).await.is_err() {
             return;
         }
@@ -200,8 +208,14 @@ fn status(error: &RecordsError) -> Status {
             Status::resource_exhausted(error.to_string())
         }
         RecordsError::Zero | RecordsError::TooLong { .. } => Status::invalid_argument(error.to_string()),
-        RecordsError::Gap { .. } => Status::failed_precondition(error.to_string()),
-        RecordsError::Damaged { .. } => Status::data_loss(error.to_string()),
-        RecordsError::Io { .. } | RecordsError::Broken => Status::unavailable(error.to_string()),
+        RecordsError::Gap { .. } | RecordsError::Closed | RecordsError::Removed { .. } => {
+            Status::failed_precondition(error.to_string())
+        }
+        RecordsError::Damaged { .. } | RecordsError::Missing { .. } | RecordsError::Differs { .. } => {
+            Status::data_loss(error.to_string())
+        }
+        RecordsError::Io { .. } | RecordsError::Vanished { .. } | RecordsError::Broken => {
+            Status::unavailable(error.to_string())
+        }
     }
 }

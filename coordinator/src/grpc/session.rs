@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use slipway_cas::Digest;
 use slipway_proto::v1::{self, agent_message::Message};
 use slipway_scheduler::fleet::AgentProfile;
 use slipway_scheduler::{AgentId, JobResult, Outcome};
@@ -15,7 +16,7 @@ use tonic::{Status, Streaming};
 use super::{driver_status, to_wire};
 use crate::driver::message::{RunLease, SESSION_QUEUE, SessionLink, ToAgent};
 use crate::driver::{AgentHello, FromAgent};
-use crate::records::AttemptKey;
+use crate::records::{AttemptKey, RecordsError};
 use crate::services::Services;
 
 /// How long a new stream has for its hello.
@@ -103,9 +104,10 @@ async fn convert(services: &Services, message: Message) -> Result<FromAgent, Sta
         Message::Report(report) => {
             let report = slipway_wire::report::from_wire(report).map_err(invalid)?;
             let lease = to_wire::from_wire_lease(&report.lease);
-            check_records(services, &lease, report.records).await?;
+            check_records(services, &lease, report.records, report.records_digest).await?;
             let (outcome, message) = outcome(services, report.ending).await?;
-            FromAgent::Report { lease, outcome, records: report.records, message }
+            let (records, records_digest) = (report.records, report.records_digest);
+            FromAgent::Report { lease, outcome, records, records_digest, message }
         }
         Message::Capacity(capacity) => {
             if capacity.slots > slipway_wire::limits::MAX_SLOTS {
@@ -121,19 +123,32 @@ async fn convert(services: &Services, message: Message) -> Result<FromAgent, Sta
     })
 }
 
-/// A report comes after its records: they are counted before the scheduler hears of it.
-async fn check_records(services: &Services, lease: &RunLease, records: u64) -> Result<(), Status> {
-    if records == 0 || !services.driver.leases().is_live(lease) {
+/// A report comes after its records: they are counted, and compared with its digest, before the scheduler hears of it.
+async fn check_records(
+    services: &Services,
+    lease: &RunLease,
+    records: u64,
+    digest: Option<Digest>,
+) -> Result<(), Status> {
+    if (records == 0 && digest.is_none()) || !services.driver.leases().is_live(lease) {
         return Ok(());
     }
+    let failed = |error: RecordsError| Status::unavailable(error.to_string());
     let key = AttemptKey { run: lease.run, instance: lease.lease.instance, attempt: lease.lease.attempt };
-    let log = services.records.attempt(key).await.map_err(|error| Status::internal(error.to_string()))?;
+    let log = services.records.attempt(key).await.map_err(failed)?;
     let durable = log.durable();
-    if durable == records {
+    if durable != records {
+        return Err(Status::failed_precondition(format!(
+            "the report counts {records} records, but {durable} are durable: all records come before the report"
+        )));
+    }
+    let Some(reported) = digest else { return Ok(()) };
+    let counted = services.records.digest(&log).await.map_err(failed)?;
+    if counted == reported {
         return Ok(());
     }
-    Err(Status::failed_precondition(format!(
-        "the report counts {records} records, but {durable} are durable: all records come before the report"
+    Err(Status::data_loss(format!(
+        "the report has the digest {reported} of its records, but those that are durable have {counted}"
     )))
 }
 

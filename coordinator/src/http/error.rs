@@ -6,11 +6,12 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use slipway_cas::StoreError;
-use slipway_scheduler::Rejection;
+use slipway_scheduler::{Rejection, RunId};
 use slipway_workflow::diagnostics::Diagnostic;
 
 use crate::dispatch::DispatchError;
 use crate::driver::DriverError;
+use crate::records::RecordsError;
 use crate::rerun::RerunError;
 use crate::submit::SubmitError;
 use crate::view::FindError;
@@ -30,6 +31,11 @@ pub(crate) struct ApiError {
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), diagnostics: Vec::new() }
+    }
+
+    /// The run's logs were removed because their time was over.
+    pub(crate) fn removed(run: RunId) -> Self {
+        Self::new(StatusCode::GONE, "logs_removed", RecordsError::Removed { run }.to_string())
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -64,6 +70,12 @@ impl From<DriverError> for ApiError {
             },
         };
         Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<RecordsError> for ApiError {
+    fn from(error: RecordsError) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "records", error.to_string())
     }
 }
 

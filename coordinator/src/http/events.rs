@@ -6,6 +6,7 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Deserialize;
+use slipway_scheduler::RunId;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -21,13 +22,22 @@ pub(super) struct Following {
     job: Option<String>,
 }
 
+/// The run that a path names, unless its logs were removed: that is told before anything else.
+async fn find_kept(services: &Services, text: String) -> Result<RunId, ApiError> {
+    let run = find(services, text).await?;
+    match services.records.is_removed(run).await? {
+        true => Err(ApiError::removed(run)),
+        false => Ok(run),
+    }
+}
+
 /// NDJSON: one object a line.
 pub(super) async fn events(
     State(services): State<Services>,
     Path(run): Path<String>,
     Query(following): Query<Following>,
 ) -> Result<Response, ApiError> {
-    let run = find(&services, run).await?;
+    let run = find_kept(&services, run).await?;
     let lines = run_stream::open(&services, run, following.follow);
     // An error in the middle breaks the connection off, which tells a client that the stream is not whole.
     let body = Body::from_stream(ReceiverStream::new(lines).map(|line| line.map(|line| line.to_json())));
@@ -40,7 +50,7 @@ pub(super) async fn logs(
     Path(run): Path<String>,
     Query(following): Query<Following>,
 ) -> Result<Response, ApiError> {
-    let run = find(&services, run).await?;
+    let run = find_kept(&services, run).await?;
     let lines = run_stream::open(&services, run, following.follow);
     let wanted = following.job;
     let text = ReceiverStream::new(lines).filter_map(move |line| match line {

@@ -17,6 +17,7 @@ mod health;
 mod metrics;
 pub mod openapi;
 mod page;
+mod records;
 mod remainder;
 mod runs;
 
@@ -38,7 +39,7 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 17] = [
+pub const ROUTES: [&str; 18] = [
     "get /agents",
     "get /audit",
     "get /audit/verify",
@@ -49,6 +50,7 @@ pub const ROUTES: [&str; 17] = [
     "get /runs/{run}/carried",
     "get /runs/{run}/events",
     "get /runs/{run}/logs",
+    "get /runs/{run}/records",
     "post /agents/{agent}/drain",
     "post /agents/{agent}/resume",
     "post /blobs",
@@ -66,6 +68,7 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/runs/{run}", get(runs::show))
         .route("/runs/{run}/events", get(events::events))
         .route("/runs/{run}/logs", get(events::logs))
+        .route("/runs/{run}/records", get(records::verify))
         .route("/runs/{run}/cancel", post(runs::cancel))
         .route("/runs/{run}/carried", get(dispatches::carried))
         .route("/runs/{run}/rerun", post(dispatches::rerun))

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{OptionsError, TlsOptions, wrong};
+use super::{Objects, OptionsError, TlsOptions, wrong};
 use crate::journal::Address;
 
 /// The flags; a program that embeds the coordinator has none of them.
@@ -53,8 +53,8 @@ pub struct ClusterOptions {
 }
 
 impl ClusterOptions {
-    /// Options from the flags of a coordinator whose journal others can open. `objects`: whether `--objects` was given.
-    pub(super) fn load(flags: ClusterFlags, objects: bool) -> Result<Self, OptionsError> {
+    /// Options from the flags of a coordinator whose journal others can open.
+    pub(super) fn load(flags: ClusterFlags, objects: Option<&Objects>) -> Result<Self, OptionsError> {
         let Some(key_file) = flags.cluster_key_file else {
             return Err(wrong(
                 "--cluster-key-file",
@@ -62,11 +62,18 @@ impl ClusterOptions {
                  give its file to each",
             ));
         };
-        if !objects {
+        let Some(objects) = objects else {
             return Err(wrong(
                 "--objects",
                 "is needed with a journal that several coordinators share: logs and artifacts have to be where the next \
                  leader finds them",
+            ));
+        };
+        if matches!(objects, Objects::Bucket(_)) {
+            return Err(wrong(
+                "--objects",
+                "several coordinators need a folder that all of them have: secrets of runs, artifacts and what is known \
+                 of repositories lie there, which a bucket does not hold yet",
             ));
         }
         if !flags.objects_shared {
@@ -149,8 +156,10 @@ mod tests {
 
     #[test]
     fn what_several_coordinators_need_is_asked_for_by_flag() {
-        let told =
-            |flags: ClusterFlags, objects| ClusterOptions::load(flags, objects).unwrap_err().to_string();
+        let folder = Objects::Folder("/srv/slipway".into());
+        let told = |flags: ClusterFlags, objects: bool| {
+            ClusterOptions::load(flags, objects.then_some(&folder)).unwrap_err().to_string()
+        };
         assert!(told(ClusterFlags::default(), true).starts_with("--cluster-key-file: "));
         assert!(told(flags(), false).starts_with("--objects: is needed"));
         assert!(told(ClusterFlags { objects_shared: false, ..flags() }, true).contains("--objects-shared"));
@@ -170,7 +179,8 @@ mod tests {
     #[test]
     fn a_coordinator_is_where_it_listens_unless_told() {
         let (http, grpc) = (SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([10, 0, 0, 1], 2)));
-        let plain = ClusterOptions::load(flags(), true).unwrap();
+        let folder = Objects::Folder("/srv/slipway".into());
+        let plain = ClusterOptions::load(flags(), Some(&folder)).unwrap();
         let address = plain.address(http, grpc, None).unwrap();
         assert_eq!(
             (address.http.as_str(), address.grpc.as_str()),
@@ -182,7 +192,7 @@ mod tests {
         let error = plain.address(http, every, Some(&tls)).unwrap_err().to_string();
         assert!(error.starts_with("--advertise-grpc: is needed: 0.0.0.0:2"), "{error}");
         let told = ClusterFlags { advertise_grpc: Some("https://ci-1.example.com:7443/".into()), ..flags() };
-        let told = ClusterOptions::load(told, true).unwrap();
+        let told = ClusterOptions::load(told, Some(&folder)).unwrap();
         assert_eq!(told.address(http, every, Some(&tls)).unwrap().grpc, "https://ci-1.example.com:7443");
     }
 }

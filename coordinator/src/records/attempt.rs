@@ -1,105 +1,112 @@
-//! One attempt's record stream: append, sync in groups, tell how far it is durable.
+//! One attempt's record stream: append, make durable in groups, tell how far it is.
 //!
-//! Appending writes to the file at once and returns; syncing follows on a task of the attempt's own, and one sync makes
-//! everything durable that was written before it began. So the sender's batches are never held up by a sync of their
-//! own, and acknowledgements come as fast as the disk syncs.
+//! Appending puts a batch into memory and returns; a task of the attempt's own makes durable what waits, all of it at a
+//! time, when the engine's pace says so. Until then it is kept here, bounded, and readers see it at once: the live tail
+//! runs ahead of durability, and of a reader nobody knows here. The agent keeps what is not acknowledged, so what a crash
+//! takes from this memory comes again, under the same numbers.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use slipway_proto::v1::Record;
-use tokio::sync::watch;
+use bytes::Bytes;
+use slipway_cas::Digest;
+use slipway_wire::record_digest::RecordDigest;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
 
-use super::chunk::{self, FRAME_HEAD_BYTES, FrameHead, MAGIC};
-use super::{CHUNK_BYTES, MAX_ATTEMPT_BYTES, RecordsError, blocking, io_at};
+use super::chunk::{self, Frame};
+use super::engine::{Appender, Engine, Opened};
+use super::limits::{MAX_ATTEMPT_BYTES, PENDING_MAX_BYTES, READ_BYTES};
+use super::{AttemptKey, RecordsError};
+
+/// Memory for what is not durable is handed out in units of this many bytes.
+pub(super) const MEMORY_UNIT_BYTES: usize = 1_024;
 
 /// How far an attempt's records are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
     /// All records up to this number are durable.
     pub durable: u64,
+    /// All up to this number came.
+    pub written: u64,
     /// Nothing more comes: a write failed, and the log has to be opened again.
     pub broken: bool,
 }
 
-/// One attempt's record stream.
-#[derive(Debug)]
+/// One attempt's record stream; clones are the same stream.
+#[derive(Debug, Clone)]
 pub struct AttemptLog {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
-struct Shared {
-    folder: PathBuf,
+pub(super) struct Shared {
+    pub(super) key: AttemptKey,
+    pub(super) engine: Arc<dyn Engine>,
+    memory: Arc<Semaphore>,
     tail: Mutex<Tail>,
     progress: watch::Sender<Progress>,
+    /// Wakes the task that waits for its pace.
+    hurry: Notify,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("key", &self.key).field("progress", &*self.progress.borrow()).finish()
+    }
+}
+
+/// What came and is not durable.
+struct Waiting {
+    frame: Frame,
+    since: Instant,
+    _memory: Option<OwnedSemaphorePermit>,
 }
 
 /// Where the next batch goes.
-#[derive(Debug)]
 struct Tail {
-    /// The open chunk; none before the first batch.
-    chunk: Option<Chunk>,
+    /// None while a task makes something durable.
+    appender: Option<Box<dyn Appender>>,
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
     /// Number of the next record.
     next: u64,
     /// Bytes of all chunks.
     total_bytes: u64,
-    /// Whether anything was written that no sync has begun for.
-    unsynced: bool,
+    /// Of all records before `next`; unknown of what an earlier process took.
+    digest: Option<RecordDigest>,
+    /// A task makes things durable.
+    working: bool,
+    /// What waits is to be made durable whatever the pace is.
+    hurried: bool,
     broken: bool,
-    /// Whether a task syncs at the moment.
-    syncing: bool,
-}
-
-#[derive(Debug)]
-struct Chunk {
-    file: Arc<File>,
-    size_bytes: u64,
-}
-
-/// File name of the chunk whose first record has this number; names sort as numbers do.
-pub(super) fn chunk_name(first: u64) -> String {
-    format!("{first:020}.rec")
-}
-
-/// The first record numbers of the chunks in a folder, in order.
-pub(super) fn chunks(folder: &Path) -> Result<Vec<u64>, RecordsError> {
-    let mut firsts = Vec::new();
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(firsts),
-        Err(error) => return Err(io_at(folder)(error)),
-    };
-    for entry in entries {
-        let name = entry.map_err(io_at(folder))?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".rec"));
-        firsts.extend(number.and_then(|number| number.parse::<u64>().ok()));
-    }
-    firsts.sort_unstable();
-    Ok(firsts)
+    closed: bool,
 }
 
 impl AttemptLog {
-    /// Opens what is there, cutting a torn tail. Makes nothing on disk before the first record comes.
-    pub(super) fn open(folder: PathBuf) -> Result<Self, RecordsError> {
-        let mut tail =
-            Tail { chunk: None, next: 1, total_bytes: 0, unsynced: false, broken: false, syncing: false };
-        let firsts = chunks(&folder)?;
-        for first in &firsts {
-            let path = folder.join(chunk_name(*first));
-            tail.total_bytes += fs::metadata(&path).map_err(io_at(&path))?.len();
-        }
-        if let Some(&first) = firsts.last() {
-            let path = folder.join(chunk_name(first));
-            let (chunk, next) = reopen(&path, first)?;
-            tail.next = next;
-            tail.chunk = Some(chunk);
-        }
-        let progress = Progress { durable: tail.next - 1, broken: false };
-        let shared = Shared { folder, tail: Mutex::new(tail), progress: watch::Sender::new(progress) };
-        Ok(Self { shared: Arc::new(shared) })
+    pub(super) fn new(
+        engine: Arc<dyn Engine>,
+        key: AttemptKey,
+        memory: Arc<Semaphore>,
+        opened: Opened,
+        closed: bool,
+    ) -> Self {
+        let Opened { appender, next, total_bytes } = opened;
+        let tail = Tail {
+            appender: Some(appender),
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            next,
+            total_bytes,
+            digest: (next == 1).then(RecordDigest::new),
+            working: false,
+            hurried: false,
+            broken: false,
+            closed,
+        };
+        let progress = watch::Sender::new(Progress { durable: next - 1, written: next - 1, broken: false });
+        let tail = Mutex::new(tail);
+        Self { shared: Arc::new(Shared { key, engine, memory, tail, progress, hurry: Notify::new() }) }
     }
 
     /// How far the records are, and a way to wait for more.
@@ -114,97 +121,135 @@ impl AttemptLog {
         self.shared.progress.borrow().durable
     }
 
-    /// The highest number that was written, durable or not yet.
+    /// The highest number that came, durable or not yet.
     #[must_use]
     pub fn written(&self) -> u64 {
         self.shared.tail().next - 1
     }
 
-    pub(super) fn is_broken(&self) -> bool {
-        self.shared.tail().broken
+    /// Digest of all records that came; none where an earlier process took some of them.
+    #[must_use]
+    pub fn digest(&self) -> Option<Digest> {
+        self.shared.tail().digest.as_ref().map(RecordDigest::digest)
     }
 
-    pub(super) fn folder(&self) -> &Path {
-        &self.shared.folder
-    }
-
-    /// Appends a batch whose first record has number `first`; records that are there already are left out. They are
-    /// written when this returns, and durable when [`AttemptLog::progress`] says so.
+    /// Appends a batch whose first record has number `first`; records that are there already are left out. Readers see
+    /// them when this returns, and they are durable when [`AttemptLog::progress`] says so. Waits while too much is not
+    /// durable yet.
     ///
     /// # Errors
     /// [`RecordsError::Gap`] when records are missing before `first`, [`RecordsError::Zero`],
-    /// [`RecordsError::TooLong`], [`RecordsError::Io`], [`RecordsError::Broken`].
-    pub async fn append(&self, first: u64, mut records: Vec<Record>) -> Result<(), RecordsError> {
+    /// [`RecordsError::TooLong`], [`RecordsError::Closed`], [`RecordsError::Broken`].
+    pub async fn append(&self, first: u64, records: Vec<Bytes>) -> Result<(), RecordsError> {
         if first == 0 {
             return Err(RecordsError::Zero);
         }
         if records.is_empty() {
             return Ok(());
         }
-        let shared = Arc::clone(&self.shared);
-        let start_sync = blocking(move || {
-            let mut tail = shared.tail();
-            if tail.broken {
-                return Err(RecordsError::Broken);
-            }
-            let next = tail.next;
-            if first > next {
-                return Err(RecordsError::Gap { first, next });
-            }
-            let known = usize::try_from(next - first).unwrap_or(usize::MAX).min(records.len());
-            records.drain(..known);
-            if records.is_empty() {
-                return Ok(false);
-            }
-            let frame = chunk::encode(next, &records)?;
-            let total_bytes = tail.total_bytes + frame.len() as u64;
-            if total_bytes > MAX_ATTEMPT_BYTES {
-                return Err(RecordsError::TooLong {
-                    what: "an attempt's records",
-                    size_bytes: total_bytes,
-                    limit_bytes: MAX_ATTEMPT_BYTES,
-                });
-            }
-            if let Err(error) = shared.write(&mut tail, &frame) {
-                // Half a frame may be in the file: only opening it again finds out.
-                shared.give_up(&mut tail);
-                return Err(error);
-            }
-            tail.next += records.len() as u64;
-            tail.total_bytes = total_bytes;
-            tail.unsynced = true;
-            Ok(!std::mem::replace(&mut tail.syncing, true))
-        })
-        .await?;
-        if start_sync {
-            tokio::spawn(sync_all(Arc::clone(&self.shared)));
+        self.room().await;
+        // Encoding does the copying and counting; it happens before anybody is held up.
+        let bytes: usize = records.iter().map(|record| record.len() + 5).sum();
+        let units = bytes.div_ceil(MEMORY_UNIT_BYTES).max(1) as u32;
+        let memory = Arc::clone(&self.shared.memory).acquire_many_owned(units).await.ok();
+        let mut tail = self.shared.tail();
+        if tail.broken {
+            return Err(RecordsError::Broken);
+        }
+        if tail.closed {
+            return Err(RecordsError::Closed);
+        }
+        let next = tail.next;
+        if first > next {
+            return Err(RecordsError::Gap { first, next });
+        }
+        let known = usize::try_from(next - first).unwrap_or(usize::MAX).min(records.len());
+        let new = records.get(known..).unwrap_or_default();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let frame = chunk::encode(next, new)?;
+        let total_bytes = tail.total_bytes + frame.bytes.len() as u64;
+        if total_bytes > MAX_ATTEMPT_BYTES {
+            return Err(RecordsError::TooLong {
+                what: "an attempt's records",
+                size_bytes: total_bytes,
+                limit_bytes: MAX_ATTEMPT_BYTES,
+            });
+        }
+        if let Some(digest) = &mut tail.digest {
+            digest.push_delimited(&frame.records());
+        }
+        tail.next += new.len() as u64;
+        tail.total_bytes = total_bytes;
+        tail.waiting_bytes += frame.bytes.len();
+        tail.waiting.push_back(Waiting { frame, since: Instant::now(), _memory: memory });
+        let written = tail.next - 1;
+        let start = !std::mem::replace(&mut tail.working, true);
+        let full = tail.waiting_bytes >= self.shared.engine.pace().bytes;
+        drop(tail);
+        self.shared.progress.send_modify(|progress| progress.written = written);
+        if start {
+            tokio::spawn(work(Arc::clone(&self.shared)));
+        } else if full {
+            self.shared.hurry.notify_one();
         }
         Ok(())
     }
+
+    /// Makes what came durable now, whatever the engine's pace is.
+    pub fn flush(&self) {
+        let mut tail = self.shared.tail();
+        if !tail.waiting.is_empty() {
+            tail.hurried = true;
+            self.shared.hurry.notify_one();
+        }
+    }
+
+    /// Takes nothing more, and waits until all that came is durable, or failed.
+    pub(super) async fn close(&self) -> Progress {
+        self.shared.tail().closed = true;
+        self.flush();
+        let mut progress = self.progress();
+        let settled =
+            progress.wait_for(|progress| progress.durable >= progress.written || progress.broken).await;
+        settled.map_or_else(|_| Progress::default(), |progress| *progress)
+    }
+
+    async fn room(&self) {
+        let mut progress = self.progress();
+        while self.shared.tail().waiting_bytes >= PENDING_MAX_BYTES && progress.changed().await.is_ok() {}
+    }
 }
 
-/// Syncs until nothing is left to sync.
-async fn sync_all(shared: Arc<Shared>) {
+/// Makes durable what waits, until nothing does.
+async fn work(shared: Arc<Shared>) {
+    let pace = shared.engine.pace();
     loop {
-        let (file, written) = {
+        if !pace.age.is_zero() {
+            shared.wait_for_pace(pace.bytes, pace.age).await;
+        }
+        let (mut appender, frames) = {
             let mut tail = shared.tail();
-            let file = tail.chunk.as_ref().map(|chunk| Arc::clone(&chunk.file));
-            match file {
-                Some(file) if std::mem::take(&mut tail.unsynced) && !tail.broken => (file, tail.next - 1),
-                _ => {
-                    tail.syncing = false;
-                    return;
-                }
-            }
+            let nothing = tail.waiting.is_empty() || tail.broken;
+            let Some(appender) = tail.appender.take_if(|_| !nothing) else {
+                tail.working = false;
+                return;
+            };
+            let mut size_bytes = 0;
+            let frames = tail.waiting.iter().map(|waiting| &waiting.frame);
+            let frames = frames.take_while(|frame| {
+                let fits = size_bytes < pace.bytes;
+                size_bytes += frame.bytes.len();
+                fits
+            });
+            (appender, frames.cloned().collect::<Vec<_>>())
         };
-        let place = shared.folder.clone();
-        match blocking(move || file.sync_data().map_err(io_at(&place))).await {
-            Ok(()) => {
-                shared.progress.send_modify(|progress| progress.durable = progress.durable.max(written));
-            }
+        match appender.append(&frames).await {
+            Ok(durable) => shared.is_durable(durable, appender),
             Err(error) => {
                 tracing::error!(%error, "an attempt's records cannot be made durable");
-                shared.give_up(&mut shared.tail());
+                shared.give_up();
             }
         }
     }
@@ -215,75 +260,76 @@ impl Shared {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn give_up(&self, tail: &mut Tail) {
+    pub(super) fn is_broken(&self) -> bool {
+        self.tail().broken
+    }
+
+    async fn wait_for_pace(&self, bytes: usize, age: Duration) {
+        loop {
+            let due = {
+                let mut tail = self.tail();
+                let Some(oldest) = tail.waiting.front().map(|waiting| waiting.since) else { return };
+                if tail.waiting_bytes >= bytes || std::mem::take(&mut tail.hurried) {
+                    return;
+                }
+                oldest + age
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(due) => return,
+                () = self.hurry.notified() => {}
+            }
+        }
+    }
+
+    fn is_durable(&self, durable: u64, appender: Box<dyn Appender>) {
+        let mut tail = self.tail();
+        tail.appender = Some(appender);
+        while let Some(waiting) = tail.waiting.pop_front() {
+            if waiting.frame.last() <= durable {
+                tail.waiting_bytes = tail.waiting_bytes.saturating_sub(waiting.frame.bytes.len());
+                continue;
+            }
+            // Another writer's chunk may end in the middle of a frame of ours.
+            if let Some(frame) = waiting.frame.after(durable) {
+                tail.waiting_bytes =
+                    (tail.waiting_bytes + frame.bytes.len()).saturating_sub(waiting.frame.bytes.len());
+                tail.waiting.push_front(Waiting { frame, ..waiting });
+            }
+            break;
+        }
+        if durable >= tail.next {
+            // It had more than came here.
+            tail.next = durable + 1;
+            tail.digest = None;
+        }
+        let written = tail.next - 1;
+        drop(tail);
+        self.progress.send_modify(|progress| {
+            progress.durable = progress.durable.max(durable);
+            progress.written = progress.written.max(written);
+        });
+    }
+
+    fn give_up(&self) {
+        let mut tail = self.tail();
         tail.broken = true;
-        tail.chunk = None;
+        tail.waiting.clear();
+        tail.waiting_bytes = 0;
+        drop(tail);
         self.progress.send_modify(|progress| progress.broken = true);
     }
 
-    fn write(&self, tail: &mut Tail, frame: &[u8]) -> Result<(), RecordsError> {
-        if let Some(full) = tail.chunk.take_if(|chunk| chunk.size_bytes >= CHUNK_BYTES) {
-            // The sync task looks at the open chunk only, so a closed one has to be durable before that.
-            full.file.sync_data().map_err(io_at(&self.folder))?;
-        }
-        let chunk = match &mut tail.chunk {
-            Some(chunk) => chunk,
-            none => none.insert(create(&self.folder, tail.next)?),
-        };
-        (&*chunk.file).write_all(frame).map_err(io_at(&self.folder))?;
-        chunk.size_bytes += frame.len() as u64;
-        Ok(())
+    /// Frames from the one with record `wanted` on that are only here yet; none when that record is durable or did not come.
+    pub(super) fn recent(&self, wanted: u64) -> Vec<Frame> {
+        let tail = self.tail();
+        let mut size_bytes = 0;
+        let covers = tail.waiting.front().is_some_and(|oldest| oldest.frame.first <= wanted);
+        let frames = tail.waiting.iter().map(|waiting| &waiting.frame);
+        let frames = frames.skip_while(|frame| frame.last() < wanted).take_while(|frame| {
+            let fits = size_bytes < READ_BYTES;
+            size_bytes += frame.bytes.len();
+            fits
+        });
+        if covers { frames.cloned().collect() } else { Vec::new() }
     }
-}
-
-fn create(folder: &Path, first: u64) -> Result<Chunk, RecordsError> {
-    if !folder.is_dir() {
-        fs::create_dir_all(folder).map_err(io_at(folder))?;
-        // The attempt's folder is new in the run's, and that perhaps in the store's.
-        for above in folder.ancestors().skip(1).take(2) {
-            sync_folder(above)?;
-        }
-    }
-    let path = folder.join(chunk_name(first));
-    let mut file = File::options().append(true).create_new(true).open(&path).map_err(io_at(&path))?;
-    file.write_all(MAGIC).map_err(io_at(&path))?;
-    sync_folder(folder)?;
-    Ok(Chunk { file: Arc::new(file), size_bytes: MAGIC.len() as u64 })
-}
-
-fn sync_folder(path: &Path) -> Result<(), RecordsError> {
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(io_at(path))
-}
-
-/// Opens the last chunk for appending and cuts what is torn. Returns it and the number of the next record.
-fn reopen(path: &Path, first: u64) -> Result<(Chunk, u64), RecordsError> {
-    let mut content = Vec::new();
-    let mut file = File::options().read(true).append(true).open(path).map_err(io_at(path))?;
-    file.read_to_end(&mut content).map_err(io_at(path))?;
-    let mut next = first;
-    let mut good = MAGIC.len();
-    if content.starts_with(MAGIC) {
-        while let Some(head) = content.get(good..).and_then(FrameHead::read) {
-            let end = good + FRAME_HEAD_BYTES + head.size_bytes as usize;
-            let whole =
-                content.get(good + FRAME_HEAD_BYTES..end).is_some_and(|records| head.matches(records));
-            if !whole || head.first != next {
-                break;
-            }
-            next = head.next();
-            good = end;
-        }
-    } else {
-        // Not even its header was written whole.
-        file.set_len(0).map_err(io_at(path))?;
-        file.write_all(MAGIC).map_err(io_at(path))?;
-        content.truncate(good);
-    }
-    if content.len() > good {
-        tracing::warn!(path = %path.display(), cut_bytes = content.len() - good, "a torn tail was cut");
-        file.set_len(good as u64).map_err(io_at(path))?;
-    }
-    // What is taken as durable from now on has to be.
-    file.sync_all().map_err(io_at(path))?;
-    Ok((Chunk { file: Arc::new(file), size_bytes: good as u64 }, next))
 }

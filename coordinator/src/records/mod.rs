@@ -1,38 +1,50 @@
 //! The record streams of attempts: their log lines and what happened to their steps, durable and in order.
 //!
 //! Invariants: an attempt's records are numbered from 1 without a gap; a number that was acknowledged is durable, and
-//! stays readable after any crash; a record that comes twice counts once. Readers see only what is durable, straight
-//! from the files (which the kernel still has in memory), so that a slow reader costs nobody anything and no buffer can
-//! overflow.
+//! stays readable after any crash; a record that comes twice counts once. Readers see what came at once, and read for
+//! themselves, so that a slow reader costs nobody anything.
 //!
-//! The format is in docs/RECORDS.md. Who may append is not decided here: [`crate::grpc`] asks the lease table first.
+//! Where records are is an [`Engine`]'s business: files in a folder, or objects. When an attempt has ended its records are
+//! **sealed** into one compressed log. The format is in docs/RECORDS.md. Who may append, and when an attempt is over, is not
+//! decided here: [`crate::grpc`] asks the lease table, and [`crate::log_keeper`] follows the driver.
 
 mod attempt;
 mod chunk;
+#[cfg(test)]
+mod conformance;
+mod cursor;
+mod engine;
+mod error;
+mod folder;
+pub mod limits;
+mod object;
 mod reader;
-
+mod seal;
+mod seekable;
 #[cfg(test)]
 mod tests;
+mod verify;
 
-use std::collections::{BTreeSet, HashMap};
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use slipway_cas::Digest;
 use slipway_scheduler::ids::{InstanceId, RunId};
+use tokio::sync::Semaphore;
 
 pub use attempt::{AttemptLog, Progress};
+pub use chunk::Frame;
+pub use engine::{
+    Appender, Engine, Opened, Pace, Part, PartName, Pending, Presence, RunPresence, SealWriter,
+};
+pub use error::RecordsError;
+pub use folder::FolderRecords;
+pub use object::ObjectRecords;
 pub use reader::Reader;
+pub use verify::Verdict;
 
-/// The longest record, encoded, in bytes. A log line is at most 256 KiB, a summary piece too.
-pub const MAX_RECORD_BYTES: usize = 1 << 20;
-/// The most bytes of records in one batch, encoded.
-pub const MAX_BATCH_BYTES: usize = 4 << 20;
-/// A chunk that has this many bytes is closed and a new one begun.
-pub const CHUNK_BYTES: u64 = 8 << 20;
-/// The most bytes of records one attempt may have: a job that writes more fails rather than fill the disk.
-pub const MAX_ATTEMPT_BYTES: u64 = 64 << 30;
+use attempt::{MEMORY_UNIT_BYTES, Shared};
+use limits::PENDING_TOTAL_BYTES;
 
 /// One try at one instance, as the store names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,156 +57,208 @@ pub struct AttemptKey {
     pub attempt: u32,
 }
 
-/// Why records could not be kept or read.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordsError {
-    /// The batch begins after the next record: whoever sends goes on after `durable`.
-    #[error("record {first} came, but {next} is next")]
-    Gap {
-        /// The first record that came.
-        first: u64,
-        /// The one that was due.
-        next: u64,
-    },
-    /// Numbers start from 1.
-    #[error("records are numbered from 1")]
-    Zero,
-    /// A record or batch over its limit.
-    #[error("{what} of {size_bytes} bytes is over the limit of {limit_bytes} bytes")]
-    TooLong {
-        /// A record, a batch or an attempt.
-        what: &'static str,
-        /// Its size.
-        size_bytes: u64,
-        /// The limit.
-        limit_bytes: u64,
-    },
-    /// A file is not what was written.
-    #[error("{place} is damaged at byte {offset}; what follows in this attempt cannot be read")]
-    Damaged {
-        /// Which file.
-        place: String,
-        /// Where.
-        offset: u64,
-    },
-    /// The disk failed.
-    #[error("records {place}: {source}")]
-    Io {
-        /// Which file or folder.
-        place: String,
-        /// What the operating system said.
-        #[source]
-        source: io::Error,
-    },
-    /// An earlier write of this attempt failed; opening it again finds out what is durable.
-    #[error("an earlier write of this attempt failed")]
-    Broken,
+impl AttemptKey {
+    /// Name of its folder in its run's.
+    fn folder_name(&self) -> String {
+        format!("{}-{}", self.instance, self.attempt)
+    }
+
+    /// Instance and attempt of such a name.
+    fn parse_folder(name: &str) -> Option<(InstanceId, u32)> {
+        let (instance, attempt) = name.rsplit_once('-')?;
+        Some((instance.parse().ok()?, attempt.parse().ok()?))
+    }
 }
 
-fn io_at(place: &Path) -> impl FnOnce(io::Error) -> RecordsError {
-    let place = place.display().to_string();
-    move |source| RecordsError::Io { place, source }
+/// That an attempt is over, and what its agent said of its records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// How many there are, and their digest if the agent counted it; none when nobody reported.
+    pub reported: Option<(u64, Option<Digest>)>,
 }
 
-/// All attempts' records, in a folder.
+/// Opened streams before those that nobody uses are looked for.
+const PRUNE_FIRST: usize = 64;
+
+/// The stream of one attempt in this process, if there is one; locked while it is being opened.
+type Slot = Arc<tokio::sync::Mutex<Weak<Shared>>>;
+
+#[derive(Debug)]
+struct Table {
+    slots: HashMap<AttemptKey, Slot>,
+    /// At how many entries those that nobody uses are looked for.
+    prune_at: usize,
+}
+
+/// All attempts' records.
 #[derive(Debug)]
 pub struct Records {
-    root: PathBuf,
+    engine: Arc<dyn Engine>,
     /// Attempts in use; one that nobody holds any more is forgotten and opened again when needed.
-    open: Mutex<HashMap<AttemptKey, Weak<AttemptLog>>>,
+    open: Mutex<Table>,
+    /// For what is not durable yet.
+    memory: Arc<Semaphore>,
 }
 
 impl Records {
-    /// Opens the folder, making it if need be.
-    ///
-    /// # Errors
-    /// [`RecordsError::Io`].
-    pub fn open(root: impl Into<PathBuf>) -> Result<Self, RecordsError> {
-        let root = root.into();
-        fs::create_dir_all(&root).map_err(io_at(&root))?;
-        Ok(Self { root, open: Mutex::default() })
-    }
-
-    fn table(&self) -> MutexGuard<'_, HashMap<AttemptKey, Weak<AttemptLog>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn run_folder(&self, run: RunId) -> PathBuf {
-        self.root.join(run.to_string())
-    }
-
-    fn folder(&self, key: AttemptKey) -> PathBuf {
-        self.run_folder(key.run).join(format!("{}-{}", key.instance, key.attempt))
-    }
-
-    /// The log of this attempt, for appending or reading; empty if nothing was appended yet.
-    ///
-    /// # Errors
-    /// [`RecordsError::Io`]. A torn tail is cut, not an error.
-    pub async fn attempt(self: &Arc<Self>, key: AttemptKey) -> Result<Arc<AttemptLog>, RecordsError> {
-        if let Some(log) = self.live(key) {
-            return Ok(log);
+    /// Records in this place.
+    #[must_use]
+    pub fn new(engine: Arc<dyn Engine>) -> Self {
+        Self {
+            engine,
+            open: Mutex::new(Table { slots: HashMap::new(), prune_at: PRUNE_FIRST }),
+            memory: Arc::new(Semaphore::new(PENDING_TOTAL_BYTES / MEMORY_UNIT_BYTES)),
         }
-        let records = Arc::clone(self);
-        blocking(move || {
-            let mut table = records.table();
-            // Opened by somebody else meanwhile? Two writers of one attempt must not be.
-            if let Some(log) = table.get(&key).and_then(Weak::upgrade).filter(|log| !log.is_broken()) {
-                return Ok(log);
-            }
-            let log = Arc::new(AttemptLog::open(records.folder(key))?);
-            table.retain(|_, log| log.strong_count() > 0);
-            table.insert(key, Arc::downgrade(&log));
-            Ok(log)
-        })
-        .await
     }
 
-    fn live(&self, key: AttemptKey) -> Option<Arc<AttemptLog>> {
-        self.table().get(&key).and_then(Weak::upgrade).filter(|log| !log.is_broken())
+    fn slot(&self, key: AttemptKey) -> Slot {
+        let mut table = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if table.slots.len() >= table.prune_at {
+            table.slots.retain(|_, slot| {
+                Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|shared| shared.strong_count() > 0)
+            });
+            table.prune_at = (2 * table.slots.len()).max(PRUNE_FIRST);
+        }
+        Arc::clone(table.slots.entry(key).or_default())
     }
 
-    /// Deletes the records of all runs but these: left by a crash between a run's retirement and its clean-up.
+    /// The stream of this attempt, for appending and for following; empty if nothing came yet. One of an attempt that is
+    /// sealed takes nothing more.
     ///
     /// # Errors
-    /// [`RecordsError::Io`].
-    pub async fn keep_only(&self, runs: BTreeSet<RunId>) -> Result<(), RecordsError> {
-        let root = self.root.clone();
-        blocking(move || {
-            for entry in fs::read_dir(&root).map_err(io_at(&root))? {
-                let path = entry.map_err(io_at(&root))?.path();
-                let run = path.file_name().and_then(|name| name.to_str()?.parse().ok());
-                if run.is_some_and(|run| !runs.contains(&run)) {
-                    fs::remove_dir_all(&path).map_err(io_at(&path))?;
+    /// [`RecordsError::Io`], [`RecordsError::Damaged`]. A torn tail is cut, not an error.
+    pub async fn attempt(&self, key: AttemptKey) -> Result<AttemptLog, RecordsError> {
+        let slot = self.slot(key);
+        // Opened by somebody else meanwhile? Two writers of one attempt must not be.
+        let mut open = slot.lock().await;
+        if let Some(shared) = open.upgrade().filter(|shared| !shared.is_broken()) {
+            return Ok(AttemptLog { shared });
+        }
+        let sealed = cursor::Cursor::new(Arc::clone(&self.engine), key).sealed().await?;
+        let mut opened = self.engine.open(key).await?;
+        if let Some(index) = &sealed {
+            opened.next = index.records + 1;
+        }
+        let memory = Arc::clone(&self.memory);
+        let log = AttemptLog::new(Arc::clone(&self.engine), key, memory, opened, sealed.is_some());
+        *open = Arc::downgrade(&log.shared);
+        Ok(log)
+    }
+
+    /// The stream of this attempt, if it is in use in this process.
+    async fn live(&self, key: AttemptKey) -> Option<AttemptLog> {
+        let shared = self.slot(key).lock().await.upgrade();
+        shared.filter(|shared| !shared.is_broken()).map(|shared| AttemptLog { shared })
+    }
+
+    /// Reads the records of an attempt from number `from` on. With `over`, it is known to have ended: what is stored is
+    /// read, and nothing is opened for writing.
+    ///
+    /// # Errors
+    /// As [`Records::attempt`]; [`RecordsError::Removed`] when the run's logs were removed.
+    pub async fn reader(&self, key: AttemptKey, from: u64, over: bool) -> Result<Reader, RecordsError> {
+        let live = match over {
+            true => self.live(key).await,
+            false => Some(self.attempt(key).await?),
+        };
+        if let Some(log) = live {
+            return Ok(Reader::new(log, from));
+        }
+        self.stored(key, from).await
+    }
+
+    /// Reads the stored records of an attempt, also while another process writes them: later calls of the reader find
+    /// more. Changes nothing.
+    ///
+    /// # Errors
+    /// [`RecordsError::Removed`] when the run's logs were removed, [`RecordsError::Io`].
+    pub async fn stored(&self, key: AttemptKey, from: u64) -> Result<Reader, RecordsError> {
+        if self.engine.parts(key).await?.is_empty() && self.engine.is_removed(key.run).await? {
+            return Err(RecordsError::Removed { run: key.run });
+        }
+        Ok(Reader::stored(Arc::clone(&self.engine), key, from))
+    }
+
+    /// The error of a record that should be there.
+    #[must_use]
+    pub fn missing(&self, key: AttemptKey, record: u64) -> RecordsError {
+        RecordsError::Missing { record, place: self.engine.place(key) }
+    }
+
+    /// Digest of all durable records of an attempt that runs, counted again from storage where this process did not see
+    /// all of them come.
+    ///
+    /// # Errors
+    /// [`RecordsError`], when they cannot be read.
+    pub async fn digest(&self, log: &AttemptLog) -> Result<Digest, RecordsError> {
+        match log.digest() {
+            Some(digest) => Ok(digest),
+            None => {
+                let verdict = verify::verify(&self.engine, log.shared.key, None).await?;
+                match verdict.problem {
+                    None => Ok(verdict.digest),
+                    Some(_) => Err(RecordsError::Missing {
+                        record: verdict.records + 1,
+                        place: self.engine.place(log.shared.key),
+                    }),
                 }
             }
-            Ok(())
-        })
-        .await
+        }
     }
 
-    /// Deletes all records of a run.
+    /// Seals an attempt that has ended; nothing can be appended to it from now on.
+    ///
+    /// # Errors
+    /// [`RecordsError::Differs`] when the records are not those that were reported: then they stay as they are.
+    /// [`RecordsError::Damaged`], [`RecordsError::Missing`], [`RecordsError::Io`].
+    pub async fn seal(&self, key: AttemptKey, ended: Ended) -> Result<(), RecordsError> {
+        if let Some(log) = self.live(key).await {
+            log.close().await;
+        }
+        seal::seal(&self.engine, key, ended).await
+    }
+
+    /// Whether an attempt's records are complete and unchanged.
+    ///
+    /// # Errors
+    /// [`RecordsError::Removed`] when the run's logs were removed, [`RecordsError::Io`].
+    pub async fn verify(&self, key: AttemptKey, ended: Option<Ended>) -> Result<Verdict, RecordsError> {
+        let nothing = self.engine.parts(key).await?.is_empty();
+        if nothing && self.engine.is_removed(key.run).await? {
+            return Err(RecordsError::Removed { run: key.run });
+        }
+        verify::verify(&self.engine, key, ended).await
+    }
+
+    /// What there is of all runs.
+    ///
+    /// # Errors
+    /// [`RecordsError::Io`].
+    pub async fn survey(&self) -> Result<BTreeMap<RunId, RunPresence>, RecordsError> {
+        self.engine.survey().await
+    }
+
+    /// Whether the logs of a run were removed.
+    ///
+    /// # Errors
+    /// [`RecordsError::Io`].
+    pub async fn is_removed(&self, run: RunId) -> Result<bool, RecordsError> {
+        self.engine.is_removed(run).await
+    }
+
+    /// Removes the logs of a run, and notes that.
+    ///
+    /// # Errors
+    /// [`RecordsError::Io`].
+    pub async fn remove_logs(&self, run: RunId) -> Result<(), RecordsError> {
+        self.engine.remove_logs(run).await
+    }
+
+    /// Deletes all there is of a run.
     ///
     /// # Errors
     /// [`RecordsError::Io`].
     pub async fn delete_run(&self, run: RunId) -> Result<(), RecordsError> {
-        let folder = self.run_folder(run);
-        blocking(move || match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_at(&folder)(error)),
-            _ => Ok(()),
-        })
-        .await
-    }
-}
-
-/// Runs file work where it may block.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, RecordsError> + Send + 'static,
-) -> Result<T, RecordsError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => {
-            Err(RecordsError::Io { place: "worker thread".to_owned(), source: io::Error::other(error) })
-        }
+        self.engine.delete_run(run).await
     }
 }

@@ -1,48 +1,42 @@
-//! Reads an attempt's records in order, from any number on, and waits for more.
+//! Reads an attempt's records from any number on.
 //!
-//! A reader never goes past what is durable, so it never sees half a frame; and it reads the files itself, so it never
-//! holds up whoever writes.
+//! A reader of a live attempt sees what came, durable or not yet; each reads for itself, so that it never holds up whoever
+//! writes. A reader of stored records needs no writer in this process.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use prost::Message as _;
 use slipway_proto::v1::Record;
 use tokio::sync::watch;
 
-use super::attempt::{chunk_name, chunks};
-use super::chunk::{self, FRAME_HEAD_BYTES, FrameHead, MAGIC};
-use super::{AttemptLog, Progress, RecordsError, blocking, io_at};
-
-/// About how many bytes of records [`Reader::next`] returns at once.
-const READ_BYTES: usize = 1 << 20;
+use super::chunk::take_next;
+use super::cursor::{Cursor, Until};
+use super::engine::Engine;
+use super::limits::READ_BYTES;
+use super::{AttemptKey, AttemptLog, Progress, RecordsError};
 
 /// A place in an attempt's records.
 #[derive(Debug)]
 pub struct Reader {
-    // Keeps the log open, and with it its progress.
-    log: Arc<AttemptLog>,
-    progress: watch::Receiver<Progress>,
+    cursor: Cursor,
+    /// The stream, and how far it is; none when only what is stored is read.
+    live: Option<(AttemptLog, watch::Receiver<Progress>)>,
     next: u64,
-    place: Option<Place>,
-}
-
-/// Where the next frame begins.
-#[derive(Debug)]
-struct Place {
-    file: File,
-    path: PathBuf,
-    offset: u64,
 }
 
 impl Reader {
-    /// A reader whose first record is the one of number `from` (0 counts as 1).
+    /// A reader of a stream, whose first record is the one of number `from` (0 counts as 1).
     #[must_use]
-    pub fn new(log: Arc<AttemptLog>, from: u64) -> Self {
+    pub fn new(log: AttemptLog, from: u64) -> Self {
         let progress = log.progress();
-        Self { log, progress, next: from.max(1), place: None }
+        let cursor = Cursor::new(Arc::clone(&log.shared.engine), log.shared.key);
+        Self { cursor, live: Some((log, progress)), next: from.max(1) }
+    }
+
+    /// A reader of what is stored. While another process writes, later calls find more.
+    pub(super) fn stored(engine: Arc<dyn Engine>, key: AttemptKey, from: u64) -> Self {
+        Self { cursor: Cursor::new(engine, key), live: None, next: from.max(1) }
     }
 
     /// Number of the record that comes next.
@@ -51,119 +45,74 @@ impl Reader {
         self.next
     }
 
-    /// Waits until there is a durable record that was not read yet; `false` when the log broke, and no more come.
+    /// Waits until there is a record that was not read yet; `false` when no more come from here: the stream broke, or
+    /// only stored records are read.
     pub async fn ready(&mut self) -> bool {
         let next = self.next;
-        let progress = self.progress.wait_for(|progress| progress.durable >= next || progress.broken).await;
-        progress.is_ok_and(|progress| progress.durable >= next)
+        let Some((_, progress)) = &mut self.live else { return false };
+        let progress = progress.wait_for(|progress| progress.written >= next || progress.broken).await;
+        progress.is_ok_and(|progress| !progress.broken || progress.durable >= next)
     }
 
-    /// The next records that are durable, about a mebibyte of them; none when all were read.
+    /// The next records, about a mebibyte of them; none when all were read.
     ///
     /// # Errors
-    /// [`RecordsError::Damaged`], [`RecordsError::Io`].
+    /// [`RecordsError::Damaged`], [`RecordsError::Missing`], [`RecordsError::Io`].
     pub async fn next(&mut self) -> Result<Vec<Record>, RecordsError> {
-        let durable = self.progress.borrow_and_update().durable;
-        if self.next > durable {
-            return Ok(Vec::new());
+        let raw = self.next_raw().await?;
+        let first = self.next - raw.len() as u64;
+        let decode = |(record, number): (Bytes, u64)| {
+            // It was looked at when it came: a record that makes no sense was damaged before it got its checksum.
+            Record::decode(record).map_err(|_| self.cursor.missing(number))
+        };
+        raw.into_iter().zip(first..).map(decode).collect()
+    }
+
+    /// The same, as the bytes that the agent sent.
+    ///
+    /// # Errors
+    /// As [`Reader::next`].
+    pub async fn next_raw(&mut self) -> Result<Vec<Bytes>, RecordsError> {
+        let until = match &mut self.live {
+            Some((log, progress)) => {
+                let Progress { durable, written, broken } = *progress.borrow_and_update();
+                if self.next > written || (broken && self.next > durable) {
+                    return Ok(Vec::new());
+                }
+                let recent = recent(log, self.next);
+                if !recent.is_empty() {
+                    self.next += recent.len() as u64;
+                    return Ok(recent);
+                }
+                // It became durable since.
+                Until::Durable(log.durable())
+            }
+            None => Until::End,
+        };
+        let mut records = Vec::new();
+        let mut size_bytes = 0;
+        while size_bytes < READ_BYTES {
+            let Some(more) = self.cursor.records(self.next, until).await? else { break };
+            self.next += more.len() as u64;
+            size_bytes += more.iter().map(Bytes::len).sum::<usize>();
+            records.extend(more);
         }
-        let (log, next, place) = (Arc::clone(&self.log), self.next, self.place.take());
-        let (records, place) = blocking(move || {
-            let mut place = match place {
-                Some(place) => place,
-                None => Place::find(&log, next)?,
-            };
-            let records = place.read(&log, next, durable)?;
-            Ok((records, place))
-        })
-        .await?;
-        self.next += records.len() as u64;
-        self.place = Some(place);
         Ok(records)
     }
 }
 
-impl Place {
-    /// The chunk that has record `next`, from its beginning.
-    fn find(log: &AttemptLog, next: u64) -> Result<Self, RecordsError> {
-        let first = chunks(log.folder())?.into_iter().rev().find(|first| *first <= next);
-        Self::open(log, first.unwrap_or(1))
-    }
-
-    fn open(log: &AttemptLog, first: u64) -> Result<Self, RecordsError> {
-        let path = log.folder().join(chunk_name(first));
-        let mut file = File::open(&path).map_err(io_at(&path))?;
-        let mut magic = [0; MAGIC.len()];
-        file.read_exact(&mut magic).map_err(io_at(&path))?;
-        if magic != *MAGIC {
-            return Err(RecordsError::Damaged { place: path.display().to_string(), offset: 0 });
-        }
-        Ok(Self { file, path, offset: MAGIC.len() as u64 })
-    }
-
-    /// Reads frames from here on: records from number `next` to at most `durable`.
-    fn read(&mut self, log: &AttemptLog, mut next: u64, durable: u64) -> Result<Vec<Record>, RecordsError> {
-        let mut out = Vec::new();
-        let mut size_bytes = 0;
-        while next <= durable && size_bytes < READ_BYTES {
-            let Some((head, mut records)) = self.frame(next)? else {
-                // The chunk was full: the next one begins with the next record.
-                *self = Self::open(log, next)?;
-                continue;
-            };
-            size_bytes += records.len();
-            let mut number = head.first;
-            while let Some(record) = chunk::decode_next(&mut records) {
-                if number >= next && number <= durable {
-                    out.push(record);
-                }
-                number += 1;
+/// Records from number `next` on that are only in memory.
+fn recent(log: &AttemptLog, next: u64) -> Vec<Bytes> {
+    let mut records = Vec::new();
+    for frame in log.shared.recent(next) {
+        let mut bytes = frame.records();
+        let mut number = frame.first;
+        while let Some(record) = take_next(&mut bytes) {
+            if number >= next {
+                records.push(record);
             }
-            if number != head.next() {
-                return Err(self.damaged());
-            }
-            next = next.max(number.min(durable + 1));
-        }
-        Ok(out)
-    }
-
-    /// The next frame that has a record of number `wanted` or later; `None` at the end of the chunk.
-    fn frame(&mut self, wanted: u64) -> Result<Option<(FrameHead, Bytes)>, RecordsError> {
-        loop {
-            self.file.seek(SeekFrom::Start(self.offset)).map_err(io_at(&self.path))?;
-            let mut head = [0; FRAME_HEAD_BYTES];
-            let got = read_up_to(&mut self.file, &mut head).map_err(io_at(&self.path))?;
-            if got == 0 {
-                return Ok(None);
-            }
-            let Some(head) = head.get(..got).and_then(FrameHead::read) else { return Err(self.damaged()) };
-            let size_bytes = FRAME_HEAD_BYTES as u64 + u64::from(head.size_bytes);
-            if head.next() <= wanted {
-                self.offset += size_bytes;
-                continue;
-            }
-            let mut records = BytesMut::zeroed(head.size_bytes as usize);
-            self.file.read_exact(&mut records).map_err(io_at(&self.path))?;
-            if head.first > wanted || !head.matches(&records) {
-                return Err(self.damaged());
-            }
-            self.offset += size_bytes;
-            return Ok(Some((head, records.freeze())));
+            number += 1;
         }
     }
-
-    fn damaged(&self) -> RecordsError {
-        RecordsError::Damaged { place: self.path.display().to_string(), offset: self.offset }
-    }
-}
-
-fn read_up_to(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut got = 0;
-    while let Some(rest) = buffer.get_mut(got..).filter(|rest| !rest.is_empty()) {
-        match file.read(rest)? {
-            0 => break,
-            n => got += n,
-        }
-    }
-    Ok(got)
+    records
 }

@@ -2,192 +2,250 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use proptest::prelude::*;
-use slipway_proto::v1::{LogLine, Record, record};
-use slipway_scheduler::ids::{InstanceId, RunId};
+use slipway_cas::objects::Bucket;
+use slipway_cas::objects::object_store::memory::InMemory;
+use slipway_cas::objects::object_store::path::Path;
+use slipway_cas::objects::object_store::prefix::PrefixStore;
+use slipway_cas::objects::object_store::{ObjectStore, ObjectStoreExt as _};
 
-use super::attempt::chunk_name;
-use super::{AttemptKey, AttemptLog, CHUNK_BYTES, Reader, Records, RecordsError};
+use super::conformance::{check, digest_of, key, line, lines, raw, read_all, read_on, settled};
+use super::engine::PartName;
+use super::{AttemptKey, Ended, Engine as _, FolderRecords, ObjectRecords, Reader, Records, RecordsError};
 
-fn key(n: u128) -> AttemptKey {
-    AttemptKey { run: RunId::from_u128(1), instance: InstanceId::from_u128(n), attempt: 1 }
+fn folder_of(root: &std::path::Path, key: AttemptKey) -> std::path::PathBuf {
+    root.join(key.run.to_string()).join(key.folder_name())
 }
 
-fn line(text: impl Into<Vec<u8>>) -> Record {
-    let line = LogLine { text: text.into().into(), ..LogLine::default() };
-    Record { time_ms: 7, step: 1, record: Some(record::Record::Line(line)) }
+fn in_folder(root: &std::path::Path) -> Records {
+    Records::new(Arc::new(FolderRecords::open(root).unwrap()))
 }
 
-fn lines(range: std::ops::RangeInclusive<u64>) -> Vec<Record> {
-    range.map(|n| line(format!("line {n}"))).collect()
-}
-
-async fn settled(log: &AttemptLog, durable: u64) {
-    log.progress().wait_for(|progress| progress.durable >= durable).await.unwrap();
-}
-
-async fn read_all(log: &Arc<AttemptLog>, from: u64) -> Vec<Record> {
-    let mut reader = Reader::new(Arc::clone(log), from);
-    let mut all = Vec::new();
-    loop {
-        let records = reader.next().await.unwrap();
-        if records.is_empty() {
-            return all;
-        }
-        all.extend(records);
-    }
+fn in_memory(store: &Arc<dyn ObjectStore>) -> ObjectRecords {
+    ObjectRecords::new(Bucket::new("memory:", Arc::clone(store)))
 }
 
 #[tokio::test]
-async fn repeats_count_once_and_gaps_are_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let records = Arc::new(Records::open(folder.path()).unwrap());
-    let log = records.attempt(key(1)).await.unwrap();
-    assert_eq!(log.durable(), 0);
-    log.append(1, lines(1..=3)).await.unwrap();
-    log.append(2, lines(2..=5)).await.unwrap();
-    log.append(1, lines(1..=5)).await.unwrap();
-    log.append(6, Vec::new()).await.unwrap();
-    settled(&log, 5).await;
-    assert!(matches!(log.append(7, lines(7..=7)).await, Err(RecordsError::Gap { first: 7, next: 6 })));
-    assert!(matches!(log.append(0, lines(1..=1)).await, Err(RecordsError::Zero)));
-    log.append(6, lines(6..=6)).await.unwrap();
-    settled(&log, 6).await;
-    assert_eq!(read_all(&log, 0).await, lines(1..=6));
-    assert_eq!(read_all(&log, 4).await, lines(4..=6));
-    assert!(read_all(&log, 7).await.is_empty());
+async fn a_folder_conforms() {
+    let root = tempfile::tempdir().unwrap();
+    check(|name| Arc::new(FolderRecords::open(root.path().join(name)).unwrap())).await;
 }
 
 #[tokio::test]
-async fn a_follower_gets_what_comes_later() {
-    let folder = tempfile::tempdir().unwrap();
-    let records = Arc::new(Records::open(folder.path()).unwrap());
-    let log = records.attempt(key(1)).await.unwrap();
-    let mut reader = Reader::new(Arc::clone(&log), 1);
-    let follower = tokio::spawn(async move {
-        let mut all = Vec::new();
-        while all.len() < 200 {
-            assert!(reader.ready().await);
-            all.extend(reader.next().await.unwrap());
-        }
-        all
-    });
-    for first in (1..=200).step_by(10) {
-        log.append(first, lines(first..=first + 9)).await.unwrap();
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(follower.await.unwrap(), lines(1..=200));
-}
-
-#[tokio::test]
-async fn long_streams_span_chunks_and_survive_opening_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let records = Arc::new(Records::open(folder.path()).unwrap());
-    let log = records.attempt(key(1)).await.unwrap();
-    let per_batch = 8_u64;
-    let batches = 3 * CHUNK_BYTES / (per_batch * 256 * 1024) + 2;
-    for batch in 0..batches {
-        let some = (0..per_batch).map(|n| line(vec![(batch * per_batch + n) as u8; 256 * 1024]));
-        log.append(batch * per_batch + 1, some.collect()).await.unwrap();
-    }
-    let total = batches * per_batch;
-    settled(&log, total).await;
-    drop(log);
-
-    let records = Arc::new(Records::open(folder.path()).unwrap());
-    let log = records.attempt(key(1)).await.unwrap();
-    assert_eq!(log.durable(), total);
-    assert!(std::fs::read_dir(log.folder()).unwrap().count() >= 3);
-    for from in [1, total / 2, total] {
-        let read = read_all(&log, from).await;
-        assert_eq!(read.len() as u64, total - from + 1);
-        for (record, number) in read.iter().zip(from..) {
-            let Some(record::Record::Line(line)) = &record.record else { continue };
-            assert!(line.text.iter().all(|byte| *byte == (number - 1) as u8), "record {number}");
-        }
-    }
+async fn an_object_store_conforms() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    check(|name| {
+        let place = PrefixStore::new(Arc::clone(&store), Path::from(name));
+        Arc::new(in_memory(&(Arc::new(place) as Arc<dyn ObjectStore>)))
+    })
+    .await;
 }
 
 /// Whatever a crash leaves of the last frames, what comes back is a prefix, and the stream goes on from there.
 #[tokio::test]
 async fn a_torn_tail_is_cut_anywhere() {
-    let folder = tempfile::tempdir().unwrap();
+    let root = tempfile::tempdir().unwrap();
     let (whole, ends) = {
-        let records = Arc::new(Records::open(folder.path()).unwrap());
-        let log = records.attempt(key(1)).await.unwrap();
-        let path = log.folder().join(chunk_name(1));
+        let log = in_folder(root.path()).attempt(key(1)).await.unwrap();
+        let path = folder_of(root.path(), key(1)).join(PartName::Chunk(1).to_string());
         let mut ends = Vec::new();
         for first in [1, 3, 6] {
-            log.append(first, lines(first..=first + 1 + first / 3)).await.unwrap();
+            let last = first + 1 + first / 3;
+            log.append(first, raw(&lines(first..=last))).await.unwrap();
+            settled(&log, last).await;
             ends.push(std::fs::metadata(&path).unwrap().len());
         }
-        settled(&log, 9).await;
         (std::fs::read(&path).unwrap(), ends)
     };
     for length in 0..=whole.len() {
-        let folder = tempfile::tempdir().unwrap();
-        let records = Arc::new(Records::open(folder.path()).unwrap());
-        let path = records.folder(key(1)).join(chunk_name(1));
+        let root = tempfile::tempdir().unwrap();
+        let path = folder_of(root.path(), key(1)).join(PartName::Chunk(1).to_string());
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, &whole[..length]).unwrap();
-        let log = records.attempt(key(1)).await.unwrap();
         let frames = ends.iter().filter(|end| **end <= length as u64).count();
         let durable = [0, 2, 5, 9][frames];
+        let records = in_folder(root.path());
+        // A reader of another process leaves it alone.
+        assert_eq!(read_all(&records, key(1), 1).await, lines(1..=durable), "cut at {length}");
+        assert_eq!(std::fs::read(&path).unwrap(), whole[..length]);
+        let log = records.attempt(key(1)).await.unwrap();
         assert_eq!(log.durable(), durable, "cut at {length}");
-        assert_eq!(read_all(&log, 1).await, if durable == 0 { vec![] } else { lines(1..=durable) });
-        log.append(durable + 1, lines(durable + 1..=durable + 2)).await.unwrap();
+        log.append(durable + 1, raw(&lines(durable + 1..=durable + 2))).await.unwrap();
         settled(&log, durable + 2).await;
-        assert_eq!(read_all(&log, 1).await, lines(1..=durable + 2));
+        assert_eq!(read_all(&records, key(1), 1).await, lines(1..=durable + 2));
     }
 }
 
 #[tokio::test]
-async fn a_damaged_chunk_is_told_and_not_shown() {
-    let folder = tempfile::tempdir().unwrap();
-    let records = Arc::new(Records::open(folder.path()).unwrap());
+async fn damage_is_told_with_its_place_and_not_shown() {
+    let root = tempfile::tempdir().unwrap();
+    let records = in_folder(root.path());
     let log = records.attempt(key(1)).await.unwrap();
-    log.append(1, lines(1..=5)).await.unwrap();
+    log.append(1, raw(&lines(1..=5))).await.unwrap();
     settled(&log, 5).await;
-    let path = log.folder().join(chunk_name(1));
-    let mut bytes = std::fs::read(&path).unwrap();
-    let last = bytes.len() - 1;
-    bytes[last] ^= 1;
+    let path = folder_of(root.path(), key(1)).join(PartName::Chunk(1).to_string());
+    let good = std::fs::read(&path).unwrap();
+    let mut bytes = good.clone();
+    *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&path, bytes).unwrap();
     let error = Reader::new(log, 1).next().await.unwrap_err();
-    assert!(matches!(error, RecordsError::Damaged { .. }), "{error}");
+    assert!(matches!(&error, RecordsError::Damaged { offset: 8, .. }), "{error}");
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    let ended = Ended { reported: Some((5, None)) };
+    assert!(records.verify(key(1), Some(ended)).await.unwrap().problem.unwrap().contains("byte 8"));
+    assert!(records.seal(key(1), ended).await.is_err(), "what is damaged is not sealed");
+
+    std::fs::write(&path, good).unwrap();
+    records.seal(key(1), ended).await.unwrap();
+    let path = path.with_file_name(PartName::Sealed.to_string());
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[20] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let mut reader = records.reader(key(1), 1, true).await.unwrap();
+    let error = reader.next().await.unwrap_err();
+    assert!(error.to_string().contains("sealed.zst"), "{error}");
+    assert!(records.verify(key(1), Some(ended)).await.unwrap().problem.unwrap().contains("sealed.zst"));
 }
 
 #[tokio::test]
-async fn sizes_are_limited() {
-    let folder = tempfile::tempdir().unwrap();
-    let records = Arc::new(Records::open(folder.path()).unwrap());
+async fn a_lost_chunk_in_the_middle_is_missing() {
+    let root = tempfile::tempdir().unwrap();
+    let records = in_folder(root.path());
     let log = records.attempt(key(1)).await.unwrap();
-    for too_much in [vec![line(vec![0; 2 << 20])], vec![line(vec![0; 900 << 10]); 5]] {
-        let error = log.append(1, too_much).await.unwrap_err();
-        assert!(matches!(error, RecordsError::TooLong { .. }), "{error}");
+    for first in 1..=30 {
+        log.append(first, raw(&[line(vec![first as u8; 1_000_000])])).await.unwrap();
     }
-    log.append(1, lines(1..=1)).await.unwrap();
-    settled(&log, 1).await;
+    settled(&log, 30).await;
+    let parts = records.engine.parts(key(1)).await.unwrap();
+    let PartName::Chunk(gone) = parts[1].name else { unreachable!() };
+    std::fs::remove_file(folder_of(root.path(), key(1)).join(parts[1].name.to_string())).unwrap();
+    for mut reader in [records.stored(key(1), 1).await.unwrap(), Reader::new(log, 1)] {
+        let error = loop {
+            match reader.next().await {
+                Ok(records) => assert!(!records.is_empty()),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, RecordsError::Missing { record, .. } if record == gone), "{error}");
+    }
+}
+
+/// A leader that was replaced writes on: whatever it writes, the log is one row of the agent's records.
+#[tokio::test]
+async fn a_stale_writer_changes_nothing() {
+    for ahead in [3, 5, 9] {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let (stale, new) =
+            (Records::new(Arc::new(in_memory(&store))), Records::new(Arc::new(in_memory(&store))));
+        let old = stale.attempt(key(1)).await.unwrap();
+        old.append(1, raw(&lines(1..=2))).await.unwrap();
+        settled(&old, 2).await;
+        // It takes some more, which it writes only after the new one has opened the attempt.
+        let log = new.attempt(key(1)).await.unwrap();
+        old.append(3, raw(&lines(3..=ahead))).await.unwrap();
+        settled(&old, ahead).await;
+        // The new one gets the same from the agent, cut otherwise.
+        log.append(3, raw(&lines(3..=4))).await.unwrap();
+        log.append(5, raw(&lines(5..=7))).await.unwrap();
+        settled(&log, 7).await;
+        let next = log.written() + 1;
+        assert_eq!(next, 8.max(ahead + 1));
+        log.append(next, raw(&lines(next..=12))).await.unwrap();
+        settled(&log, 12).await;
+        assert_eq!(new.digest(&log).await.unwrap(), digest_of(&lines(1..=12)));
+        // The stale one goes on with a chunk that the new one has written already.
+        old.append(ahead + 1, raw(&lines(ahead + 1..=ahead + 2))).await.unwrap();
+        settled(&old, ahead + 2).await;
+        assert_eq!(read_all(&new, key(1), 1).await, lines(1..=12), "{ahead}");
+        let ended = Ended { reported: Some((12, Some(digest_of(&lines(1..=12))))) };
+        new.seal(key(1), ended).await.unwrap();
+        // And even after it was sealed.
+        let late = old.written() + 1;
+        old.append(late, raw(&lines(late..=late + 1))).await.unwrap();
+        settled(&old, late + 1).await;
+        assert_eq!(read_all(&new, key(1), 1).await, lines(1..=12));
+        new.seal(key(1), ended).await.unwrap();
+        let parts = in_memory(&store).parts(key(1)).await.unwrap();
+        assert_eq!(parts.len(), 1, "what it left goes with the next sweep");
+    }
 }
 
 #[tokio::test]
-async fn a_deleted_run_is_gone_and_others_stay() {
-    let folder = tempfile::tempdir().unwrap();
-    let records = Arc::new(Records::open(folder.path()).unwrap());
-    let other = AttemptKey { run: RunId::from_u128(2), ..key(1) };
-    for key in [key(1), other] {
-        let log = records.attempt(key).await.unwrap();
-        log.append(1, lines(1..=2)).await.unwrap();
-        settled(&log, 2).await;
+async fn an_answer_that_was_lost_is_no_other_writer() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let engine = in_memory(&store);
+    let frame = super::chunk::encode(1, &raw(&lines(1..=4))).unwrap();
+    let mut first = engine.open(key(1)).await.unwrap().appender;
+    for _ in 0..2 {
+        assert_eq!(first.append(std::slice::from_ref(&frame)).await.unwrap(), 4);
     }
-    records.delete_run(key(1).run).await.unwrap();
-    records.delete_run(key(1).run).await.unwrap();
-    assert_eq!(records.attempt(key(1)).await.unwrap().durable(), 0);
-    assert_eq!(records.attempt(other).await.unwrap().durable(), 2);
-    records.keep_only([other.run].into()).await.unwrap();
-    assert_eq!(records.attempt(other).await.unwrap().durable(), 2);
-    records.keep_only([key(1).run].into()).await.unwrap();
-    assert!(!records.folder(other).exists());
+}
+
+#[tokio::test]
+async fn a_damaged_object_is_told() {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let records = Records::new(Arc::new(in_memory(&store)));
+    let log = records.attempt(key(1)).await.unwrap();
+    log.append(1, raw(&lines(1..=5))).await.unwrap();
+    settled(&log, 5).await;
+    let path = Path::from(format!("records/{}/{}/{}", key(1).run, key(1).folder_name(), PartName::Chunk(1)));
+    let mut bytes = store.get(&path).await.unwrap().bytes().await.unwrap().to_vec();
+    bytes[40] ^= 1;
+    store.put(&path, bytes.into()).await.unwrap();
+    let error = Reader::new(log, 1).next().await.unwrap_err();
+    assert!(matches!(&error, RecordsError::Damaged { offset: 8, .. }), "{error}");
+    let error = Records::new(Arc::new(in_memory(&store))).attempt(key(1)).await.unwrap_err();
+    assert!(error.to_string().contains("00000000000000000001.rec"), "{error}");
+}
+
+/// What one attempt may keep in memory is bounded: its sender waits, and no record is lost.
+#[tokio::test]
+async fn a_slow_store_makes_the_sender_wait() {
+    use slipway_cas::objects::object_store::throttle::{ThrottleConfig, ThrottledStore};
+    let wait_put_per_call = std::time::Duration::from_millis(20);
+    let config = ThrottleConfig { wait_put_per_call, ..ThrottleConfig::default() };
+    let store: Arc<dyn ObjectStore> = Arc::new(ThrottledStore::new(InMemory::new(), config));
+    let records = Records::new(Arc::new(in_memory(&store)));
+    let log = records.attempt(key(1)).await.unwrap();
+    let big = Bytes::from(raw(&[line(vec![1; 900 << 10])]).remove(0));
+    let limit = (super::limits::PENDING_MAX_BYTES + super::limits::MAX_BATCH_BYTES) as u64;
+    for first in 1..=60 {
+        log.append(first, vec![big.clone()]).await.unwrap();
+        let waiting = log.written() - log.durable();
+        assert!(waiting * (900 << 10) <= limit, "{waiting} records wait");
+    }
+    settled(&log, 60).await;
+    assert_eq!(read_on(&mut Reader::new(log, 1)).await.len(), 60);
+}
+
+/// A data directory of before: chunks as they are, and the same names.
+#[tokio::test]
+async fn chunks_of_format_1_are_read() {
+    let root = tempfile::tempdir().unwrap();
+    let path = folder_of(root.path(), key(1)).join("00000000000000000001.rec");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    // Two frames, as the first release wrote them: `line 1` and `line 2`, each 14 bytes with its length.
+    let chunk = "534c495052454331\
+                 0100000000000000010000000f000000\
+                 CRC1\
+                 0e08071001\
+                 1a080a066c696e652031\
+                 0200000000000000010000000f000000\
+                 CRC2\
+                 0e08071001\
+                 1a080a066c696e652032";
+    let crc = |first: &str, records: &str| {
+        let bytes = hex::decode(format!("{first}{records}")).unwrap();
+        hex::encode(crc32fast::hash(&bytes).to_le_bytes())
+    };
+    let chunk = chunk
+        .replace("CRC1", &crc("010000000000000001000000", "0e080710011a080a066c696e652031"))
+        .replace("CRC2", &crc("020000000000000001000000", "0e080710011a080a066c696e652032"));
+    std::fs::write(&path, hex::decode(chunk).unwrap()).unwrap();
+    let records = in_folder(root.path());
+    assert_eq!(read_all(&records, key(1), 1).await, lines(1..=2));
+    assert_eq!(records.attempt(key(1)).await.unwrap().durable(), 2);
 }
 
 proptest! {
@@ -196,19 +254,19 @@ proptest! {
     /// Any overlapping, repeated batches give each record once, in order.
     #[test]
     fn overlapping_uploads_make_one_stream(starts in proptest::collection::vec((0_u64..8, 1_u64..12), 1..30)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
-            let folder = tempfile::tempdir().unwrap();
-            let records = Arc::new(Records::open(folder.path()).unwrap());
+            let root = tempfile::tempdir().unwrap();
+            let records = in_folder(root.path());
             let log = records.attempt(key(1)).await.unwrap();
             let mut written = 0;
             for (back, count) in starts {
                 let first = (written + 1_u64).saturating_sub(back).max(1);
-                log.append(first, lines(first..=first + count - 1)).await.unwrap();
+                log.append(first, raw(&lines(first..=first + count - 1))).await.unwrap();
                 written = written.max(first + count - 1);
             }
             settled(&log, written).await;
-            prop_assert_eq!(read_all(&log, 1).await, lines(1..=written));
+            prop_assert_eq!(read_all(&records, key(1), 1).await, lines(1..=written));
             Ok(())
         })?;
     }

@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use super::line::{Naming, RunLine};
 use super::{Lines, StreamError, say};
 use crate::driver::{DriverError, View};
-use crate::records::{AttemptKey, Reader};
+use crate::records::AttemptKey;
 use crate::services::Services;
 
 /// An attempt as the driver sees it.
@@ -21,8 +21,9 @@ pub(super) struct AttemptState {
     pub(super) number: u32,
     pub(super) job: String,
     pub(super) name: String,
-    /// Whether it has ended: then what is durable is all, because a report comes after its records.
-    pub(super) ended: bool,
+    /// Whether it has ended, and then with how many records (0 when nobody reported): what is durable then is all,
+    /// because a report comes after its records.
+    pub(super) ended: Option<u64>,
 }
 
 /// An instance's result.
@@ -57,7 +58,7 @@ fn progress(view: View<'_>, id: RunId) -> Option<Progress> {
                     number: attempt.number,
                     job: job.id().to_string(),
                     name: name.clone(),
-                    ended: attempt.end.is_some(),
+                    ended: attempt.end.map(|end| end.records),
                 });
             }
             let Some(result) = instance.result() else { continue };
@@ -116,14 +117,14 @@ pub(super) struct Readers {
 
 #[derive(Debug)]
 struct Known {
-    ended: watch::Sender<bool>,
+    ended: watch::Sender<Option<u64>>,
     done: Arc<AtomicBool>,
 }
 
 /// What a reader is told, and how it tells that it is done.
 #[derive(Debug)]
 pub(super) struct Span {
-    ended: watch::Receiver<bool>,
+    ended: watch::Receiver<Option<u64>>,
     done: Arc<AtomicBool>,
 }
 
@@ -136,7 +137,7 @@ impl Readers {
         start: impl FnOnce(&AttemptState, Span),
     ) {
         // Without following, what is durable now is all.
-        let ended = attempt.ended || !follow;
+        let ended = attempt.ended.or((!follow).then_some(0));
         let known = self.known.entry((attempt.instance, attempt.number));
         let std::collections::btree_map::Entry::Vacant(vacant) = known else {
             if let Some(known) = self.known.get(&(attempt.instance, attempt.number)) {
@@ -158,7 +159,7 @@ impl Readers {
         for (key, known) in self.known.iter().filter(|(key, _)| !made.contains(key)) {
             let instance = key.0.to_string();
             if progress.results.iter().any(|result| result.instance == instance) {
-                known.ended.send_if_modified(|present| !std::mem::replace(present, true));
+                known.ended.send_if_modified(|present| present.replace(0).is_none());
             }
         }
     }
@@ -180,14 +181,14 @@ pub(super) async fn read(
     lines: Lines,
     turns: Arc<Semaphore>,
 ) -> Result<(), StreamError> {
-    let over = *span.ended.borrow();
+    let over = span.ended.borrow().is_some();
     // It is never closed: the stream keeps it.
     let _turn = if over { Arc::clone(&turns).acquire_owned().await.ok() } else { None };
     let key = AttemptKey { run, instance: attempt.instance, attempt: attempt.number };
     let mut naming = Naming::new(attempt.job, attempt.instance.to_string(), attempt.name);
     let mut next = 1;
     'log: loop {
-        let mut reader = Reader::new(services.records.attempt(key).await?, next);
+        let mut reader = services.records.reader(key, next, attempt.ended.is_some()).await?;
         loop {
             // Before reading: what was durable at the end is read after it was seen.
             let ended = *span.ended.borrow_and_update();
@@ -201,7 +202,10 @@ pub(super) async fn read(
                 }
                 continue;
             }
-            if ended {
+            if let Some(records) = ended {
+                if next <= records {
+                    return Err(services.records.missing(key, next).into());
+                }
                 break 'log;
             }
             tokio::select! {

@@ -1,6 +1,7 @@
 //! Runs, their jobs, instances and attempts.
 
 use serde::Serialize;
+use slipway_cas::Digest;
 use slipway_scheduler::explain::{WaitReason, explain_job, explain_wait};
 use slipway_scheduler::state::{Attempt, Call, Instance, Job, Phase, Run, Stage};
 use slipway_scheduler::{FleetCause, JobResult, Outcome, RunId};
@@ -159,6 +160,9 @@ pub struct AttemptView {
     pub finished_ms: Option<u64>,
     /// How many records it reported.
     pub records: u64,
+    /// Their digest, if it reported one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records_digest: Option<Digest>,
 }
 
 /// The run of this id, or of the only id that begins with the text.
@@ -312,5 +316,6 @@ fn show_attempt(view: View<'_>, run: &Run, instance: &Instance, attempt: &Attemp
         started_ms: attempt.started_at.0,
         finished_ms: end.map(|end| end.at.0),
         records: end.map_or(0, |end| end.records),
+        records_digest: end.and_then(|end| end.records_digest),
     }
 }

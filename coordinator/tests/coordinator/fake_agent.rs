@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use prost::Message as _;
 use slipway_coordinator::Handle;
 use slipway_proto::v1::agents_client::AgentsClient;
 use slipway_proto::v1::coordinator_message::Message as In;
@@ -134,6 +135,7 @@ impl FakeAgent {
         records: Vec<v1::Record>,
     ) -> v1::RecordAck {
         let last = first + records.len() as u64 - 1;
+        let records = encoded(&records);
         let batch = v1::RecordBatch { lease: Some(lease.clone()), first, records };
         let (out, batches) = mpsc::channel(4);
         out.send(batch).await.unwrap();
@@ -144,6 +146,19 @@ impl FakeAgent {
                 return ack;
             }
         }
+    }
+
+    /// Sends records and waits for nothing: the stream breaks off when the coordinator does.
+    pub(crate) async fn send(&mut self, lease: &v1::Lease, first: u64, records: Vec<v1::Record>) {
+        let batch = v1::RecordBatch { lease: Some(lease.clone()), first, records: encoded(&records) };
+        let (out, batches) = mpsc::channel(4);
+        out.send(batch).await.unwrap();
+        let acks = self.client.records(ReceiverStream::new(batches)).await.unwrap();
+        tokio::spawn(async move {
+            let mut acks = acks.into_inner();
+            while let Ok(Some(_)) = acks.message().await {}
+            drop(out);
+        });
     }
 
     /// Where to go on with the records of an attempt.
@@ -160,7 +175,17 @@ impl FakeAgent {
 
     pub(crate) async fn report_work(&self, lease: &v1::Lease, work: v1::WorkOutcome, records: u64) {
         let outcome = Some(v1::report::Outcome::Work(work));
-        self.say(Out::Report(v1::Report { lease: Some(lease.clone()), outcome, records })).await;
+        let report = v1::Report { lease: Some(lease.clone()), outcome, records, records_digest: None };
+        self.say(Out::Report(report)).await;
+    }
+
+    /// Reports success, with the digest of its records.
+    pub(crate) async fn report_with(&self, lease: &v1::Lease, records: u64, digest: v1::Digest) {
+        let work = v1::WorkOutcome { result: v1::Result::Success.into(), ..v1::WorkOutcome::default() };
+        let outcome = Some(v1::report::Outcome::Work(work));
+        let records_digest = Some(digest);
+        self.say(Out::Report(v1::Report { lease: Some(lease.clone()), outcome, records, records_digest }))
+            .await;
     }
 
     /// Does the next job, and gives its name and specification.
@@ -192,6 +217,18 @@ impl FakeAgent {
             other => panic!("{other:?} instead of an acceptance"),
         }
     }
+}
+
+/// Records as they are sent.
+pub(crate) fn encoded(records: &[v1::Record]) -> Vec<bytes::Bytes> {
+    records.iter().map(|record| record.encode_to_vec().into()).collect()
+}
+
+/// Their digest, as an agent counts it.
+pub(crate) fn digest(records: &[v1::Record]) -> v1::Digest {
+    let mut digest = slipway_wire::record_digest::RecordDigest::new();
+    encoded(records).iter().for_each(|record| digest.push(record));
+    slipway_wire::digest::to_wire(&digest.digest())
 }
 
 pub(crate) fn line(text: &str) -> v1::Record {

@@ -142,7 +142,7 @@ async fn a_fleet_failure_says_why_and_is_tried_again() {
         assert_eq!(lease.attempt.as_ref().unwrap().attempt, attempt);
         let failure = v1::FleetFailure { cause: "image_not_found".into(), message: "no image x:1".into() };
         let outcome = Some(v1::report::Outcome::Fleet(failure));
-        agent.say(Out::Report(v1::Report { lease: Some(lease), outcome, records: 0 })).await;
+        agent.say(Out::Report(v1::Report { lease: Some(lease), outcome, ..v1::Report::default() })).await;
         agent.accepted().await;
         fixture.clock.advance(60_000);
         agent.say(Out::Renew(v1::Renew::default())).await;

@@ -8,7 +8,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use slipway_coordinator::Coordinator;
 use slipway_coordinator::journal::memory::MemoryJournal;
-use slipway_coordinator::options::{ClusterOptions, Options};
+use slipway_coordinator::options::{ClusterOptions, Objects, Options};
 use slipway_proto::v1;
 use tempfile::TempDir;
 
@@ -36,7 +36,7 @@ impl Common {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::<TestClock>::default();
         let mut options = Options::embedded(folder.path().join("data"));
-        options.objects = Some(self.path("objects"));
+        options.objects = Some(Objects::Folder(self.path("objects")));
         options.cluster = Some(ClusterOptions {
             key_file: self.path("cluster.key"),
             advertise_http: None,

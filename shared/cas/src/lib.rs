@@ -15,6 +15,8 @@ pub mod conformance;
 pub mod folder;
 #[cfg(feature = "store")]
 pub mod memory;
+#[cfg(feature = "objects")]
+pub mod objects;
 #[cfg(feature = "store")]
 pub mod store;
 

@@ -8,7 +8,7 @@ mod run;
 use crate::event::Event;
 use crate::ids::{FencingToken, InstanceId};
 use crate::outcome::CancelReason;
-use crate::state::{Instance, Phase, State};
+use crate::state::{AttemptEnd, Instance, Phase, State};
 
 impl State {
     /// Makes the event part of the state.
@@ -42,8 +42,10 @@ impl State {
             Event::StepBegan { lease } => self.begin_step(*lease),
             Event::CancelRequested { lease, reason, .. } => self.request_cancel(lease.instance, reason),
             Event::LeaseDeclined { lease, .. } => self.decline(*lease),
-            Event::AttemptFinished { lease, outcome, records, reported, at } => {
-                self.finish_attempt(*lease, *outcome, *records, *reported, *at);
+            Event::AttemptFinished { lease, outcome, records, records_digest, reported, at } => {
+                let (outcome, records, records_digest) = (*outcome, *records, *records_digest);
+                let end = AttemptEnd { outcome, records, records_digest, reported: *reported, at: *at };
+                self.finish_attempt(*lease, end);
             }
             Event::RetryScheduled { instance, not_before, avoid, .. } => {
                 self.retry(*instance, *not_before, *avoid)

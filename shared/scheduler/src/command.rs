@@ -335,6 +335,8 @@ pub struct Report {
     pub outcome: Outcome,
     /// How many log records the attempt has; all are durable by now.
     pub records: u64,
+    /// Digest of their bytes, if the agent counted it; it was compared with what is durable.
+    pub records_digest: Option<Digest>,
 }
 
 /// [`Command::Expire`].

@@ -281,6 +281,9 @@ pub enum Event {
         outcome: Outcome,
         /// How many log records it has; 0 when nobody reported.
         records: u64,
+        /// Digest of their bytes; none when nobody reported one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        records_digest: Option<Digest>,
         /// Whether the agent said so (else the coordinator decided it).
         reported: bool,
         /// When.

@@ -110,6 +110,7 @@ fn an_agent_that_declines_gets_nothing_until_it_is_heard_of_again() {
         lease: granted[0].0,
         outcome: SUCCESS,
         records: 0,
+        records_digest: None,
     }));
     stage.scene.pass(slipway_scheduler::limits::AVOID_AGENT_MS);
     assert_eq!(stage.grant_all().len(), 2, "one of its leases ended: there is room");

@@ -54,7 +54,7 @@ fn only_the_live_lease_may_speak() {
     assert!(live.token > old.token);
     let stale =
         || Rejection::StaleLease { instance: old.instance, token: old.token, current: Some(live.token) };
-    let report = Report { lease: old, outcome: SUCCESS, records: 0 };
+    let report = Report { lease: old, outcome: SUCCESS, records: 0, records_digest: None };
     for command in [
         Command::Report(report),
         Command::StepBegan(old),
@@ -73,7 +73,7 @@ fn the_same_report_again_changes_nothing_and_another_is_refused() {
     let (mut scene, lease) = scene();
     scene.report(lease, SUCCESS);
     assert_eq!(scene.report(lease, SUCCESS), []);
-    let other = Command::Report(Report { lease, outcome: FAILURE, records: 7 });
+    let other = Command::Report(Report { lease, outcome: FAILURE, records: 7, records_digest: None });
     assert!(matches!(scene.attempt(other), Err(Rejection::StaleLease { current: None, .. })));
 }
 
@@ -255,5 +255,9 @@ fn the_coordinator_times_out_what_its_agent_does_not() {
     assert!(matches!(events[0], Event::AttemptFinished { reported: false, .. }));
     assert_eq!(scene.run_result(), Some(JobResult::Cancelled));
     // The agent's own word comes too late.
-    assert!(scene.attempt(Command::Report(Report { lease, outcome: SUCCESS, records: 7 })).is_err());
+    assert!(
+        scene
+            .attempt(Command::Report(Report { lease, outcome: SUCCESS, records: 7, records_digest: None }))
+            .is_err()
+    );
 }

@@ -126,7 +126,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => run_id().prop_map(|run| Step::Plain(Command::RetireRun { run })),
         1 => (0u64..6).prop_map(|epoch| Step::Plain(Command::TakeOver { epoch })),
         1 => (any_lease(), outcome()).prop_map(|(lease, outcome)| {
-            Step::Plain(Command::Report(Report { lease, outcome, records: 0 }))
+            Step::Plain(Command::Report(Report { lease, outcome, records: 0, records_digest: None }))
         }),
         1 => any_lease().prop_map(|lease| Step::Plain(Command::Expire(Expire { lease, cause: FleetCause::Internal }))),
         1 => (any_lease(), 0u64..100_000).prop_map(|(lease, lease_ms)| {
@@ -167,7 +167,7 @@ fn command(scene: &mut Scene, step: Step, next_id: &mut u128) -> Option<Command>
             return None;
         }
         Step::Report { pick, outcome } => {
-            Command::Report(Report { lease: chosen(pick)?, outcome, records: 1 })
+            Command::Report(Report { lease: chosen(pick)?, outcome, records: 1, records_digest: None })
         }
         Step::Expire { pick } => {
             Command::Expire(Expire { lease: chosen(pick)?, cause: FleetCause::AgentLost })

@@ -10,6 +10,7 @@ pub mod hello;
 pub mod lease;
 pub mod limits;
 pub mod record;
+pub mod record_digest;
 pub mod report;
 pub mod result;
 

@@ -1,8 +1,10 @@
 //! Batches of records.
 //!
-//! Records stay in their wire form behind this check: they are bytes to keep and to pass on, and a second type for each
-//! line of a million-line log would be cost without use.
+//! Records stay in their wire form behind this check: they are bytes to keep and to pass on, exactly as the agent made
+//! them, and a second type for each line of a million-line log would be cost without use.
 
+use bytes::Bytes;
+use prost::Message as _;
 use slipway_proto::v1;
 
 use crate::lease::{self, WireLease};
@@ -15,8 +17,8 @@ pub struct CheckedBatch {
     pub lease: WireLease,
     /// Number of the first record, from 1.
     pub first: u64,
-    /// The records in order; empty: only asks what is durable.
-    pub records: Vec<v1::Record>,
+    /// The records in order, each encoded; empty: only asks what is durable.
+    pub records: Vec<Bytes>,
 }
 
 /// A batch from the wire.
@@ -33,7 +35,10 @@ pub fn from_wire(batch: v1::RecordBatch) -> Result<CheckedBatch, WireError> {
     Ok(CheckedBatch { lease, first: batch.first, records: batch.records })
 }
 
-fn check(record: &v1::Record) -> Result<(), WireError> {
+fn check(record: &Bytes) -> Result<(), WireError> {
+    // Texts are slices of the same bytes: nothing is copied for this look.
+    let record = v1::Record::decode(record.clone())
+        .map_err(|error| WireError::invalid("record", error, "a slipway.v1.Record"))?;
     match record.record.as_ref().ok_or(WireError::Missing { field: "record" })? {
         v1::record::Record::Line(line) => {
             WireError::check_limit("record.line.text", line.text.len(), limits::MAX_LINE_BYTES)

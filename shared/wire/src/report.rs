@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use slipway_cas::Digest;
 use slipway_proto::v1;
 use slipway_scheduler::outcome::{FleetCause, JobResult};
 
 use crate::lease::{self, WireLease};
-use crate::{WireError, limits, result};
+use crate::{WireError, digest, limits, result};
 
 /// A report from an agent. Outputs are still values: the coordinator keeps them as a blob before it tells the
 /// scheduler.
@@ -18,6 +19,8 @@ pub struct AttemptReport {
     pub ending: Ending,
     /// How many records the attempt has.
     pub records: u64,
+    /// Their digest ([`crate::record_digest`]); none from an agent that does not count it.
+    pub records_digest: Option<Digest>,
 }
 
 /// Of the work, or of the fleet.
@@ -57,7 +60,10 @@ pub fn from_wire(report: v1::Report) -> Result<AttemptReport, WireError> {
             message: shortened(fleet.message),
         },
     };
-    Ok(AttemptReport { lease, ending, records: report.records })
+    let digest = report.records_digest.as_ref();
+    let records_digest =
+        digest.map(|digest| digest::from_wire("report.records_digest", Some(digest))).transpose()?;
+    Ok(AttemptReport { lease, ending, records: report.records, records_digest })
 }
 
 fn work_from_wire(work: v1::WorkOutcome) -> Result<Ending, WireError> {

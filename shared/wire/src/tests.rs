@@ -1,6 +1,7 @@
 //! What comes in is what went out, and what is wrong is named.
 
 use proptest::prelude::*;
+use prost::Message as _;
 use slipway_proto::v1;
 use slipway_scheduler::command::LeaseRef;
 use slipway_scheduler::ids::{FencingToken, InstanceId, RunId};
@@ -72,6 +73,7 @@ fn an_unknown_cause_is_kept_as_a_fleet_failure() {
             message: "é".repeat(limits::MAX_MESSAGE_BYTES),
         })),
         records: 5,
+        records_digest: None,
     })
     .expect("valid");
     let Ending::Fleet { cause, message } = read.ending else { panic!("not a fleet failure") };
@@ -86,6 +88,7 @@ fn a_job_can_not_report_itself_skipped() {
         lease: Some(lease::to_wire(&a_lease())),
         outcome: Some(v1::report::Outcome::Work(work)),
         records: 0,
+        records_digest: None,
     })
     .expect_err("skipped");
     assert!(error.to_string().contains("report.work.result"), "{error}");
@@ -97,10 +100,32 @@ fn a_record_beyond_its_limit_is_refused() {
     let batch = v1::RecordBatch {
         lease: Some(lease::to_wire(&a_lease())),
         first: 1,
-        records: vec![v1::Record { record: Some(v1::record::Record::Line(line)), ..v1::Record::default() }],
+        records: vec![
+            v1::Record { record: Some(v1::record::Record::Line(line)), ..v1::Record::default() }
+                .encode_to_vec()
+                .into(),
+        ],
     };
     let error = record::from_wire(batch).expect_err("too large");
     assert!(matches!(error, WireError::TooLarge { field: "record.line.text", .. }), "{error}");
+}
+
+#[test]
+fn a_record_is_kept_as_it_came_and_one_that_is_none_is_refused() {
+    let batch = |record: Vec<u8>| v1::RecordBatch {
+        lease: Some(lease::to_wire(&a_lease())),
+        first: 1,
+        records: vec![record.into()],
+    };
+    let line = v1::record::Record::Line(v1::LogLine { text: "a".into(), ..v1::LogLine::default() });
+    let mut record = v1::Record { time_ms: 1, step: 0, record: Some(line) }.encode_to_vec();
+    // A field that this build does not know.
+    record.extend([0xf8, 0x07, 0x01]);
+    let read = record::from_wire(batch(record.clone())).expect("valid");
+    assert_eq!(read.records, [record]);
+    for wrong in [vec![0xff], Vec::new()] {
+        record::from_wire(batch(wrong)).expect_err("not a record");
+    }
 }
 
 proptest! {

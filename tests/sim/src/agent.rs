@@ -109,9 +109,12 @@ impl World {
             .jobs
             .values()
             .filter_map(|job| match job.done {
-                Some(outcome) => {
-                    Some(ToCoordinator::Report(Report { lease: job.lease, outcome, records: 1 }))
-                }
+                Some(outcome) => Some(ToCoordinator::Report(Report {
+                    lease: job.lease,
+                    outcome,
+                    records: 1,
+                    records_digest: None,
+                })),
                 None if job.strict && !job.allowed => Some(ToCoordinator::StepBegan(job.lease)),
                 None => None,
             })
@@ -290,7 +293,10 @@ impl World {
             self.count(Fault::FleetFailure);
         }
         if self.agents[at].up {
-            self.send_up(at, ToCoordinator::Report(Report { lease: *lease, outcome, records: 1 }));
+            self.send_up(
+                at,
+                ToCoordinator::Report(Report { lease: *lease, outcome, records: 1, records_digest: None }),
+            );
         }
     }
 

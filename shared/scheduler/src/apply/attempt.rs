@@ -5,7 +5,6 @@ use slipway_cas::Digest;
 use crate::command::LeaseRef;
 use crate::ids::{AgentId, FencingToken, InstanceId};
 use crate::limits::LEASE_MS;
-use crate::outcome::Outcome;
 use crate::state::{Attempt, AttemptEnd, Backoff, Job, Phase, State};
 use crate::time::Timestamp;
 
@@ -77,18 +76,11 @@ impl State {
     }
 
     /// Ends the attempt and its lease; the next event of the same decision retries or finishes the instance.
-    pub(super) fn finish_attempt(
-        &mut self,
-        lease: LeaseRef,
-        outcome: Outcome,
-        records: u64,
-        reported: bool,
-        at: Timestamp,
-    ) {
+    pub(super) fn finish_attempt(&mut self, lease: LeaseRef, end: AttemptEnd) {
         if let Some(instance) = self.set_phase(lease.instance, Phase::Settling)
             && let Some(attempt) = instance.attempts.last_mut()
         {
-            attempt.end = Some(AttemptEnd { outcome, records, reported, at });
+            attempt.end = Some(end);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 
 pub(super) fn decide(state: &State, report: &Report, now: Timestamp) -> Result<Vec<Event>, Rejection> {
     match leased(state, &report.lease) {
-        Ok(instance) => end_attempt(state, instance, report.lease, report.outcome, Some(report.records), now),
+        Ok(instance) => end_attempt(state, instance, report.lease, report.outcome, Some(report), now),
         Err(_) if was_reported(state, report) => Ok(Vec::new()),
         Err(rejection) => Err(rejection),
     }
@@ -25,26 +25,32 @@ fn was_reported(state: &State, report: &Report) -> bool {
         attempt.number == report.lease.attempt
             && attempt.token == report.lease.token
             && attempt.end.is_some_and(|end| {
-                end.reported && end.outcome == report.outcome && end.records == report.records
+                // An agent that was upgraded meanwhile may have learnt to count it.
+                let digests = end.records_digest.zip(report.records_digest);
+                end.reported
+                    && end.outcome == report.outcome
+                    && end.records == report.records
+                    && digests.is_none_or(|(journaled, reported)| journaled == reported)
             })
     })
 }
 
-/// Ends a live attempt, and what follows from it. `records` is what its agent reported, `None` if nobody did.
+/// Ends a live attempt, and what follows from it. `report` is what its agent said, `None` if nobody did.
 pub(super) fn end_attempt(
     state: &State,
     instance: &Instance,
     lease: LeaseRef,
     outcome: Outcome,
-    records: Option<u64>,
+    report: Option<&Report>,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
     let mut cascade = Cascade::new(state, now);
     cascade.events.push(Event::AttemptFinished {
         lease,
         outcome,
-        records: records.unwrap_or(0),
-        reported: records.is_some(),
+        records: report.map_or(0, |report| report.records),
+        records_digest: report.and_then(|report| report.records_digest),
+        reported: report.is_some(),
         at: now,
     });
     match outcome {

@@ -96,6 +96,9 @@ pub struct AttemptEnd {
     pub outcome: Outcome,
     /// How many log records it has; 0 when nobody reported.
     pub records: u64,
+    /// Digest of their bytes; none when nobody reported one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_digest: Option<Digest>,
     /// Whether its agent said so.
     pub reported: bool,
     /// When.

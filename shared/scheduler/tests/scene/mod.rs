@@ -96,7 +96,7 @@ impl Scene {
     }
 
     pub fn report(&mut self, lease: LeaseRef, outcome: Outcome) -> Vec<Event> {
-        self.run(Command::Report(Report { lease, outcome, records: 7 }))
+        self.run(Command::Report(Report { lease, outcome, records: 7, records_digest: None }))
     }
 
     pub fn expire(&mut self, lease: LeaseRef, cause: FleetCause) -> Vec<Event> {

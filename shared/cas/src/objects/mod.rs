@@ -1,0 +1,240 @@
+//! Object stores: S3 and what speaks like it, Google Cloud Storage, Azure.
+//!
+//! [`Bucket::open`] takes an address like `s3://bucket/prefix` with the usual environment variables' credentials, and
+//! [`Bucket::check`] finds out before anything depends on it that the store can be used: that the bucket is there, that we
+//! may list, write, read and delete, and that it refuses to write over an object when asked to
+//! (`If-None-Match: *`), on which records rely.
+
+mod blobs;
+mod http;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+pub use object_store;
+use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, RetryConfig};
+use url::Url;
+
+pub use blobs::ObjectBlobs;
+
+/// How long the check at the start may take.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Tries of one request.
+const TRIES: usize = 5;
+
+/// How long one request may be tried.
+const TRY_TIME: Duration = Duration::from_secs(30);
+
+/// Why an object store cannot be used: one sentence for a person that names the address.
+#[derive(Debug, thiserror::Error)]
+#[error("{url}: {reason}")]
+pub struct BucketError {
+    url: String,
+    reason: String,
+}
+
+/// Prefixes of the environment variables that say how stores are reached.
+const VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+
+/// A bucket by its address, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`, and how it is reached.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BucketAddress {
+    /// The address.
+    pub url: String,
+    /// Names and values as in the environment: `AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …
+    pub settings: Vec<(String, String)>,
+}
+
+impl std::fmt::Debug for BucketAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The settings hold keys.
+        f.debug_struct("BucketAddress").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl BucketAddress {
+    /// The address with the settings of this process's environment; none when it is not one of an object store, by its
+    /// scheme.
+    #[must_use]
+    pub fn from_env(url: &str) -> Option<Self> {
+        let fits = ["s3://", "gs://", "az://"].iter().any(|scheme| url.starts_with(scheme));
+        let wanted = |(name, _): &(String, String)| VARIABLES.iter().any(|prefix| name.starts_with(prefix));
+        let utf8 = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        let settings = || std::env::vars_os().filter_map(utf8).filter(wanted).collect();
+        fits.then(|| Self { url: url.to_owned(), settings: settings() })
+    }
+
+    /// The settings that a store of this kind knows.
+    fn settings<K: std::str::FromStr>(&self) -> impl Iterator<Item = (K, &str)> {
+        self.settings
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value.as_str())))
+    }
+}
+
+/// A place in an object store.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    url: Arc<str>,
+    store: Arc<dyn ObjectStore>,
+}
+
+impl Bucket {
+    /// Opens a bucket. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`BucketError`] when the address or its settings make no sense.
+    pub fn open(address: &BucketAddress) -> Result<Self, BucketError> {
+        let url = address.url.as_str();
+        let error = |reason: String| BucketError { url: url.to_owned(), reason };
+        let parsed = Url::parse(url).map_err(|why| error(format!("is no address: {why}")))?;
+        let name = parsed.host_str().filter(|name| !name.is_empty());
+        let name =
+            name.ok_or_else(|| error(format!("names no bucket; write {}://BUCKET/PREFIX", parsed.scheme())))?;
+        if parsed.query().is_some() || parsed.fragment().is_some() || !parsed.username().is_empty() {
+            return Err(error(
+                "has more than a bucket and a prefix; credentials come from the environment".into(),
+            ));
+        }
+        let retry = RetryConfig { max_retries: TRIES, retry_timeout: TRY_TIME, ..RetryConfig::default() };
+        let store: Result<Arc<dyn ObjectStore>, Error> = match parsed.scheme() {
+            "s3" => address
+                .settings()
+                .fold(AmazonS3Builder::new(), |builder, (key, value)| builder.with_config(key, value))
+                .with_bucket_name(name)
+                .with_http_connector(http::Connector)
+                .with_conditional_put(S3ConditionalPut::ETagMatch)
+                .with_retry(retry)
+                .build()
+                .map(|store| Arc::new(store) as _),
+            "gs" => address
+                .settings()
+                .fold(GoogleCloudStorageBuilder::new(), |builder, (key, value)| {
+                    builder.with_config(key, value)
+                })
+                .with_bucket_name(name)
+                .with_http_connector(http::Connector)
+                .with_retry(retry)
+                .build()
+                .map(|store| Arc::new(store) as _),
+            "az" => address
+                .settings()
+                .fold(MicrosoftAzureBuilder::new(), |builder, (key, value)| builder.with_config(key, value))
+                .with_container_name(name)
+                .with_http_connector(http::Connector)
+                .with_retry(retry)
+                .build()
+                .map(|store| Arc::new(store) as _),
+            other => return Err(error(format!("`{other}` is no object store; use s3://, gs:// or az://"))),
+        };
+        let store = store.map_err(|why| error(describe(&why)))?;
+        let prefix = Path::from_url_path(parsed.path()).map_err(|why| error(why.to_string()))?;
+        Ok(Self::new(url, Arc::new(PrefixStore::new(store, prefix))))
+    }
+
+    /// A bucket on a store that is there already; for tests.
+    #[must_use]
+    pub fn new(url: &str, store: Arc<dyn ObjectStore>) -> Self {
+        Self { url: url.into(), store }
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The store; paths are below the prefix.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// Uses the bucket once in every way, and leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`BucketError`]: the first thing that does not work, and what to do about it.
+    pub async fn check(&self) -> Result<(), BucketError> {
+        let error = |reason: String| BucketError { url: self.url.to_string(), reason };
+        match tokio::time::timeout(CHECK_TIMEOUT, self.probe()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err((doing, why))) => Err(error(format!("{doing}: {}", describe(&why)))),
+            Err(_) => Err(error(format!(
+                "does not answer within {} s; check the address (AWS_ENDPOINT_URL) and the network",
+                CHECK_TIMEOUT.as_secs()
+            ))),
+        }
+    }
+
+    async fn probe(&self) -> Result<(), (&'static str, Error)> {
+        let path = Path::from(format!("probe/{}", uuid::Uuid::new_v4()));
+        let found = self.store.list(Some(&Path::from("probe"))).next().await;
+        found.transpose().map_err(|why| ("cannot be listed", why))?;
+        let text = PutPayload::from_static(b"Slipway looked whether it can write here.");
+        let create = || self.store.put_opts(&path, text.clone(), PutMode::Create.into());
+        create().await.map_err(|why| ("cannot be written to", why))?;
+        let again = create().await;
+        let read = self.store.get(&path).await.map_err(|why| ("cannot be read", why));
+        self.store.delete(&path).await.map_err(|why| ("cannot be deleted from", why))?;
+        read?;
+        match again {
+            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(()),
+            Err(why) => Err(("does not refuse to write over an object as it should", why)),
+            Ok(_) => {
+                let source = "it writes over objects in spite of `If-None-Match: *`, and two coordinators could \
+                              then damage a log; use a store with conditional writes";
+                Err(("is unsafe", Error::Generic { store: "probe", source: source.into() }))
+            }
+        }
+    }
+}
+
+/// What an error says to a person.
+pub fn describe(error: &Error) -> String {
+    let text = chain(error);
+    if text.contains("NoSuchBucket") || text.contains("ContainerNotFound") {
+        return "the bucket does not exist; create it, or correct --objects".to_owned();
+    }
+    match error {
+        Error::NotFound { .. } => "it is not there; does the bucket exist?".to_owned(),
+        Error::PermissionDenied { .. } => {
+            "access is denied; the credentials need to list, read, write and delete objects there".to_owned()
+        }
+        Error::Unauthenticated { .. } => {
+            "the credentials are not accepted; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or GOOGLE_*, AZURE_*)"
+                .to_owned()
+        }
+        _ if text.contains("SignatureDoesNotMatch") || text.contains("InvalidAccessKeyId") => {
+            "the credentials are not accepted; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".to_owned()
+        }
+        _ if text.contains("onnect") => {
+            format!("is out of reach; check the address (AWS_ENDPOINT_URL) and the network ({text})")
+        }
+        _ => text,
+    }
+}
+
+/// An error with its causes, each once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = cause.source();
+    }
+    text
+}

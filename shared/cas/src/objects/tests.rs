@@ -1,0 +1,57 @@
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use object_store::memory::InMemory;
+
+use super::{Bucket, BucketAddress, ObjectBlobs};
+use crate::store::{Expected, Store as _};
+use crate::{Digest, conformance};
+
+fn memory() -> Bucket {
+    Bucket::new("memory://", Arc::new(InMemory::new()))
+}
+
+#[tokio::test]
+async fn blobs_as_objects_conform() {
+    let folder = tempfile::tempdir().unwrap();
+    conformance::check(|| ObjectBlobs::open(memory(), folder.path().join("spool")).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_long_blob_goes_through_a_file_and_in_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ObjectBlobs::open(memory(), folder.path().to_owned()).unwrap();
+    let piece = bytes::Bytes::from(vec![3; 5 << 20]);
+    let whole = piece.repeat(9);
+    let mut writer = store.writer(1 << 30).await.unwrap();
+    for _ in 0..9 {
+        writer.write(piece.clone()).await.unwrap();
+    }
+    let digest = writer.finish(Expected::Digest(Digest::of(&whole))).await.unwrap();
+    assert_eq!(store.get(digest).await.unwrap(), whole);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "files have no name");
+}
+
+#[tokio::test]
+async fn a_bucket_that_works_passes_the_check_and_stays_empty() {
+    let bucket = memory();
+    bucket.check().await.unwrap();
+    let left = bucket.store().list_with_delimiter(None).await.unwrap();
+    assert!(left.objects.is_empty() && left.common_prefixes.is_empty());
+}
+
+#[test]
+fn addresses_that_make_no_sense_are_told() {
+    for (url, part) in [
+        ("s3://", "BUCKET"),
+        ("s3:///prefix", "BUCKET"),
+        ("s3://key:secret@bucket", "environment"),
+        ("s3://bucket?x=1", "environment"),
+        ("ftp://bucket", "`ftp`"),
+    ] {
+        let address = BucketAddress { url: url.to_owned(), settings: Vec::new() };
+        let error = Bucket::open(&address).unwrap_err().to_string();
+        assert!(error.contains(part) && error.contains(url), "{error}");
+    }
+}
