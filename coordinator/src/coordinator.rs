@@ -157,6 +157,7 @@ impl Coordinator {
         let parts = DriverParts {
             journal: Box::new(journal),
             clock: Arc::clone(&clock),
+            rules: options.scheduling.retry.clone(),
             planner,
             ended,
             metrics: Arc::clone(&metrics),

@@ -34,6 +34,8 @@ pub(crate) struct Dispatch {
     pub(crate) vars: BTreeMap<String, String>,
     pub(crate) secrets: SecretMap,
     pub(crate) actor: String,
+    /// `None`: as the configuration has it.
+    pub(crate) priority: Option<i8>,
 }
 
 /// Why nothing was dispatched.
@@ -86,6 +88,7 @@ pub(crate) async fn dispatch(services: &Services, wanted: Dispatch) -> Result<Ru
         inputs: wanted.inputs,
         vars: wanted.vars,
         secrets: wanted.secrets,
+        priority: wanted.priority,
         source: Source::Git { clone_url: repository.clone_url, repository: repository.name, git_ref, sha },
         ..NewRun::default()
     };

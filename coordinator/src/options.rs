@@ -3,12 +3,17 @@
 //! What this build does not support (other journals, caches, object stores) is refused by name here, before anything is
 //! touched.
 
+mod scheduling;
+
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 pub use slipway_kit::actions_source::ActionsSource;
 use slipway_kit::config::{self, ConfigError};
+
+pub use scheduling::Scheduling;
+use scheduling::{PrioritySetting, RetrySetting, ShareSetting};
 
 pub use crate::results::KeptResults;
 
@@ -112,6 +117,9 @@ struct Settings {
     actions_source: Option<String>,
     otlp: Option<String>,
     repository: Vec<Repository>,
+    share: Vec<ShareSetting>,
+    priority: Vec<PrioritySetting>,
+    retry: RetrySetting,
 }
 
 /// A repository whose webhooks are accepted, and where its code is.
@@ -176,6 +184,8 @@ pub struct Options {
     pub actions_source: ActionsSource,
     /// Where traces go.
     pub otlp: Option<String>,
+    /// Shares, priorities and retries.
+    pub scheduling: Scheduling,
 }
 
 impl Options {
@@ -193,6 +203,7 @@ impl Options {
             webhook: WebhookOptions::default(),
             actions_source: ActionsSource::default(),
             otlp: None,
+            scheduling: Scheduling::default(),
         }
     }
 
@@ -238,8 +249,19 @@ impl Options {
         let actions_source =
             actions_source.map_err(|message| wrong("--actions-source", message))?.unwrap_or_default();
         let otlp = flags.otlp.or(file.otlp);
-        let options =
-            Self { data_dir, http, grpc, tls, objects, results: None, webhook, actions_source, otlp };
+        let scheduling = Scheduling::from_settings(file.share, file.priority, &file.retry)?;
+        let options = Self {
+            data_dir,
+            http,
+            grpc,
+            tls,
+            objects,
+            results: None,
+            webhook,
+            actions_source,
+            otlp,
+            scheduling,
+        };
         options.check()?;
         Ok(options)
     }

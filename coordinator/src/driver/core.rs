@@ -9,7 +9,7 @@ use slipway_kit::clock::Clock;
 use slipway_scheduler::command::Submit;
 use slipway_scheduler::fleet::Fleet;
 use slipway_scheduler::limits::FINISHED_RUNS_MAX;
-use slipway_scheduler::{Command, Event, Rejection, RunId, State, Timestamp, Uptime, decide};
+use slipway_scheduler::{Command, Event, Rejection, Rules, RunId, State, Timestamp, Uptime, decide};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -58,6 +58,7 @@ pub(super) struct Core {
     /// A snapshot that is being packed on a thread of its own.
     packing: Option<JoinHandle<io::Result<Snapshot>>>,
     clock: Arc<dyn Clock>,
+    rules: Rules,
     leases: Arc<LeaseTable>,
     watchers: Arc<Watchers>,
     planner: mpsc::UnboundedSender<Planning>,
@@ -73,7 +74,7 @@ impl Core {
         leases: Arc<LeaseTable>,
         watchers: Arc<Watchers>,
     ) -> Result<Self, JournalError> {
-        let DriverParts { mut journal, clock, planner, ended, metrics, kill } = parts;
+        let DriverParts { mut journal, clock, rules, planner, ended, metrics, kill } = parts;
         let epoch = journal.take_over()?;
         let Recovered { state, ledger, snapshot } = recover::recover(&*journal)?;
         let (now, uptime) = (Timestamp(clock.unix_ms()), Uptime(clock.boottime_ms()));
@@ -99,6 +100,7 @@ impl Core {
             snapshot,
             packing: None,
             clock,
+            rules,
             leases,
             watchers,
             planner,
@@ -256,7 +258,7 @@ impl Core {
     }
 
     fn decide_one(&mut self, command: Command) -> Result<(), Rejection> {
-        for event in decide(&self.state, command, self.now)? {
+        for event in decide(&self.state, command, &self.rules, self.now)? {
             self.take(Payload::Scheduler(event));
         }
         Ok(())

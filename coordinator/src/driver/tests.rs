@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use slipway_cas::Digest;
 use slipway_kit::clock::SystemClock;
 use slipway_scheduler::command::{JobDefinition, RunMeta, Submit};
-use slipway_scheduler::{JobId, RunId};
+use slipway_scheduler::{JobId, Rules, RunId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +56,7 @@ fn start(journal: impl Journal) -> Started {
     let parts = DriverParts {
         journal: Box::new(journal),
         clock: Arc::new(SystemClock),
+        rules: Rules::default(),
         planner,
         ended,
         metrics: Arc::default(),
@@ -90,6 +91,7 @@ fn submit(run: u128) -> Submit {
         idempotency_key: Some(format!("key-{run}")),
         carried: Vec::new(),
         concurrency: None,
+        standing: Default::default(),
     }
 }
 

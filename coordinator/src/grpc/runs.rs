@@ -8,6 +8,7 @@ use slipway_proto::v1::{
     RunEvent, SubmitRequest, SubmitResponse, WatchRunRequest, submit_request,
 };
 use slipway_scheduler::command::{Cancel, Trust};
+use slipway_scheduler::limits::{PRIORITY_MAX, PRIORITY_MIN};
 use slipway_scheduler::{Command, RunId};
 use slipway_workflow::job_spec::Source;
 use tokio_stream::wrappers::ReceiverStream;
@@ -43,6 +44,12 @@ impl RunsService {
 
 fn new_run(request: SubmitRequest) -> Result<NewRun, Status> {
     let invalid = |what: &str| Status::invalid_argument(what.to_owned());
+    let range = i32::from(PRIORITY_MIN)..=i32::from(PRIORITY_MAX);
+    let priority = match request.priority {
+        Some(value) if range.contains(&value) => i8::try_from(value).ok(),
+        Some(_) => return Err(invalid(&format!("`priority` is from {PRIORITY_MIN} to {PRIORITY_MAX}"))),
+        None => None,
+    };
     let source = match request.source {
         None => Source::None,
         Some(submit_request::Source::CloneUrl(clone_url)) => Source::Git {
@@ -74,6 +81,7 @@ fn new_run(request: SubmitRequest) -> Result<NewRun, Status> {
         source,
         trust: Trust::Trusted,
         traceparent: request.traceparent,
+        priority,
         ..NewRun::default()
     })
 }

@@ -95,6 +95,8 @@ pub struct NewRun {
     pub action_pins: Option<BTreeMap<String, String>>,
     /// Jobs that are not to run again.
     pub carried: Vec<CarriedJob>,
+    /// Its priority, from -100 to 100; `None`: as the configuration has it.
+    pub priority: Option<i8>,
 }
 
 /// Why no run was started.
@@ -180,6 +182,7 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
         run_number: new.run_number,
         run_attempt: new.run_attempt.max(1),
     };
+    let standing = services.options.scheduling.standing(&meta, new.priority);
     let concurrency = concurrency::of(&workflow, &meta, run, &new.event, &context)?;
     let json = |error: serde_json::Error| field(format!("the request is not JSON: {error}"));
     let files =
@@ -201,6 +204,7 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
         idempotency_key: new.idempotency_key,
         carried: new.carried,
         concurrency,
+        standing,
     };
     let started = services.driver.submit(submit).await;
     if !matches!(&started, Ok(started) if *started == run) {

@@ -237,7 +237,9 @@ fn why_an_instance_waits() {
     assert_eq!(stage.wait(1), Some(WaitReason::Imminent));
     let (lease, _) = stage.grant_all()[0];
     assert_eq!(stage.wait(1), None);
-    assert_eq!(stage.wait(2), Some(WaitReason::AgentsBusy { agents: 1, position: 1 }));
+    let labels = LabelSet::new(["linux"]);
+    let busy = WaitReason::AgentsBusy { agents: 1, slots: 1, labels, position: 1, expected_s: None };
+    assert_eq!(stage.wait(2), Some(busy));
     let cause = FleetCause::DiskFull;
     stage.run(Command::Expire(Expire { lease, cause }));
     let until = stage.scene.now.after(5_000);

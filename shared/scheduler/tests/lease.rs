@@ -3,12 +3,11 @@
 
 mod scene;
 
-use scene::{FAILURE, SUCCESS, Scene, expansion, fleet_failure, kinds, leases, submit, view};
-use slipway_scheduler::command::{ExtendLease, Grant, LeaseRef, Report, Resolution, Trust};
-use slipway_scheduler::limits::{ATTEMPTS_MAX, AVOID_AGENT_MS, BACKOFF_MS_MAX, LEASE_MS, LEASE_MS_MAX};
-use slipway_scheduler::policy::{backoff_ms, retry_rule};
+use scene::{FAILURE, SUCCESS, Scene, expansion, fleet_failure, kinds, submit, view};
+use slipway_scheduler::command::{ExtendLease, LeaseRef, Report, Resolution, Trust};
+use slipway_scheduler::limits::{ATTEMPTS_DEFAULT, AVOID_AGENT_MS, BACKOFF_MS_MAX, LEASE_MS, LEASE_MS_MAX};
 use slipway_scheduler::{
-    Command, Event, FencingToken, FleetCause, InstanceId, JobResult, LabelSet, Rejection,
+    Command, Event, FencingToken, FleetCause, InstanceId, JobResult, LabelSet, Rejection, Rules,
 };
 
 fn scene() -> (Scene, LeaseRef) {
@@ -42,7 +41,7 @@ fn untrusted_runs_go_only_where_they_are_accepted() {
     assert!(scene.grant(1, 1).is_empty());
     let mut agent = view(2, &["linux"]);
     agent.accepts_untrusted = true;
-    assert_eq!(leases(&scene.run(Command::Grant(Grant { agent, free_slots: 1 }))).len(), 1);
+    assert_eq!(scene.grant_to(&agent, 1).len(), 1);
 }
 
 #[test]
@@ -94,7 +93,7 @@ fn a_fleet_failure_is_retried_by_its_rule_then_fails() {
     for cause in FleetCause::ALL {
         let mut scene = Scene::with(&["a"]);
         scene.expand("a", &[1]);
-        let rule = retry_rule(cause);
+        let rule = Rules::default().retry(cause);
         for number in 1..=rule.attempts {
             scene.pass(BACKOFF_MS_MAX + AVOID_AGENT_MS);
             let lease = scene.grant(1, 1)[0];
@@ -109,11 +108,13 @@ fn a_fleet_failure_is_retried_by_its_rule_then_fails() {
 
 #[test]
 fn backoff_doubles_within_its_bounds() {
+    let rules = Rules::default();
+    let backoff_ms = |cause, failed, attempts| rules.backoff_ms(cause, failed, attempts);
     assert_eq!(backoff_ms(FleetCause::ImagePull, 1, 1), Some(2_000));
     assert_eq!(backoff_ms(FleetCause::ImagePull, 2, 2), Some(4_000));
     assert_eq!(backoff_ms(FleetCause::ImagePull, 4, 4), Some(16_000));
     assert_eq!(backoff_ms(FleetCause::ImagePull, 5, 5), None);
-    assert_eq!(backoff_ms(FleetCause::AgentLost, 1, ATTEMPTS_MAX), None);
+    assert_eq!(backoff_ms(FleetCause::AgentLost, 1, ATTEMPTS_DEFAULT), None);
 }
 
 #[test]
@@ -124,8 +125,8 @@ fn a_new_attempt_waits_and_prefers_another_agent() {
     assert!(scene.grant(2, 1).is_empty(), "in back-off");
     scene.pass(5_000);
     assert!(scene.grant(1, 1).is_empty(), "where it failed");
-    assert!(!scene.state.has_work_for(&view(1, &["linux"]), scene.now));
-    assert!(scene.state.has_work_for(&view(2, &["linux"]), scene.now));
+    assert!(!scene.state.work_for(&view(1, &["linux"]), scene.now).is_some());
+    assert!(scene.state.work_for(&view(2, &["linux"]), scene.now).is_some());
     scene.pass(AVOID_AGENT_MS);
     assert_eq!(scene.grant(1, 1).len(), 1, "better there than nowhere");
 }
@@ -133,7 +134,7 @@ fn a_new_attempt_waits_and_prefers_another_agent() {
 #[test]
 fn a_declined_lease_costs_no_attempt_and_goes_to_another_agent_at_once() {
     let (mut scene, lease) = scene();
-    for round in 1..=2 * u128::from(ATTEMPTS_MAX) {
+    for round in 1..=2 * u128::from(ATTEMPTS_DEFAULT) {
         let (holder, other) = (1 + (round + 1) % 2, 1 + round % 2);
         let live = scene.state.leases().next().unwrap().0;
         assert_eq!(live.attempt, 1);
