@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
-use slipway_bench::{cache, expressions, figure::Figure, mask, plan, results, start};
+use slipway_bench::{cache, expressions, figure::Figure, mask, plan, results, scheduler, start};
 
 #[derive(Parser)]
 #[command(name = "slipway-bench", version, about = "Measures Slipway, each figure beside its baseline")]
@@ -50,6 +50,12 @@ enum What {
         #[arg(long, default_value_t = 200)]
         mebibytes: u64,
     },
+    /// A lease of the pure scheduler with 1,000 to 1,000,000 waiting jobs, beside one with 1,000.
+    Scheduler {
+        /// The longest queue: 1,000,000 jobs take about 2 GB.
+        #[arg(long, default_value_t = 1_000_000)]
+        waiting: usize,
+    },
     /// From submission to an agent's stream, beside a bare tonic echo.
     Dispatch {
         /// Simulated agents, with one slot each.
@@ -82,6 +88,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         What::Start { image, rounds } => runtime()?.block_on(start::measure(image, *rounds))?,
         What::Results { mebibytes } => runtime()?.block_on(results::measure(*mebibytes))?,
         What::Cache { mebibytes } => runtime()?.block_on(cache::measure(*mebibytes))?,
+        What::Scheduler { waiting } => scheduler::measure(*waiting)?,
         What::Dispatch { agents, jobs, rate } => {
             let load = Load { agents: *agents, jobs: *jobs, rate: *rate };
             runtime()?.block_on(dispatch::measure(load))?

@@ -4,10 +4,12 @@
 mod scene;
 
 use scene::{FAILURE, SUCCESS, Scene, expansion, fleet_failure, kinds, submit, view};
-use slipway_scheduler::command::{ExtendLease, LeaseRef, Report, Resolution, Trust};
+use slipway_scheduler::command::{ExtendLease, Grant, LeaseRef, Report, Resolution, Trust};
 use slipway_scheduler::limits::{ATTEMPTS_DEFAULT, AVOID_AGENT_MS, BACKOFF_MS_MAX, LEASE_MS, LEASE_MS_MAX};
+use slipway_scheduler::policy::RetryRule;
 use slipway_scheduler::{
-    Command, Event, FencingToken, FleetCause, InstanceId, JobResult, LabelSet, Rejection, Rules,
+    Command, Event, FencingToken, FleetCause, InstanceId, JobResult, LabelSet, Rejection, Rules, State,
+    gave_up,
 };
 
 fn scene() -> (Scene, LeaseRef) {
@@ -257,4 +259,49 @@ fn the_coordinator_times_out_what_its_agent_does_not() {
     assert_eq!(scene.run_result(), Some(JobResult::Cancelled));
     // The agent's own word comes too late.
     assert!(scene.attempt(Command::Report(Report { lease, outcome: SUCCESS, records: 7 })).is_err());
+}
+
+#[test]
+fn retries_follow_the_rules_that_are_given_and_a_poison_job_says_why_it_is_given_up() {
+    let (mut scene, lease) = scene();
+    scene.rules.set_retry(FleetCause::ImagePull, RetryRule { attempts: 3, backoff_ms: 500 });
+    scene.rules.attempts = 4;
+    let mut next = lease;
+    for (cause, wait_ms) in
+        [(FleetCause::ImagePull, 500), (FleetCause::DiskFull, 5_000), (FleetCause::ImagePull, 1_000)]
+    {
+        let events = scene.report(next, fleet_failure(cause));
+        let due = scene.now.after(wait_ms);
+        assert!(
+            matches!(events[1], Event::RetryScheduled { not_before, .. } if not_before == due),
+            "{events:?}"
+        );
+        scene.pass(BACKOFF_MS_MAX + AVOID_AGENT_MS);
+        next = scene.grant(1, 1)[0];
+        assert_eq!(gave_up(scene.state.instance(next.instance).unwrap()), None);
+    }
+    scene.report(next, fleet_failure(FleetCause::AgentLost));
+    let instance = scene.state.instance(next.instance).unwrap();
+    let told = gave_up(instance).unwrap().to_string();
+    assert_eq!(told, "given up after 4 attempts: agent_lost once, image_pull 2 times, disk_full once");
+    // The rules are no part of the journal, what they led to is.
+    let mut replayed = State::new();
+    scene.journal.iter().for_each(|event| replayed.apply(event));
+    assert_eq!(replayed, scene.state);
+}
+
+#[test]
+fn an_agent_that_does_not_fit_or_an_instance_that_does_not_wait_is_no_grant() {
+    let (mut scene, lease) = scene();
+    let grant = |agent, instance| Command::Grant(Grant { agent, instance });
+    let id = lease.instance;
+    let agent = view(2, &["linux"]);
+    assert_eq!(scene.attempt(grant(agent.clone(), id)), Err(Rejection::NotWaiting { instance: id }));
+    scene.expire(lease, FleetCause::AgentLost);
+    let other = view(2, &["windows"]);
+    let refused = Rejection::DoesNotFit { instance: id, agent: other.id };
+    assert_eq!(scene.attempt(grant(other, id)), Err(refused));
+    let avoided = scene.attempt(grant(view(1, &["linux"]), id));
+    assert_eq!(avoided, Err(Rejection::NotWaiting { instance: id }), "where it failed, at first");
+    assert_eq!(scene.attempt(grant(agent, id)).unwrap().len(), 1);
 }
