@@ -49,9 +49,10 @@ pub const AGED_TURN_EVERY: u32 = 8;
 pub const WEIGHT_MAX: u32 = 1_000;
 /// Bytes of a share's name.
 pub const SHARE_BYTES_MAX: usize = 256;
-/// Kinds of agents whose turns are remembered, and places in the turns of one kind. Beyond it all are forgotten, which costs
-/// one round.
+/// Kinds of agents whose turns are remembered. Beyond it all are forgotten, which costs one round.
 pub const TURNS_MAX: usize = 10_000;
+/// Lanes whose turns are remembered, over all kinds of agents. Beyond it all are forgotten.
+pub const TURN_LANES_MAX: usize = 100_000;
 /// Label sets of which it is remembered how long their jobs take.
 pub const DURATIONS_MAX: usize = 1_000;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::command::{AgentView, Grant};
 use crate::fleet::{Fleet, Offer};
 use crate::ids::{AgentId, InstanceId};
-use crate::limits::{AGENT_SCAN_MAX, TURNS_MAX};
+use crate::limits::{AGENT_SCAN_MAX, TURN_LANES_MAX, TURNS_MAX};
 use crate::state::State;
 use crate::state::queue::{Choice, Turn, choose};
 use crate::time::Timestamp;
@@ -14,11 +14,13 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Turns {
     by_offer: BTreeMap<Offer, Turn>,
-    /// The turn as it was last changed: where a kind of agents begins that nothing is remembered of. If each began anew, a
-    /// fleet of agents that are all different would serve one share first of all.
+    /// The shares' turns where they last changed: there a kind of agents begins that nothing is remembered of. If each began
+    /// anew, a fleet of agents that are all different would serve one share first of all.
     last: Turn,
+    /// How many lanes all of them remember.
+    lanes: usize,
     /// What was chosen, until its lease is observed.
-    chosen: Option<(InstanceId, Offer)>,
+    chosen: Option<(Choice, Offer)>,
 }
 
 impl Turns {
@@ -29,14 +31,17 @@ impl Turns {
     /// An instance was leased.
     pub(super) fn leased(&mut self, state: &State, id: InstanceId) {
         let Some((chosen, offer)) = self.chosen.take() else { return };
-        let Some(instance) = state.instance(id).filter(|_| chosen == id) else { return };
-        let mut turn = self.by_offer.remove(&offer).unwrap_or_else(|| self.last.clone());
-        turn.served(instance.line());
-        self.last.clone_from(&turn);
-        if self.by_offer.len() >= TURNS_MAX {
+        let Some(instance) = state.instance(id).filter(|_| chosen.instance == id) else { return };
+        let known = self.by_offer.contains_key(&offer);
+        if (!known && self.by_offer.len() >= TURNS_MAX) || self.lanes >= TURN_LANES_MAX {
             self.by_offer.clear();
+            self.lanes = 0;
         }
-        self.by_offer.insert(offer, turn);
+        let turn = self.by_offer.entry(offer).or_insert_with(|| self.last.clone());
+        let before = turn.lanes_len();
+        turn.served(instance.line(), chosen.lanes);
+        self.lanes = self.lanes + turn.lanes_len() - before;
+        self.last = turn.begin();
     }
 }
 
@@ -59,7 +64,7 @@ impl Fleet {
         });
         let (offer, id, choice) = { choices }.next()?;
         let (labels, accepts_untrusted) = (offer.labels.clone(), offer.accepts_untrusted);
-        self.turns.chosen = choice.turn.then(|| (choice.instance, offer.clone()));
+        self.turns.chosen = choice.turn.then(|| (choice, offer.clone()));
         Some(Grant { agent: AgentView { id, labels, accepts_untrusted }, instance: choice.instance })
     }
 

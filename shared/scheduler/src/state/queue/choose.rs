@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::{Lane, Lanes, Queue, Shares, may_retry};
 use crate::ids::{AgentId, InstanceId};
-use crate::limits::{AGED_TURN_EVERY, AVOID_SCAN_MAX, TURNS_MAX};
+use crate::limits::{AGED_TURN_EVERY, AVOID_SCAN_MAX};
 use crate::state::Line;
 use crate::time::Timestamp;
 
@@ -23,6 +23,8 @@ pub(crate) struct Choice {
     pub(crate) instance: InstanceId,
     /// Whether it counts as a turn; a new attempt does not.
     pub(crate) turn: bool,
+    /// Whether other lanes of its share wait too.
+    pub(crate) lanes: bool,
 }
 
 /// Whose turn it is at the agents of one kind.
@@ -30,15 +32,15 @@ pub(crate) struct Choice {
 pub(crate) struct Turn {
     /// The share that was last served of each priority, and how many more leases it gets in that turn.
     pub(super) shares: BTreeMap<i8, (Arc<str>, u32)>,
-    /// The lane that was last served of each share.
+    /// The lane that was last served of each share that had several.
     pub(super) lanes: BTreeMap<(i8, Arc<str>), Arc<str>>,
     /// Leases since one for whoever was most urgent.
     since_aged: u32,
 }
 
 impl Turn {
-    /// Somebody of this line was served.
-    pub(crate) fn served(&mut self, line: &Line) {
+    /// Somebody of this line was served. `lanes`: other lanes of its share waited too.
+    pub(crate) fn served(&mut self, line: &Line, lanes: bool) {
         self.since_aged = (self.since_aged + 1) % AGED_TURN_EVERY;
         let weight = line.weight.max(1);
         let last = self.shares.entry(line.priority).or_insert_with(|| (Arc::clone(&line.share), weight));
@@ -46,10 +48,22 @@ impl Turn {
             *last = (Arc::clone(&line.share), weight);
         }
         last.1 -= 1;
-        if self.lanes.len() >= TURNS_MAX {
-            self.lanes.clear();
+        let share = (line.priority, Arc::clone(&line.share));
+        if lanes {
+            self.lanes.insert(share, Arc::clone(&line.lane));
+        } else {
+            self.lanes.remove(&share);
         }
-        self.lanes.insert((line.priority, Arc::clone(&line.share)), Arc::clone(&line.lane));
+    }
+
+    /// How many lanes are remembered.
+    pub(crate) fn lanes_len(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// Where another kind of agents begins.
+    pub(crate) fn begin(&self) -> Self {
+        Self { shares: self.shares.clone(), lanes: BTreeMap::new(), since_aged: self.since_aged }
     }
 
     fn is_aged(&self) -> bool {
@@ -60,7 +74,7 @@ impl Turn {
 pub(crate) fn choose(queues: &[&Queue], turn: &Turn, agent: AgentId, now: Timestamp) -> Option<Choice> {
     let retries = queues.iter().filter_map(|queue| next_retry(queue, agent, now));
     if let Some((_, instance)) = retries.min() {
-        return Some(Choice { instance, turn: false });
+        return Some(Choice { instance, turn: false, lanes: false });
     }
     let priority = if turn.is_aged() { aged_priority(queues)? } else { top_priority(queues)? };
     let level = std::cmp::Reverse(priority);
@@ -75,7 +89,8 @@ pub(crate) fn choose(queues: &[&Queue], turn: &Turn, agent: AgentId, now: Timest
     let lane = next_after(&lanes, turn.lanes.get(&(priority, Arc::clone(share))))?;
     let waiting: Vec<&Lane> = lanes.iter().filter_map(|lanes| lanes.get(lane)).collect();
     let (_, instance) = waiting.iter().filter_map(|lane| lane.first_key_value()).min()?;
-    Some(Choice { instance: *instance, turn: true })
+    let several = lanes.iter().any(|lanes| lanes.keys().any(|other| other != lane));
+    Some(Choice { instance: *instance, turn: true, lanes: several })
 }
 
 fn next_retry(queue: &Queue, agent: AgentId, now: Timestamp) -> Option<(u64, InstanceId)> {
