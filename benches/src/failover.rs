@@ -12,7 +12,7 @@ use slipway_coordinator::driver::{Driver, DriverParts, Planning, Standing};
 use slipway_coordinator::journal::JournalPlace;
 use slipway_kit::clock::SystemClock;
 use slipway_scheduler::command::{JobDefinition, Resolution, ResolveJob, RunMeta, Submit, Trust};
-use slipway_scheduler::{Command as Order, JobId, RunId};
+use slipway_scheduler::{Command as Order, JobId, Rules, RunId};
 use slipway_tests::postgres::{PostgresServer, signal};
 use slipway_tests::{Cluster, program};
 use tokio::sync::{Semaphore, mpsc};
@@ -149,6 +149,7 @@ async fn fill(folder: &Path, events: u64) -> anyhow::Result<u64> {
     let (ended, mut over) = mpsc::unbounded_channel();
     let parts = DriverParts {
         standing: Standing::Alone,
+        rules: Rules::default(),
         clock: Arc::new(SystemClock),
         planner,
         ended,

@@ -15,5 +15,6 @@ pub mod mask;
 pub mod node;
 pub mod plan;
 pub mod results;
+pub mod scheduler;
 pub mod start;
 pub mod submission;

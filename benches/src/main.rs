@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
-use slipway_bench::{cache, expressions, failover, figure::Figure, logs, mask, plan, results, start};
+use slipway_bench::{
+    cache, expressions, failover, figure::Figure, logs, mask, plan, results, scheduler, start,
+};
 
 #[derive(Parser)]
 #[command(name = "slipway-bench", version, about = "Measures Slipway, each figure beside its baseline")]
@@ -72,6 +74,12 @@ enum What {
         #[arg(long, default_value_t = 500)]
         mebibytes: u64,
     },
+    /// A lease of the pure scheduler with 1,000 to 1,000,000 waiting jobs, beside one with 1,000.
+    Scheduler {
+        /// The longest queue: 1,000,000 jobs take about 2 GB.
+        #[arg(long, default_value_t = 1_000_000)]
+        waiting: usize,
+    },
     /// From submission to an agent's stream, beside a bare tonic echo.
     Dispatch {
         /// Simulated agents, with one slot each.
@@ -108,6 +116,7 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
             failover::measure(failover::Load { kills: *kills, hangs: *hangs, events: *events })?
         }
         What::Logs { image, mebibytes } => runtime()?.block_on(logs::measure(image, *mebibytes))?,
+        What::Scheduler { waiting } => scheduler::measure(*waiting)?,
         What::Dispatch { agents, jobs, rate } => {
             let load = Load { agents: *agents, jobs: *jobs, rate: *rate };
             runtime()?.block_on(dispatch::measure(load))?

@@ -112,6 +112,15 @@ pub fn named_value(text: &str) -> Result<(String, String), String> {
     Ok((name, value))
 }
 
+/// A run's priority.
+///
+/// # Errors
+/// No whole number from -100 to 100.
+pub fn priority(text: &str) -> Result<i8, String> {
+    let value = text.parse::<i8>().ok().filter(|value| (-100..=100).contains(value));
+    value.ok_or_else(|| "write a whole number from -100 to 100".to_owned())
+}
+
 /// A `LABEL=IMAGE` argument.
 ///
 /// # Errors

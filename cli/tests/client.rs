@@ -291,6 +291,8 @@ fn a_rerun_and_a_dispatch_name_the_new_run() {
         "o/n",
         "--var",
         "V=2",
+        "--priority",
+        "-20",
         "--json",
     ];
     let started = server.run(&place, &arguments);
@@ -302,7 +304,11 @@ fn a_rerun_and_a_dispatch_name_the_new_run() {
     let mut asked = server.script.submitted.lock().unwrap().take().unwrap();
     asked.as_object_mut().unwrap().remove("actor");
     let expected = json!({"workflow": "tool", "ref": "v1", "repository": "o/n", "inputs": {"a": "b"},
-                          "vars": {"V": "2"}, "secrets": {}});
+                          "vars": {"V": "2"}, "secrets": {}, "priority": -20});
     assert_eq!(asked, expected);
+    for refused in ["101", "high"] {
+        let answer = server.run(&place, &["dispatch", "tool", "--priority", refused]);
+        refuses(&answer, 2, &["--priority", "-100 to 100"]);
+    }
     refuses(&server.run(&place, &["dispatch", "tool", "--input", "a"]), 2, &["--input", "NAME=VALUE"]);
 }

@@ -52,6 +52,8 @@ fn wrong_flags_and_values_are_named() {
         (&["run", "--secret", "A B=x"], &["--secret", "letters, digits"]),
         (&["run", "--var", "1A=x"], &["--var", "letters, digits"]),
         (&["run", "--json", "--verbose"], &["--json", "--verbose"]),
+        (&["run", "--priority", "200"], &["--priority", "-100 to 100"]),
+        (&["run", "--priority", "5"], &["--priority", "--server"]),
         (&["run", "--failed"], &["--failed", "is kept", "run it without --failed first"]),
         (&["run", "ci", "--failed"], &["--failed", "ci.yml", "is kept"]),
         (&["run", "--failed", "--server", "127.0.0.1:1"], &["--failed", "slipway rerun RUN --failed"]),

@@ -189,6 +189,7 @@ impl Coordinator {
         let parts = DriverParts {
             standing,
             clock: Arc::clone(&clock),
+            rules: options.scheduling.retry.clone(),
             planner,
             ended,
             metrics: Arc::clone(&metrics),

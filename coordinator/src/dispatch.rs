@@ -36,6 +36,8 @@ pub(crate) struct Dispatch {
     pub(crate) actor: String,
     /// By which door it came.
     pub(crate) door: String,
+    /// `None`: as the configuration has it.
+    pub(crate) priority: Option<i8>,
 }
 
 /// Why nothing was dispatched.
@@ -89,6 +91,7 @@ pub(crate) async fn dispatch(services: &Services, wanted: Dispatch) -> Result<Ru
         vars: wanted.vars,
         secrets: wanted.secrets,
         door: wanted.door,
+        priority: wanted.priority,
         source: Source::Git { clone_url: repository.clone_url, repository: repository.name, git_ref, sha },
         ..NewRun::default()
     };

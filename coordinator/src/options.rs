@@ -4,6 +4,7 @@
 //! touched.
 
 mod cluster;
+mod scheduling;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,9 @@ use slipway_kit::config::{self, ConfigError};
 pub use self::cluster::{ClusterFlags, ClusterOptions};
 pub use crate::journal::JournalPlace;
 use crate::records::limits::KEEP_LOGS_DAYS;
+pub use scheduling::Scheduling;
+use scheduling::{PrioritySetting, RetrySetting, ShareSetting};
+
 pub use crate::results::KeptResults;
 
 /// The longest blob that can be uploaded, in bytes.
@@ -135,6 +139,9 @@ struct Settings {
     advertise_grpc: Option<String>,
     objects_shared: bool,
     repository: Vec<Repository>,
+    share: Vec<ShareSetting>,
+    priority: Vec<PrioritySetting>,
+    retry: RetrySetting,
 }
 
 /// Where blobs and records are.
@@ -214,6 +221,8 @@ pub struct Options {
     pub otlp: Option<String>,
     /// Being one of several coordinators; `None`: it stands alone.
     pub cluster: Option<ClusterOptions>,
+    /// Shares, priorities and retries.
+    pub scheduling: Scheduling,
 }
 
 impl Options {
@@ -234,6 +243,7 @@ impl Options {
             actions_source: ActionsSource::default(),
             otlp: None,
             cluster: None,
+            scheduling: Scheduling::default(),
         }
     }
 
@@ -293,6 +303,7 @@ impl Options {
         let actions_source =
             actions_source.map_err(|message| wrong("--actions-source", message))?.unwrap_or_default();
         let otlp = flags.otlp.or(file.otlp);
+        let scheduling = Scheduling::from_settings(file.share, file.priority, &file.retry)?;
         let options = Self {
             data_dir,
             http,
@@ -306,6 +317,7 @@ impl Options {
             actions_source,
             otlp,
             cluster,
+            scheduling,
         };
         options.check()?;
         Ok(options)

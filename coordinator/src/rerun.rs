@@ -71,6 +71,7 @@ struct Left {
     ended: bool,
     carried: Vec<CarriedJob>,
     jobs: usize,
+    priority: i8,
     /// The greatest attempt of this run number so far.
     last_attempt: u64,
 }
@@ -91,6 +92,7 @@ pub async fn rerun(services: &Services, run: RunId, wanted: Rerun) -> Result<Run
             context: found.context(),
             ended: found.end().is_some(),
             carried: succeeded(found),
+            priority: found.standing().priority,
             jobs: found.jobs().iter().filter(|job| found.caller_of(job).is_none()).count(),
             last_attempt: same.map(|other| other.meta().run_attempt).max().unwrap_or(1),
         })
@@ -146,6 +148,7 @@ pub async fn rerun(services: &Services, run: RunId, wanted: Rerun) -> Result<Run
         chain: context.chain,
         run_number: meta.run_number,
         run_attempt: left.last_attempt + 1,
+        priority: Some(left.priority),
         carried: if wanted.failed { left.carried } else { Vec::new() },
         door: wanted.door,
         ..NewRun::default()

@@ -48,6 +48,9 @@ pub struct Submission {
     /// Jobs that do not run again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub carried: Vec<CarriedJob>,
+    /// `None`: as the coordinator's configuration has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<i8>,
 }
 
 /// Older coordinators do not know the fields that are left out then.
@@ -157,6 +160,9 @@ pub struct Instance {
     /// Fleet failures only.
     #[serde(default)]
     pub cause: Option<String>,
+    /// Which causes failed how often, where it is not tried again.
+    #[serde(default)]
+    pub gave_up: Option<String>,
     /// Who runs it.
     #[serde(default)]
     pub agent: Option<String>,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
-use crate::settings::{Settings, named_value, pair, secret};
+use crate::settings::{Settings, named_value, pair, priority, secret};
 
 /// Flags of `slipway dispatch`.
 #[derive(Debug, Args)]
@@ -32,6 +32,9 @@ pub struct Dispatch {
     /// A configuration variable (`vars`)
     #[arg(long = "var", value_name = "K=V", value_parser = named_value)]
     vars: Vec<(String, String)>,
+    /// From -100 to 100, the greater goes first [default: as the coordinator's configuration has it]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = priority)]
+    priority: Option<i8>,
     /// One JSON object with the run's id
     #[arg(long)]
     json: bool,
@@ -50,6 +53,7 @@ impl Dispatch {
         put("workflow", Some(json!(self.workflow)));
         put("ref", self.git_ref.map(Json::from));
         put("repository", self.repository.map(Json::from));
+        put("priority", self.priority.map(Json::from));
         put("inputs", Some(map(self.inputs)));
         put("vars", Some(map(self.vars)));
         put("secrets", Some(map(self.secrets)));

@@ -22,7 +22,7 @@ use crate::follow::{Board, Ended, Screen, follow};
 use crate::local_run::{Flags, Kept, LocalRun, recall};
 use crate::occasion::{Occasion, OccasionArgs};
 use crate::output::{self, Out, escape};
-use crate::settings::{Settings, image, named_value, pair, secret};
+use crate::settings::{Settings, image, named_value, pair, priority, secret};
 use crate::user_folders;
 
 /// A private fleet's part in a run.
@@ -80,6 +80,9 @@ pub struct Run {
     /// Show also the script of each step before what it prints
     #[arg(short, long, conflicts_with = "json")]
     verbose: bool,
+    /// From -100 to 100, the greater goes first; with --server [default: as the coordinator's configuration has it]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = priority)]
+    priority: Option<i8>,
     /// Send traces to this OTLP collector (gRPC), such as http://127.0.0.1:4317; TRACEPARENT names the trace to go on with
     #[arg(long, value_name = "URL", env = "SLIPWAY_OTLP")]
     otlp: Option<String>,
@@ -118,6 +121,11 @@ impl Run {
             }
         };
         let inputs: BTreeMap<String, String> = self.inputs.iter().cloned().collect();
+        if self.priority.is_some() && !remote {
+            return Err(Failure::usage(
+                "--priority is for a coordinator's runs: nobody else waits on a private fleet; give --server too",
+            ));
+        }
         let occasion = Occasion::find(&self.occasion, &inputs)?;
         self.check(&occasion)?;
         let contexts =
@@ -394,6 +402,7 @@ impl Run {
             run_number,
             run_attempt,
             carried: local.map_or_else(Vec::new, LocalRun::carried),
+            priority: self.priority,
         };
         client.submit(&submission).await
     }

@@ -4,7 +4,7 @@ use clap::Args;
 use slipway_kit::clock::{Clock, SystemClock};
 
 use super::runs::{short_ref, title, took};
-use crate::client::types::{self, Attempt, Run};
+use crate::client::types::{self, Attempt, Instance, Run};
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
 use crate::follow::Board;
@@ -36,7 +36,7 @@ impl Show {
         let run: Run = types::read(answer)?;
         out.text(&heading(&run, out.colours))?;
         out.text(&jobs(&run, SystemClock.unix_ms()).render(out.colours))?;
-        for line in waiting(&run) {
+        for line in waiting(&run).into_iter().chain(given_up(&run)) {
             out.line(&line)?;
         }
         if run.instances.iter().any(|instance| instance.result.as_deref() == Some("failure")) {
@@ -120,6 +120,15 @@ fn waiting(run: &Run) -> Vec<String> {
     .collect()
 }
 
+/// What the fleet failed for good, and why.
+fn given_up(run: &Run) -> Vec<String> {
+    let told = |instance: &Instance| {
+        let reason = instance.gave_up.as_deref().filter(|reason| !reason.is_empty())?;
+        Some(format!("{}: {}", escape::name(&instance.name), escape::name(reason)))
+    };
+    run.instances.iter().filter_map(told).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -135,13 +144,16 @@ mod tests {
                  "attempts": [{"attempt": 1, "agent": "a", "cause": "agent_lost", "started_ms": 0, "finished_ms": 1500},
                               {"attempt": 2, "agent": "b"}]},
                 {"instance_id": "j", "name": "gpu", "state": "waiting", "waits_for": "no agent has the label `gpu`"},
+                {"instance_id": "k", "name": "pull", "state": "finished", "result": "failure",
+                 "gave_up": "given up after 5 attempts: image_pull 5 times"},
             ],
         });
         let run: Run = types::read(run).unwrap();
         let table = jobs(&run, 61_500).render(false);
         let rows: Vec<&str> = table.lines().skip(1).collect();
-        assert_eq!(rows.len(), 3, "{table}");
+        assert_eq!(rows.len(), 4, "{table}");
         assert!(rows[0].contains("agent_lost") && rows[0].contains("1.5s"), "{table}");
         assert_eq!(waiting(&run), ["gpu waits: no agent has the label `gpu`"]);
+        assert_eq!(given_up(&run), ["pull: given up after 5 attempts: image_pull 5 times"]);
     }
 }

@@ -9,7 +9,7 @@ use slipway_kit::clock::Clock;
 use slipway_scheduler::command::Submit;
 use slipway_scheduler::fleet::Fleet;
 use slipway_scheduler::limits::FINISHED_RUNS_MAX;
-use slipway_scheduler::{Command, Event, Rejection, RunId, State, Timestamp, Uptime, decide};
+use slipway_scheduler::{Command, Event, Rejection, Rules, RunId, State, Timestamp, Uptime, decide};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -61,6 +61,7 @@ pub(super) struct Core {
     /// When this leader last showed the journal that it lives.
     beat_at: Instant,
     clock: Arc<dyn Clock>,
+    rules: Rules,
     leases: Arc<LeaseTable>,
     watchers: Arc<Watchers>,
     planner: mpsc::UnboundedSender<Planning>,
@@ -80,7 +81,7 @@ impl Core {
         leases: Arc<LeaseTable>,
         watchers: Arc<Watchers>,
     ) -> Result<Self, JournalError> {
-        let DriverParts { clock, planner, ended, metrics, kill, .. } = parts;
+        let DriverParts { clock, rules, planner, ended, metrics, kill, .. } = parts;
         let Recovered { state, ledger, snapshot, .. } = recovered;
         let (now, uptime) = (Timestamp(clock.unix_ms()), Uptime(clock.boottime_ms()));
         let fleet = Fleet::recover(&state, uptime, now);
@@ -106,6 +107,7 @@ impl Core {
             packing: None,
             beat_at: Instant::now(),
             clock,
+            rules,
             leases,
             watchers,
             planner,
@@ -303,7 +305,7 @@ impl Core {
     }
 
     fn decide_one(&mut self, command: Command) -> Result<(), Rejection> {
-        for event in decide(&self.state, command, self.now)? {
+        for event in decide(&self.state, command, &self.rules, self.now)? {
             self.take(Payload::Scheduler(event));
         }
         Ok(())

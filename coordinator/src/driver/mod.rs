@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 use slipway_kit::clock::Clock;
 use slipway_scheduler::command::{Cancel, Submit};
-use slipway_scheduler::{AgentId, Command, Rejection, RunId};
+use slipway_scheduler::{AgentId, Command, Rejection, Rules, RunId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -94,6 +94,8 @@ pub struct DriverParts {
     pub standing: Standing,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
+    /// How fleet failures are retried.
+    pub rules: Rules,
     /// Where jobs go that are to be planned.
     pub planner: mpsc::UnboundedSender<Planning>,
     /// Where runs go that ended or were retired.

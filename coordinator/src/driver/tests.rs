@@ -7,7 +7,7 @@ use std::time::Duration;
 use slipway_cas::Digest;
 use slipway_kit::clock::SystemClock;
 use slipway_scheduler::command::{JobDefinition, RunMeta, Submit};
-use slipway_scheduler::{JobId, RunId};
+use slipway_scheduler::{JobId, Rules, RunId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -82,6 +82,7 @@ fn start_standing(journal: impl Journal, standing: Standing) -> Started {
     let parts = DriverParts {
         standing,
         clock: Arc::new(SystemClock),
+        rules: Rules::default(),
         planner,
         ended,
         metrics: Arc::default(),
@@ -116,6 +117,7 @@ fn submit(run: u128) -> Submit {
         idempotency_key: Some(format!("key-{run}")),
         carried: Vec::new(),
         concurrency: None,
+        standing: Default::default(),
     }
 }
 

@@ -9,6 +9,7 @@ use slipway_proto::v1::{
 };
 use slipway_scheduler::RunId;
 use slipway_scheduler::command::{Cancel, Trust};
+use slipway_scheduler::limits::{PRIORITY_MAX, PRIORITY_MIN};
 use slipway_workflow::job_spec::Source;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
@@ -50,6 +51,12 @@ fn door<T>(request: &Request<T>) -> String {
 
 fn new_run(request: SubmitRequest, door: String) -> Result<NewRun, Status> {
     let invalid = |what: &str| Status::invalid_argument(what.to_owned());
+    let range = i32::from(PRIORITY_MIN)..=i32::from(PRIORITY_MAX);
+    let priority = match request.priority {
+        Some(value) if range.contains(&value) => i8::try_from(value).ok(),
+        Some(_) => return Err(invalid(&format!("`priority` is from {PRIORITY_MIN} to {PRIORITY_MAX}"))),
+        None => None,
+    };
     let source = match request.source {
         None => Source::None,
         Some(submit_request::Source::CloneUrl(clone_url)) => Source::Git {
@@ -82,6 +89,7 @@ fn new_run(request: SubmitRequest, door: String) -> Result<NewRun, Status> {
         trust: Trust::Trusted,
         traceparent: request.traceparent,
         door,
+        priority,
         ..NewRun::default()
     })
 }

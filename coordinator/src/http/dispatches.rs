@@ -39,6 +39,7 @@ pub(super) struct DispatchBody {
     client_payload: Map<String, Value>,
     #[serde(default)]
     actor: String,
+    priority: Option<i64>,
 }
 
 fn or_default(actor: String) -> String {
@@ -63,6 +64,7 @@ pub(super) async fn dispatch(
                 secrets: body.secrets,
                 actor,
                 door,
+                priority: super::runs::priority(body.priority)?,
             };
             let run = dispatch::dispatch(&services, wanted).await?.to_string();
             Ok((StatusCode::CREATED, Json(json!({"run": run, "run_id": run}))))

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use slipway_cas::Digest;
 use slipway_scheduler::command::{Cancel, CarriedJob, Trust};
-use slipway_scheduler::limits::JOBS_PER_RUN_MAX;
+use slipway_scheduler::limits::{JOBS_PER_RUN_MAX, PRIORITY_MAX, PRIORITY_MIN};
 use slipway_scheduler::{JobId, JobResult, RunId};
 use slipway_workflow::job_spec::Source;
 
@@ -63,6 +63,7 @@ pub(super) struct Submission {
     run_attempt: u64,
     #[serde(default)]
     carried: Vec<Carried>,
+    priority: Option<i64>,
 }
 
 /// A job that is not to run again.
@@ -143,9 +144,19 @@ impl Submission {
             traceparent,
             run_number: self.run_number,
             run_attempt: self.run_attempt,
+            priority: priority(self.priority)?,
             ..NewRun::default()
         })
     }
+}
+
+/// A priority that somebody gave.
+pub(super) fn priority(given: Option<i64>) -> Result<Option<i8>, ApiError> {
+    let range = i64::from(PRIORITY_MIN)..=i64::from(PRIORITY_MAX);
+    let refused = || ApiError::bad_request(format!("`priority` is from {PRIORITY_MIN} to {PRIORITY_MAX}"));
+    let checked =
+        |value: i64| i8::try_from(value).ok().filter(|_| range.contains(&value)).ok_or_else(refused);
+    given.map(checked).transpose()
 }
 
 pub(super) async fn submit(

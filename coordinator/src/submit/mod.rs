@@ -98,6 +98,8 @@ pub struct NewRun {
     pub carried: Vec<CarriedJob>,
     /// By which door it came, for the audit trail.
     pub door: String,
+    /// Its priority, from -100 to 100; `None`: as the configuration has it.
+    pub priority: Option<i8>,
 }
 
 /// Why no run was started.
@@ -185,6 +187,7 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
         run_number: new.run_number,
         run_attempt: new.run_attempt.max(1),
     };
+    let standing = services.options.scheduling.standing(&meta, new.priority);
     let concurrency = concurrency::of(&workflow, &meta, run, &new.event, &context)?;
     let json = |error: serde_json::Error| field(format!("the request is not JSON: {error}"));
     let files =
@@ -206,6 +209,7 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
         idempotency_key: new.idempotency_key,
         carried: new.carried,
         concurrency,
+        standing,
     };
     let started = services.driver.submit(submit, origin).await;
     if !matches!(&started, Ok(started) if *started == run) {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use slipway_cas::Digest;
-use slipway_scheduler::explain::{WaitReason, explain_job, explain_wait};
+use slipway_scheduler::explain::{WaitReason, explain_job, explain_wait, gave_up};
 use slipway_scheduler::state::{Attempt, Call, Instance, Job, Phase, Run, Stage};
 use slipway_scheduler::{FleetCause, JobResult, Outcome, RunId};
 
@@ -81,6 +81,10 @@ pub struct RunView {
     pub finished_ms: Option<u64>,
     /// W3C trace context of whoever submitted it.
     pub traceparent: Option<String>,
+    /// Its priority, -100 to 100.
+    pub priority: i8,
+    /// The share that it belongs to; `None`: its repository's own.
+    pub share: Option<String>,
     /// Its jobs in file order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jobs: Option<Vec<JobView>>,
@@ -125,6 +129,8 @@ pub struct InstanceView {
     pub cause: Option<FleetCause>,
     /// What the agent said about the last attempt's end.
     pub message: Option<String>,
+    /// Which causes failed how often, where it is not tried again because the fleet failed.
+    pub gave_up: Option<String>,
     /// The name of the agent that has or had the last attempt.
     pub agent: Option<String>,
     /// What an agent must have to run it.
@@ -232,6 +238,8 @@ fn show(view: View<'_>, run: &Run, detail: Detail) -> RunView {
         created_ms: run.submitted_at().0,
         finished_ms: run.end().map(|end| end.at.0),
         traceparent: meta.traceparent.clone(),
+        priority: run.standing().priority,
+        share: run.standing().share.clone(),
         jobs: full.then(|| jobs.iter().map(|job| show_job(view, run, job)).collect()),
         instances: full
             .then(|| instances().map(|(job, instance)| show_instance(view, run, job, instance)).collect()),
@@ -284,6 +292,7 @@ fn show_instance(view: View<'_>, run: &Run, job: &Job, instance: &Instance) -> I
         attempt: last.map_or(0, |attempt| attempt.attempt),
         cause: instance.cause(),
         message: last.and_then(|attempt| attempt.message.clone()),
+        gave_up: gave_up(instance).map(|told| told.to_string()),
         agent: last.map(|attempt| attempt.agent.clone()),
         labels: instance.labels().iter().map(str::to_owned).collect(),
         waits_for: wait.as_ref().map(ToString::to_string),

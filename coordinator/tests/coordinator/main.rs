@@ -9,6 +9,7 @@ mod called;
 mod calls;
 mod clients;
 mod events;
+mod fair;
 mod fake_agent;
 mod fixture;
 mod grpc_runs;

@@ -32,9 +32,9 @@ impl State {
             | Event::CallCancelled { .. }
             | Event::CallDone { .. }
             | Event::CallFinished { .. } => self.apply_call(event),
-            Event::InstanceQueued { instance, .. } => self.queue(*instance),
+            Event::InstanceQueued { instance, at } => self.queue(*instance, *at),
             Event::InstanceBlocked { instance, .. } => self.block(*instance),
-            Event::InstanceAdmitted { instance, .. } => self.wait(*instance),
+            Event::InstanceAdmitted { instance, at } => self.wait(*instance, *at),
             Event::Leased { instance, attempt, agent, token, at } => {
                 self.lease(*instance, *attempt, *agent, *token, *at);
             }

@@ -19,7 +19,7 @@ pub enum Command {
     /// What is about to enter a concurrency group does so: [`crate::State::next_entry`] names it. To be decided right after
     /// the events that made it so.
     EnterGroup(Entrant),
-    /// An agent has free slots.
+    /// An agent has a free slot, and it is an instance's turn.
     Grant(Grant),
     /// An agent says how an attempt ended.
     Report(Report),
@@ -163,6 +163,35 @@ pub struct Submit {
     pub concurrency: Option<Concurrency>,
     /// Jobs that count as finished from the beginning; all that each needs must be among them.
     pub carried: Vec<CarriedJob>,
+    /// Where it stands beside other runs.
+    pub standing: Standing,
+}
+
+/// Where a run stands beside others when agents are scarce. Part of the journal, so that replay needs no configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Standing {
+    /// The share that it belongs to; `None`: that of its repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<String>,
+    /// How many leases the share gets in its turn: 1 to [`crate::limits::WEIGHT_MAX`].
+    pub weight: u32,
+    /// From [`crate::limits::PRIORITY_MIN`] to [`crate::limits::PRIORITY_MAX`]; the greater goes first.
+    pub priority: i8,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self { share: None, weight: 1, priority: 0 }
+    }
+}
+
+impl Standing {
+    /// Whether nothing was said: the journal leaves it out then.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// [`Command::ResolveJob`].
@@ -306,13 +335,13 @@ pub struct AgentView {
     pub accepts_untrusted: bool,
 }
 
-/// [`Command::Grant`].
+/// [`Command::Grant`]. [`crate::Fleet::next_grant`] knows whose turn it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// To whom.
     pub agent: AgentView,
-    /// How many leases at most; more than [`crate::limits::LEASES_PER_GRANT_MAX`] counts as that.
-    pub free_slots: u32,
+    /// What: it waits, its back-off is over, and the agent has all that it asks for.
+    pub instance: InstanceId,
 }
 
 /// Names one lease.

@@ -19,6 +19,7 @@ mod time_out;
 use crate::command::{Command, LeaseRef};
 use crate::event::Event;
 use crate::limits::MESSAGE_BYTES_MAX;
+use crate::policy::Rules;
 use crate::rejection::Rejection;
 use crate::state::{Instance, State};
 use crate::time::Timestamp;
@@ -26,24 +27,31 @@ use crate::time::Timestamp;
 /// The events that this command leads to now. None at all means that it is accepted and changes nothing (it was done
 /// before).
 ///
+/// `rules` are what may differ from one coordinator to another; the events say what they led to.
+///
 /// The events are to be applied together and in order: only then may the next command be decided.
 ///
 /// # Errors
 /// A [`Rejection`] says why the command has no effect.
-pub fn decide(state: &State, command: Command, now: Timestamp) -> Result<Vec<Event>, Rejection> {
+pub fn decide(
+    state: &State,
+    command: Command,
+    rules: &Rules,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
     match command {
         Command::Submit(submit) => submit::decide(state, *submit, now),
         Command::ResolveJob(resolve) => resolve_job::decide(state, resolve, now),
         Command::FinishCall(finish) => finish_call::decide(state, finish, now),
         Command::EnterGroup(entrant) => enter_group::decide(state, &entrant, now),
         Command::Grant(grant) => grant::decide(state, &grant, now),
-        Command::Report(report) => report::decide(state, &report, now),
+        Command::Report(report) => report::decide(state, &report, rules, now),
         Command::StepBegan(lease) => step_began::decide(state, lease),
         Command::Decline(lease) => decline::decide(state, lease, now),
-        Command::Expire(expire) => expire::decide(state, &expire, now),
+        Command::Expire(expire) => expire::decide(state, &expire, rules, now),
         Command::ExtendLease(extend) => extend_lease::decide(state, &extend),
         Command::Cancel(cancel) => cancel::decide(state, cancel, now),
-        Command::TimeOutInstance(lease) => time_out::decide(state, lease, now),
+        Command::TimeOutInstance(lease) => time_out::decide(state, lease, rules, now),
         Command::TakeOver { epoch } => take_over::decide(state, epoch, now),
         Command::RetireRun { run } => retire_run::decide(state, run),
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
 
 use crate::command::{
-    CallDefinition, CarriedJob, Concurrency, InstanceDefinition, JobDefinition, LeaseRef, RunMeta,
+    CallDefinition, CarriedJob, Concurrency, InstanceDefinition, JobDefinition, LeaseRef, RunMeta, Standing,
 };
 use crate::ids::{AgentId, FencingToken, InstanceId, JobId, RunId};
 use crate::outcome::{CancelReason, FleetCause, JobResult, Outcome};
@@ -52,6 +52,9 @@ pub enum Event {
         /// Jobs that are finished from the beginning.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         carried: Vec<CarriedJob>,
+        /// Where it stands beside other runs.
+        #[serde(default, skip_serializing_if = "Standing::is_default")]
+        standing: Standing,
     },
     /// A run that waited holds its concurrency group from now on. [`Event::JobReady`] follows. Effect: tell who follows
     /// the run.

@@ -1,16 +1,22 @@
 //! Why something waits, for people: `show`, the pages, and the private fleet of `slipway run`, which ends at once when no
 //! agent will ever fit.
 
+mod words;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Concurrency, Trust};
-use crate::fleet::Fleet;
+use crate::fleet::{AgentProfile, Fleet};
 use crate::ids::{InstanceId, JobId, RunId};
+use crate::label::LabelSet;
 use crate::outcome::{FleetCause, Outcome};
 use crate::state::{CallPhase, Instance, Job, Phase, Run, Stage, State, is_over};
 use crate::time::Timestamp;
+
+use words::{Clock, Span, kind};
+pub use words::{GaveUp, gave_up};
 
 /// Why a job or an instance is not running.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,9 +74,18 @@ pub enum WaitReason {
     AgentsBusy {
         /// How many of those agents there are.
         agents: usize,
-        /// Its place among those that ask for the same labels, from 1; counting stops at
+        /// How many slots they have.
+        #[serde(default)]
+        slots: u32,
+        /// The labels that it asks for.
+        #[serde(default)]
+        labels: LabelSet,
+        /// Its place among all that wait for such agents, in the order in which they get them, from 1; counting stops at
         /// [`crate::limits::POSITION_MAX`].
         position: usize,
+        /// In how many seconds it is expected to begin, from how long such jobs took lately; `None`: nothing is known.
+        #[serde(default)]
+        expected_s: Option<u64>,
     },
     /// An agent is free and gets it next.
     Imminent,
@@ -107,16 +122,24 @@ impl fmt::Display for WaitReason {
             }
             Self::Planning => f.write_str("is being planned"),
             Self::MaxParallel { limit } => write!(f, "held back: `max-parallel` is {limit}"),
-            Self::Backoff { cause: Some(cause), .. } => write!(f, "waits for a new attempt after {cause}"),
-            Self::Backoff { cause: None, .. } => f.write_str("waits for a new attempt"),
+            Self::Backoff { until, cause } => {
+                f.write_str("waits for a new attempt")?;
+                if let Some(cause) = cause {
+                    write!(f, " after {cause}")?;
+                }
+                write!(f, ", not before {}", Clock(*until))
+            }
             Self::NoAgents => f.write_str("no agent is connected"),
             Self::NoAgentWithLabels { missing } => {
                 write!(f, "no agent has all its labels; missing: {}", missing.join(", "))
             }
             Self::NoAgentForUntrusted => f.write_str("no agent with its labels accepts untrusted runs"),
             Self::AgentsDraining => f.write_str("every agent with its labels is draining"),
-            Self::AgentsBusy { agents, position } => {
-                write!(f, "number {position} in the queue for {agents} busy agent(s)")
+            Self::AgentsBusy { slots, labels, position, expected_s, .. } => {
+                let (all, noun) = if *slots == 1 { ("the only", "slot") } else { ("all", "slots") };
+                let count = if *slots == 1 { String::new() } else { format!("{slots} ") };
+                write!(f, "{all} {count}{} {noun} busy, position {position}", kind(labels))?;
+                expected_s.map_or(Ok(()), |seconds| write!(f, ", expected in about {}", Span(seconds)))
             }
             Self::Imminent => f.write_str("about to start"),
         }
@@ -145,7 +168,7 @@ pub fn explain_wait(state: &State, fleet: &Fleet, id: InstanceId, now: Timestamp
             });
             Some(WaitReason::Backoff { until: backoff.not_before, cause })
         }
-        Phase::Waiting { .. } => Some(explain_queue(state, fleet, instance)),
+        Phase::Waiting { .. } => Some(explain_queue(state, fleet, instance, now)),
     }
 }
 
@@ -185,8 +208,10 @@ fn held_call(state: &State, run: &Run, job: &Job) -> Option<WaitReason> {
     }
 }
 
-fn explain_queue(state: &State, fleet: &Fleet, instance: &Instance) -> WaitReason {
-    let (mut fitting, mut draining, mut free, mut trusted_only) = (0, 0, 0, 0);
+fn explain_queue(state: &State, fleet: &Fleet, instance: &Instance, now: Timestamp) -> WaitReason {
+    let (mut fitting, mut slots, mut draining, mut free, mut trusted_only) = (0, 0, 0, 0, 0);
+    // The kind that offers least: it is the one that would take it.
+    let mut plainest: Option<&AgentProfile> = None;
     let mut connected = false;
     let mut missing: Option<Vec<String>> = None;
     for agent in fleet.agents().filter(|agent| agent.connected) {
@@ -203,17 +228,27 @@ fn explain_queue(state: &State, fleet: &Fleet, instance: &Instance) -> WaitReaso
             draining += 1;
         } else {
             fitting += 1;
+            slots += agent.profile.slots;
             free += usize::from(agent.free_slots > 0);
+            if plainest.is_none_or(|other| agent.profile.labels.len() < other.labels.len()) {
+                plainest = Some(agent.profile);
+            }
         }
     }
-    match missing {
+    match (plainest, missing) {
         _ if free > 0 => WaitReason::Imminent,
-        _ if fitting > 0 => {
-            WaitReason::AgentsBusy { agents: fitting, position: state.queues.position(instance) }
+        (Some(agent), _) => {
+            let position = fleet.position(state, agent, instance, now);
+            let labels = instance.labels().clone();
+            // Each slot is free again once in such a time.
+            let expected_s = fleet.usual_duration_ms(&labels).map(|usual_ms| {
+                usual_ms.saturating_mul(position as u64).div_ceil(1_000 * u64::from(slots.max(1)))
+            });
+            WaitReason::AgentsBusy { agents: fitting, slots, labels, position, expected_s }
         }
         _ if draining > 0 => WaitReason::AgentsDraining,
         _ if trusted_only > 0 => WaitReason::NoAgentForUntrusted,
-        Some(missing) if connected => WaitReason::NoAgentWithLabels { missing },
+        (None, Some(missing)) if connected => WaitReason::NoAgentWithLabels { missing },
         _ => WaitReason::NoAgents,
     }
 }

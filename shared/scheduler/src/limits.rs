@@ -35,8 +35,26 @@ pub const IDEMPOTENCY_KEYS_MAX: usize = 50_000;
 pub const GROUP_CHARS_MAX: usize = 400;
 /// Runs and jobs of one concurrency group that may wait under `queue: max`, as on GitHub.
 pub const GROUP_WAITING_MAX: usize = 100;
-/// Leases that one grant may give.
-pub const LEASES_PER_GRANT_MAX: u32 = 256;
+/// The lowest and the highest priority of a run.
+pub const PRIORITY_MIN: i8 = -100;
+/// As above.
+pub const PRIORITY_MAX: i8 = 100;
+/// What one point of priority is worth in waiting, in milliseconds: whoever has waited this much longer for each point that
+/// it has less is as urgent.
+pub const PRIORITY_POINT_MS: u64 = 60_000;
+/// Of how many leases of one kind of agent one goes to whoever is most urgent when its waiting counts, so that low priorities
+/// come to something however much there is of higher ones.
+pub const AGED_TURN_EVERY: u32 = 8;
+/// The greatest weight of a share: so many leases it gets in one turn.
+pub const WEIGHT_MAX: u32 = 1_000;
+/// Bytes of a share's name.
+pub const SHARE_BYTES_MAX: usize = 256;
+/// Kinds of agents whose turns are remembered. Beyond it all are forgotten, which costs one round.
+pub const TURNS_MAX: usize = 10_000;
+/// Lanes whose turns are remembered, over all kinds of agents. Beyond it all are forgotten.
+pub const TURN_LANES_MAX: usize = 100_000;
+/// Label sets of which it is remembered how long their jobs take.
+pub const DURATIONS_MAX: usize = 1_000;
 
 /// A lease's full time, in milliseconds.
 pub const LEASE_MS: u64 = 30_000;
@@ -58,9 +76,11 @@ pub const TIMEOUT_MARGIN_MS: u64 = 15 * 60_000;
 /// `cancel-timeout-minutes` default of 5, and a minute).
 pub const CANCEL_MS: u64 = 6 * 60_000;
 
-/// Attempts of one instance, whatever the causes.
-pub const ATTEMPTS_MAX: u32 = 8;
-/// The longest back-off before a new attempt, in milliseconds.
+/// The most attempts of one instance that may be configured, whatever the causes.
+pub const ATTEMPTS_MAX: u32 = 50;
+/// Attempts of one instance, whatever the causes, where nothing else is configured.
+pub const ATTEMPTS_DEFAULT: u32 = 8;
+/// The longest back-off before a new attempt, in milliseconds, whatever is configured.
 pub const BACKOFF_MS_MAX: u64 = 120_000;
 /// How long after its back-off an instance is kept from the agent on which it failed, or that declined it, in milliseconds. Long enough
 /// for another agent to take it, short enough that a fleet of one goes on.
@@ -69,6 +89,8 @@ pub const AVOID_AGENT_MS: u64 = 10_000;
 pub const AVOID_SCAN_MAX: usize = 256;
 /// Where counting a queue position for people stops.
 pub const POSITION_MAX: usize = 10_000;
+/// How many shares and groups are looked at to count a queue position for people.
+pub const POSITION_LINES_MAX: usize = 2_000;
 /// Agents that the coordinator knows at a time. Those that are gone and hold nothing make room.
 pub const AGENTS_MAX: usize = 100_000;
 /// Slots of one agent.

@@ -1,20 +1,62 @@
 //! The rules by which the scheduler judges: which fleet failures are tried again and when, and how results merge.
 
-use crate::limits::{ATTEMPTS_MAX, BACKOFF_MS_MAX};
+use crate::limits::{ATTEMPTS_DEFAULT, ATTEMPTS_MAX, BACKOFF_MS_MAX};
 use crate::outcome::{FleetCause, JobResult, Outcome};
 
 /// How a fleet failure is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryRule {
-    /// Attempts that may fail for this cause; with the last the instance fails.
+    /// Attempts that may fail for this cause, from 1; with the last the instance fails.
     pub attempts: u32,
     /// Wait before the second attempt, in milliseconds; it doubles with each further one, up to [`BACKOFF_MS_MAX`].
     pub backoff_ms: u64,
 }
 
-/// The rule for each cause.
-#[must_use]
-pub const fn retry_rule(cause: FleetCause) -> RetryRule {
+/// The rules that may differ from one coordinator to another. They are given to [`crate::decide`], and what they lead to
+/// is journaled: replay does not ask for them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// By cause, in the order of [`FleetCause::ALL`].
+    retry: [RetryRule; FleetCause::ALL.len()],
+    /// Attempts of one instance, whatever the causes: 1 to [`crate::limits::ATTEMPTS_MAX`].
+    pub attempts: u32,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { retry: FleetCause::ALL.map(default_retry), attempts: ATTEMPTS_DEFAULT }
+    }
+}
+
+impl Rules {
+    /// The rule for a cause.
+    #[must_use]
+    pub fn retry(&self, cause: FleetCause) -> RetryRule {
+        self.retry.get(cause as usize).copied().unwrap_or(default_retry(cause))
+    }
+
+    /// Sets the rule for a cause.
+    pub fn set_retry(&mut self, cause: FleetCause, rule: RetryRule) {
+        if let Some(place) = self.retry.get_mut(cause as usize) {
+            *place = rule;
+        }
+    }
+
+    /// The back-off after the `failed`-th failure (from 1) for this cause, or `None` when there is no further attempt.
+    /// `attempts` counts all attempts so far, whatever their causes.
+    #[must_use]
+    pub fn backoff_ms(&self, cause: FleetCause, failed: u32, attempts: u32) -> Option<u64> {
+        let rule = self.retry(cause);
+        if failed >= rule.attempts || attempts >= self.attempts.min(ATTEMPTS_MAX) {
+            return None;
+        }
+        let doublings = failed.saturating_sub(1).min(20);
+        Some(rule.backoff_ms.saturating_mul(1 << doublings).min(BACKOFF_MS_MAX))
+    }
+}
+
+/// The rule for each cause where nothing else is configured.
+const fn default_retry(cause: FleetCause) -> RetryRule {
     let (attempts, backoff_ms) = match cause {
         // The machine is gone; another can start at once.
         FleetCause::AgentLost | FleetCause::LeaseExpired => (4, 0),
@@ -27,18 +69,6 @@ pub const fn retry_rule(cause: FleetCause) -> RetryRule {
         FleetCause::EngineUnavailable | FleetCause::DiskFull => (5, 5_000),
     };
     RetryRule { attempts, backoff_ms }
-}
-
-/// The back-off after the `failed`-th failure (from 1) for this cause, or `None` when there is no further attempt.
-/// `attempts` counts all attempts so far, whatever their causes.
-#[must_use]
-pub fn backoff_ms(cause: FleetCause, failed: u32, attempts: u32) -> Option<u64> {
-    let rule = retry_rule(cause);
-    if failed >= rule.attempts || attempts >= ATTEMPTS_MAX {
-        return None;
-    }
-    let doublings = failed.saturating_sub(1).min(20);
-    Some(rule.backoff_ms.saturating_mul(1 << doublings).min(BACKOFF_MS_MAX))
 }
 
 /// The result of an instance whose attempt ended so, when no further attempt is made.

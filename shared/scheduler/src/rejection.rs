@@ -1,6 +1,6 @@
 //! Why a command has no effect. Each kind says what its sender can do.
 
-use crate::ids::{FencingToken, InstanceId, JobId, RunId};
+use crate::ids::{AgentId, FencingToken, InstanceId, JobId, RunId};
 
 /// A command was refused; the state is as it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +55,20 @@ pub enum Rejection {
     UnknownInstance {
         /// The id.
         instance: InstanceId,
+    },
+    /// The instance does not wait for an agent, or not for this one yet.
+    #[error("instance {instance} does not wait for an agent now")]
+    NotWaiting {
+        /// The instance.
+        instance: InstanceId,
+    },
+    /// The agent lacks a label that the instance asks for, or takes no untrusted runs.
+    #[error("agent {agent} does not fit instance {instance}")]
+    DoesNotFit {
+        /// The instance.
+        instance: InstanceId,
+        /// The agent.
+        agent: AgentId,
     },
     /// The job does not wait for a resolution: its needs are open, or it has one.
     #[error("the job `{job}` does not wait for a resolution")]

@@ -238,7 +238,9 @@ fn why_an_instance_waits() {
     assert_eq!(stage.wait(1), Some(WaitReason::Imminent));
     let (lease, _) = stage.grant_all()[0];
     assert_eq!(stage.wait(1), None);
-    assert_eq!(stage.wait(2), Some(WaitReason::AgentsBusy { agents: 1, position: 1 }));
+    let labels = LabelSet::new(["linux"]);
+    let busy = WaitReason::AgentsBusy { agents: 1, slots: 1, labels, position: 1, expected_s: None };
+    assert_eq!(stage.wait(2), Some(busy));
     let cause = FleetCause::DiskFull;
     stage.run(Command::Expire(Expire { lease, cause }));
     let until = stage.scene.now.after(5_000);
@@ -266,4 +268,32 @@ fn an_untrusted_run_says_that_no_agent_accepts_it() {
     fleet.hello(&scene.state, profile(1, &["linux"], 1), &[], Uptime(0)).unwrap();
     let reason = explain_wait(&scene.state, &fleet, InstanceId::from_u128(1), scene.now);
     assert_eq!(reason, Some(WaitReason::NoAgentForUntrusted));
+}
+
+#[test]
+fn a_time_limit_counts_from_the_lease_of_the_attempt_and_never_from_the_queue() {
+    let mut stage = Stage::new(&[1]);
+    let total_ms = 60_000 + TIMEOUT_MARGIN_MS;
+    // It waits longer than it may take.
+    stage.scene.pass(2 * total_ms);
+    stage.uptime = stage.uptime.after(2 * total_ms);
+    let id = AgentId::from_u128(1);
+    let session = stage.hello(profile(1, &["linux"], 1), &[]).session;
+    let (first, _) = stage.grant_all()[0];
+    let begun = stage.uptime;
+    stage.fleet.renew(id, session, &[first], begun.after(total_ms - 1)).unwrap();
+    assert_eq!(stage.fleet.due(begun.after(total_ms - 1)), []);
+    assert_eq!(stage.fleet.due(begun.after(total_ms)), [Command::TimeOutInstance(first)]);
+    // A new attempt has all of its time again, also for a leader that begins meanwhile.
+    stage.run(Command::Expire(Expire { lease: first, cause: FleetCause::LeaseExpired }));
+    let half_ms = total_ms / 2;
+    stage.scene.pass(total_ms);
+    stage.uptime = begun.after(total_ms);
+    let (second, _) = stage.grant_all()[0];
+    let mut fleet = Fleet::recover(&stage.scene.state, Uptime(7), stage.scene.now.after(half_ms));
+    let limit = Uptime(7).after((total_ms - half_ms).max(TIMEOUT_MARGIN_MS));
+    let due = fleet.due(limit);
+    assert!(due.contains(&Command::TimeOutInstance(second)), "{due:?}");
+    let mut fleet = Fleet::recover(&stage.scene.state, Uptime(7), stage.scene.now);
+    assert!(!fleet.due(Uptime(7).after(total_ms - 1)).contains(&Command::TimeOutInstance(second)));
 }

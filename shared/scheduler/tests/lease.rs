@@ -3,12 +3,13 @@
 
 mod scene;
 
-use scene::{FAILURE, SUCCESS, Scene, expansion, fleet_failure, kinds, leases, submit, view};
+use scene::{FAILURE, SUCCESS, Scene, expansion, fleet_failure, kinds, submit, view};
 use slipway_scheduler::command::{ExtendLease, Grant, LeaseRef, Report, Resolution, Trust};
-use slipway_scheduler::limits::{ATTEMPTS_MAX, AVOID_AGENT_MS, BACKOFF_MS_MAX, LEASE_MS, LEASE_MS_MAX};
-use slipway_scheduler::policy::{backoff_ms, retry_rule};
+use slipway_scheduler::limits::{ATTEMPTS_DEFAULT, AVOID_AGENT_MS, BACKOFF_MS_MAX, LEASE_MS, LEASE_MS_MAX};
+use slipway_scheduler::policy::RetryRule;
 use slipway_scheduler::{
-    Command, Event, FencingToken, FleetCause, InstanceId, JobResult, LabelSet, Rejection,
+    Command, Event, FencingToken, FleetCause, InstanceId, JobResult, LabelSet, Rejection, Rules, State,
+    gave_up,
 };
 
 fn scene() -> (Scene, LeaseRef) {
@@ -42,7 +43,7 @@ fn untrusted_runs_go_only_where_they_are_accepted() {
     assert!(scene.grant(1, 1).is_empty());
     let mut agent = view(2, &["linux"]);
     agent.accepts_untrusted = true;
-    assert_eq!(leases(&scene.run(Command::Grant(Grant { agent, free_slots: 1 }))).len(), 1);
+    assert_eq!(scene.grant_to(&agent, 1).len(), 1);
 }
 
 #[test]
@@ -94,7 +95,7 @@ fn a_fleet_failure_is_retried_by_its_rule_then_fails() {
     for cause in FleetCause::ALL {
         let mut scene = Scene::with(&["a"]);
         scene.expand("a", &[1]);
-        let rule = retry_rule(cause);
+        let rule = Rules::default().retry(cause);
         for number in 1..=rule.attempts {
             scene.pass(BACKOFF_MS_MAX + AVOID_AGENT_MS);
             let lease = scene.grant(1, 1)[0];
@@ -109,11 +110,13 @@ fn a_fleet_failure_is_retried_by_its_rule_then_fails() {
 
 #[test]
 fn backoff_doubles_within_its_bounds() {
+    let rules = Rules::default();
+    let backoff_ms = |cause, failed, attempts| rules.backoff_ms(cause, failed, attempts);
     assert_eq!(backoff_ms(FleetCause::ImagePull, 1, 1), Some(2_000));
     assert_eq!(backoff_ms(FleetCause::ImagePull, 2, 2), Some(4_000));
     assert_eq!(backoff_ms(FleetCause::ImagePull, 4, 4), Some(16_000));
     assert_eq!(backoff_ms(FleetCause::ImagePull, 5, 5), None);
-    assert_eq!(backoff_ms(FleetCause::AgentLost, 1, ATTEMPTS_MAX), None);
+    assert_eq!(backoff_ms(FleetCause::AgentLost, 1, ATTEMPTS_DEFAULT), None);
 }
 
 #[test]
@@ -124,8 +127,8 @@ fn a_new_attempt_waits_and_prefers_another_agent() {
     assert!(scene.grant(2, 1).is_empty(), "in back-off");
     scene.pass(5_000);
     assert!(scene.grant(1, 1).is_empty(), "where it failed");
-    assert!(!scene.state.has_work_for(&view(1, &["linux"]), scene.now));
-    assert!(scene.state.has_work_for(&view(2, &["linux"]), scene.now));
+    assert!(!scene.state.work_for(&view(1, &["linux"]), scene.now).is_some());
+    assert!(scene.state.work_for(&view(2, &["linux"]), scene.now).is_some());
     scene.pass(AVOID_AGENT_MS);
     assert_eq!(scene.grant(1, 1).len(), 1, "better there than nowhere");
 }
@@ -133,7 +136,7 @@ fn a_new_attempt_waits_and_prefers_another_agent() {
 #[test]
 fn a_declined_lease_costs_no_attempt_and_goes_to_another_agent_at_once() {
     let (mut scene, lease) = scene();
-    for round in 1..=2 * u128::from(ATTEMPTS_MAX) {
+    for round in 1..=2 * u128::from(ATTEMPTS_DEFAULT) {
         let (holder, other) = (1 + (round + 1) % 2, 1 + round % 2);
         let live = scene.state.leases().next().unwrap().0;
         assert_eq!(live.attempt, 1);
@@ -260,4 +263,49 @@ fn the_coordinator_times_out_what_its_agent_does_not() {
             .attempt(Command::Report(Report { lease, outcome: SUCCESS, records: 7, records_digest: None }))
             .is_err()
     );
+}
+
+#[test]
+fn retries_follow_the_rules_that_are_given_and_a_poison_job_says_why_it_is_given_up() {
+    let (mut scene, lease) = scene();
+    scene.rules.set_retry(FleetCause::ImagePull, RetryRule { attempts: 3, backoff_ms: 500 });
+    scene.rules.attempts = 4;
+    let mut next = lease;
+    for (cause, wait_ms) in
+        [(FleetCause::ImagePull, 500), (FleetCause::DiskFull, 5_000), (FleetCause::ImagePull, 1_000)]
+    {
+        let events = scene.report(next, fleet_failure(cause));
+        let due = scene.now.after(wait_ms);
+        assert!(
+            matches!(events[1], Event::RetryScheduled { not_before, .. } if not_before == due),
+            "{events:?}"
+        );
+        scene.pass(BACKOFF_MS_MAX + AVOID_AGENT_MS);
+        next = scene.grant(1, 1)[0];
+        assert_eq!(gave_up(scene.state.instance(next.instance).unwrap()), None);
+    }
+    scene.report(next, fleet_failure(FleetCause::AgentLost));
+    let instance = scene.state.instance(next.instance).unwrap();
+    let told = gave_up(instance).unwrap().to_string();
+    assert_eq!(told, "given up after 4 attempts: agent_lost once, image_pull 2 times, disk_full once");
+    // The rules are no part of the journal, what they led to is.
+    let mut replayed = State::new();
+    scene.journal.iter().for_each(|event| replayed.apply(event));
+    assert_eq!(replayed, scene.state);
+}
+
+#[test]
+fn an_agent_that_does_not_fit_or_an_instance_that_does_not_wait_is_no_grant() {
+    let (mut scene, lease) = scene();
+    let grant = |agent, instance| Command::Grant(Grant { agent, instance });
+    let id = lease.instance;
+    let agent = view(2, &["linux"]);
+    assert_eq!(scene.attempt(grant(agent.clone(), id)), Err(Rejection::NotWaiting { instance: id }));
+    scene.expire(lease, FleetCause::AgentLost);
+    let other = view(2, &["windows"]);
+    let refused = Rejection::DoesNotFit { instance: id, agent: other.id };
+    assert_eq!(scene.attempt(grant(other, id)), Err(refused));
+    let avoided = scene.attempt(grant(view(1, &["linux"]), id));
+    assert_eq!(avoided, Err(Rejection::NotWaiting { instance: id }), "where it failed, at first");
+    assert_eq!(scene.attempt(grant(agent, id)).unwrap().len(), 1);
 }

@@ -8,9 +8,9 @@ use proptest::prelude::*;
 use scene::{FAILURE, SUCCESS, Scene, call, expansion, fleet_failure, instances, submit, view};
 use slipway_scheduler::command::{
     CallDefinition, CallExpansion, Cancel, Concurrency, Expansion, Expire, ExtendLease, FinishCall, Grant,
-    LeaseRef, Queueing, Report, Resolution, ResolveJob,
+    LeaseRef, Queueing, Report, Resolution, ResolveJob, Standing,
 };
-use slipway_scheduler::state::{CallPhase, Stage};
+use slipway_scheduler::state::{CallPhase, Job, Stage};
 use slipway_scheduler::{
     Command, FencingToken, FleetCause, InstanceId, JobId, Outcome, RunId, State, policy,
 };
@@ -45,6 +45,11 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 #[derive(Debug, Clone)]
 enum Step {
     Plain(Command),
+    /// Grants what has its turn, or any instance at all.
+    Grant {
+        agent: u128,
+        any: Option<usize>,
+    },
     /// Resolves some ready job, with calls.
     Call {
         pick: usize,
@@ -99,8 +104,9 @@ fn step() -> impl Strategy<Value = Step> {
     let plan = (matrix(), any::<bool>(), any::<bool>(), group());
     let call = (matrix(), any::<bool>(), group());
     prop_oneof![
-        2 => (run_id(), proptest::option::weighted(0.3, 0u8..2), any::<bool>()).prop_map(|(run, group, cancels)| {
+        2 => (run_id(), proptest::option::weighted(0.3, 0u8..2), any::<bool>(), standing()).prop_map(|(run, group, cancels, standing)| {
             let mut new = submit(run, &JOBS);
+            new.standing = standing;
             new.concurrency = concurrency(group, cancels);
             Step::Plain(Command::Submit(Box::new(new)))
         }),
@@ -112,8 +118,8 @@ fn step() -> impl Strategy<Value = Step> {
             Step::Call { pick, count, fail_fast, max_parallel, has_outputs, group, cancel_in_progress }
         }),
         6 => (any::<usize>(), any::<bool>()).prop_map(|(pick, fails)| Step::Answer { pick, fails }),
-        8 => (1u128..4, 0u32..4).prop_map(|(agent, free_slots)| {
-            Step::Plain(Command::Grant(Grant { agent: view(agent, &["linux"]), free_slots }))
+        16 => (1u128..4, proptest::option::weighted(0.2, any::<usize>())).prop_map(|(agent, any)| {
+            Step::Grant { agent, any }
         }),
         8 => (any::<usize>(), outcome()).prop_map(|(pick, outcome)| Step::Report { pick, outcome }),
         2 => any::<usize>().prop_map(|pick| Step::Expire { pick }),
@@ -138,6 +144,16 @@ fn step() -> impl Strategy<Value = Step> {
         }),
         2 => (0u64..150_000).prop_map(|milliseconds| Step::Pass { milliseconds }),
     ]
+}
+
+/// A few shares and priorities, and sometimes none.
+fn standing() -> impl Strategy<Value = Standing> {
+    let share = proptest::option::of(0u8..2);
+    (share, 1u32..4, -2i8..3).prop_map(|(share, weight, priority)| Standing {
+        share: share.map(|number| format!("share {number}")),
+        weight,
+        priority,
+    })
 }
 
 fn concurrency(group: Option<u8>, cancel_in_progress: bool) -> Option<Concurrency> {
@@ -171,6 +187,14 @@ fn command(scene: &mut Scene, step: Step, next_id: &mut u128) -> Option<Command>
         }
         Step::Expire { pick } => {
             Command::Expire(Expire { lease: chosen(pick)?, cause: FleetCause::AgentLost })
+        }
+        Step::Grant { agent, any } => {
+            let agent = view(agent, &["linux"]);
+            let known: Vec<_> =
+                scene.state.runs().flat_map(|run| run.jobs()).flat_map(Job::instances).collect();
+            let any = any.and_then(|pick| known.get(pick % known.len().max(1)).map(|id| **id));
+            let instance = any.or_else(|| scene.state.work_for(&agent, scene.now))?;
+            Command::Grant(Grant { agent, instance })
         }
         Step::Decline { pick } => Command::Decline(chosen(pick)?),
         Step::Begin { pick } => Command::StepBegan(chosen(pick)?),

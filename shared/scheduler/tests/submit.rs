@@ -8,7 +8,7 @@ use slipway_cas::Digest;
 use slipway_scheduler::command::{CarriedJob, Expansion, InstanceDefinition, Resolution, ResolveJob, Submit};
 use slipway_scheduler::limits::{INSTANCES_PER_JOB_MAX, JOBS_PER_RUN_MAX, MESSAGE_BYTES_MAX, TIMEOUT_MS_MAX};
 use slipway_scheduler::{
-    Command, InvalidJobs, JobResult, LabelSet, Rejection, RunId, State, Timestamp, decide,
+    Command, InstanceId, InvalidJobs, JobResult, LabelSet, Rejection, Rules, RunId, State, Timestamp, decide,
 };
 
 #[test]
@@ -129,8 +129,10 @@ fn a_job_that_cannot_be_evaluated_fails_with_its_message() {
 
 #[test]
 fn nothing_is_granted_before_a_leader_has_begun() {
-    let grant = slipway_scheduler::command::Grant { agent: scene::view(1, &["linux"]), free_slots: 1 };
-    assert_eq!(decide(&State::new(), Command::Grant(grant), Timestamp(0)), Err(Rejection::NoLeader));
+    let instance = InstanceId::from_u128(1);
+    let grant = slipway_scheduler::command::Grant { agent: scene::view(1, &["linux"]), instance };
+    let answer = decide(&State::new(), Command::Grant(grant), &Rules::default(), Timestamp(0));
+    assert_eq!(answer, Err(Rejection::NoLeader));
 }
 
 fn carry(jobs: &[&str], carried: &[&str]) -> Command {

@@ -42,11 +42,15 @@ pub enum Sabotage {
     ForgetRenewal,
     /// `max-parallel` is not honoured.
     IgnoreMaxParallel,
+    /// A share never has its turn while another one waits.
+    SkipShare,
+    /// The highest priority goes first, however long others have waited.
+    IgnoreAge,
 }
 
 impl Sabotage {
     /// Every planted fault.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::IgnoreFencing,
         Self::DoubleLease,
         Self::ForgetInstance,
@@ -58,6 +62,8 @@ impl Sabotage {
         Self::ForgetReady,
         Self::ForgetRenewal,
         Self::IgnoreMaxParallel,
+        Self::SkipShare,
+        Self::IgnoreAge,
     ];
 
     /// Its name on the command line.
@@ -75,6 +81,8 @@ impl Sabotage {
             Self::ForgetReady => "forget-ready",
             Self::ForgetRenewal => "forget-renewal",
             Self::IgnoreMaxParallel => "ignore-max-parallel",
+            Self::SkipShare => "skip-share",
+            Self::IgnoreAge => "ignore-age",
         }
     }
 }

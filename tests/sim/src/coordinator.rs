@@ -1,12 +1,12 @@
 //! The coordinator as the design wants it: decide, append, apply, then effects; after a crash everything from the journal.
 
 use slipway_scheduler::command::{ExtendLease, FinishCall, LeaseRef, Report};
-use slipway_scheduler::invariant::{self, Monitor};
+use slipway_scheduler::invariant::{self, Fairness, Monitor};
 use slipway_scheduler::limits::LEASE_MS;
 use slipway_scheduler::state::{CallPhase, Stage};
 use slipway_scheduler::{
-    Command, Event, FencingToken, Fleet, InstanceId, JobId, JobResult, Rejection, RunId, State, Timestamp,
-    Uptime, decide,
+    Command, Event, FencingToken, Fleet, InstanceId, JobId, JobResult, Rejection, Rules, RunId, State,
+    Timestamp, Uptime, decide,
 };
 
 use crate::config::{Fault, Sabotage};
@@ -23,6 +23,7 @@ pub(crate) struct Coordinator {
     pub(crate) state: State,
     pub(crate) fleet: Fleet,
     monitor: Monitor,
+    fairness: Fairness,
     pub(crate) journal: Vec<Event>,
     /// A state that was lived, and how much of the journal was in it.
     snapshot: (State, usize),
@@ -42,6 +43,7 @@ impl World {
         }
         let epoch = state.epoch() + 1;
         self.coordinator.fleet = Fleet::recover(&state, self.now, self.wall());
+        self.coordinator.fairness = Fairness::default();
         self.coordinator.snapshot = (state, self.coordinator.journal.len());
         self.coordinator.sessions = vec![None; self.agents.len()];
         self.coordinator.wake_at = None;
@@ -100,7 +102,11 @@ impl World {
     /// Decides a command, appends, applies and checks its events, and causes their effects.
     fn execute_one(&mut self, command: Command) -> Result<Result<Vec<Event>, Rejection>, Broken> {
         let now = self.wall();
-        let events = match decide(&self.coordinator.state, command, now) {
+        let granted_to = match &command {
+            Command::Grant(grant) => Some(grant.agent.clone()),
+            _ => None,
+        };
+        let events = match decide(&self.coordinator.state, command, &Rules::default(), now) {
             Ok(events) => self.tamper(events),
             Err(rejection) => return Ok(Err(rejection)),
         };
@@ -108,6 +114,9 @@ impl World {
             self.trace.event(self.now, event);
             let coordinator = &mut self.coordinator;
             coordinator.monitor.before(&coordinator.state, event)?;
+            if let (Event::Leased { instance, .. }, Some(agent)) = (event, &granted_to) {
+                coordinator.fairness.leased(&coordinator.state, agent, *instance)?;
+            }
             coordinator.state.apply(event);
             coordinator.monitor.after(&coordinator.state, event)?;
             coordinator.fleet.observe(&coordinator.state, event, self.now);
@@ -292,6 +301,7 @@ impl World {
         while self.coordinator.up
             && let Some(grant) = self.coordinator.fleet.next_grant(&self.coordinator.state, now)
         {
+            let grant = self.unfair(grant);
             match self.execute(Command::Grant(grant))? {
                 Ok(events) if events.is_empty() => return Err(Broken::FleetDisagrees),
                 Ok(_) => {}

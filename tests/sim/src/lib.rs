@@ -22,6 +22,7 @@ pub mod report;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod unfair;
 mod workload;
 mod world;
 

@@ -3,7 +3,7 @@
 use slipway_cas::Digest;
 use slipway_scheduler::command::{
     CallDefinition, CallExpansion, Concurrency, Expansion, InstanceDefinition, JobDefinition, Queueing,
-    Resolution, ResolveJob, RunMeta, Submit, Trust,
+    Resolution, ResolveJob, RunMeta, Standing, Submit, Trust,
 };
 use slipway_scheduler::{FleetCause, InstanceId, JobId, LabelSet, Outcome, RunId, State};
 
@@ -11,6 +11,17 @@ use crate::random::Random;
 
 /// How deep calls nest here.
 const CALL_LEVELS: usize = 3;
+
+/// Each a share of its own, unless its runs are in another.
+const REPOSITORIES: [&str; 3] = ["o/a", "o/b", "o/c"];
+
+/// Mostly none; else a share of several repositories, or a priority.
+fn standing(random: &mut Random) -> Standing {
+    let share = random.chance(300).then(|| "infra".to_owned());
+    let weight = if share.is_some() { 3 } else { 1 };
+    let priority = if random.chance(300) { random.below(5) as i8 - 2 } else { 0 };
+    Standing { share, weight, priority }
+}
 
 /// Names and label sets that every seed shares.
 pub(crate) struct Workload {
@@ -49,7 +60,7 @@ impl Workload {
         let jobs = jobs.collect();
         let trust = if random.chance(200) { Trust::Untrusted } else { Trust::Trusted };
         let meta = RunMeta {
-            repository: String::new(),
+            repository: REPOSITORIES[random.below(REPOSITORIES.len() as u64) as usize].to_owned(),
             forge: String::new(),
             workflow_file: String::new(),
             workflow_name: String::new(),
@@ -72,6 +83,7 @@ impl Workload {
             idempotency_key,
             carried: Vec::new(),
             concurrency: self.concurrency(random),
+            standing: standing(random),
         }
     }
 

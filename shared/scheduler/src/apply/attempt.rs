@@ -9,20 +9,20 @@ use crate::state::{Attempt, AttemptEnd, Backoff, Job, Phase, State};
 use crate::time::Timestamp;
 
 impl State {
-    pub(super) fn queue(&mut self, id: InstanceId) {
+    pub(super) fn queue(&mut self, id: InstanceId, at: Timestamp) {
         if let Some(job) = self.job_mut(id) {
             let position = job.instances.iter().position(|instance| *instance == id);
             if let Some(position) = position {
                 job.held.remove(&(position as u32));
             }
         }
-        self.enter(id);
+        self.enter(id, at);
     }
 
     /// Lets an instance wait for its concurrency group, if it has one, else for an agent.
-    pub(super) fn enter(&mut self, id: InstanceId) {
+    pub(super) fn enter(&mut self, id: InstanceId, at: Timestamp) {
         if self.instances.get(&id).is_none_or(|instance| instance.definition.concurrency.is_none()) {
-            return self.wait(id);
+            return self.wait(id, at);
         }
         self.set_phase(id, Phase::Blocked { order: None });
     }
@@ -35,11 +35,12 @@ impl State {
     }
 
     /// Lets an instance wait for its first attempt, behind all others.
-    pub(super) fn wait(&mut self, id: InstanceId) {
+    pub(super) fn wait(&mut self, id: InstanceId, at: Timestamp) {
         let order = self.next_order;
         if let Some(instance) = self.instances.get_mut(&id) {
             self.queues.remove(instance);
             instance.order = order;
+            instance.since = at;
             self.next_order += 1;
         }
         self.set_phase(id, Phase::Waiting { backoff: None });

@@ -1,12 +1,13 @@
 //! Events of a run and its jobs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::command::{CarriedJob, InstanceDefinition, JobDefinition};
 use crate::event::Event;
 use crate::ids::{JobId, RunId};
 use crate::limits::IDEMPOTENCY_KEYS_MAX;
-use crate::state::{Cancelled, Instance, Job, Lineage, Phase, Run, RunEnd, Stage, State};
+use crate::state::{Cancelled, Instance, Job, Line, Lineage, Phase, Run, RunEnd, Stage, State};
 use crate::time::Timestamp;
 
 impl State {
@@ -24,6 +25,7 @@ impl State {
                 carried,
                 concurrency,
                 waits,
+                standing,
             } => {
                 let (mut jobs, positions) = jobs_of(jobs);
                 let mut carried_calls = BTreeMap::new();
@@ -54,6 +56,7 @@ impl State {
                     concurrency: concurrency.clone(),
                     waits,
                     carried_calls,
+                    standing: standing.clone(),
                 };
                 self.groups.insert(&run);
                 self.runs.insert(run.id, run);
@@ -111,12 +114,12 @@ impl State {
                     job.message = Some(message.clone());
                 }
             }
-            Event::JobExpanded { run, job, instances, fail_fast, max_parallel, .. } => {
+            Event::JobExpanded { run, job, instances, fail_fast, max_parallel, at } => {
                 if let Some((_, job)) = self.find_job(*run, job) {
                     job.fail_fast = *fail_fast;
                     job.max_parallel = *max_parallel;
                 }
-                self.expand(*run, job, instances, *max_parallel);
+                self.expand(*run, job, instances, *max_parallel, *at);
             }
             Event::JobFinished { run, job, result, conclusion, at } => {
                 let mut parent = None;
@@ -168,8 +171,17 @@ impl State {
         job: &JobId,
         instances: &[InstanceDefinition],
         max_parallel: Option<u32>,
+        at: Timestamp,
     ) {
-        let Some(trust) = self.runs.get(&run).map(|run| run.meta.trust) else { return };
+        let Some(found) = self.runs.get(&run) else { return };
+        let (trust, own_line) = (found.meta.trust, Arc::new(Line::of(found, None)));
+        let lines: Vec<_> = instances
+            .iter()
+            .map(|instance| match &instance.concurrency {
+                None => Arc::clone(&own_line),
+                group => Arc::new(Line::of(found, group.as_ref())),
+            })
+            .collect();
         let Some((position, job)) = self.find_job(run, job) else { return };
         let queued = max_parallel.map_or(instances.len(), |limit| limit as usize);
         job.stage = Stage::Expanded;
@@ -177,7 +189,7 @@ impl State {
         job.instances = instances.iter().map(|instance| instance.id).collect();
         job.held = (queued..instances.len()).map(|at| at as u32).collect();
         let strict = job.strict;
-        for (at, definition) in instances.iter().enumerate() {
+        for ((place, definition), line) in instances.iter().enumerate().zip(lines) {
             let mut definition = definition.clone();
             definition.strict |= strict;
             let id = definition.id;
@@ -187,13 +199,15 @@ impl State {
                 job: position,
                 trust,
                 order: 0,
+                since: Timestamp::default(),
+                line,
                 phase: Phase::Held,
                 attempts: Vec::new(),
                 cancel: None,
             };
             self.instances.insert(id, instance);
-            if at < queued {
-                self.enter(id);
+            if place < queued {
+                self.enter(id, at);
             }
         }
     }

@@ -1,26 +1,32 @@
-//! An agent has free slots: it gets the oldest instances that fit.
+//! An agent has a free slot: it gets this instance, if that waits and the agent fits it.
 
-use crate::command::Grant;
+use crate::command::{Grant, Trust};
 use crate::event::Event;
 use crate::ids::FencingToken;
-use crate::limits::LEASES_PER_GRANT_MAX;
 use crate::rejection::Rejection;
-use crate::state::State;
+use crate::state::queue::may_retry;
+use crate::state::{Phase, State};
 use crate::time::Timestamp;
 
 pub(super) fn decide(state: &State, grant: &Grant, now: Timestamp) -> Result<Vec<Event>, Rejection> {
     if state.epoch == 0 {
         return Err(Rejection::NoLeader);
     }
-    let count = grant.free_slots.min(LEASES_PER_GRANT_MAX) as usize;
-    let epoch = state.epoch;
-    let granted = state.last_token.filter(|token| token.epoch == epoch).map_or(0, |token| token.sequence);
-    let chosen = state.queues.next_for(&grant.agent, count, now);
-    let lease = |(sequence, id)| {
-        let instance = state.instance(id)?;
-        let attempt = instance.attempts.len() as u32 + 1;
-        let token = FencingToken { epoch, sequence };
-        Some(Event::Leased { instance: id, attempt, agent: grant.agent.id, token, at: now })
+    let (agent, id) = (&grant.agent, grant.instance);
+    let instance = state.instance(id).ok_or(Rejection::UnknownInstance { instance: id })?;
+    let may_begin = match &instance.phase {
+        Phase::Waiting { backoff } => backoff.is_none_or(|backoff| may_retry(&backoff, agent.id, now)),
+        _ => false,
     };
-    Ok((granted + 1..).zip(chosen).filter_map(lease).collect())
+    if !may_begin {
+        return Err(Rejection::NotWaiting { instance: id });
+    }
+    let trusted = instance.trust == Trust::Trusted || agent.accepts_untrusted;
+    if !trusted || !instance.labels().fits(&agent.labels) {
+        return Err(Rejection::DoesNotFit { instance: id, agent: agent.id });
+    }
+    let last = state.last_token.filter(|token| token.epoch == state.epoch).map_or(0, |token| token.sequence);
+    let token = FencingToken { epoch: state.epoch, sequence: last + 1 };
+    let attempt = instance.attempts.len() as u32 + 1;
+    Ok(vec![Event::Leased { instance: id, attempt, agent: agent.id, token, at: now }])
 }

@@ -5,14 +5,22 @@ use crate::decide::cascade::Cascade;
 use crate::decide::leased;
 use crate::event::Event;
 use crate::outcome::{FleetCause, JobResult, Outcome};
-use crate::policy;
+use crate::policy::{self, Rules};
 use crate::rejection::Rejection;
 use crate::state::{Instance, State};
 use crate::time::Timestamp;
 
-pub(super) fn decide(state: &State, report: &Report, now: Timestamp) -> Result<Vec<Event>, Rejection> {
+pub(super) fn decide(
+    state: &State,
+    report: &Report,
+    rules: &Rules,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
     match leased(state, &report.lease) {
-        Ok(instance) => end_attempt(state, instance, report.lease, report.outcome, Some(report), now),
+        Ok(instance) => {
+            let ending = Ending { lease: report.lease, outcome: report.outcome, report: Some(report) };
+            end_attempt(state, instance, ending, rules, now)
+        }
         Err(_) if was_reported(state, report) => Ok(Vec::new()),
         Err(rejection) => Err(rejection),
     }
@@ -35,15 +43,23 @@ fn was_reported(state: &State, report: &Report) -> bool {
     })
 }
 
-/// Ends a live attempt, and what follows from it. `report` is what its agent said, `None` if nobody did.
+/// How a live attempt ends.
+pub(super) struct Ending<'a> {
+    pub(super) lease: LeaseRef,
+    pub(super) outcome: Outcome,
+    /// What its agent said, `None` if nobody did.
+    pub(super) report: Option<&'a Report>,
+}
+
+/// Ends a live attempt, and what follows from it.
 pub(super) fn end_attempt(
     state: &State,
     instance: &Instance,
-    lease: LeaseRef,
-    outcome: Outcome,
-    report: Option<&Report>,
+    ending: Ending<'_>,
+    rules: &Rules,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
+    let Ending { lease, outcome, report } = ending;
     let mut cascade = Cascade::new(state, now);
     cascade.events.push(Event::AttemptFinished {
         lease,
@@ -57,7 +73,7 @@ pub(super) fn end_attempt(
         Outcome::Fleet { .. } if instance.cancel.is_some() => {
             cascade.finish_instance(instance, JobResult::Cancelled, None, None);
         }
-        Outcome::Fleet { cause } => match retry(instance, cause, now) {
+        Outcome::Fleet { cause } => match retry(instance, cause, rules, now) {
             Some(retry) => cascade.events.push(retry),
             None => cascade.finish_instance(instance, policy::result_of(&outcome), None, Some(cause)),
         },
@@ -72,7 +88,7 @@ pub(super) fn end_attempt(
 }
 
 /// The next attempt after a fleet failure, if there is to be one.
-fn retry(instance: &Instance, cause: FleetCause, now: Timestamp) -> Option<Event> {
+fn retry(instance: &Instance, cause: FleetCause, rules: &Rules, now: Timestamp) -> Option<Event> {
     let last = instance.attempts.last()?;
     let definition = &instance.definition;
     if definition.strict && last.step_began && !definition.restart_allowed {
@@ -81,7 +97,7 @@ fn retry(instance: &Instance, cause: FleetCause, now: Timestamp) -> Option<Event
     let same = |end: &Outcome| matches!(end, Outcome::Fleet { cause: other } if *other == cause);
     let before = instance.attempts.iter().filter_map(|attempt| attempt.end.as_ref());
     let failed = before.filter(|end| same(&end.outcome)).count() as u32 + 1;
-    let backoff_ms = policy::backoff_ms(cause, failed, last.number)?;
+    let backoff_ms = rules.backoff_ms(cause, failed, last.number)?;
     Some(Event::RetryScheduled {
         instance: instance.id(),
         attempt: last.number + 1,

@@ -8,7 +8,7 @@ use crate::decide::within;
 use crate::event::Event;
 use crate::limits::{
     GROUP_CHARS_MAX, IDEMPOTENCY_KEY_BYTES_MAX, JOB_ID_BYTES_MAX, JOBS_PER_RUN_MAX, META_BYTES_MAX,
-    NEEDS_PER_JOB_MAX, RUNS_MAX,
+    NEEDS_PER_JOB_MAX, PRIORITY_MAX, RUNS_MAX, SHARE_BYTES_MAX, WEIGHT_MAX,
 };
 use crate::rejection::{InvalidJobs, Rejection};
 use crate::state::State;
@@ -26,7 +26,8 @@ pub(super) fn decide(state: &State, submit: Submit, now: Timestamp) -> Result<Ve
     check_jobs(&submit.jobs).map_err(Rejection::InvalidJobs)?;
     check_carried(&submit.jobs, &submit.carried).map_err(Rejection::InvalidJobs)?;
 
-    let Submit { run, meta, workflow, event, context, jobs, idempotency_key, carried, concurrency } = submit;
+    let Submit { run, meta, workflow, event, context, jobs, idempotency_key, carried, concurrency, standing } =
+        submit;
     let done: BTreeSet<_> = carried.iter().map(|job| &job.id).collect();
     let free =
         |job: &&JobDefinition| !done.contains(&job.id) && job.needs.iter().all(|need| done.contains(need));
@@ -49,6 +50,7 @@ pub(super) fn decide(state: &State, submit: Submit, now: Timestamp) -> Result<Ve
         carried,
         concurrency,
         waits: taken.is_some(),
+        standing,
     });
     match taken {
         None => cascade.events.extend(ready.into_iter().map(|job| Event::JobReady { run, job })),
@@ -71,6 +73,10 @@ fn check_limits(state: &State, submit: &Submit) -> Result<(), Rejection> {
     if let Some(key) = &submit.idempotency_key {
         within("bytes in an idempotency key", key.len(), IDEMPOTENCY_KEY_BYTES_MAX)?;
     }
+    let standing = &submit.standing;
+    within("bytes in a share's name", standing.share.as_ref().map_or(0, String::len), SHARE_BYTES_MAX)?;
+    within("weight of a share", standing.weight as usize, WEIGHT_MAX as usize)?;
+    within("points of priority", usize::from(standing.priority.unsigned_abs()), PRIORITY_MAX as usize)?;
     let meta = &submit.meta;
     let texts = [
         &meta.repository,

@@ -55,6 +55,7 @@ impl Fleet {
                 let timeout_ms =
                     state.instance(*instance).map(Instance::definition).map_or(0, |it| it.timeout_ms);
                 self.watch(lease, *agent, LEASE_MS, timeout_ms.saturating_add(TIMEOUT_MARGIN_MS), uptime);
+                self.turns.leased(state, *instance);
             }
             Event::LeaseExtended { lease, lease_ms } => {
                 if let Some(watch) = self.watches.get_mut(&lease.instance) {
@@ -64,7 +65,10 @@ impl Fleet {
                 }
             }
             Event::CancelRequested { lease, .. } => self.limit(lease.instance, uptime.after(CANCEL_MS)),
-            Event::AttemptFinished { lease, .. } => {
+            Event::AttemptFinished { lease, outcome, at, .. } => {
+                if let Some(instance) = state.instance(lease.instance) {
+                    self.durations.ended(instance, lease.token, outcome, *at);
+                }
                 let agent = self.watches.get(&lease.instance).map(|watch| watch.agent);
                 self.unwatch(lease.instance);
                 if let Some(agent) = agent {

@@ -8,6 +8,7 @@
 //! Deliberately absent: any authority. Losing all of it loses time, never a job: what counts is the state, and each
 //! command that comes from here is decided there.
 
+mod durations;
 mod lease;
 mod matching;
 mod session;
@@ -19,7 +20,12 @@ pub use session::{AgentProfile, AgentStatus, FleetFull, Hello, Renewal, Renewed}
 
 use crate::ids::{AgentId, InstanceId};
 use crate::label::LabelSet;
+use crate::state::queue::Order;
+use crate::state::{Instance, State};
+use crate::time::Timestamp;
+use durations::Durations;
 use lease::Watch;
+use matching::Turns;
 use session::Agent;
 
 /// The agents that the leader knows, and the clocks of their leases.
@@ -33,12 +39,15 @@ pub struct Fleet {
     deadlines: BTreeSet<(crate::Uptime, Clock, InstanceId)>,
     /// Agents with free slots, by what they offer; most free slots first.
     free: BTreeMap<Offer, BTreeSet<(Reverse<u32>, AgentId)>>,
+    turns: Turns,
+    durations: Durations,
     last_session: u64,
 }
 
-/// What a class of agents offers.
+/// What a class of agents offers. Those that offer least come first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Offer {
+    count: usize,
     labels: LabelSet,
     accepts_untrusted: bool,
 }
@@ -65,6 +74,25 @@ impl Fleet {
     #[must_use]
     pub fn agent(&self, id: AgentId) -> Option<AgentStatus<'_>> {
         self.agents.get(&id).map(|agent| self.status(agent))
+    }
+
+    /// Its place among all that wait for agents of this kind, from 1; see [`crate::limits::POSITION_MAX`].
+    pub(crate) fn position(
+        &self,
+        state: &State,
+        agent: &AgentProfile,
+        instance: &Instance,
+        now: Timestamp,
+    ) -> usize {
+        let queues = state.queues.fitting(&agent.labels, agent.accepts_untrusted);
+        let weight = |id| state.instance(id).map_or(1, |instance| instance.line().weight());
+        Order { queues, turn: self.turns.of(&Offer::of(agent)), weight }.position(instance, now)
+    }
+
+    /// How long jobs with these labels take, in milliseconds, as far as it is known.
+    #[must_use]
+    pub fn usual_duration_ms(&self, labels: &LabelSet) -> Option<u64> {
+        self.durations.usual_ms(labels)
     }
 
     fn held_by(&self, agent: AgentId) -> u32 {
@@ -116,6 +144,10 @@ impl Fleet {
 
 impl Offer {
     fn of(profile: &AgentProfile) -> Self {
-        Self { labels: profile.labels.clone(), accepts_untrusted: profile.accepts_untrusted }
+        Self {
+            count: profile.labels.len(),
+            labels: profile.labels.clone(),
+            accepts_untrusted: profile.accepts_untrusted,
+        }
     }
 }

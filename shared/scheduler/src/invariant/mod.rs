@@ -5,9 +5,11 @@
 //! Both are for tests and the simulator; nothing in production depends on them.
 
 mod calls;
+mod fair;
 mod monitor;
 mod whole;
 
+pub use fair::Fairness;
 pub use monitor::Monitor;
 pub use whole::check;
 
@@ -96,6 +98,15 @@ pub enum Violation {
     /// A strict job started again after a step began.
     #[error("the strict instance {0} started again after a step began")]
     StrictRestart(InstanceId),
+    /// Too many of higher priorities went before one that has waited so long that it is the most urgent.
+    #[error("instance {0} starves below higher priorities")]
+    Starved(InstanceId),
+    /// Another share got more than two turns while this one waited.
+    #[error("the share {share} is passed over")]
+    Unfair {
+        /// Which.
+        share: String,
+    },
     /// A named limit is passed.
     #[error("more than the limit: {0}")]
     Limit(&'static str),

@@ -6,6 +6,7 @@ use crate::invariant::monitor::{check_instance, check_job, check_run};
 use crate::invariant::{Violation, calls};
 use crate::limits::{GROUP_WAITING_MAX, IDEMPOTENCY_KEYS_MAX, INSTANCES_MAX, RUNS_MAX};
 use crate::state::group::Groups;
+use crate::state::queue::Queue;
 use crate::state::{Phase, Stage, State};
 
 /// Checks everything that must hold of a state between decisions. Costs time in proportion to the state.
@@ -33,7 +34,10 @@ pub fn check(state: &State) -> Result<(), Violation> {
         }
     }
     // Each waiting instance is in its queue; with as many entries as there are of them there is nothing else in any.
-    let entries = state.queues.by_key.values().map(|queue| queue.fresh.len() + queue.delayed.len()).sum();
+    let entries = state.queues.by_key.values().map(Queue::entries).sum();
+    if let Some(queue) = state.queues.by_key.values().find(|queue| queue.entries() != queue.len()) {
+        return Err(Violation::QueueLength { counted: queue.entries(), claimed: queue.len() });
+    }
     if waiting != state.queues.len || waiting != entries {
         return Err(Violation::QueueLength { counted: waiting, claimed: state.queues.len.max(entries) });
     }

@@ -1,5 +1,7 @@
 //! One instance of a job and its attempts.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
 
@@ -8,6 +10,8 @@ use crate::ids::{AgentId, FencingToken, InstanceId, RunId};
 use crate::label::LabelSet;
 use crate::outcome::{CancelReason, FleetCause, JobResult, Outcome};
 use crate::time::Timestamp;
+
+use super::line::Line;
 
 /// One instance of a job. Read-only outside this crate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +23,12 @@ pub struct Instance {
     pub(crate) trust: Trust,
     /// Its place among all instances, in the order in which they began to wait.
     pub(crate) order: u64,
+    /// When it began to wait for its first attempt.
+    #[serde(default)]
+    pub(crate) since: Timestamp,
+    /// Where it waits. Derived from its run and itself.
+    #[serde(skip)]
+    pub(crate) line: Arc<Line>,
     pub(crate) phase: Phase,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) cancel: Option<CancelReason>,
@@ -134,6 +144,18 @@ impl Instance {
     #[must_use]
     pub fn trust(&self) -> Trust {
         self.trust
+    }
+
+    /// When it began to wait for its first attempt; 0: not yet.
+    #[must_use]
+    pub fn waits_since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// Where it waits among others.
+    #[must_use]
+    pub fn line(&self) -> &Line {
+        &self.line
     }
 
     /// Where it is.

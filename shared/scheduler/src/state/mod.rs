@@ -7,7 +7,9 @@
 mod call;
 pub(crate) mod group;
 mod instance;
-mod queue;
+mod label_index;
+mod line;
+pub(crate) mod queue;
 mod run;
 mod snapshot;
 
@@ -15,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use call::{Call, CallPhase, Parent};
 pub use instance::{Attempt, AttemptEnd, Backoff, Instance, Phase};
+pub use line::Line;
 pub(crate) use queue::{Queues, is_over};
 pub use run::{Cancelled, Job, Lineage, Run, RunEnd, Stage};
 pub use snapshot::SNAPSHOT_VERSION;
@@ -156,16 +159,17 @@ impl State {
 
     /// How many instances wait, for each set of labels and level of trust.
     pub fn queue_lengths(&self) -> impl Iterator<Item = (&LabelSet, Trust, usize)> {
-        self.queues
-            .by_key
-            .iter()
-            .map(|(key, queue)| (&key.labels, key.trust, queue.fresh.len() + queue.delayed.len()))
+        self.queues.by_key.iter().map(|(key, queue)| (&key.labels, key.trust, queue.len()))
     }
 
-    /// Whether a grant to this agent would lease anything now.
+    /// What this agent could have now; of several, what has its turn first where nobody was served before. A fleet
+    /// remembers who was: see [`crate::Fleet::next_grant`].
     #[must_use]
-    pub fn has_work_for(&self, agent: &AgentView, now: Timestamp) -> bool {
-        self.epoch > 0 && !self.queues.next_for(agent, 1, now).is_empty()
+    pub fn work_for(&self, agent: &AgentView, now: Timestamp) -> Option<InstanceId> {
+        if self.epoch == 0 {
+            return None;
+        }
+        Some(self.queues.first_for(agent, now)?.instance)
     }
 
     /// When the next back-off ends, also if it is over already: look for agents then.

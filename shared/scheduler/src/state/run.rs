@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
 
-use crate::command::{CallDefinition, CarriedJob, Concurrency, RunMeta};
+use crate::command::{CallDefinition, CarriedJob, Concurrency, RunMeta, Standing};
 use crate::ids::{InstanceId, JobId, RunId};
 use crate::outcome::{FleetCause, JobResult};
 use crate::time::Timestamp;
@@ -39,6 +39,8 @@ pub struct Run {
     /// Jobs of calls that an earlier attempt did, until their callers become calls.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) carried_calls: BTreeMap<JobId, CarriedJob>,
+    #[serde(default, skip_serializing_if = "Standing::is_default")]
+    pub(crate) standing: Standing,
 }
 
 /// Who cancelled a run, and why.
@@ -172,6 +174,12 @@ impl Run {
     #[must_use]
     pub fn context(&self) -> Digest {
         self.context
+    }
+
+    /// Where it stands beside other runs.
+    #[must_use]
+    pub fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// When it was accepted.

@@ -3,10 +3,11 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Instance, Phase, Run, State};
+use super::{Instance, Line, Phase, Run, State};
 use crate::ids::{FencingToken, RunId};
 
 /// Version of the snapshot's form. Another one is refused: replay the journal instead.
@@ -62,7 +63,11 @@ impl<'de> Deserialize<'de> for State {
             state.deliveries.insert(key.into_owned(), run);
         }
         for instance in snapshot.instances {
-            let instance = instance.into_owned();
+            let mut instance = instance.into_owned();
+            if let Some(run) = state.runs.get(&instance.run) {
+                let group = instance.definition.concurrency.clone();
+                instance.line = Arc::new(Line::of(run, group.as_ref()));
+            }
             state.queues.insert(&instance);
             if matches!(instance.phase, Phase::Leased { .. }) {
                 state.leased.insert(instance.id());

@@ -8,8 +8,8 @@ use slipway_scheduler::command::{
 };
 use slipway_scheduler::invariant::{self, Monitor};
 use slipway_scheduler::{
-    AgentId, Command, Event, FleetCause, InstanceId, JobId, JobResult, LabelSet, Outcome, Rejection, RunId,
-    State, Timestamp, decide,
+    AgentId, Command, Event, FleetCause, InstanceId, JobId, JobResult, LabelSet, Outcome, Rejection, Rules,
+    RunId, State, Timestamp, decide,
 };
 
 pub const RUN: RunId = RunId::from_u128(1);
@@ -25,6 +25,7 @@ pub struct Scene {
     pub state: State,
     pub journal: Vec<Event>,
     pub now: Timestamp,
+    pub rules: Rules,
     monitor: Monitor,
 }
 
@@ -35,6 +36,7 @@ impl Scene {
             state: State::new(),
             journal: Vec::new(),
             now: Timestamp(1_000_000),
+            rules: Rules::default(),
             monitor: Monitor::new(),
         };
         scene.run(Command::TakeOver { epoch: 1 });
@@ -58,7 +60,7 @@ impl Scene {
     }
 
     fn decide(&mut self, command: Command) -> Result<Vec<Event>, Rejection> {
-        let events = decide(&self.state, command, self.now)?;
+        let events = decide(&self.state, command, &self.rules, self.now)?;
         for event in &events {
             self.monitor.before(&self.state, event).unwrap();
             self.state.apply(event);
@@ -89,10 +91,20 @@ impl Scene {
         self.resolve(job, Resolution::Skip { reason: "no".into() })
     }
 
-    /// Leases as much as this agent gets.
+    /// Leases as much as this agent gets, as if nobody had been served before.
     pub fn grant(&mut self, agent: u128, slots: u32) -> Vec<LeaseRef> {
-        let grant = Grant { agent: view(agent, &["linux", "x64"]), free_slots: slots };
-        leases(&self.run(Command::Grant(grant)))
+        self.grant_to(&view(agent, &["linux", "x64"]), slots)
+    }
+
+    pub fn grant_to(&mut self, agent: &AgentView, slots: u32) -> Vec<LeaseRef> {
+        let mut granted = Vec::new();
+        while granted.len() < slots as usize
+            && let Some(instance) = self.state.work_for(agent, self.now)
+        {
+            let grant = Grant { agent: agent.clone(), instance };
+            granted.extend(leases(&self.run(Command::Grant(grant))));
+        }
+        granted
     }
 
     pub fn report(&mut self, lease: LeaseRef, outcome: Outcome) -> Vec<Event> {
@@ -167,6 +179,7 @@ pub fn submit(run: RunId, jobs: &[&str]) -> Submit {
         idempotency_key: None,
         carried: Vec::new(),
         concurrency: None,
+        standing: Default::default(),
     }
 }
 

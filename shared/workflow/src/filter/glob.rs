@@ -5,7 +5,7 @@
 /// Longest pattern, in characters; matching takes time in pattern times text.
 pub const MAX_PATTERN_CHARS: usize = 1024;
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Unit {
     Char(char),
     /// `[…]`: ranges, both ends included.
@@ -27,14 +27,14 @@ enum Repeat {
     OneOrMore,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Pattern {
     negated: bool,
     units: Vec<(Unit, Repeat)>,
 }
 
 /// An ordered list of patterns: the last one that matches decides.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Patterns {
     list: Vec<Pattern>,
 }

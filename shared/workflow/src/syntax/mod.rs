@@ -55,7 +55,7 @@ pub use model::{
 };
 pub(crate) use permissions::SCOPE_NAMES as SCOPES;
 pub use step::default_step_name;
-pub(crate) use suggest::nearest;
+pub use suggest::nearest;
 
 /// Parses and checks a workflow file. `file` is its path, for messages and `github.workflow_ref`.
 ///
