@@ -76,7 +76,7 @@ enum What {
     },
     /// A lease of the pure scheduler with 1,000 to 1,000,000 waiting jobs, beside one with 1,000.
     Scheduler {
-        /// The longest queue: 1,000,000 jobs take about 2 GB.
+        /// The longest queue: 1,000,000 jobs take 700 MB.
         #[arg(long, default_value_t = 1_000_000)]
         waiting: usize,
     },

@@ -127,7 +127,7 @@ fn a_new_attempt_waits_and_prefers_another_agent() {
     assert!(scene.grant(2, 1).is_empty(), "in back-off");
     scene.pass(5_000);
     assert!(scene.grant(1, 1).is_empty(), "where it failed");
-    assert!(!scene.state.work_for(&view(1, &["linux"]), scene.now).is_some());
+    assert!(scene.state.work_for(&view(1, &["linux"]), scene.now).is_none());
     assert!(scene.state.work_for(&view(2, &["linux"]), scene.now).is_some());
     scene.pass(AVOID_AGENT_MS);
     assert_eq!(scene.grant(1, 1).len(), 1, "better there than nowhere");
