@@ -125,7 +125,7 @@ async fn write(coordinator: &Handle, lines: u64) -> anyhow::Result<Written> {
     let attempt = loop {
         let found = driver.query(move |view| {
             let run = view.state.run(run)?;
-            let mut instances = run.jobs().flat_map(|job| view.state.instances_of(job));
+            let mut instances = run.jobs().iter().flat_map(|job| view.state.instances_of(job));
             instances.find(|instance| !instance.attempts().is_empty()).map(|instance| instance.id())
         });
         match found.await? {

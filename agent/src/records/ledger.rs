@@ -163,3 +163,48 @@ pub(super) fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Fa
     serde_json::from_slice(bytes)
         .map_err(|error| Failure::new(Cause::Internal, format!("the job's journal is damaged: {error}")))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const JOB: &[u8] = br#"{"common":null,"lanes":{"0":null}}"#;
+
+    fn reopened(folder: &std::path::Path) -> Ledger {
+        let recovered = Journal::open(folder).unwrap().unwrap();
+        Ledger::new(recovered.journal, &recovered.job, &recovered.stream).unwrap()
+    }
+
+    #[test]
+    fn the_digest_of_all_records_survives_the_agent() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = bytes(&LogStates::new(BTreeMap::new())).unwrap();
+        let journal = Journal::create(folder.path(), JOB.to_vec(), log.clone()).unwrap();
+        let mut ledger = Ledger::new(journal, JOB, &log).unwrap();
+        let mut counted = RecordDigest::new();
+        for number in 0..40_u8 {
+            let records = vec![vec![number; usize::from(number)]; 3];
+            records.iter().for_each(|record| counted.push(record));
+            ledger.append(MAIN, &records, None, None, false).unwrap();
+            // What is durable at the coordinator may be gone here.
+            ledger.progress().release(ledger.last_record());
+            if number % 7 == 0 {
+                drop(ledger);
+                ledger = reopened(folder.path());
+            }
+            assert_eq!(ledger.records_digest(), Some(counted.digest()));
+        }
+    }
+
+    #[test]
+    fn a_journal_of_an_agent_that_did_not_count_gives_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = br#"{"masks":[],"lanes":{}}"#;
+        let journal = Journal::create(folder.path(), JOB.to_vec(), log.to_vec()).unwrap();
+        let mut ledger = Ledger::new(journal, JOB, log).unwrap();
+        ledger.append(MAIN, &[vec![1]], None, None, false).unwrap();
+        drop(ledger);
+        assert_eq!(reopened(folder.path()).records_digest(), None);
+    }
+}

@@ -208,7 +208,7 @@ async fn a_slow_store_makes_the_sender_wait() {
     let store: Arc<dyn ObjectStore> = Arc::new(ThrottledStore::new(InMemory::new(), config));
     let records = Records::new(Arc::new(in_memory(&store)));
     let log = records.attempt(key(1)).await.unwrap();
-    let big = Bytes::from(raw(&[line(vec![1; 900 << 10])]).remove(0));
+    let big = raw(&[line(vec![1; 900 << 10])]).remove(0);
     let limit = (super::limits::PENDING_MAX_BYTES + super::limits::MAX_BATCH_BYTES) as u64;
     for first in 1..=60 {
         log.append(first, vec![big.clone()]).await.unwrap();
