@@ -9,6 +9,7 @@ pub mod dispatch;
 pub mod echo;
 pub mod expressions;
 pub mod figure;
+pub mod journal;
 pub mod mask;
 pub mod node;
 pub mod plan;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
-use slipway_bench::{cache, expressions, figure::Figure, mask, plan, results, start};
+use slipway_bench::{cache, expressions, figure::Figure, journal, mask, plan, results, start};
 
 #[derive(Parser)]
 #[command(name = "slipway-bench", version, about = "Measures Slipway, each figure beside its baseline")]
@@ -50,6 +50,24 @@ enum What {
         #[arg(long, default_value_t = 200)]
         mebibytes: u64,
     },
+    /// Batches appended to the journal's engines, beside the same rows inserted without a journal.
+    Journal {
+        /// URL of an empty PostgreSQL database without TLS; none: SQLite alone.
+        #[arg(long, value_name = "URL", env = "SLIPWAY_JOURNAL", hide_env_values = true)]
+        postgres: Option<String>,
+        /// Where SQLite's files go: the file system that is measured.
+        #[arg(long, default_value = ".")]
+        folder: PathBuf,
+        /// Batches on each side.
+        #[arg(long, default_value_t = 500)]
+        batches: usize,
+        /// Records in a batch.
+        #[arg(long, default_value_t = 20)]
+        records: usize,
+        /// Bytes in a record.
+        #[arg(long, default_value_t = 500)]
+        bytes: usize,
+    },
     /// From submission to an agent's stream, beside a bare tonic echo.
     Dispatch {
         /// Simulated agents, with one slot each.
@@ -82,6 +100,10 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         What::Start { image, rounds } => runtime()?.block_on(start::measure(image, *rounds))?,
         What::Results { mebibytes } => runtime()?.block_on(results::measure(*mebibytes))?,
         What::Cache { mebibytes } => runtime()?.block_on(cache::measure(*mebibytes))?,
+        What::Journal { postgres, folder, batches, records, bytes } => {
+            let load = journal::Load { batches: *batches, records: *records, bytes: *bytes };
+            runtime()?.block_on(journal::measure(load, folder, postgres.as_deref()))?
+        }
         What::Dispatch { agents, jobs, rate } => {
             let load = Load { agents: *agents, jobs: *jobs, rate: *rate };
             runtime()?.block_on(dispatch::measure(load))?

@@ -9,7 +9,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use slipway_kit::telemetry::{self, TelemetryOptions};
 
-use crate::commands::{agents, cancel, dispatch, eval, lint, lock, logs, plan, rerun, run, runs, show, up};
+use crate::commands::{
+    admin, agents, cancel, dispatch, eval, lint, lock, logs, plan, rerun, run, runs, show, up,
+};
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Out};
 use crate::settings::Settings;
@@ -20,6 +22,7 @@ use crate::settings::Settings;
 #[command(after_help = "Exit codes: 0 success, 1 the workflow failed or was cancelled, \
                         2 wrong usage or an invalid workflow, 3 the fleet failed.\n\
                         Configuration file: server, token, allow_plaintext, data_dir, http, grpc, agents, objects, \
+                        journal, journal_file, keep_journal, \
                         actions_source, externals, original_actions, otlp, webhook_secret_file, allow_repositories, and tables [images] and [[repository]].")]
 struct Cli {
     /// A configuration file (TOML); flags and SLIPWAY_* variables win over it
@@ -57,6 +60,8 @@ enum Command {
     Dispatch(dispatch::Dispatch),
     /// List the agents, or steer one
     Agents(agents::Agents),
+    /// Mend a journal that is damaged or lost something
+    Admin(admin::Admin),
 }
 
 /// The whole program.
@@ -122,6 +127,7 @@ async fn execute(command: Command, settings: Settings) -> Result<Exit, Failure> 
         Command::Rerun(rerun) => rerun.run(&settings, &mut out).await,
         Command::Dispatch(dispatch) => dispatch.run(&settings, &mut out).await,
         Command::Agents(agents) => agents.run(&settings, &mut out).await,
+        Command::Admin(admin) => admin.run(&settings, &mut out).await,
     }
 }
 

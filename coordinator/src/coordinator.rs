@@ -144,7 +144,8 @@ impl Coordinator {
             .map_err(|source| DataDirError::Io { place: place.display().to_string(), source })?;
         let (place, folder) = (options.journal.clone(), data_dir.root().to_owned());
         // A server may take a while to answer.
-        let opened = tokio::task::spawn_blocking(move || journal::open(&place, &folder)).await;
+        let keep = options.keep_journal;
+        let opened = tokio::task::spawn_blocking(move || journal::open(&place, &folder, keep)).await;
         let journal = opened.map_err(defect)??;
         // Before the journal's epoch is taken: a port in use is no reason to fence anybody.
         let http = listen("--http", options.http).await?;

@@ -5,16 +5,23 @@
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 pub use slipway_kit::actions_source::ActionsSource;
 use slipway_kit::config::{self, ConfigError};
 
-pub use crate::journal::JournalPlace;
+pub use crate::journal::{JournalPlace, JournalUrl};
 pub use crate::results::KeptResults;
 
 /// The longest blob that can be uploaded, in bytes.
 pub const MAX_BLOB_BYTES: u64 = 16 << 30;
+
+/// For how many days the journal keeps records by default: a year, and what belongs to its last runs.
+pub const KEEP_JOURNAL_DAYS: u64 = 400;
+
+/// The longest retention of the journal but for ever, in days.
+pub const KEEP_JOURNAL_DAYS_MAX: u64 = 36_500;
 
 /// Where HTTP is served by default.
 pub const DEFAULT_HTTP: &str = "127.0.0.1:8080";
@@ -66,10 +73,13 @@ pub struct Flags {
     /// Where the journal is: `sqlite` (in the data directory) or postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full;
     /// a flag shows in the list of processes, so give a password with the variable or a file [default: sqlite]
     #[arg(long, value_name = "URL", env = "SLIPWAY_JOURNAL", hide_env_values = true)]
-    pub journal: Option<String>,
+    pub journal: Option<JournalUrl>,
     /// File with what --journal would be given
     #[arg(long, value_name = "FILE", env = "SLIPWAY_JOURNAL_FILE")]
     pub journal_file: Option<PathBuf>,
+    /// For how many days the journal keeps what happened, at least; 0: for ever [default: 400]
+    #[arg(long, value_name = "DAYS", env = "SLIPWAY_KEEP_JOURNAL")]
+    pub keep_journal: Option<u64>,
     /// What backs the cache: nothing but the data directory yet
     #[arg(long, value_name = "URL", env = "SLIPWAY_CACHE")]
     pub cache: Option<String>,
@@ -108,8 +118,9 @@ struct Settings {
     grpc: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
-    journal: Option<String>,
+    journal: Option<JournalUrl>,
     journal_file: Option<PathBuf>,
+    keep_journal: Option<u64>,
     cache: Option<String>,
     objects: Option<String>,
     webhook_secret: Option<String>,
@@ -174,6 +185,8 @@ pub struct Options {
     pub tls: Option<TlsOptions>,
     /// Where the journal is.
     pub journal: JournalPlace,
+    /// For how long the journal keeps records, at least; `None`: for ever.
+    pub keep_journal: Option<Duration>,
     /// Where blobs and records are; `None`: in the data directory.
     pub objects: Option<PathBuf>,
     /// Where caches and artifacts are, if they outlive the data directory; `None`: with the objects.
@@ -197,6 +210,7 @@ impl Options {
             grpc: any,
             tls: None,
             journal: JournalPlace::Sqlite,
+            keep_journal: Some(days(KEEP_JOURNAL_DAYS)),
             objects: None,
             results: None,
             webhook: WebhookOptions::default(),
@@ -220,6 +234,14 @@ impl Options {
             _ => journal(flags.journal, flags.journal_file)?,
         };
         check_cache(flags.cache.or(file.cache).as_deref())?;
+        let keep_journal = flags.keep_journal.or(file.keep_journal).unwrap_or(KEEP_JOURNAL_DAYS);
+        if keep_journal > KEEP_JOURNAL_DAYS_MAX {
+            return Err(wrong(
+                "--keep-journal",
+                format!("at most {KEEP_JOURNAL_DAYS_MAX} days; 0 keeps for ever"),
+            ));
+        }
+        let keep_journal = (keep_journal > 0).then(|| days(keep_journal));
         let objects = objects_folder(flags.objects.or(file.objects).as_deref())?;
         let http = address("--http", flags.http.or(file.http).as_deref().unwrap_or(DEFAULT_HTTP))?;
         let grpc = address("--grpc", flags.grpc.or(file.grpc).as_deref().unwrap_or(DEFAULT_GRPC))?;
@@ -256,6 +278,7 @@ impl Options {
             grpc,
             tls,
             journal,
+            keep_journal,
             objects,
             results: None,
             webhook,
@@ -301,16 +324,20 @@ fn scheme(url: &str) -> &str {
     url.split_once(':').map_or(url, |(scheme, _)| scheme)
 }
 
-fn journal(url: Option<String>, file: Option<PathBuf>) -> Result<JournalPlace, OptionsError> {
+fn days(days: u64) -> Duration {
+    Duration::from_secs(days * 24 * 60 * 60)
+}
+
+fn journal(url: Option<JournalUrl>, file: Option<PathBuf>) -> Result<JournalPlace, OptionsError> {
     let (flag, url) = match (url, file) {
         (Some(_), Some(_)) => {
             return Err(wrong("--journal-file", "is given besides --journal; give one of them"));
         }
         (None, None) => return Ok(JournalPlace::Sqlite),
         (Some(url), None) => ("--journal", url),
-        (None, Some(path)) => ("--journal-file", read_secret("--journal-file", &path)?),
+        (None, Some(path)) => ("--journal-file", JournalUrl(read_secret("--journal-file", &path)?)),
     };
-    JournalPlace::parse(&url).map_err(|reason| wrong(flag, reason))
+    JournalPlace::parse(&url.0).map_err(|reason| wrong(flag, reason))
 }
 
 fn check_cache(url: Option<&str>) -> Result<(), OptionsError> {
@@ -396,6 +423,28 @@ mod tests {
             let error = load(change).unwrap_err();
             assert!(parts.iter().all(|part| error.contains(part)), "{error}");
         }
+    }
+
+    #[test]
+    fn the_password_of_the_journal_does_not_show() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.url");
+        std::fs::write(&path, "postgres://u:hunter2@db/slipway\n").unwrap();
+        let from_file = load(|flags| flags.journal_file = Some(path.clone())).unwrap();
+        let from_flag = load(|flags| flags.journal = Some("postgres://u:hunter2@db/slipway".into())).unwrap();
+        assert_eq!(from_file, from_flag);
+        assert!(matches!(from_file.journal, JournalPlace::Postgres(_)));
+        let flags = Flags { journal: Some("postgres://u:hunter2@db/d".into()), ..Flags::default() };
+        assert!(!format!("{from_file:?} {flags:?}").contains("hunter2"));
+        for url in ["postgres://u:hunter2@db/d?sslmode=x", "postgres:/u:hunter2@db", "u:hunter2@db/d"] {
+            let error = load(|flags| flags.journal = Some(url.into())).unwrap_err();
+            assert!(error.starts_with("--journal: ") && !error.contains("hunter2"), "{error}");
+        }
+        let both = load(|flags| {
+            flags.journal = Some("sqlite".into());
+            flags.journal_file = Some(path);
+        });
+        assert!(both.unwrap_err().contains("give one of them"));
     }
 
     #[test]

@@ -2,4 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod conformance;
+mod failover;
+mod leading;
+mod refusals;
 mod support;
