@@ -153,3 +153,57 @@ impl Journal for Watched {
         self.inner.prune(before, older_than_ms)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::journal::memory::MemoryJournal;
+    use crate::journal::watermark::WATERMARK_FILE;
+    use crate::journal::{lead, verify};
+
+    const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+    fn watched(inner: &MemoryJournal, folder: &tempfile::TempDir, keep_days: Option<u64>) -> Watched {
+        let keep = keep_days.map(|days| Duration::from_millis(days * DAY_MS));
+        Watched::open(Box::new(inner.clone()), "memory", folder.path().join(WATERMARK_FILE), keep).unwrap()
+    }
+
+    /// A record a day from day 1 on, and a snapshot after each tenth.
+    fn fill(journal: &mut Watched, days: u64) {
+        let epoch = lead(journal, &Address::default()).unwrap();
+        for day in 1..=days {
+            let end = journal.append(epoch, &[Entry { time_ms: day * DAY_MS, payload: vec![1] }]).unwrap();
+            if end % 10 == 0 {
+                journal.save_snapshot(&Snapshot::pack(end, 1, b"state").unwrap()).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_older_than_its_retention_goes_with_the_next_snapshot() {
+        let (inner, folder) = (MemoryJournal::new(), tempfile::tempdir().unwrap());
+        let mut journal = watched(&inner, &folder, Some(30));
+        fill(&mut journal, 100);
+        assert_eq!(journal.anchor().position, 69, "30 days before day 100");
+        assert_eq!(verify(&mut journal).unwrap(), 31);
+        let (inner, folder) = (MemoryJournal::new(), tempfile::tempdir().unwrap());
+        let mut journal = watched(&inner, &folder, None);
+        fill(&mut journal, 100);
+        assert_eq!(journal.anchor().position, 0, "without retention everything stays");
+    }
+
+    #[test]
+    fn the_end_is_remembered_when_it_stops_and_when_it_is_lost() {
+        let (inner, folder) = (MemoryJournal::new(), tempfile::tempdir().unwrap());
+        let mut journal = watched(&inner, &folder, None);
+        fill(&mut journal, 7);
+        drop(journal);
+        let path = folder.path().join(WATERMARK_FILE);
+        let watermark = Watermark::load(&path).unwrap();
+        assert_eq!((watermark.position(), watermark.epoch), (7, 1));
+        drop(watched(&inner, &folder, None));
+        let other = Watched::open(Box::new(MemoryJournal::new()), "memory", path, None);
+        assert!(matches!(other.err().unwrap(), JournalError::Lost { known: 7, found: 0, .. }));
+    }
+}

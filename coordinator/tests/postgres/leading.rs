@@ -14,13 +14,14 @@ fn one_of_eight_candidates_wins_each_epoch() {
     const CANDIDATES: usize = 8;
     const EPOCHS: u64 = 5;
     let server = PostgresServer::start();
-    drop(open(&server.url("")));
     let barrier = Arc::new(Barrier::new(CANDIDATES));
     let candidates: Vec<_> = (0..CANDIDATES)
         .map(|number| {
-            let (mut journal, barrier) = (open(&server.url("")), Arc::clone(&barrier));
+            let (url, barrier) = (server.url(""), Arc::clone(&barrier));
             thread::spawn(move || {
-                let mut won = Vec::new();
+                barrier.wait();
+                // All at once on an empty database: one makes the tables.
+                let (mut journal, mut won) = (open(&url), Vec::new());
                 for seen in 0..EPOCHS {
                     barrier.wait();
                     let address = Address { http: number.to_string(), grpc: String::new() };

@@ -204,10 +204,15 @@ fn original(folder: &Path, in_log: bool) -> (Vec<u8>, Option<Vec<u8>>, Vec<Recor
     (fs::read(&path).unwrap(), None, records)
 }
 
+/// A folder in memory where there is one: these tests sync often, and need no disk for it.
+fn quick_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 #[test]
 fn whatever_happens_to_the_file_is_an_error_or_changes_nothing() {
     const SEEDS: u64 = 80;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = quick_folder();
     let (file, _, records) = original(folder.path(), false);
     let (mut whole, mut cuts) = (0, 0);
     for seed in 0..SEEDS {
@@ -249,7 +254,7 @@ fn whatever_happens_to_the_file_is_an_error_or_changes_nothing() {
 #[test]
 fn a_damaged_log_gives_a_prefix() {
     const SEEDS: u64 = 40;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = quick_folder();
     let (file, log, records) = original(folder.path(), true);
     let log = log.unwrap();
     let mut shorter = 0;
