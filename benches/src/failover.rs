@@ -144,7 +144,7 @@ fn killed(mut child: Child) -> anyhow::Result<()> {
 
 /// Journals runs whose only job is skipped until there are so many events; as many as there are then.
 async fn fill(folder: &Path, events: u64) -> anyhow::Result<u64> {
-    let journal = slipway_coordinator::journal::open(&JournalPlace::Sqlite, folder)?;
+    let journal = slipway_coordinator::journal::open(&JournalPlace::Sqlite, folder, None)?;
     let (planner, mut to_plan) = mpsc::unbounded_channel();
     let (ended, mut over) = mpsc::unbounded_channel();
     let parts = DriverParts {
@@ -220,5 +220,6 @@ fn submission(number: u128) -> Submit {
         idempotency_key: None,
         carried: Vec::new(),
         concurrency: None,
+        standing: Default::default(),
     }
 }

@@ -10,6 +10,7 @@ pub mod echo;
 pub mod expressions;
 pub mod failover;
 pub mod figure;
+pub mod journal;
 pub mod logs;
 pub mod mask;
 pub mod node;

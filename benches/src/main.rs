@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
 use slipway_bench::{
-    cache, expressions, failover, figure::Figure, logs, mask, plan, results, scheduler, start,
+    cache, expressions, failover, figure::Figure, journal, logs, mask, plan, results, scheduler, start,
 };
 
 #[derive(Parser)]
@@ -80,6 +80,24 @@ enum What {
         #[arg(long, default_value_t = 1_000_000)]
         waiting: usize,
     },
+    /// Batches appended to the journal's engines, beside the same rows inserted without a journal.
+    Journal {
+        /// URL of an empty PostgreSQL database without TLS; none: SQLite alone.
+        #[arg(long, value_name = "URL", env = "SLIPWAY_JOURNAL", hide_env_values = true)]
+        postgres: Option<String>,
+        /// Where SQLite's files go: the file system that is measured.
+        #[arg(long, default_value = ".")]
+        folder: PathBuf,
+        /// Batches on each side.
+        #[arg(long, default_value_t = 500)]
+        batches: usize,
+        /// Records in a batch.
+        #[arg(long, default_value_t = 20)]
+        records: usize,
+        /// Bytes in a record.
+        #[arg(long, default_value_t = 500)]
+        bytes: usize,
+    },
     /// From submission to an agent's stream, beside a bare tonic echo.
     Dispatch {
         /// Simulated agents, with one slot each.
@@ -117,6 +135,10 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         }
         What::Logs { image, mebibytes } => runtime()?.block_on(logs::measure(image, *mebibytes))?,
         What::Scheduler { waiting } => scheduler::measure(*waiting)?,
+        What::Journal { postgres, folder, batches, records, bytes } => {
+            let load = journal::Load { batches: *batches, records: *records, bytes: *bytes };
+            runtime()?.block_on(journal::measure(load, folder, postgres.as_deref()))?
+        }
         What::Dispatch { agents, jobs, rate } => {
             let load = Load { agents: *agents, jobs: *jobs, rate: *rate };
             runtime()?.block_on(dispatch::measure(load))?

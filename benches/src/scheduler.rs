@@ -196,7 +196,7 @@ impl Hall {
         };
         let lease = LeaseRef { instance: *instance, attempt: *attempt, token: *token };
         let outcome = Outcome::Success { outputs: None };
-        self.command(Command::Report(Report { lease, outcome, records: 0 }))?;
+        self.command(Command::Report(Report { lease, outcome, records: 0, records_digest: None }))?;
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use slipway_kit::telemetry::{self, TelemetryOptions};
 
 use crate::commands::{
-    agents, audit, backup, cancel, dispatch, eval, lint, lock, logs, plan, rerun, run, runs, show, up,
+    admin, agents, audit, backup, cancel, dispatch, eval, lint, lock, logs, plan, rerun, run, runs, show, up,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Out};
@@ -22,6 +22,7 @@ use crate::settings::Settings;
 #[command(after_help = "Exit codes: 0 success, 1 the workflow failed or was cancelled, \
                         2 wrong usage or an invalid workflow, 3 the fleet failed.\n\
                         Configuration file: server, token, allow_plaintext, data_dir, http, grpc, agents, objects, keep_logs, \
+                         journal, journal_file, keep_journal, \
                         actions_source, externals, original_actions, otlp, webhook_secret_file, allow_repositories, and tables [images] and [[repository]].")]
 struct Cli {
     /// A configuration file (TOML); flags and SLIPWAY_* variables win over it
@@ -65,6 +66,8 @@ enum Command {
     Backup(backup::Backup),
     /// Make a new data directory from a backup
     Restore(backup::Restore),
+    /// Mend a journal that is damaged or lost something
+    Admin(admin::Admin),
 }
 
 /// The whole program.
@@ -133,6 +136,7 @@ async fn execute(command: Command, settings: Settings) -> Result<Exit, Failure> 
         Command::Audit(audit) => audit.run(&settings, &mut out).await,
         Command::Backup(backup) => backup.run(&settings, &mut out).await,
         Command::Restore(restore) => restore.run(&mut out),
+        Command::Admin(admin) => admin.run(&settings, &mut out).await,
     }
 }
 

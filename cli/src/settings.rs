@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 pub use slipway_coordinator::options::DEFAULT_HTTP;
-use slipway_coordinator::options::Repository;
+use slipway_coordinator::options::{JournalUrl, Repository};
 
 use crate::failure::Failure;
 use crate::user_folders;
@@ -35,6 +35,12 @@ pub struct Settings {
     /// Runner images by label.
     #[serde(default)]
     pub images: BTreeMap<String, String>,
+    /// Where `up` keeps its journal.
+    pub journal: Option<JournalUrl>,
+    /// The file with what `journal` would be.
+    pub journal_file: Option<PathBuf>,
+    /// For how many days the journal of `up` keeps what happened.
+    pub keep_journal: Option<u64>,
     /// Where `up` keeps blobs and logs.
     pub objects: Option<String>,
     /// How many days `up` keeps logs.

@@ -166,7 +166,8 @@ impl Coordinator {
             None => {
                 let (place, folder) = (options.journal.clone(), data_dir.root().to_owned());
                 // A server may take a while to answer.
-                let opened = tokio::task::spawn_blocking(move || journal::open(&place, &folder)).await;
+                let keep = options.keep_journal;
+                let opened = tokio::task::spawn_blocking(move || journal::open(&place, &folder, keep)).await;
                 opened.map_err(defect)??
             }
         };

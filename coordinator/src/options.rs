@@ -5,9 +5,12 @@
 
 mod cluster;
 mod scheduling;
+#[cfg(test)]
+mod tests;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use slipway_cas::objects::BucketAddress;
@@ -15,7 +18,7 @@ pub use slipway_kit::actions_source::ActionsSource;
 use slipway_kit::config::{self, ConfigError};
 
 pub use self::cluster::{ClusterFlags, ClusterOptions};
-pub use crate::journal::JournalPlace;
+pub use crate::journal::{JournalPlace, JournalUrl};
 use crate::records::limits::KEEP_LOGS_DAYS;
 pub use scheduling::Scheduling;
 use scheduling::{PrioritySetting, RetrySetting, ShareSetting};
@@ -24,6 +27,12 @@ pub use crate::results::KeptResults;
 
 /// The longest blob that can be uploaded, in bytes.
 pub const MAX_BLOB_BYTES: u64 = 16 << 30;
+
+/// For how many days the journal keeps records by default: a year, and what belongs to its last runs.
+pub const KEEP_JOURNAL_DAYS: u64 = 400;
+
+/// The longest retention of the journal but for ever, in days.
+pub const KEEP_JOURNAL_DAYS_MAX: u64 = 36_500;
 
 /// Where HTTP is served by default.
 pub const DEFAULT_HTTP: &str = "127.0.0.1:8080";
@@ -75,10 +84,13 @@ pub struct Flags {
     /// Where the journal is: `sqlite` (in the data directory) or postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full;
     /// a flag shows in the list of processes, so give a password with the variable or a file [default: sqlite]
     #[arg(long, value_name = "URL", env = "SLIPWAY_JOURNAL", hide_env_values = true)]
-    pub journal: Option<String>,
+    pub journal: Option<JournalUrl>,
     /// File with what --journal would be given
     #[arg(long, value_name = "FILE", env = "SLIPWAY_JOURNAL_FILE")]
     pub journal_file: Option<PathBuf>,
+    /// For how many days the journal keeps what happened, at least; 0: for ever [default: 400]
+    #[arg(long, value_name = "DAYS", env = "SLIPWAY_KEEP_JOURNAL")]
+    pub keep_journal: Option<u64>,
     /// What backs the cache: nothing but the data directory yet
     #[arg(long, value_name = "URL", env = "SLIPWAY_CACHE")]
     pub cache: Option<String>,
@@ -124,8 +136,9 @@ struct Settings {
     grpc: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
-    journal: Option<String>,
+    journal: Option<JournalUrl>,
     journal_file: Option<PathBuf>,
+    keep_journal: Option<u64>,
     cache: Option<String>,
     objects: Option<String>,
     keep_logs: Option<u32>,
@@ -207,6 +220,8 @@ pub struct Options {
     pub tls: Option<TlsOptions>,
     /// Where the journal is.
     pub journal: JournalPlace,
+    /// For how long the journal keeps records, at least; `None`: for ever.
+    pub keep_journal: Option<Duration>,
     /// Where blobs and records are; `None`: in the data directory.
     pub objects: Option<Objects>,
     /// How many days logs are kept after their run finished.
@@ -236,6 +251,7 @@ impl Options {
             grpc: any,
             tls: None,
             journal: JournalPlace::Sqlite,
+            keep_journal: Some(days(KEEP_JOURNAL_DAYS)),
             objects: None,
             keep_logs_days: KEEP_LOGS_DAYS,
             results: None,
@@ -268,6 +284,14 @@ impl Options {
             objects_shared: flags.cluster.objects_shared || file.objects_shared,
         };
         check_cache(flags.cache.or(file.cache).as_deref())?;
+        let keep_journal = flags.keep_journal.or(file.keep_journal).unwrap_or(KEEP_JOURNAL_DAYS);
+        if keep_journal > KEEP_JOURNAL_DAYS_MAX {
+            return Err(wrong(
+                "--keep-journal",
+                format!("at most {KEEP_JOURNAL_DAYS_MAX} days; 0 keeps for ever"),
+            ));
+        }
+        let keep_journal = (keep_journal > 0).then(|| days(keep_journal));
         let objects = objects(flags.objects.or(file.objects).as_deref())?;
         let keep_logs_days = keep_logs(flags.keep_logs.or(file.keep_logs))?;
         let cluster = match &journal {
@@ -310,6 +334,7 @@ impl Options {
             grpc,
             tls,
             journal,
+            keep_journal,
             objects,
             keep_logs_days,
             results: None,
@@ -358,16 +383,20 @@ fn scheme(url: &str) -> &str {
     url.split_once(':').map_or(url, |(scheme, _)| scheme)
 }
 
-fn journal(url: Option<String>, file: Option<PathBuf>) -> Result<JournalPlace, OptionsError> {
+fn days(days: u64) -> Duration {
+    Duration::from_secs(days * 24 * 60 * 60)
+}
+
+fn journal(url: Option<JournalUrl>, file: Option<PathBuf>) -> Result<JournalPlace, OptionsError> {
     let (flag, url) = match (url, file) {
         (Some(_), Some(_)) => {
             return Err(wrong("--journal-file", "is given besides --journal; give one of them"));
         }
         (None, None) => return Ok(JournalPlace::Sqlite),
         (Some(url), None) => ("--journal", url),
-        (None, Some(path)) => ("--journal-file", read_secret("--journal-file", &path)?),
+        (None, Some(path)) => ("--journal-file", JournalUrl(read_secret("--journal-file", &path)?)),
     };
-    JournalPlace::parse(&url).map_err(|reason| wrong(flag, reason))
+    JournalPlace::parse(&url.0).map_err(|reason| wrong(flag, reason))
 }
 
 fn check_cache(url: Option<&str>) -> Result<(), OptionsError> {
@@ -434,70 +463,4 @@ fn read_secret(flag: &'static str, path: &Path) -> Result<String, OptionsError> 
         return Err(wrong(flag, format!("{} is empty", path.display())));
     }
     Ok(secret.to_owned())
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn load(change: impl FnOnce(&mut Flags)) -> Result<Options, String> {
-        let mut flags = Flags { data_dir: Some("/data".into()), ..Flags::default() };
-        change(&mut flags);
-        Options::load(flags).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn what_is_not_supported_is_refused_by_name() {
-        type Change = fn(&mut Flags);
-        let cases: [(Change, &[&str]); 13] = [
-            (|flags| flags.journal = Some("mysql://db".into()), &["--journal", "`mysql`"]),
-            (|flags| flags.journal = Some("postgres:///db".into()), &["--journal", "no host"]),
-            (|flags| flags.journal_file = Some("/none".into()), &["--journal-file", "/none"]),
-            (|flags| flags.cache = Some("rediss://cache".into()), &["--cache", "`rediss`"]),
-            (|flags| flags.objects = Some("ftp://bucket".into()), &["--objects", "`ftp`"]),
-            (|flags| flags.keep_logs = Some(0), &["--keep-logs", "0"]),
-            (|flags| flags.objects = Some("file://relative".into()), &["--objects", "file:///"]),
-            (|flags| flags.grpc = Some("0.0.0.0:7443".into()), &["--grpc", "--tls-cert"]),
-            (|flags| flags.http = Some("nowhere".into()), &["--http", "`nowhere`"]),
-            (|flags| flags.tls_cert = Some("c".into()), &["--tls-cert", "--tls-key"]),
-            (|flags| flags.allow_repositories = vec!["a".into()], &["--allow-repository", "`a`"]),
-            (|flags| flags.actions_source = Some("ssh://git@x".into()), &["--actions-source", "ssh://git@x"]),
-            (
-                |flags| flags.actions_source = Some("file://relative".into()),
-                &["--actions-source", "file:///"],
-            ),
-        ];
-        for (change, parts) in cases {
-            let error = load(change).unwrap_err();
-            assert!(parts.iter().all(|part| error.contains(part)), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_flag_wins_over_the_file() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("c.toml");
-        let text = "http = '127.0.0.1:1'\ngrpc = '127.0.0.1:2'\nwebhook_secret = 's'\n[[repository]]\nname = 'o/n'\n\
-                    clone_url = 'https://x/o/n.git'\n";
-        std::fs::write(&path, text).unwrap();
-        let options = load(|flags| {
-            flags.config = Some(path);
-            flags.http = Some("127.0.0.1:3".into());
-        });
-        let options = options.unwrap();
-        assert_eq!((options.http.port(), options.grpc.port()), (3, 2));
-        assert_eq!(options.webhook.secret, Some(WebhookSecret("s".into())));
-        assert_eq!(options.webhook.repositories.len(), 1);
-        assert!(!format!("{options:?}").contains("\"s\""));
-    }
-
-    #[test]
-    fn an_unknown_field_of_the_file_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("c.toml");
-        std::fs::write(&path, "htttp = 'x'\n").unwrap();
-        let error = load(|flags| flags.config = Some(path)).unwrap_err();
-        assert!(error.contains("htttp") && error.contains("c.toml"), "{error}");
-    }
 }

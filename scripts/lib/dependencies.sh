@@ -11,7 +11,8 @@ want_build_dependencies() {
 
 want_test_dependencies() {
   want_build_dependencies "$@"
-  want_packages shellcheck systemd
+  # PostgreSQL's server: the tests start their own, each in a folder of its own.
+  want_packages shellcheck systemd postgresql
   command -v npm >/dev/null || want_packages nodejs npm
   want_cargo_tool cargo-nextest
   want_cargo_tool cargo-deny

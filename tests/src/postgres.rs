@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::Read as _;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -26,7 +27,7 @@ pub struct PostgresServer {
     folder: TempDir,
     port: u16,
     postmaster: Option<Child>,
-    /// Whether its port is a new one after each start.
+    /// Settings besides those of every server here.
     settings: Vec<(String, String)>,
 }
 
@@ -204,6 +205,7 @@ impl PostgresServer {
     pub fn kill(&mut self) {
         let mut postmaster = self.postmaster.take().unwrap();
         let pid = postmaster.id();
+        // So that it makes no new ones meanwhile.
         signal("-STOP", &[pid]);
         let mut all = children(pid);
         all.push(pid);
@@ -212,13 +214,30 @@ impl PostgresServer {
         self.forget_shared_memory();
     }
 
-    /// The process that serves the only session of `slipway` that runs or ran `statement_part` last.
+    /// All its processes, the first one last.
+    ///
+    /// # Panics
+    /// When it does not run.
     #[must_use]
-    pub fn backend(&self, statement_part: &str) -> u32 {
-        let query = format!(
-            "SELECT pid FROM pg_stat_activity WHERE usename = 'slipway' AND query LIKE '%{statement_part}%'"
-        );
-        self.sql("postgres", &query).parse().unwrap()
+    pub fn processes(&self) -> Vec<u32> {
+        let postmaster = self.postmaster.as_ref().unwrap().id();
+        let mut all = children(postmaster);
+        all.push(postmaster);
+        all
+    }
+
+    /// Writes a file into its folder that only its processes may read.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn keep_secret(&self, name: &str, content: &str) {
+        let path = self.folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            let (user, group) = owner();
+            std::os::unix::fs::chown(&path, Some(user), Some(group)).unwrap();
+        }
     }
 
     /// Makes a stand-by the primary.

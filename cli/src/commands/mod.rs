@@ -1,5 +1,6 @@
 //! The commands, one file each: its flags and what it does.
 
+pub mod admin;
 pub mod agents;
 pub mod audit;
 pub mod backup;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use slipway_coordinator::options::{Flags, Options};
+use slipway_coordinator::options::{Flags, JournalUrl, Options};
 use slipway_kit::shutdown::{self, Stage};
 
 use crate::failure::{Exit, Failure};
@@ -38,6 +38,16 @@ pub struct Up {
     /// How many days logs are kept after their run finished [default: 90]
     #[arg(long, value_name = "DAYS", env = "SLIPWAY_KEEP_LOGS")]
     keep_logs: Option<u32>,
+    /// Where the journal is: `sqlite` (in the data directory) or postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full;
+    /// a flag shows in the list of processes, so give a password with the variable or a file [default: sqlite]
+    #[arg(long, value_name = "URL", env = "SLIPWAY_JOURNAL", hide_env_values = true)]
+    journal: Option<JournalUrl>,
+    /// File with what --journal would be given
+    #[arg(long, value_name = "FILE", env = "SLIPWAY_JOURNAL_FILE")]
+    journal_file: Option<PathBuf>,
+    /// For how many days the journal keeps what happened, at least; 0: for ever [default: 400]
+    #[arg(long, value_name = "DAYS", env = "SLIPWAY_KEEP_JOURNAL")]
+    keep_journal: Option<u64>,
     /// File with the secret that signs GitHub's webhooks; without one no webhook is accepted
     #[arg(long, value_name = "FILE", env = "SLIPWAY_WEBHOOK_SECRET_FILE")]
     webhook_secret_file: Option<PathBuf>,
@@ -97,10 +107,18 @@ impl Up {
             true => settings.allow_repositories.clone(),
             false => self.allow_repositories,
         };
+        // Either of them wins over both of the file.
+        let (journal, journal_file) = match (self.journal, self.journal_file) {
+            (None, None) => (settings.journal.clone(), settings.journal_file.clone()),
+            given => given,
+        };
         let flags = Flags {
             data_dir: self.data_dir.or_else(|| settings.data_dir.clone()),
             http: or_file(self.http, &settings.http),
             grpc: or_file(self.grpc, &settings.grpc),
+            journal,
+            journal_file,
+            keep_journal: self.keep_journal.or(settings.keep_journal),
             objects: or_file(self.objects, &settings.objects),
             keep_logs: self.keep_logs.or(settings.keep_logs),
             webhook_secret_file: self.webhook_secret_file.or_else(|| settings.webhook_secret_file.clone()),

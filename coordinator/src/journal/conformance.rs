@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::record::{GENESIS, RECORD_VERSION};
 use super::{
     Address, Entry, Journal, JournalError, KEPT_SNAPSHOTS, LEADER_GRACE, LEADER_SILENT, Leader,
-    MAX_PAYLOAD_BYTES, MAX_READ, Snapshot, verify,
+    MAX_PAYLOAD_BYTES, MAX_READ, MAX_READ_BYTES, PRUNE_BATCH, Snapshot, verify,
 };
 
 /// Longer than any test.
@@ -37,8 +37,11 @@ pub fn check<F: Factory>(factory: &mut F) {
     a_refused_batch_leaves_nothing(factory);
     everything_survives_opening_again(factory);
     reading_is_bounded(factory);
+    reading_is_bounded_by_bytes(factory);
     the_newest_snapshots_are_kept(factory);
     records_of_another_journal_are_taken_over(factory);
+    pruning_keeps_what_a_start_needs(factory);
+    pruning_is_bounded(factory);
 }
 
 /// Runs every check of an engine that several processes may open at the same time, each in a place of its own.
@@ -275,4 +278,72 @@ fn a_leader_that_is_gone_is_dead_after_the_grace<F: Factory>(factory: &mut F) {
     }
     assert_eq!(follower.take_over(epoch, &address("b")).unwrap(), Some(epoch + 1));
     assert!(follower.leader().unwrap().alive);
+}
+
+fn pruning_keeps_what_a_start_needs<F: Factory>(factory: &mut F) {
+    let place = factory.place();
+    let mut journal = factory.open(&place);
+    let epoch = lead(&mut journal);
+    let at = |time_ms: u64| Entry { time_ms, payload: time_ms.to_string().into_bytes() };
+    let entries: Vec<Entry> = (1..=20).map(at).collect();
+    journal.append(epoch, &entries).unwrap();
+    assert_eq!(journal.prune(u64::MAX, u64::MAX).unwrap(), 0, "without snapshots everything is needed");
+    for position in [9, 15] {
+        journal.save_snapshot(&Snapshot::pack(position, 1, b"state").unwrap()).unwrap();
+    }
+    assert_eq!(journal.prune(u64::MAX, 4).unwrap(), 3, "what is younger stays");
+    assert_eq!(journal.prune(u64::MAX, 4).unwrap(), 0);
+    assert_eq!(journal.anchor().position, 3);
+    assert_eq!(journal.prune(6, u64::MAX).unwrap(), 2, "what is not before the position stays");
+    assert_eq!(journal.prune(u64::MAX, u64::MAX).unwrap(), 4, "what comes after the older snapshot stays");
+    drop(journal);
+
+    let mut journal = factory.open(&place);
+    let anchor = journal.anchor();
+    assert_eq!((anchor.position, journal.end()), (9, 20));
+    assert_eq!(verify(&mut journal).unwrap(), 11, "the chain begins at the anchor");
+    assert_eq!(journal.hash(9).unwrap(), Some(anchor.hash));
+    assert_eq!(journal.hash(8).unwrap(), None);
+    assert_eq!(journal.hash(20).unwrap(), Some(journal.head().hash));
+    assert_eq!(journal.hash(21).unwrap(), None);
+    let error = journal.read(8).unwrap_err();
+    assert!(matches!(error, JournalError::Pruned { position: 9 }), "{error}");
+    let epoch = lead(&mut journal);
+    assert_eq!(journal.append(epoch, &[at(21)]).unwrap(), 21);
+    for position in [20, 21] {
+        journal.save_snapshot(&Snapshot::pack(position, 1, b"state").unwrap()).unwrap();
+    }
+    assert_eq!(journal.prune(u64::MAX, u64::MAX).unwrap(), 11);
+    journal.save_snapshot(&Snapshot::pack(22, 1, b"too early").unwrap()).unwrap();
+    assert_eq!(journal.prune(u64::MAX, u64::MAX).unwrap(), 0, "the last record stays");
+    assert_eq!(texts(&mut journal, 20), ["21"]);
+}
+
+fn pruning_is_bounded<F: Factory>(factory: &mut F) {
+    let place = factory.place();
+    let mut journal = factory.open(&place);
+    let epoch = lead(&mut journal);
+    let records = PRUNE_BATCH as u64 + 10;
+    let entries: Vec<Entry> = (1..=records).map(|n| entry(&n.to_string())).collect();
+    journal.append(epoch, &entries).unwrap();
+    for position in [records - 5, records] {
+        journal.save_snapshot(&Snapshot::pack(position, 1, b"state").unwrap()).unwrap();
+    }
+    assert_eq!(journal.prune(u64::MAX, u64::MAX).unwrap(), PRUNE_BATCH as u64);
+    assert_eq!(journal.prune(u64::MAX, u64::MAX).unwrap(), 5);
+    assert_eq!(verify(&mut journal).unwrap(), 5);
+}
+
+fn reading_is_bounded_by_bytes<F: Factory>(factory: &mut F) {
+    let place = factory.place();
+    let mut journal = factory.open(&place);
+    let epoch = lead(&mut journal);
+    let large = Entry { time_ms: 1, payload: vec![7; MAX_READ_BYTES / 5] };
+    for _ in 0..8 {
+        journal.append(epoch, std::slice::from_ref(&large)).unwrap();
+    }
+    let first = journal.read(0).unwrap();
+    let bytes: usize = first.iter().map(|record| record.payload.len()).sum();
+    assert!((MAX_READ_BYTES..MAX_READ_BYTES + MAX_PAYLOAD_BYTES).contains(&bytes), "{bytes} bytes at once");
+    assert_eq!(verify(&mut journal).unwrap(), 8);
 }

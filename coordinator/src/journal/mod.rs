@@ -17,6 +17,8 @@ pub mod postgres;
 pub mod record;
 mod snapshot;
 pub mod sqlite;
+mod watched;
+pub mod watermark;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +26,7 @@ mod tests;
 use std::time::Duration;
 
 pub use leader::{Address, BEAT_EVERY, LEADER_GRACE, LEADER_SILENT, Leader};
-pub use place::{JournalPlace, SQLITE_FILE, open};
+pub use place::{JournalPlace, JournalUrl, SQLITE_FILE, accept_loss, cut_journal, loss, open};
 pub use record::{Hash, Mark, Record};
 pub use snapshot::Snapshot;
 

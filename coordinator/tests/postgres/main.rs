@@ -2,4 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod conformance;
+mod coordinator;
+mod failover;
+mod leading;
+mod refusals;
 mod support;

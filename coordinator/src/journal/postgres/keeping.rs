@@ -63,6 +63,7 @@ impl Engine {
         };
         // The record that the journal begins after may still lie there.
         records.retain(|record| record.position > position);
+        records.truncate(MAX_READ);
         if position == known.position && previous != known.hash {
             return Err(self.lost(row.head.position));
         }

@@ -100,9 +100,12 @@ async fn find(client: &Client, place: &str) -> Result<Found, Failure> {
     };
     let row = client
         .query_one(
-            "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'slipway'), (SELECT count(*) FROM pg_class WHERE \
-             relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'slipway')), EXISTS (SELECT FROM \
-             pg_attribute WHERE attrelid = to_regclass('slipway.meta') AND attname = 'application')",
+            // From the catalogues, which everybody may read, whoever the schema belongs to.
+            "WITH ours AS (SELECT oid FROM pg_namespace WHERE nspname = 'slipway') \
+             SELECT EXISTS (SELECT FROM ours), \
+                 (SELECT count(*) FROM pg_class JOIN ours ON relnamespace = ours.oid), \
+                 EXISTS (SELECT FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid \
+                     JOIN ours ON relnamespace = ours.oid WHERE relname = 'meta' AND attname = 'application')",
             &[],
         )
         .await

@@ -4,14 +4,19 @@
 //! sync pays for all of it. The connection locks the file exclusively, besides the data directory's own lock.
 //! What a crash or a bad disk did to the file shows when it is opened or read.
 
+mod cut;
 mod scan;
 mod schema;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
+pub use self::cut::{Cut, CutError, Damage, cut, examine};
 use self::schema::Found;
 
 use super::import;
@@ -136,6 +141,42 @@ impl SqliteJournal {
         Ok(records)
     }
 
+    /// The snapshots up to a position that are whole, newest first.
+    fn readable_snapshots(&self, upto: u64) -> Result<Vec<Snapshot>, JournalError> {
+        let query = "SELECT position, version, checksum, size_bytes, state FROM snapshot WHERE position <= ?1 \
+                     ORDER BY position DESC";
+        let mut statement = self.connection.prepare(query).map_err(damage(&self.place, upto))?;
+        let rows = statement.query_map(params![upto], |row| {
+            let snapshot = Snapshot {
+                position: row.get(0)?,
+                version: row.get(1)?,
+                size_bytes: row.get(3)?,
+                packed: row.get(4)?,
+            };
+            Ok((snapshot, row.get::<_, u32>(2)?))
+        });
+        let mut snapshots = Vec::new();
+        for row in rows.map_err(damage(&self.place, upto))? {
+            match row {
+                Ok((snapshot, checksum)) if crc32fast::hash(&snapshot.packed) == checksum => {
+                    snapshots.push(snapshot);
+                }
+                Ok((Snapshot { position, .. }, _)) => {
+                    tracing::warn!(position, "a damaged snapshot is left out");
+                }
+                Err(error) => match damage(&self.place, upto)(error) {
+                    JournalError::Damaged { reason, .. } => {
+                        tracing::warn!(reason, "damaged snapshots are left out");
+                        // A damaged tree may lead in circles.
+                        break;
+                    }
+                    error => return Err(error),
+                },
+            }
+        }
+        Ok(snapshots)
+    }
+
     /// The hash of the record at `position` or of the one that the journal begins after.
     fn hash_at(&self, position: u64) -> Result<Option<Hash>, JournalError> {
         if position == self.anchor.position {
@@ -143,6 +184,22 @@ impl SqliteJournal {
         }
         Ok(self.record(position)?.map(|record| record.hash()))
     }
+}
+
+fn insert(connection: &Connection, record: &Record) -> rusqlite::Result<usize> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO record (position, version, epoch, time_ms, previous, payload, checksum) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    insert.execute(params![
+        record.position,
+        record.version,
+        record.epoch,
+        record.time_ms,
+        record.previous,
+        record.payload,
+        record.checksum
+    ])
 }
 
 const SELECT: &str = "SELECT version, position, epoch, time_ms, previous, payload, checksum FROM record";
@@ -159,7 +216,7 @@ fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Record> {
     })
 }
 
-fn engine(place: &str) -> impl Fn(rusqlite::Error) -> JournalError {
+fn engine(place: &str) -> impl Fn(rusqlite::Error) -> JournalError + use<> {
     let place = place.to_owned();
     move |error| {
         let reason = match error.sqlite_error_code() {
@@ -174,7 +231,7 @@ fn engine(place: &str) -> impl Fn(rusqlite::Error) -> JournalError {
 }
 
 /// What a failed read of the record at `position` means: a file that can be read and makes no sense is damaged.
-fn damage(place: &str, position: u64) -> impl Fn(rusqlite::Error) -> JournalError {
+fn damage(place: &str, position: u64) -> impl Fn(rusqlite::Error) -> JournalError + use<> {
     let engine = engine(place);
     move |error| {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
@@ -185,22 +242,6 @@ fn damage(place: &str, position: u64) -> impl Fn(rusqlite::Error) -> JournalErro
             Some(_) => engine(error),
         }
     }
-}
-
-/// Adds a record as it is.
-fn insert(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
-    transaction.prepare_cached("INSERT INTO record VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(
-        params![
-            record.position,
-            record.version,
-            record.epoch,
-            record.time_ms,
-            record.previous,
-            record.payload,
-            record.checksum
-        ],
-    )?;
-    Ok(())
 }
 
 impl Journal for SqliteJournal {
@@ -331,29 +372,7 @@ impl Journal for SqliteJournal {
     }
 
     fn snapshots(&mut self) -> Result<Vec<Snapshot>, JournalError> {
-        let error = engine(&self.place);
-        let mut statement = self
-            .connection
-            .prepare(
-                "SELECT position, version, checksum, size_bytes, state FROM snapshot ORDER BY position DESC",
-            )
-            .map_err(&error)?;
-        let rows = statement
-            .query_map([], |row| {
-                let packed: Vec<u8> = row.get(4)?;
-                Ok((row.get(0)?, row.get(1)?, row.get::<_, u32>(2)?, row.get::<_, usize>(3)?, packed))
-            })
-            .map_err(&error)?;
-        let mut snapshots = Vec::new();
-        for row in rows {
-            let (position, version, checksum, size_bytes, packed) = row.map_err(&error)?;
-            if crc32fast::hash(&packed) != checksum || position > self.head.position {
-                tracing::warn!(position, "a damaged snapshot is left out");
-                continue;
-            }
-            snapshots.push(Snapshot { position, version, size_bytes, packed });
-        }
-        Ok(snapshots)
+        self.readable_snapshots(self.head.position)
     }
 
     fn prune(&mut self, before: u64, older_than_ms: u64) -> Result<u64, JournalError> {
@@ -371,7 +390,8 @@ impl Journal for SqliteJournal {
         let young: Option<u64> = transaction
             .query_row(
                 "SELECT min(position) FROM record WHERE position <= ?1 AND time_ms >= ?2",
-                params![bound, older_than_ms],
+                // SQLite's integers end there, and so do times.
+                params![bound, older_than_ms.min(i64::MAX as u64)],
                 |row| row.get(0),
             )
             .map_err(&error)?;
