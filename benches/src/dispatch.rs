@@ -203,6 +203,7 @@ fn hello(number: usize) -> v1::AgentMessage {
 
 fn success(lease: Option<v1::Lease>) -> v1::AgentMessage {
     let work = v1::WorkOutcome { result: v1::Result::Success.into(), ..v1::WorkOutcome::default() };
-    let report = v1::Report { lease, outcome: Some(v1::report::Outcome::Work(work)), ..v1::Report::default() };
+    let report =
+        v1::Report { lease, outcome: Some(v1::report::Outcome::Work(work)), ..v1::Report::default() };
     v1::AgentMessage { message: Some(v1::agent_message::Message::Report(report)) }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use proptest::prelude::*;
 use slipway_cas::objects::Bucket;
 use slipway_cas::objects::object_store::memory::InMemory;
