@@ -179,7 +179,7 @@ mod tests {
         let epoch = lead(journal, &Address::default()).unwrap();
         for day in 1..=days {
             let end = journal.append(epoch, &[Entry { time_ms: day * DAY_MS, payload: vec![1] }]).unwrap();
-            if end % 10 == 0 {
+            if end.is_multiple_of(10) {
                 journal.save_snapshot(&Snapshot::pack(end, 1, b"state").unwrap()).unwrap();
             }
         }

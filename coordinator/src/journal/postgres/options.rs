@@ -39,7 +39,7 @@ pub enum Roots {
 /// Where the server is and how it is spoken to.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresOptions {
-    config: Config,
+    config: Box<Config>,
     tls: TlsMode,
     roots: Roots,
 }
@@ -126,7 +126,7 @@ impl PostgresOptions {
             }
             (tls, _) => tls,
         };
-        Ok(Self { config, tls, roots: roots.unwrap_or(Roots::System) })
+        Ok(Self { config: Box::new(config), tls, roots: roots.unwrap_or(Roots::System) })
     }
 
     /// How the connection is encrypted.

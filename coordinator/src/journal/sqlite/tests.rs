@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ fn fill(path: &Path, records: u64) -> SqliteJournal {
     let mut journal = SqliteJournal::open(path).unwrap();
     let mut epoch = 0;
     while journal.end() < records {
-        if journal.end() % 100 == 0 {
+        if journal.end().is_multiple_of(100) {
             epoch = lead(&mut journal, &Address::default()).unwrap();
         }
         let entry = |n: u64| {
