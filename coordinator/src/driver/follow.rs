@@ -143,7 +143,7 @@ impl Follower {
 
 fn scout_thread(journal: Box<dyn Journal>, position: u64, address: &Address, news: &mpsc::Sender<News>) {
     let found = match scout(journal, position, address, news) {
-        Ok(Some((journal, epoch))) => News::Won { journal, epoch },
+        Ok(Some(won)) => won,
         Ok(None) => return,
         Err(error) => News::Failed(error),
     };
@@ -157,7 +157,7 @@ fn scout(
     mut position: u64,
     address: &Address,
     news: &mpsc::Sender<News>,
-) -> Result<Option<(Box<dyn Journal>, u64)>, JournalError> {
+) -> Result<Option<News>, JournalError> {
     let (mut known, mut won) = (Leader::default(), None);
     while !news.is_closed() {
         let records = journal.read(position)?;
@@ -170,7 +170,7 @@ fn scout(
         }
         // All that there was when it took over was read since.
         if let Some(epoch) = won {
-            return Ok(Some((journal, epoch)));
+            return Ok(Some(News::Won { journal, epoch }));
         }
         let leader = journal.leader()?;
         if leader != known && news.blocking_send(News::Leader(leader.clone())).is_err() {
