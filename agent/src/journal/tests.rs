@@ -17,7 +17,7 @@ fn all(journal: &Journal, from: u64) -> Vec<Vec<u8>> {
         if more.is_empty() {
             return records;
         }
-        records.extend(more);
+        records.extend(more.iter().map(|record| record.to_vec()));
     }
 }
 

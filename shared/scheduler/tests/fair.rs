@@ -106,7 +106,7 @@ impl Hall {
         let (agent, id) = (grant.agent.clone(), grant.instance);
         self.fairness.leased(&self.scene.state, &agent, id).unwrap();
         let lease = leases(&self.command(Command::Grant(grant)))[0];
-        self.command(Command::Report(Report { lease, outcome: SUCCESS, records: 0 }));
+        self.command(Command::Report(Report { lease, outcome: SUCCESS, records: 0, records_digest: None }));
         Some(id)
     }
 
@@ -267,7 +267,7 @@ fn people_are_told_place_slots_and_when() {
     // One takes a minute and a half.
     hall.scene.pass(90_000);
     let (lease, _) = hall.scene.state.leases().next().unwrap();
-    hall.command(Command::Report(Report { lease, outcome: SUCCESS, records: 0 }));
+    hall.command(Command::Report(Report { lease, outcome: SUCCESS, records: 0, records_digest: None }));
     hall.occupy();
     assert_eq!(wait(&hall, waiting[2]), "the only ARM64 slot busy, position 1, expected in about 2 min");
     hall.agent(2, &["linux", "arm64", "self-hosted"], 1);
@@ -421,7 +421,7 @@ proptest! {
         let waiting = hall.scene.state.waiting_len();
         prop_assert_eq!(told.keys().copied().collect::<Vec<_>>(), (1..=waiting).collect::<Vec<_>>());
         let (lease, _) = hall.scene.state.leases().next().unwrap();
-        hall.command(Command::Report(Report { lease, outcome: SUCCESS, records: 0 }));
+        hall.command(Command::Report(Report { lease, outcome: SUCCESS, records: 0, records_digest: None }));
         prop_assert_eq!(hall.order(waiting), told.into_values().collect::<Vec<_>>());
     }
 }
