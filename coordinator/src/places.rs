@@ -45,6 +45,8 @@ pub(crate) async fn open(
         true => Arc::new(FolderStore::open(&folder)?),
         false => Arc::new(BlobStore::open(&folder)?),
     };
-    let records = Records::new(Arc::new(FolderRecords::open(folder.join("records"))?));
+    let place = folder.join("records");
+    let records = if shared { FolderRecords::open_shared(place)? } else { FolderRecords::open(place)? };
+    let records = Records::new(Arc::new(records));
     Ok(Places { folder, store, records })
 }

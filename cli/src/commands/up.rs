@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use slipway_coordinator::options::{Flags, JournalUrl, Options};
+use slipway_coordinator::options::{ClusterFlags, Flags, JournalUrl, Options};
 use slipway_kit::shutdown::{self, Stage};
 
 use crate::failure::{Exit, Failure};
@@ -59,6 +59,8 @@ pub struct Up {
         value_delimiter = ','
     )]
     allow_repositories: Vec<String>,
+    #[command(flatten)]
+    cluster: ClusterFlags,
     #[command(flatten)]
     actions: ActionArgs,
     /// Send traces to this OTLP collector (gRPC), such as http://127.0.0.1:4317
@@ -121,6 +123,7 @@ impl Up {
             keep_journal: self.keep_journal.or(settings.keep_journal),
             objects: or_file(self.objects, &settings.objects),
             keep_logs: self.keep_logs.or(settings.keep_logs),
+            cluster: self.cluster,
             webhook_secret_file: self.webhook_secret_file.or_else(|| settings.webhook_secret_file.clone()),
             // No flag: it would show in the list of processes.
             webhook_secret: std::env::var("SLIPWAY_WEBHOOK_SECRET").ok(),

@@ -146,7 +146,14 @@ impl Cursor {
                         // Whoever writes may be in the middle of it: the next look reads it again.
                         return Ok(None);
                     }
-                    Found::Torn(offset) => return Err(self.damaged(chunk.name, offset)),
+                    // Whoever wrote it was replaced in the middle: what is missing is in the next one.
+                    Found::Torn(offset) => match self.find(wanted).await? {
+                        Some(Place::Chunk(next)) if next.name == chunk.name => {
+                            return Err(self.damaged(chunk.name, offset));
+                        }
+                        None => return Err(self.damaged(chunk.name, offset)),
+                        next => self.place = next,
+                    },
                     Found::End if chunk.last && until == Until::End => {
                         // More may come, here or in another chunk.
                         return self.beyond(chunk.name, wanted).await;

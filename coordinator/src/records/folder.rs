@@ -28,6 +28,8 @@ const DRAFT_NAME: &str = "sealed.draft";
 #[derive(Debug)]
 pub struct FolderRecords {
     root: PathBuf,
+    /// Whether other coordinators have the folder too.
+    shared: bool,
 }
 
 impl FolderRecords {
@@ -38,7 +40,17 @@ impl FolderRecords {
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, RecordsError> {
         let root = root.into();
         fs::create_dir_all(&root).map_err(io_at(&root))?;
-        Ok(Self { root })
+        Ok(Self { root, shared: false })
+    }
+
+    /// The same for a folder that other coordinators have too: who opens an attempt begins a chunk of its own. A leader that
+    /// was replaced and does not know it may still write the one before; what it writes there comes after the first
+    /// record of the new chunk, and is the same record: nobody reads it.
+    ///
+    /// # Errors
+    /// [`RecordsError::Io`].
+    pub fn open_shared(root: impl Into<PathBuf>) -> Result<Self, RecordsError> {
+        Ok(Self { shared: true, ..Self::open(root)? })
     }
 
     fn run_folder(&self, run: RunId) -> PathBuf {
@@ -143,7 +155,7 @@ impl Engine for FolderRecords {
     }
 
     fn open(&self, key: AttemptKey) -> Pending<'_, Opened> {
-        let folder = self.folder(key);
+        let (folder, shared) = (self.folder(key), self.shared);
         Box::pin(blocking(move || {
             let parts = parts(&folder)?;
             let mut appender = FileAppender { folder, chunk: None };
@@ -151,8 +163,13 @@ impl Engine for FolderRecords {
             if let Some(&Part { name: name @ PartName::Chunk(first), .. }) =
                 parts.iter().rfind(|part| part.name != PartName::Sealed)
             {
-                let (chunk, after) = reopen(&appender.folder.join(name.to_string()), first)?;
-                (appender.chunk, next) = (Some(chunk), after);
+                let path = appender.folder.join(name.to_string());
+                if shared {
+                    next = end_of_other(&path, first)?;
+                } else {
+                    let (chunk, after) = reopen(&path, first)?;
+                    (appender.chunk, next) = (Some(chunk), after);
+                }
             }
             let total_bytes = parts.iter().map(|part| part.size_bytes).sum();
             Ok(Opened { appender: Box::new(appender), next, total_bytes })
@@ -301,24 +318,28 @@ fn create(folder: &Path, first: u64) -> Result<Chunk, RecordsError> {
     Ok(Chunk { file, size_bytes: MAGIC.len() as u64 })
 }
 
+/// How far the good frames of a chunk go, in bytes, and the number of the next record. Frames that come again count once.
+fn good_frames(content: &[u8], first: u64) -> (usize, u64) {
+    let (mut good, mut next) = (MAGIC.len(), first);
+    while let Some(head) = content.get(good..).and_then(FrameHead::read) {
+        let end = good + head.whole_bytes();
+        let whole = content.get(good + FRAME_HEAD_BYTES..end).is_some_and(|records| head.matches(records));
+        if !whole || head.first > next {
+            break;
+        }
+        (good, next) = (end, next.max(head.next()));
+    }
+    (good, next)
+}
+
 /// Opens the last chunk for appending and cuts what is torn. Returns it and the number of the next record.
 fn reopen(path: &Path, first: u64) -> Result<(Chunk, u64), RecordsError> {
     let mut content = Vec::new();
     let mut file = File::options().read(true).append(true).open(path).map_err(io_at(path))?;
     file.read_to_end(&mut content).map_err(io_at(path))?;
-    let mut next = first;
-    let mut good = MAGIC.len();
+    let (mut good, mut next) = (MAGIC.len(), first);
     if content.starts_with(MAGIC) {
-        while let Some(head) = content.get(good..).and_then(FrameHead::read) {
-            let end = good + head.whole_bytes();
-            let whole =
-                content.get(good + FRAME_HEAD_BYTES..end).is_some_and(|records| head.matches(records));
-            if !whole || head.first != next {
-                break;
-            }
-            next = head.next();
-            good = end;
-        }
+        (good, next) = good_frames(&content, first);
     } else {
         // Not even its header was written whole.
         file.set_len(0).map_err(io_at(path))?;
@@ -332,6 +353,21 @@ fn reopen(path: &Path, first: u64) -> Result<(Chunk, u64), RecordsError> {
     // What is taken as durable from now on has to be.
     file.sync_all().map_err(io_at(path))?;
     Ok((Chunk { file, size_bytes: good as u64 }, next))
+}
+
+/// The number of the record after a chunk that another coordinator wrote, and may still write. One without any record makes
+/// room for ours by going under another name: whoever has it open writes there.
+fn end_of_other(path: &Path, first: u64) -> Result<u64, RecordsError> {
+    let content = fs::read(path).map_err(io_at(path))?;
+    let next = if content.starts_with(MAGIC) { good_frames(&content, first).1 } else { first };
+    if next == first {
+        let aside = path.with_extension(format!("aside-{}", uuid::Uuid::new_v4().simple()));
+        fs::rename(path, &aside).map_err(io_at(path))?;
+    } else {
+        // What is taken as durable from now on has to be.
+        File::open(path).and_then(|file| file.sync_all()).map_err(io_at(path))?;
+    }
+    Ok(next)
 }
 
 struct FileSeal {

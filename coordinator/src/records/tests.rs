@@ -270,3 +270,46 @@ proptest! {
         })?;
     }
 }
+
+/// A leader that was replaced goes on writing for a moment, and is killed in the middle of it.
+#[tokio::test]
+async fn a_stale_writer_in_a_shared_folder_changes_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let shared = || Records::new(Arc::new(FolderRecords::open_shared(root.path()).unwrap()));
+    let (first, second) = (shared(), shared());
+    let stale = first.attempt(key(1)).await.unwrap();
+    stale.append(1, raw(&lines(1..=10))).await.unwrap();
+    settled(&stale, 10).await;
+    let log = second.attempt(key(1)).await.unwrap();
+    assert_eq!(log.durable(), 10);
+    log.append(11, raw(&lines(11..=20))).await.unwrap();
+    settled(&log, 20).await;
+    stale.append(11, raw(&lines(11..=25))).await.unwrap();
+    settled(&stale, 25).await;
+    assert_eq!(read_all(&shared(), key(1), 1).await, lines(1..=20));
+    let old = folder_of(root.path(), key(1)).join(PartName::Chunk(1).to_string());
+    let file = std::fs::File::options().write(true).open(&old).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 3).unwrap();
+    log.append(21, raw(&lines(21..=30))).await.unwrap();
+    settled(&log, 30).await;
+    let third = shared();
+    assert_eq!(third.attempt(key(1)).await.unwrap().digest(), Some(digest_of(&lines(1..=30))));
+    for from in [1, 5, 10, 11, 15, 20, 21, 30] {
+        for records in [&second, &third] {
+            assert_eq!(read_all(records, key(1), from).await, lines(from..=30), "from {from}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_chunk_that_another_began_and_left_empty_is_put_aside() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = folder_of(root.path(), key(1));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(PartName::Chunk(1).to_string()), "SLIP").unwrap();
+    let records = Records::new(Arc::new(FolderRecords::open_shared(root.path()).unwrap()));
+    let log = records.attempt(key(1)).await.unwrap();
+    log.append(1, raw(&lines(1..=3))).await.unwrap();
+    settled(&log, 3).await;
+    assert_eq!(read_all(&records, key(1), 1).await, lines(1..=3));
+}
