@@ -35,7 +35,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start a coordinator and agents in one process
-    Up(up::Up),
+    Up(Box<up::Up>),
     /// Run this checkout's workflow, uncommitted changes included
     Run(Box<run::Run>),
     /// Check workflows for mistakes

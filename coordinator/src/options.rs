@@ -101,6 +101,9 @@ pub struct Flags {
     /// How many days logs are kept after their run finished [default: 90]
     #[arg(long, value_name = "DAYS", env = "SLIPWAY_KEEP_LOGS")]
     pub keep_logs: Option<u32>,
+    /// After how many seconds without a sign of life an agent's jobs go to another [default: 30]
+    #[arg(long, value_name = "SECONDS", env = "SLIPWAY_LEASE_SECONDS")]
+    pub lease_seconds: Option<u64>,
     /// File with the secret that signs GitHub's webhooks; without one no webhook is accepted
     #[arg(long, value_name = "FILE", env = "SLIPWAY_WEBHOOK_SECRET_FILE")]
     pub webhook_secret_file: Option<PathBuf>,
@@ -142,6 +145,7 @@ struct Settings {
     cache: Option<String>,
     objects: Option<String>,
     keep_logs: Option<u32>,
+    lease_seconds: Option<u64>,
     webhook_secret: Option<String>,
     webhook_secret_file: Option<PathBuf>,
     allow_repositories: Vec<String>,
@@ -327,7 +331,8 @@ impl Options {
         let actions_source =
             actions_source.map_err(|message| wrong("--actions-source", message))?.unwrap_or_default();
         let otlp = flags.otlp.or(file.otlp);
-        let scheduling = Scheduling::from_settings(file.share, file.priority, &file.retry)?;
+        let lease_seconds = flags.lease_seconds.or(file.lease_seconds);
+        let scheduling = Scheduling::from_settings(file.share, file.priority, &file.retry, lease_seconds)?;
         let options = Self {
             data_dir,
             http,

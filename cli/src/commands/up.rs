@@ -38,6 +38,9 @@ pub struct Up {
     /// How many days logs are kept after their run finished [default: 90]
     #[arg(long, value_name = "DAYS", env = "SLIPWAY_KEEP_LOGS")]
     keep_logs: Option<u32>,
+    /// After how many seconds without a sign of life an agent's jobs go to another [default: 30]
+    #[arg(long, value_name = "SECONDS", env = "SLIPWAY_LEASE_SECONDS")]
+    lease_seconds: Option<u64>,
     /// Where the journal is: `sqlite` (in the data directory) or postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full;
     /// a flag shows in the list of processes, so give a password with the variable or a file [default: sqlite]
     #[arg(long, value_name = "URL", env = "SLIPWAY_JOURNAL", hide_env_values = true)]
@@ -123,6 +126,7 @@ impl Up {
             keep_journal: self.keep_journal.or(settings.keep_journal),
             objects: or_file(self.objects, &settings.objects),
             keep_logs: self.keep_logs.or(settings.keep_logs),
+            lease_seconds: self.lease_seconds,
             cluster: self.cluster,
             webhook_secret_file: self.webhook_secret_file.or_else(|| settings.webhook_secret_file.clone()),
             // No flag: it would show in the list of processes.

@@ -61,7 +61,7 @@ pub(super) struct Core {
     /// When this leader last showed the journal that it lives.
     beat_at: Instant,
     clock: Arc<dyn Clock>,
-    rules: Rules,
+    pub(super) rules: Rules,
     leases: Arc<LeaseTable>,
     watchers: Arc<Watchers>,
     planner: mpsc::UnboundedSender<Planning>,

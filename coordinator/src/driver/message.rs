@@ -26,6 +26,8 @@ pub enum ToAgent {
     Welcome {
         /// The leader's epoch.
         epoch: u64,
+        /// The full time of new leases, in milliseconds.
+        lease_ms: u64,
         /// What it keeps.
         kept: Vec<RunLease>,
     },

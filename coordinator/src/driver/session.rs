@@ -88,7 +88,7 @@ impl Core {
         let keep: Vec<LeaseRef> = answer.keep.iter().map(|renewed| renewed.lease).collect();
         let kept = self.run_leases(&keep);
         let epoch = self.epoch();
-        self.tell(agent, ToAgent::Welcome { epoch, kept });
+        self.tell(agent, ToAgent::Welcome { epoch, lease_ms: self.rules.lease_ms, kept });
         for lease in &keep {
             if let Some(cancel) = effects::cancellation(&self.state, *lease) {
                 self.tell(agent, cancel);

@@ -23,11 +23,12 @@ fn milliseconds(ms: u64) -> u32 {
 
 pub(super) fn message(message: &ToAgent) -> v1::CoordinatorMessage {
     let message = match message {
-        ToAgent::Welcome { epoch, kept } => Message::Welcome(v1::Welcome {
+        ToAgent::Welcome { epoch, lease_ms, kept } => Message::Welcome(v1::Welcome {
             epoch: *epoch,
-            lease_ms: milliseconds(LEASE_MS),
-            margin_ms: milliseconds(LEASE_MARGIN_MS),
-            renew_ms: milliseconds(RENEW_MS),
+            lease_ms: milliseconds(*lease_ms),
+            // As much of it as of the usual lease.
+            margin_ms: milliseconds(lease_ms * LEASE_MARGIN_MS / LEASE_MS),
+            renew_ms: milliseconds(lease_ms * RENEW_MS / LEASE_MS),
             grace_ms: GRACE_MS,
             kept: kept.iter().map(lease).collect(),
         }),

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use slipway_scheduler::FleetCause;
 use slipway_scheduler::command::{RunMeta, Standing};
 use slipway_scheduler::limits::{
-    ATTEMPTS_MAX, BACKOFF_MS_MAX, PRIORITY_MAX, PRIORITY_MIN, SHARE_BYTES_MAX, WEIGHT_MAX,
+    ATTEMPTS_MAX, BACKOFF_MS_MAX, LEASE_MS_MAX, LEASE_MS_MIN, PRIORITY_MAX, PRIORITY_MIN, SHARE_BYTES_MAX,
+    WEIGHT_MAX,
 };
 use slipway_scheduler::policy::{RetryRule, Rules};
 use slipway_workflow::filter::Patterns;
@@ -51,6 +52,14 @@ struct RepositoryPattern {
     owner: String,
     /// `None`: all of the owner's.
     name: Option<String>,
+}
+
+fn lease_ms(seconds: u64) -> Result<u64, OptionsError> {
+    let range = LEASE_MS_MIN / 1_000..=LEASE_MS_MAX / 1_000;
+    if range.contains(&seconds) {
+        return Ok(seconds * 1_000);
+    }
+    Err(wrong("--lease-seconds", format!("`{seconds}` is not from {} to {}", range.start(), range.end())))
 }
 
 /// `[[share]]`
@@ -104,6 +113,7 @@ impl Scheduling {
         shares: Vec<ShareSetting>,
         priorities: Vec<PrioritySetting>,
         retry: &RetrySetting,
+        lease_seconds: Option<u64>,
     ) -> Result<Self, OptionsError> {
         if shares.len() > RULES_MAX || priorities.len() > RULES_MAX {
             return Err(wrong("[[share]], [[priority]]", format!("there are more than {RULES_MAX}")));
@@ -131,7 +141,11 @@ impl Scheduling {
             return Err(wrong("[[share]]", reason));
         }
         let priorities = priorities.into_iter().map(priority).collect::<Result<_, _>>()?;
-        Ok(Self { retry: rules(retry)?, shares, priorities })
+        let mut retry = rules(retry)?;
+        if let Some(seconds) = lease_seconds {
+            retry.lease_ms = lease_ms(seconds)?;
+        }
+        Ok(Self { retry, shares, priorities })
     }
 
     /// Where a run stands beside others. `wanted`: the priority that whoever started it gave.

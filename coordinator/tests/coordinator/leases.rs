@@ -245,3 +245,18 @@ async fn who_has_no_token_or_says_nonsense_is_refused() {
             .await;
     assert!(nobody.message().contains("hello.agent_id"), "{nobody}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_admin_may_choose_how_soon_a_lost_agent_loses_its_jobs() {
+    let fixture = Fixture::start_with(|options| options.scheduling.retry.lease_ms = 8_000).await;
+    let mut first = FakeAgent::connect(fixture.handle(), FIRST).await;
+    let welcome = &first.welcome;
+    assert_eq!((welcome.lease_ms, welcome.margin_ms, welcome.renew_ms), (8_000, 1_333, 1_333));
+    fixture.submit(ONE_JOB).await;
+    let assign = first.assigned().await;
+    assert_eq!(assign.lease_ms, 8_000);
+    let mut second = FakeAgent::connect(fixture.handle(), SECOND).await;
+    fixture.clock.advance(8_001);
+    let attempt = second.assigned().await.lease.unwrap().attempt.unwrap();
+    assert_eq!(attempt.attempt, 2);
+}

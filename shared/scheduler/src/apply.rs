@@ -8,7 +8,7 @@ mod run;
 use crate::event::Event;
 use crate::ids::{FencingToken, InstanceId};
 use crate::outcome::CancelReason;
-use crate::state::{AttemptEnd, Instance, Phase, State};
+use crate::state::{Attempt, AttemptEnd, Instance, Phase, State};
 
 impl State {
     /// Makes the event part of the state.
@@ -35,8 +35,9 @@ impl State {
             Event::InstanceQueued { instance, at } => self.queue(*instance, *at),
             Event::InstanceBlocked { instance, .. } => self.block(*instance),
             Event::InstanceAdmitted { instance, at } => self.wait(*instance, *at),
-            Event::Leased { instance, attempt, agent, token, at } => {
-                self.lease(*instance, *attempt, *agent, *token, *at);
+            Event::Leased { instance, attempt, agent, token, lease_ms, at } => {
+                let attempt = Attempt::begun(*attempt, *agent, *token, *at);
+                self.lease(*instance, attempt, *lease_ms);
             }
             Event::LeaseExtended { lease, lease_ms } => self.extend(*lease, *lease_ms),
             Event::StepBegan { lease } => self.begin_step(*lease),

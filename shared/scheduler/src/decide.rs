@@ -44,7 +44,7 @@ pub fn decide(
         Command::ResolveJob(resolve) => resolve_job::decide(state, resolve, now),
         Command::FinishCall(finish) => finish_call::decide(state, finish, now),
         Command::EnterGroup(entrant) => enter_group::decide(state, &entrant, now),
-        Command::Grant(grant) => grant::decide(state, &grant, now),
+        Command::Grant(grant) => grant::decide(state, &grant, rules, now),
         Command::Report(report) => report::decide(state, &report, rules, now),
         Command::StepBegan(lease) => step_began::decide(state, lease),
         Command::Decline(lease) => decline::decide(state, lease, now),

@@ -10,6 +10,7 @@ use crate::command::{
     CallDefinition, CarriedJob, Concurrency, InstanceDefinition, JobDefinition, LeaseRef, RunMeta, Standing,
 };
 use crate::ids::{AgentId, FencingToken, InstanceId, JobId, RunId};
+use crate::limits::LEASE_MS;
 use crate::outcome::{CancelReason, FleetCause, JobResult, Outcome};
 use crate::time::Timestamp;
 
@@ -237,6 +238,9 @@ pub enum Event {
         agent: AgentId,
         /// The lease's token.
         token: FencingToken,
+        /// Its full time, in milliseconds.
+        #[serde(default = "lease_ms", skip_serializing_if = "is_lease_ms")]
+        lease_ms: u64,
         /// When.
         at: Timestamp,
     },
@@ -359,4 +363,14 @@ pub enum Event {
         /// The run.
         run: RunId,
     },
+}
+
+/// What leases had for their full time before it could be chosen.
+const fn lease_ms() -> u64 {
+    LEASE_MS
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde gives a reference.
+const fn is_lease_ms(time_ms: &u64) -> bool {
+    *time_ms == LEASE_MS
 }

@@ -56,8 +56,10 @@ pub const TURN_LANES_MAX: usize = 100_000;
 /// Label sets of which it is remembered how long their jobs take.
 pub const DURATIONS_MAX: usize = 1_000;
 
-/// A lease's full time, in milliseconds.
+/// A lease's full time where nothing else is configured, in milliseconds.
 pub const LEASE_MS: u64 = 30_000;
+/// The shortest full time that can be configured, in milliseconds: less and a busy machine loses its jobs.
+pub const LEASE_MS_MIN: u64 = 6_000;
 /// The longest time a lease may be extended to, in milliseconds (an agent that is being upgraded).
 pub const LEASE_MS_MAX: u64 = 3_600_000;
 /// How long before its end a strict job stops itself, in milliseconds.

@@ -1,6 +1,6 @@
 //! The rules by which the scheduler judges: which fleet failures are tried again and when, and how results merge.
 
-use crate::limits::{ATTEMPTS_DEFAULT, ATTEMPTS_MAX, BACKOFF_MS_MAX};
+use crate::limits::{ATTEMPTS_DEFAULT, ATTEMPTS_MAX, BACKOFF_MS_MAX, LEASE_MS};
 use crate::outcome::{FleetCause, JobResult, Outcome};
 
 /// How a fleet failure is retried.
@@ -20,11 +20,13 @@ pub struct Rules {
     retry: [RetryRule; FleetCause::ALL.len()],
     /// Attempts of one instance, whatever the causes: 1 to [`crate::limits::ATTEMPTS_MAX`].
     pub attempts: u32,
+    /// The full time of new leases, in milliseconds: [`crate::limits::LEASE_MS_MIN`] to [`crate::limits::LEASE_MS_MAX`].
+    pub lease_ms: u64,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { retry: FleetCause::ALL.map(default_retry), attempts: ATTEMPTS_DEFAULT }
+        Self { retry: FleetCause::ALL.map(default_retry), attempts: ATTEMPTS_DEFAULT, lease_ms: LEASE_MS }
     }
 }
 

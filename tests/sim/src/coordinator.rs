@@ -361,10 +361,13 @@ impl World {
         let state = &self.coordinator.state;
         match sabotage {
             Sabotage::DoubleLease => {
-                if let Some(Event::Leased { instance, attempt, token, at, .. }) = events.last().cloned() {
+                if let Some(Event::Leased { instance, attempt, token, lease_ms, at, .. }) =
+                    events.last().cloned()
+                {
                     let token = FencingToken { sequence: token.sequence + 1, ..token };
                     let agent = self.agents[0].profile.id;
-                    events.push(Event::Leased { instance, attempt: attempt + 1, agent, token, at });
+                    let attempt = attempt + 1;
+                    events.push(Event::Leased { instance, attempt, agent, token, lease_ms, at });
                 }
             }
             Sabotage::ForgetInstance => events.retain(|event| !matches!(event, Event::RetryScheduled { .. })),

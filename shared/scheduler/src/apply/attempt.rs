@@ -3,8 +3,7 @@
 use slipway_cas::Digest;
 
 use crate::command::LeaseRef;
-use crate::ids::{AgentId, FencingToken, InstanceId};
-use crate::limits::LEASE_MS;
+use crate::ids::{AgentId, InstanceId};
 use crate::state::{Attempt, AttemptEnd, Backoff, Job, Phase, State};
 use crate::time::Timestamp;
 
@@ -46,17 +45,10 @@ impl State {
         self.set_phase(id, Phase::Waiting { backoff: None });
     }
 
-    pub(super) fn lease(
-        &mut self,
-        id: InstanceId,
-        number: u32,
-        agent: AgentId,
-        token: FencingToken,
-        at: Timestamp,
-    ) {
+    pub(super) fn lease(&mut self, id: InstanceId, attempt: Attempt, lease_ms: u64) {
+        let token = attempt.token;
         self.note_token(token);
-        if let Some(instance) = self.set_phase(id, Phase::Leased { token, lease_ms: LEASE_MS }) {
-            let attempt = Attempt { number, agent, token, started_at: at, step_began: false, end: None };
+        if let Some(instance) = self.set_phase(id, Phase::Leased { token, lease_ms }) {
             instance.attempts.push(attempt);
         }
     }

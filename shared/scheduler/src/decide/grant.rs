@@ -3,12 +3,19 @@
 use crate::command::{Grant, Trust};
 use crate::event::Event;
 use crate::ids::FencingToken;
+use crate::limits::{LEASE_MS_MAX, LEASE_MS_MIN};
+use crate::policy::Rules;
 use crate::rejection::Rejection;
 use crate::state::queue::may_retry;
 use crate::state::{Phase, State};
 use crate::time::Timestamp;
 
-pub(super) fn decide(state: &State, grant: &Grant, now: Timestamp) -> Result<Vec<Event>, Rejection> {
+pub(super) fn decide(
+    state: &State,
+    grant: &Grant,
+    rules: &Rules,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
     if state.epoch == 0 {
         return Err(Rejection::NoLeader);
     }
@@ -28,5 +35,6 @@ pub(super) fn decide(state: &State, grant: &Grant, now: Timestamp) -> Result<Vec
     let last = state.last_token.filter(|token| token.epoch == state.epoch).map_or(0, |token| token.sequence);
     let token = FencingToken { epoch: state.epoch, sequence: last + 1 };
     let attempt = instance.attempts.len() as u32 + 1;
-    Ok(vec![Event::Leased { instance: id, attempt, agent: agent.id, token, at: now }])
+    let lease_ms = rules.lease_ms.clamp(LEASE_MS_MIN, LEASE_MS_MAX);
+    Ok(vec![Event::Leased { instance: id, attempt, agent: agent.id, token, lease_ms, at: now }])
 }

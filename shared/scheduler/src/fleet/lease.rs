@@ -50,11 +50,11 @@ impl Fleet {
     /// Takes note of an event, after it was applied to `state`.
     pub fn observe(&mut self, state: &State, event: &Event, uptime: Uptime) {
         match event {
-            Event::Leased { instance, attempt, agent, token, .. } => {
+            Event::Leased { instance, attempt, agent, token, lease_ms, .. } => {
                 let lease = LeaseRef { instance: *instance, attempt: *attempt, token: *token };
                 let timeout_ms =
                     state.instance(*instance).map(Instance::definition).map_or(0, |it| it.timeout_ms);
-                self.watch(lease, *agent, LEASE_MS, timeout_ms.saturating_add(TIMEOUT_MARGIN_MS), uptime);
+                self.watch(lease, *agent, *lease_ms, timeout_ms.saturating_add(TIMEOUT_MARGIN_MS), uptime);
                 self.turns.leased(state, *instance);
             }
             Event::LeaseExtended { lease, lease_ms } => {

@@ -99,6 +99,13 @@ pub struct Attempt {
     pub end: Option<AttemptEnd>,
 }
 
+impl Attempt {
+    /// One that begins.
+    pub(crate) fn begun(number: u32, agent: AgentId, token: FencingToken, started_at: Timestamp) -> Self {
+        Self { number, agent, token, started_at, step_began: false, end: None }
+    }
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptEnd {
