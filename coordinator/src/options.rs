@@ -274,12 +274,14 @@ impl Options {
     pub fn load(flags: Flags) -> Result<Self, OptionsError> {
         let file: Settings = config::load(flags.config.as_deref())?;
         let data_dir = match flags.data_dir.or(file.data_dir) {
-            Some(folder) => folder,
+            // Agents in this process mount folders below it, and Docker takes only whole paths.
+            Some(folder) => std::path::absolute(&folder)
+                .map_err(|error| wrong("--data-dir", format!("`{}`: {error}", folder.display())))?,
             None => default_data_dir()?,
         };
         let journal = match (&flags.journal, &flags.journal_file) {
-            (None, None) => journal(file.journal, file.journal_file)?,
-            _ => journal(flags.journal, flags.journal_file)?,
+            (None, None) => journal_place(file.journal, file.journal_file)?,
+            _ => journal_place(flags.journal, flags.journal_file)?,
         };
         let cluster = ClusterFlags {
             cluster_key_file: flags.cluster.cluster_key_file.or(file.cluster_key_file),
@@ -392,7 +394,11 @@ fn days(days: u64) -> Duration {
     Duration::from_secs(days * 24 * 60 * 60)
 }
 
-fn journal(url: Option<JournalUrl>, file: Option<PathBuf>) -> Result<JournalPlace, OptionsError> {
+/// Where the journal is, from what `--journal` or `--journal-file` was given.
+///
+/// # Errors
+/// [`OptionsError`]; a password is never in it.
+pub fn journal_place(url: Option<JournalUrl>, file: Option<PathBuf>) -> Result<JournalPlace, OptionsError> {
     let (flag, url) = match (url, file) {
         (Some(_), Some(_)) => {
             return Err(wrong("--journal-file", "is given besides --journal; give one of them"));

@@ -207,6 +207,9 @@ impl Options {
         };
         let data_dir =
             given.data_dir.or(file.data_dir).unwrap_or_else(|| PathBuf::from("/var/lib/slipway-agent"));
+        // Docker mounts folders below it, and takes only whole paths.
+        let data_dir = std::path::absolute(&data_dir)
+            .map_err(|error| invalid("--data-dir", format!("`{}`: {error}", data_dir.display())))?;
         Ok(Self {
             token: token(given.token, given.token_file.or(file.token_file))?,
             name: checked_name("--name", given.name.or(file.name).unwrap_or_else(host_name))?,

@@ -8,7 +8,7 @@ use slipway_coordinator::data_dir::DataDir;
 use slipway_coordinator::journal::sqlite::{self, CutError, Damage};
 use slipway_coordinator::journal::watermark::Loss;
 use slipway_coordinator::journal::{self, JournalPlace, SQLITE_FILE};
-use slipway_coordinator::options::{Flags, JournalUrl, Options};
+use slipway_coordinator::options::{self, JournalUrl};
 
 use crate::failure::{Exit, Failure};
 use crate::output::{Out, escape};
@@ -58,14 +58,14 @@ impl Admin {
             What::CutJournal(target) => cut(&target.lock(settings)?, target.yes, out),
             What::AcceptLoss(accept) => {
                 let data_dir = accept.target.lock(settings)?;
-                let flags = Flags {
-                    data_dir: Some(data_dir.root().to_owned()),
-                    journal: accept.journal,
-                    journal_file: accept.journal_file,
-                    ..Flags::default()
+                // Either of them wins over both of the file.
+                let (journal, file) = match (accept.journal, accept.journal_file) {
+                    (None, None) => (settings.journal.clone(), settings.journal_file.clone()),
+                    given => given,
                 };
-                let options = Options::load(flags).map_err(|error| Failure::usage(error.to_string()))?;
-                accept_loss(&options.journal, &data_dir, accept.target.yes, out)
+                let place = options::journal_place(journal, file);
+                let place = place.map_err(|error| Failure::usage(error.to_string()))?;
+                accept_loss(&place, &data_dir, accept.target.yes, out)
             }
         }
     }

@@ -34,6 +34,13 @@ fn what_is_not_supported_is_refused_by_name() {
 }
 
 #[test]
+fn a_relative_data_directory_is_made_whole() {
+    let options = load(|flags| flags.data_dir = Some("d/./e".into())).unwrap();
+    assert_eq!(options.data_dir, std::env::current_dir().unwrap().join("d/e"));
+    assert!(load(|flags| flags.data_dir = Some("".into())).unwrap_err().starts_with("--data-dir: "));
+}
+
+#[test]
 fn the_password_of_the_journal_does_not_show() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.url");
