@@ -45,8 +45,20 @@ fn the_password_of_the_journal_does_not_show() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.url");
     std::fs::write(&path, "postgres://u:hunter2@db/slipway\n").unwrap();
-    let from_file = load(|flags| flags.journal_file = Some(path.clone())).unwrap();
-    let from_flag = load(|flags| flags.journal = Some("postgres://u:hunter2@db/slipway".into())).unwrap();
+    let among = |flags: &mut Flags| {
+        flags.objects = Some("file:///srv/slipway".into());
+        flags.cluster.cluster_key_file = Some("cluster.key".into());
+        flags.cluster.objects_shared = true;
+    };
+    let from_file = load(|flags| {
+        among(flags);
+        flags.journal_file = Some(path.clone());
+    });
+    let from_flag = load(|flags| {
+        among(flags);
+        flags.journal = Some("postgres://u:hunter2@db/slipway".into());
+    });
+    let (from_file, from_flag) = (from_file.unwrap(), from_flag.unwrap());
     assert_eq!(from_file, from_flag);
     assert!(matches!(from_file.journal, JournalPlace::Postgres(_)));
     let flags = Flags { journal: Some("postgres://u:hunter2@db/d".into()), ..Flags::default() };

@@ -44,8 +44,8 @@ impl FolderRecords {
     }
 
     /// The same for a folder that other coordinators have too: who opens an attempt begins a chunk of its own. A leader that
-    /// was replaced and does not know it may still write the one before; what it writes there comes after the first
-    /// record of the new chunk, and is the same record: nobody reads it.
+    /// was replaced and does not know it may still write the one before; what it writes there has
+    /// numbers that the new chunk has or will have, and came from the same agent: it is the same.
     ///
     /// # Errors
     /// [`RecordsError::Io`].
