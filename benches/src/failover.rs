@@ -51,7 +51,7 @@ pub fn measure(load: Load) -> anyhow::Result<Vec<Figure>> {
     let alone = "a coordinator alone, killed and started again";
     let (mut restarts, mut kills, mut hangs) = (Samples::default(), Samples::default(), Samples::default());
     let empty = tempfile::tempdir()?;
-    drop(started(empty.path())?);
+    killed(started(empty.path())?.0)?;
     for _ in 0..load.kills.max(3) {
         let (child, took) = started(empty.path())?;
         restarts.add(took);
