@@ -11,6 +11,7 @@ pub mod expressions;
 pub mod failover;
 pub mod figure;
 pub mod journal;
+pub mod local;
 pub mod logs;
 pub mod mask;
 pub mod node;

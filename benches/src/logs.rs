@@ -16,14 +16,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
 use serde_json::Value as Json;
-use slipway_agent::agent::Agent;
-use slipway_agent::options::{Arguments, Options as AgentOptions};
-use slipway_coordinator::options::Options;
+use slipway_coordinator::Handle;
 use slipway_coordinator::records::{AttemptKey, AttemptLog};
-use slipway_coordinator::{Coordinator, Handle};
 use slipway_proto::v1::record::Record as Kind;
 
 use crate::figure::{Figure, Samples};
+use crate::local;
 use crate::submission::new_run;
 
 /// How long the whole of one measurement may take.
@@ -44,15 +42,7 @@ const COPY_BYTES: usize = 128 << 10;
 /// When the engine does not answer, the image is not there, or a job does not do what it must.
 pub async fn measure(image: &str, mebibytes: u64) -> anyhow::Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
-    let coordinator = Coordinator::start(Options::embedded(folder.path().join("coordinator"))).await?;
-    let agent = Agent::start(AgentOptions::from_arguments(Arguments {
-        server: Some(format!("http://{}", coordinator.grpc_addr)),
-        token: Some(coordinator.agent_token.reveal().to_owned()),
-        data_dir: Some(folder.path().join("agent")),
-        image: vec![format!("bench={image}")],
-        ..Arguments::default()
-    })?)
-    .await?;
+    let (coordinator, agent) = local::start(folder.path(), image).await?;
     let measured = tokio::time::timeout(PATIENCE, both(&coordinator, mebibytes, folder.path())).await;
     agent.discard().await;
     coordinator.shutdown().await;

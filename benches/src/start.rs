@@ -11,15 +11,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use futures_util::StreamExt as _;
 use serde_json::Value as Json;
-use slipway_agent::agent::Agent;
 use slipway_agent::init::{self, Body, Carried, JobSocket, Spool, Start};
-use slipway_agent::options::{Arguments, Options as AgentOptions};
-use slipway_coordinator::options::Options;
-use slipway_coordinator::{Coordinator, Handle};
+use slipway_coordinator::Handle;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::figure::{Figure, Samples};
+use crate::local;
 use crate::submission::new_run;
 
 /// How long any single thing may take.
@@ -112,15 +110,7 @@ struct Seen {
 
 async fn jobs(image: &str, rounds: usize) -> anyhow::Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
-    let coordinator = Coordinator::start(Options::embedded(folder.path().join("coordinator"))).await?;
-    let agent = Agent::start(AgentOptions::from_arguments(Arguments {
-        server: Some(format!("http://{}", coordinator.grpc_addr)),
-        token: Some(coordinator.agent_token.reveal().to_owned()),
-        data_dir: Some(folder.path().join("agent")),
-        image: vec![format!("bench={image}")],
-        ..Arguments::default()
-    })?)
-    .await?;
+    let (coordinator, agent) = local::start(folder.path(), image).await?;
     let measured = jobs_on(&coordinator, image, rounds, folder.path()).await;
     agent.discard().await;
     coordinator.shutdown().await;

@@ -11,7 +11,11 @@
 //! results.key     what the tokens of jobs and the addresses of their uploads are signed with (0600)
 //! objects/        blobs and records (docs/RECORDS.md); elsewhere with --objects
 //! uploads/        large blobs on their way to an object store
+//! journal.watermark  how far the journal was seen, so that one that lost something is noticed
 //! ```
+//!
+//! Of several coordinators on one journal each has a data directory of its own, and `secrets/` (sealed) and `repositories/`
+//! lie with the objects, where the next leader finds them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
