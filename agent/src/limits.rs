@@ -93,6 +93,9 @@ pub const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait before connecting to the coordinator again.
 pub const RECONNECT_MAX: Duration = Duration::from_secs(10);
 
+/// A session that lasted this long was a good one: after it the waits begin anew.
+pub const SESSION_STEADY: Duration = Duration::from_secs(2);
+
 /// How long one connection attempt may take.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

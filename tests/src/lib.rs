@@ -26,7 +26,7 @@ pub use fleet::{Agent, AgentOptions, Coordinator};
 pub use git_server::{GitServer, Request, Verdict};
 pub use http::{HttpAnswer, get, post_with_curl, signature};
 pub use outcome::Outcome;
-pub use process::{docker, program, wait_until};
+pub use process::{Server, docker, free_port, program, wait_until};
 
 /// The image that jobs without `container:` run in here: git, bash and sudo, no compilers.
 pub const RUNNER_IMAGE: &str = "slipway/runner:slim";

@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::{free_port, wait_until};
 
 /// How long a server may take to start, to answer, or to be promoted.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -44,7 +45,7 @@ impl PostgresServer {
     /// When PostgreSQL is not installed or does not start.
     #[must_use]
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
-        let mut server = Self::empty(settings);
+        let mut server = Self::empty(free_port(), settings);
         let output = as_owner("initdb")
             .args(["--username", "postgres", "--auth-local", "trust", "--auth-host", "scram-sha-256"])
             .args(["--encoding", "UTF8", "--locale", "C", "--no-sync", "--pgdata"])
@@ -63,7 +64,16 @@ impl PostgresServer {
     /// When it does not start.
     #[must_use]
     pub fn stand_by(&self, name: &str) -> Self {
-        let mut server = Self::empty(&[]);
+        self.stand_by_on(name, free_port())
+    }
+
+    /// The same on this port, such as that of a primary that is dead.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn stand_by_on(&self, name: &str, port: u16) -> Self {
+        let mut server = Self::empty(port, &[]);
         let primary = format!(
             "host={} port={} user=postgres application_name={name}",
             self.folder.path().display(),
@@ -86,13 +96,12 @@ impl PostgresServer {
         server
     }
 
-    fn empty(settings: &[(&str, &str)]) -> Self {
+    fn empty(port: u16, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("slipway-postgres-").tempdir().unwrap();
         if rustix::process::geteuid().is_root() {
             let (user, group) = owner();
             std::os::unix::fs::chown(folder.path(), Some(user), Some(group)).unwrap();
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let settings =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Self { folder, port, postmaster: None, settings }
@@ -211,6 +220,13 @@ impl PostgresServer {
         all.push(pid);
         signal("-KILL", &all);
         postmaster.wait().unwrap();
+        // A signal is not yet an end: while one of them is there, the next start finds its memory in use and gives up. One
+        // that the first process was just making was on no list.
+        wait_until("all processes of the server have ended", || {
+            let left = in_folder(&self.data());
+            signal("-KILL", &left);
+            left.is_empty().then_some(())
+        });
         self.forget_shared_memory();
     }
 
@@ -276,16 +292,26 @@ pub fn signal(name: &str, pids: &[u32]) {
     Command::new("kill").arg(name).args(pids).stderr(Stdio::null()).status().unwrap();
 }
 
-fn children(parent: u32) -> Vec<u32> {
+/// Every process.
+fn pids() -> impl Iterator<Item = u32> {
     let folders = fs::read_dir("/proc").unwrap().flatten();
-    let pids = folders.filter_map(|folder| folder.file_name().to_str()?.parse::<u32>().ok());
+    folders.filter_map(|folder| folder.file_name().to_str()?.parse::<u32>().ok())
+}
+
+/// Who works in this folder, as all processes of a server do in its data directory. One that has ended works nowhere.
+fn in_folder(folder: &Path) -> Vec<u32> {
+    let folder = folder.canonicalize().unwrap();
+    pids().filter(|pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder)).collect()
+}
+
+fn children(parent: u32) -> Vec<u32> {
     let of_parent = |pid: &u32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         // After the name, which may hold anything: state, parent.
         let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
         after.split_whitespace().nth(1).and_then(|field| field.parse().ok()) == Some(parent)
     };
-    pids.filter(of_parent).collect()
+    pids().filter(of_parent).collect()
 }
 
 /// Where the server's programs are: not on the PATH of Debian.

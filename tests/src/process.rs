@@ -58,19 +58,28 @@ pub fn docker(arguments: &[&str]) -> String {
 }
 
 /// A port of the loopback that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A child that is killed when dropped. Its errors go to a file beside its data, for whoever reads a failed test.
-pub(crate) struct Server {
+pub struct Server {
     child: Child,
     lines: Receiver<String>,
     errors: PathBuf,
 }
 
 impl Server {
-    pub(crate) fn start(command: &mut Command, errors: &Path) -> Self {
+    /// Starts it; its errors are added to the file `errors`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start(command: &mut Command, errors: &Path) -> Self {
         let file = std::fs::File::options().create(true).append(true).open(errors).unwrap();
         let mut child = command
             .stdin(Stdio::null())
@@ -91,7 +100,10 @@ impl Server {
     }
 
     /// Waits for a line on its output that starts so, and returns it.
-    pub(crate) fn wait_for_line(&mut self, start: &str) -> String {
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn wait_for_line(&mut self, start: &str) -> String {
         let give_up = Instant::now() + PATIENCE;
         loop {
             let left = give_up.saturating_duration_since(Instant::now());
@@ -107,30 +119,52 @@ impl Server {
     }
 
     /// `kill -9`: no chance to tidy up or to say good-bye.
-    pub(crate) fn kill9(&mut self) {
+    ///
+    /// # Panics
+    /// When the system refuses.
+    pub fn kill9(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
+    #[must_use]
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
+    /// Whether it runs still.
+    ///
+    /// # Panics
+    /// When the system does not tell.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// The exit code once it has ended by itself.
-    pub(crate) fn ended(&mut self) -> Option<i32> {
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn ended(&mut self) -> Option<i32> {
         wait_until("the program ends by itself", || self.child.try_wait().unwrap()).code()
     }
 
     /// SIGTERM, and the exit code once it has ended.
-    pub(crate) fn stop(&mut self) -> Option<i32> {
+    ///
+    /// # Panics
+    /// When it cannot be told.
+    pub fn stop(&mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status().unwrap();
         self.child.wait().unwrap().code()
     }
 
     /// The most memory it has held so far, in bytes.
-    pub(crate) fn peak_memory_bytes(&self) -> u64 {
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn peak_memory_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         let kibibytes: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();

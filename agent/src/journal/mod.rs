@@ -67,6 +67,8 @@ pub struct Journal {
     file: File,
     sequence: u64,
     size_bytes: u64,
+    /// A part of a group may stand behind `size_bytes`.
+    torn: bool,
     /// The latest states: the head of the next segment.
     job: Vec<u8>,
     stream: Vec<u8>,
@@ -105,7 +107,16 @@ impl Journal {
         });
         let (file, size_bytes) = start_segment(folder, 1, 1, &job, &stream)?;
         shared.segments().push_back(Segment { path: segment_path(folder, 1), first: 1, size_bytes });
-        Ok(Self { folder: folder.to_owned(), file, sequence: 1, size_bytes, job, stream, shared })
+        Ok(Self {
+            folder: folder.to_owned(),
+            file,
+            sequence: 1,
+            size_bytes,
+            torn: false,
+            job,
+            stream,
+            shared,
+        })
     }
 
     /// Opens what an earlier process wrote; none when it did not get as far as a first state. A group that it did not
@@ -154,6 +165,7 @@ impl Journal {
             file,
             sequence,
             size_bytes,
+            torn: false,
             job: job.clone(),
             stream: stream.clone(),
             shared,
@@ -164,7 +176,8 @@ impl Journal {
     /// Writes a group and gives the number of the last record. With `sync`, waits until it is on the disk.
     ///
     /// # Errors
-    /// When the file can't be written; the journal must not be used after that.
+    /// When the file can't be written: a full disk, above all. Then nothing of it is in the journal, which goes on as it
+    /// was; later groups may find room.
     pub fn append(
         &mut self,
         records: &[Vec<u8>],
@@ -173,9 +186,14 @@ impl Journal {
         sync: bool,
     ) -> std::io::Result<u64> {
         let group = format::encode_group(records, job.as_deref(), stream.as_deref())?;
-        self.file.write_all(&group)?;
-        if sync {
-            self.file.sync_data()?;
+        if self.torn {
+            self.cut()?;
+        }
+        let written = self.file.write_all(&group);
+        if let Err(error) = written.and_then(|()| if sync { self.file.sync_data() } else { Ok(()) }) {
+            // A part of the group may be there. Behind it the next one would be lost at the next start.
+            self.torn = self.cut().is_err();
+            return Err(error);
         }
         self.size_bytes += group.len() as u64;
         self.job = job.unwrap_or_else(|| std::mem::take(&mut self.job));
@@ -185,10 +203,21 @@ impl Journal {
             segment.size_bytes = self.size_bytes;
         }
         self.shared.written.send_replace(last);
-        if self.size_bytes >= SEGMENT_BYTES {
-            self.roll(last + 1)?;
+        // The group is there. A segment that cannot be begun now is begun behind a later group.
+        if self.size_bytes >= SEGMENT_BYTES
+            && let Err(error) = self.roll(last + 1)
+        {
+            tracing::debug!(folder = %self.folder.display(), %error, "a journal goes on in its segment");
         }
         Ok(last)
+    }
+
+    /// Removes what stands behind the last whole group.
+    fn cut(&mut self) -> std::io::Result<()> {
+        self.file.set_len(self.size_bytes)?;
+        self.file.seek(SeekFrom::Start(self.size_bytes))?;
+        self.torn = false;
+        Ok(())
     }
 
     fn roll(&mut self, first: u64) -> std::io::Result<()> {

@@ -104,3 +104,43 @@ fn a_reader_follows_the_writer_across_segments() {
     // A resend starts earlier than where the reader stands, as long as that is not released.
     assert_eq!(reader.read(59, 1).unwrap().len(), 1);
 }
+
+#[test]
+fn a_group_that_could_not_be_written_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::create(folder.path(), Vec::new(), b"s0".to_vec()).unwrap();
+    journal.append(&numbered(1, 2), None, Some(b"s1".to_vec()), false).unwrap();
+    let path = segment_path(folder.path(), 1);
+    // As on a full disk: half of a group is there, then there is an error; and cutting it off does not work at once.
+    let whole = format::encode_group(&numbered(3, 4), None, Some(b"s2")).unwrap();
+    let disk = std::mem::replace(&mut journal.file, File::open(&path).unwrap());
+    OpenOptions::new().append(true).open(&path).unwrap().write_all(&whole[..whole.len() / 2]).unwrap();
+    journal.append(&numbered(3, 4), None, Some(b"s2".to_vec()), false).unwrap_err();
+    assert_eq!(journal.last_record(), 2);
+    // There is room again.
+    journal.file = disk;
+    assert_eq!(journal.append(&numbered(3, 3), None, None, true).unwrap(), 3);
+    assert_eq!(all(&journal, 1), numbered(1, 3));
+    drop(journal);
+    let found = Journal::open(folder.path()).unwrap().unwrap();
+    assert_eq!((found.journal.last_record(), found.stream.as_slice()), (3, b"s1".as_slice()));
+}
+
+#[test]
+fn a_segment_that_cannot_be_begun_costs_no_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::create(folder.path(), Vec::new(), Vec::new()).unwrap();
+    let large = vec![vec![b'x'; 1 << 20]; 1 + (SEGMENT_BYTES >> 20) as usize];
+    // A folder where the next segment's draft would be.
+    std::fs::create_dir(folder.path().join("next")).unwrap();
+    let count = large.len() as u64;
+    assert_eq!(
+        journal.append(&large, None, None, false).unwrap(),
+        count,
+        "it is there: it may not be told as failed"
+    );
+    std::fs::remove_dir(folder.path().join("next")).unwrap();
+    assert_eq!(journal.append(&numbered(1, 1), None, None, false).unwrap(), count + 1);
+    assert_eq!(all(&journal, 1).len() as u64, count + 1);
+    assert_eq!(journal.sequence, 2, "the next segment was begun");
+}

@@ -133,13 +133,23 @@ impl Ledger {
         if let Some(position) = position {
             self.log.lanes.insert(lane, position);
         }
-        if let Some(digest) = &mut self.digest {
+        // What could not be written does not count: a report must never speak of records that nobody has.
+        let mut digest = self.digest.clone();
+        if let Some(digest) = &mut digest {
             records.iter().for_each(|record| digest.push(record));
-            self.log.records_digest = Some(digest.save());
         }
-        let job = job_changed.then(|| bytes(&self.job)).transpose()?;
-        let log = log_changed.then(|| bytes(&self.log)).transpose()?;
-        self.closed = false;
+        let before = std::mem::replace(&mut self.log.records_digest, digest.as_ref().map(RecordDigest::save));
+        let written = self.write(records, job_changed, log_changed, sync);
+        match &written {
+            Ok(()) => (self.digest, self.closed) = (digest, false),
+            Err(_) => self.log.records_digest = before,
+        }
+        written
+    }
+
+    fn write(&mut self, records: &[Vec<u8>], job: bool, log: bool, sync: bool) -> Result<(), Failure> {
+        let job = job.then(|| bytes(&self.job)).transpose()?;
+        let log = log.then(|| bytes(&self.log)).transpose()?;
         self.journal
             .append(records, job, log, sync)
             .map(drop)
@@ -195,6 +205,24 @@ mod tests {
             }
             assert_eq!(ledger.records_digest(), Some(counted.digest()));
         }
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_not_in_the_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = bytes(&LogStates::new(BTreeMap::new())).unwrap();
+        let journal = Journal::create(folder.path(), JOB.to_vec(), log.clone()).unwrap();
+        let mut ledger = Ledger::new(journal, JOB, &log).unwrap();
+        let mut counted = RecordDigest::new();
+        for record in [b"first".to_vec(), b"second".to_vec()] {
+            ledger.append(MAIN, std::slice::from_ref(&record), None, None, false).unwrap();
+            counted.push(&record);
+            let too_large = vec![vec![0; crate::limits::JOURNAL_ENTRY_MAX_BYTES + 1]];
+            ledger.append(MAIN, &too_large, None, None, false).unwrap_err();
+            assert_eq!(ledger.records_digest(), Some(counted.digest()));
+        }
+        drop(ledger);
+        assert_eq!(reopened(folder.path()).records_digest(), Some(counted.digest()));
     }
 
     #[test]

@@ -99,7 +99,9 @@ async fn stream(
                     return Ok(UploadEnd::Stale);
                 }
                 if ack.durable > *progress.written().borrow() {
-                    return Err("the coordinator has more records than were written".to_owned());
+                    // Waiting would not help: the journal's end went with the machine that died.
+                    let why = "the coordinator has more records than this machine kept: it lost the last ones";
+                    return Ok(UploadEnd::Unreadable(why.to_owned()));
                 }
                 backoff.reset();
                 durable = durable.max(ack.durable);

@@ -23,7 +23,7 @@ use super::messages::{Incoming, out, read};
 use super::{JobEvent, JobLink, JobOrders, StartJob};
 use crate::coordinator::Coordinator;
 use crate::lease::{Attempt, Lease};
-use crate::limits::{CONNECT_TIMEOUT, RECONNECT_FIRST, RECONNECT_MAX, SESSION_QUEUE};
+use crate::limits::{CONNECT_TIMEOUT, RECONNECT_FIRST, RECONNECT_MAX, SESSION_QUEUE, SESSION_STEADY};
 
 /// Longest sleep of the lease watch: `CLOCK_BOOTTIME` may jump ahead of timers after a suspension.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
@@ -160,11 +160,15 @@ impl<C: Clock> Supervisor<C> {
                 }
                 Some(Ok((stream, welcome))) => match self.welcome(welcome, hello_ms) {
                     Ok(()) => {
-                        backoff.reset();
                         tracing::info!("connected to the coordinator");
                         self.set_connected(true);
+                        let began = Instant::now();
                         let ended = self.serve(stream).await;
                         self.set_connected(false);
+                        // One that ends as it begins would otherwise be begun again without a pause.
+                        if began.elapsed() >= SESSION_STEADY {
+                            backoff.reset();
+                        }
                         match ended {
                             // Where the leader was is where it is asked for first.
                             Err(why) => why,
@@ -174,7 +178,10 @@ impl<C: Clock> Supervisor<C> {
                     Err(why) => why,
                 },
             };
-            let wait = backoff.next_wait();
+            // Who holds leases comes back in time to renew them.
+            let longest =
+                if self.jobs.is_empty() { RECONNECT_MAX } else { Duration::from_millis(self.terms.renew_ms) };
+            let wait = backoff.next_wait().min(longest);
             tracing::warn!(why, again_in_ms = wait.as_millis() as u64, "no session with the coordinator");
             let until = tokio::time::sleep(wait);
             let mut until = std::pin::pin!(until);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use slipway_cas::Digest;
 use slipway_proto::v1::{self, agent_message::Message};
 use slipway_scheduler::fleet::AgentProfile;
-use slipway_scheduler::{AgentId, JobResult, Outcome};
+use slipway_scheduler::{AgentId, FleetCause, JobResult, Outcome};
 use slipway_wire::report::Ending;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -104,9 +104,14 @@ async fn convert(services: &Services, message: Message) -> Result<FromAgent, Sta
         Message::Report(report) => {
             let report = slipway_wire::report::from_wire(report).map_err(invalid)?;
             let lease = to_wire::from_wire_lease(&report.lease);
-            check_records(services, &lease, report.records, report.records_digest).await?;
-            let (outcome, message) = outcome(services, report.ending).await?;
             let (records, records_digest) = (report.records, report.records_digest);
+            match check_records(services, &lease, records, records_digest).await? {
+                Records::AsReported => {}
+                Records::Otherwise { durable, digest, why } => {
+                    return Ok(contradicted(lease, report.ending, durable, digest, &why));
+                }
+            }
+            let (outcome, message) = outcome(services, report.ending).await?;
             FromAgent::Report { lease, outcome, records, records_digest, message }
         }
         Message::Capacity(capacity) => {
@@ -123,33 +128,62 @@ async fn convert(services: &Services, message: Message) -> Result<FromAgent, Sta
     })
 }
 
+/// How a report's records compare with those that are durable.
+enum Records {
+    AsReported,
+    /// They are others, and will be for ever.
+    Otherwise {
+        /// How many there are.
+        durable: u64,
+        digest: Digest,
+        /// What does not fit, for a person.
+        why: String,
+    },
+}
+
 /// A report comes after its records: they are counted, and compared with its digest, before the scheduler hears of it.
 async fn check_records(
     services: &Services,
     lease: &RunLease,
     records: u64,
     digest: Option<Digest>,
-) -> Result<(), Status> {
+) -> Result<Records, Status> {
     if (records == 0 && digest.is_none()) || !services.driver.leases().is_live(lease) {
-        return Ok(());
+        return Ok(Records::AsReported);
     }
     let failed = |error: RecordsError| Status::unavailable(error.to_string());
     let key = AttemptKey { run: lease.run, instance: lease.lease.instance, attempt: lease.lease.attempt };
     let log = services.records.attempt(key).await.map_err(failed)?;
     let durable = log.durable();
-    if durable != records {
-        return Err(Status::failed_precondition(format!(
-            "the report counts {records} records, but {durable} are durable: all records come before the report"
-        )));
+    if durable == records && digest.is_none() {
+        return Ok(Records::AsReported);
     }
-    let Some(reported) = digest else { return Ok(()) };
     let counted = services.records.digest(&log).await.map_err(failed)?;
-    if counted == reported {
-        return Ok(());
-    }
-    Err(Status::data_loss(format!(
-        "the report has the digest {reported} of its records, but those that are durable have {counted}"
-    )))
+    let why = match digest {
+        _ if durable != records => format!("{records} records are reported, {durable} are durable"),
+        Some(reported) if reported != counted => {
+            format!(
+                "the records that are reported have the digest {reported}, those that are durable {counted}"
+            )
+        }
+        _ => return Ok(Records::AsReported),
+    };
+    Ok(Records::Otherwise { durable, digest: counted, why })
+}
+
+/// What becomes of a report that speaks of other records than there are. It would be refused for ever, and so could the
+/// session that brings it: the attempt has failed then, whatever its end was, for its log cannot be trusted.
+fn contradicted(lease: RunLease, ending: Ending, durable: u64, digest: Digest, why: &str) -> FromAgent {
+    let (cause, told) = match ending {
+        Ending::Fleet { cause, message } => (cause, format!("{message}; ")),
+        Ending::Work { result, .. } => {
+            (FleetCause::Internal, format!("the job ended as {}, but ", result.as_str()))
+        }
+    };
+    let message = format!("{told}its log is not the one that its agent reports: {why}");
+    tracing::error!(run = %lease.run, instance = %lease.lease.instance, attempt = lease.lease.attempt, message, "an attempt's log is damaged");
+    let outcome = Outcome::Fleet { cause };
+    FromAgent::Report { lease, outcome, records: durable, records_digest: Some(digest), message }
 }
 
 async fn outcome(services: &Services, ending: Ending) -> Result<(Outcome, String), Status> {

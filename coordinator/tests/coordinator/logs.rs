@@ -50,17 +50,27 @@ async fn one_job(fixture: &Fixture, lines: u64) -> String {
     run
 }
 
+/// Refused, it would come again for ever and end the session of all other jobs with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_report_with_another_digest_is_refused() {
+async fn a_report_of_other_records_fails_its_attempt_and_nothing_else() {
     let fixture = Fixture::start().await;
     let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
-    fixture.submit(ONE_JOB).await;
+    let run = fixture.submit(ONE_JOB).await;
     let lease = agent.assigned().await.lease.unwrap();
     agent.upload(&lease, 1, numbered(1, 10)).await;
     agent.report_with(&lease, 10, digest(&numbered(2, 11))).await;
-    let status = agent.end().await.unwrap_err();
-    assert_eq!(status.code(), tonic::Code::DataLoss);
-    assert!(status.message().contains("digest"), "{status}");
+    agent.accepted().await;
+    let tried = |shown: &serde_json::Value| !shown["instances"][0]["attempts"][0]["cause"].is_null();
+    let shown = fixture.run_until(&run, tried).await;
+    let attempt = &shown["instances"][0]["attempts"][0];
+    assert_eq!(attempt["cause"], "internal", "{shown}");
+    let message = attempt["message"].as_str().unwrap();
+    assert!(message.starts_with("the job ended as success, but its log is not the one"), "{message}");
+    let counted = digest(&numbered(1, 10));
+    let counted = format!("{}/{}", counted.sha256, counted.size_bytes);
+    assert_eq!(attempt["records_digest"], counted.as_str(), "what is durable stays told");
+    let verified = fixture.get(&format!("/api/v1/runs/{run}/records")).await;
+    assert_eq!(verified["complete"], true, "{verified}");
 }
 
 /// The coordinator did not see the first records come: it counts them from storage.

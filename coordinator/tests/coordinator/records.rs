@@ -44,15 +44,25 @@ async fn an_upload_goes_on_where_it_broke_off_without_gap_or_repeat() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_report_that_comes_before_its_records_is_refused() {
+async fn a_report_without_its_records_fails_its_attempt() {
     let fixture = Fixture::start().await;
     let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
-    fixture.submit(ONE_JOB).await;
+    let run = fixture.submit(ONE_JOB).await;
     let lease = agent.assigned().await.lease.unwrap();
     agent.report(&lease, v1::Result::Success, 5).await;
-    let status = agent.end().await.unwrap_err();
-    assert_eq!(status.code(), tonic::Code::FailedPrecondition);
-    assert!(status.message().contains("5 records"), "{status}");
+    agent.accepted().await;
+    let tried = |shown: &serde_json::Value| !shown["instances"][0]["attempts"][0]["cause"].is_null();
+    let shown = fixture.run_until(&run, tried).await;
+    let attempt = &shown["instances"][0]["attempts"][0];
+    assert_eq!(
+        (attempt["cause"].as_str(), attempt["records"].as_u64()),
+        (Some("internal"), Some(0)),
+        "{shown}"
+    );
+    assert!(
+        attempt["message"].as_str().unwrap().contains("5 records are reported, 0 are durable"),
+        "{shown}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
