@@ -33,10 +33,7 @@ use crate::submit;
 /// How many jobs are planned at a time.
 const CONCURRENCY: usize = 16;
 
-/// How often reading or writing blobs is tried before the job fails.
-const STORE_TRIES: u32 = 5;
-
-/// The first wait between two tries, and the longest.
+/// The first wait before blobs are read or written again, and the longest.
 const STORE_WAITS_MS: (u64, u64) = (50, 2_000);
 
 /// Plans jobs as they become ready, and evaluates the outputs of calls, until the driver is gone.
@@ -67,27 +64,33 @@ pub(crate) async fn run(services: Services, mut requests: mpsc::UnboundedReceive
     }
 }
 
-/// Tries until blobs can be read and written, or it does not help any more.
+/// Tries until blobs can be read and written: a full disk or an object store out of reach is no fault of the job, which
+/// waits. An error is one that waiting does not help; `None`: the coordinator ends, and the next one plans again.
 async fn persist<T, F: Future<Output = Result<T, StoreError>>>(
+    services: &Services,
     mut attempt: impl FnMut() -> F,
-) -> Result<T, String> {
+) -> Option<Result<T, String>> {
     let (first, longest) = STORE_WAITS_MS;
     let mut backoff = Backoff::new(Duration::from_millis(first), Duration::from_millis(longest));
     loop {
-        match attempt().await {
-            Ok(done) => return Ok(done),
-            Err(error @ (StoreError::NotFound(_) | StoreError::Damaged(_))) => return Err(error.to_string()),
-            Err(error) if backoff.failures() + 1 >= STORE_TRIES => return Err(error.to_string()),
-            Err(error) => {
-                tracing::warn!(%error, "planning a job is tried again");
-                tokio::time::sleep(backoff.next_wait()).await;
+        let error = match attempt().await {
+            Ok(done) => return Some(Ok(done)),
+            Err(error @ (StoreError::NotFound(_) | StoreError::Damaged(_))) => {
+                return Some(Err(error.to_string()));
             }
+            Err(error) => error,
+        };
+        let wait = backoff.next_wait();
+        tracing::warn!(%error, again_in_ms = wait.as_millis() as u64, "a job is not planned yet");
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = services.closing.cancelled() => return None,
         }
     }
 }
 
 async fn plan_job(services: &Services, workflows: Arc<evaluate::Workflows>, request: PlanRequest) {
-    let planned = persist(|| resolve(services, &workflows, &request)).await;
+    let Some(planned) = persist(services, || resolve(services, &workflows, &request)).await else { return };
     let resolution = planned.unwrap_or_else(|error| Resolution::Invalid {
         message: format!("the job cannot be planned: {error}"),
     });
@@ -110,7 +113,8 @@ async fn outputs(services: &Services, workflows: Arc<evaluate::Workflows>, reque
         }
     };
     let failed = |error| Err(format!("the outputs of the call cannot be told: {error}"));
-    let outputs = persist(evaluate).await.unwrap_or_else(failed);
+    let Some(outputs) = persist(services, evaluate).await else { return };
+    let outputs = outputs.unwrap_or_else(failed);
     let (run, job, call) = (request.run, request.job.clone(), request.place);
     let finish = Command::FinishCall(FinishCall { run, job, call, outputs });
     if let Err(DriverError::Rejected(rejection)) = services.driver.command(finish).await {

@@ -1,12 +1,11 @@
 //! The attempts of a run, and the readers of their records.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use slipway_scheduler::state::{Call, Job, Run, Stage};
 use slipway_scheduler::{InstanceId, RunId};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::line::{Naming, RunLine};
 use super::{Lines, StreamError, say};
@@ -113,19 +112,22 @@ fn display_name(run: &Run, job: &Job) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Readers {
     known: BTreeMap<(InstanceId, u32), Known>,
+    /// The reader that was started last of those whose attempts were over: they are read one after another.
+    last_over: Option<CancellationToken>,
 }
 
 #[derive(Debug)]
 struct Known {
     ended: watch::Sender<Option<u64>>,
-    done: Arc<AtomicBool>,
+    done: CancellationToken,
 }
 
-/// What a reader is told, and how it tells that it is done.
+/// What a reader is told, whom it waits for, and how it tells that it is done.
 #[derive(Debug)]
 pub(super) struct Span {
     ended: watch::Receiver<Option<u64>>,
-    done: Arc<AtomicBool>,
+    after: Vec<CancellationToken>,
+    done: DropGuard,
 }
 
 impl Readers {
@@ -146,9 +148,15 @@ impl Readers {
             return;
         };
         let (sender, receiver) = watch::channel(ended);
-        let done = Arc::new(AtomicBool::new(false));
-        vacant.insert(Known { ended: sender, done: Arc::clone(&done) });
-        start(attempt, Span { ended: receiver, done });
+        let done = CancellationToken::new();
+        vacant.insert(Known { ended: sender, done: done.clone() });
+        // The lines of an instance's attempts do not mix: an earlier one is over when there is a later one.
+        let earlier = self.known.range((attempt.instance, 0)..(attempt.instance, attempt.number)).next_back();
+        let mut after: Vec<_> = earlier.map(|(_, known)| known.done.clone()).into_iter().collect();
+        if ended.is_some() {
+            after.extend(self.last_over.replace(done.clone()));
+        }
+        start(attempt, Span { ended: receiver, after, done: done.drop_guard() });
     }
 
     /// Ends the readers of attempts that never were (their agent declined them), once their instance has its result:
@@ -166,9 +174,7 @@ impl Readers {
 
     /// Whether any attempt of this instance is still being read.
     pub(super) fn is_reading(&self, instance: &str) -> bool {
-        self.known
-            .iter()
-            .any(|((id, _), known)| id.to_string() == instance && !known.done.load(Ordering::Acquire))
+        self.known.iter().any(|((id, _), known)| id.to_string() == instance && !known.done.is_cancelled())
     }
 }
 
@@ -179,11 +185,10 @@ pub(super) async fn read(
     attempt: AttemptState,
     mut span: Span,
     lines: Lines,
-    turns: Arc<Semaphore>,
 ) -> Result<(), StreamError> {
-    let over = span.ended.borrow().is_some();
-    // It is never closed: the stream keeps it.
-    let _turn = if over { Arc::clone(&turns).acquire_owned().await.ok() } else { None };
+    for earlier in &span.after {
+        earlier.cancelled().await;
+    }
     let key = AttemptKey { run, instance: attempt.instance, attempt: attempt.number };
     let mut naming = Naming::new(attempt.job, attempt.instance.to_string(), attempt.name);
     let mut next = 1;
@@ -215,6 +220,6 @@ pub(super) async fn read(
             }
         }
     }
-    span.done.store(true, Ordering::Release);
+    drop(span.done);
     Ok(())
 }

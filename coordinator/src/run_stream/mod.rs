@@ -1,16 +1,15 @@
 //! What happens to a run, from its beginning: its steps, log lines and results in one stream.
 //!
-//! Invariants: an instance's lines come in its records' order, and its result after all of them; the run's result is the
-//! last line. A reader that is slow is waited for; nobody else is.
+//! Invariants: an instance's lines come in its attempts' and their records' order, and its result after all of them; the
+//! run's result is the last line. A reader that is slow is waited for; nobody else is.
 
 mod attempts;
 mod line;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use slipway_scheduler::RunId;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 pub use line::RunLine;
@@ -68,15 +67,12 @@ async fn stream(services: &Services, run: RunId, follow: bool, lines: &Lines) ->
     let mut readers: JoinSet<Result<(), StreamError>> = JoinSet::new();
     let mut attempts = attempts::Readers::default();
     let mut told = BTreeSet::new();
-    // Attempts that are over are read one after another, in order; those that run, all at once.
-    let turns = Arc::new(Semaphore::new(1));
     loop {
         changes.borrow_and_update();
         let Some(progress) = look(services, run).await? else { return Err(StreamError::Retired(run)) };
         for attempt in &progress.attempts {
             attempts.update(attempt, follow, |attempt, span| {
-                let (services, lines, turns) = (services.clone(), lines.clone(), Arc::clone(&turns));
-                readers.spawn(attempts::read(services, run, attempt.clone(), span, lines, turns));
+                readers.spawn(attempts::read(services.clone(), run, attempt.clone(), span, lines.clone()));
             });
         }
         attempts.end_declined(&progress);

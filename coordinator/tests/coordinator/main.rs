@@ -26,4 +26,5 @@ mod s3;
 mod schedule;
 mod several;
 mod thin_path;
+mod trouble;
 mod webhook;

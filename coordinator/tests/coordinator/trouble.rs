@@ -1,0 +1,72 @@
+//! What jobs and readers see of trouble that passes: a disk that was full for a while, an agent that was lost.
+
+use std::time::Duration;
+
+use slipway_coordinator::options::Objects;
+use slipway_proto::v1;
+
+use crate::fake_agent::{FIRST, FakeAgent, line};
+use crate::fixture::{Fixture, ONE_JOB};
+
+/// The second job's specification is too long for the store of small blobs: it becomes a file.
+const TWO_JOBS: &str = "on: push\njobs:\n  first:\n    runs-on: ubuntu-latest\n    steps:\n      - run: a\n  second:\n    needs: first\n    runs-on: ubuntu-latest\n    steps:\n      - run: SCRIPT\n";
+
+/// Longer than anything was tried again when giving up was still possible.
+const A_WHILE: Duration = Duration::from_secs(2);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_is_planned_when_blobs_can_be_kept_again() {
+    let objects = tempfile::tempdir().unwrap();
+    let folder = objects.path().join("objects");
+    let fixture =
+        Fixture::start_with(|options| options.objects = Some(Objects::Folder(folder.clone()))).await;
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    let run = fixture.submit(&TWO_JOBS.replace("SCRIPT", &"b".repeat(100_000))).await;
+    let lease = agent.assigned().await.lease.unwrap();
+    // A file where drafts of blobs are made: none can be written, whoever asks.
+    let (drafts, aside) = (folder.join("incoming"), objects.path().join("aside"));
+    std::fs::rename(&drafts, &aside).unwrap();
+    std::fs::write(&drafts, "").unwrap();
+    agent.report(&lease, v1::Result::Success, 0).await;
+    agent.accepted().await;
+    tokio::time::sleep(A_WHILE).await;
+    let shown = fixture.get(&format!("/api/v1/runs/{run}")).await;
+    assert_eq!(shown["jobs"][1]["state"], "waiting", "a full disk is no fault of the job: {shown}");
+    std::fs::remove_file(&drafts).unwrap();
+    std::fs::rename(&aside, &drafts).unwrap();
+    let lease = agent.assigned().await.lease.unwrap();
+    agent.report(&lease, v1::Result::Success, 0).await;
+    agent.accepted().await;
+    assert_eq!(fixture.finished(&run).await["result"], "success");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_lines_of_attempts_come_one_attempt_after_the_other() {
+    let fixture = Fixture::start().await;
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    let run = fixture.submit(ONE_JOB).await;
+    let following = fixture.events(&run, true);
+    let working = async {
+        for attempt in 1..=3_u64 {
+            let lease = agent.assigned().await.lease.unwrap();
+            assert_eq!(u64::from(lease.attempt.as_ref().unwrap().attempt), attempt);
+            // A record more is reported than there is: the attempt has failed, and there is a next one.
+            let said: Vec<_> = (0..5).map(|n| line(&format!("{}", attempt * 10 + n))).collect();
+            agent.upload(&lease, 1, said).await;
+            agent.report(&lease, v1::Result::Success, if attempt < 3 { 6 } else { 5 }).await;
+            agent.accepted().await;
+            fixture.clock.advance(5_000);
+        }
+        fixture.finished(&run).await;
+    };
+    let (followed, ()) = tokio::join!(following, working);
+    let expected: Vec<String> = (1..=3).flat_map(|a| (0..5).map(move |n| (a * 10 + n).to_string())).collect();
+    let lines = |events: &[serde_json::Value]| -> Vec<String> {
+        let logs = events.iter().filter(|event| event["type"] == "log");
+        logs.map(|event| event["line"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(lines(&followed), expected);
+    for _ in 0..50 {
+        assert_eq!(lines(&fixture.events(&run, false).await), expected);
+    }
+}
