@@ -80,10 +80,11 @@ async fn one_coordinator(load: Load) -> anyhow::Result<Outcome> {
     let coordinator = Arc::new(Coordinator::start(Options::embedded(folder.path())).await?);
     let (arrived, mut arrivals) = mpsc::channel(load.jobs);
     let mut agents = Vec::with_capacity(load.agents);
-    let mut channel = connect(&coordinator).await?;
+    let address = coordinator.grpc_addr.to_string();
+    let mut channel = connect(&address).await?;
     for number in 0..load.agents {
         if number % echo::STREAMS_PER_CONNECTION == echo::STREAMS_PER_CONNECTION - 1 {
-            channel = connect(&coordinator).await?;
+            channel = connect(&address).await?;
         }
         agents.push(agent(number, channel.clone(), &coordinator, arrived.clone()).await?);
     }
@@ -140,14 +141,21 @@ async fn drive(
 const ONE_JOB: &str =
     "on: push\njobs:\n  job:\n    runs-on: [self-hosted, bench]\n    steps:\n      - run: 'true'\n";
 
-async fn connect(coordinator: &Handle) -> anyhow::Result<Channel> {
-    let endpoint = Endpoint::from_shared(format!("http://{}", coordinator.grpc_addr))?.tcp_nodelay(true);
+/// A connection to a coordinator's gRPC services.
+pub(crate) async fn connect(address: &str) -> anyhow::Result<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
     Ok(endpoint.connect().await?)
 }
 
 /// Puts the agents' token on every call.
 #[derive(Clone)]
-struct Bearer(MetadataValue<Ascii>);
+pub(crate) struct Bearer(MetadataValue<Ascii>);
+
+impl Bearer {
+    pub(crate) fn new(token: &str) -> anyhow::Result<Self> {
+        Ok(Self(format!("Bearer {token}").parse()?))
+    }
+}
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, tonic::Status> {
@@ -163,7 +171,7 @@ async fn agent(
     coordinator: &Handle,
     arrived: mpsc::Sender<Arrival>,
 ) -> anyhow::Result<tokio::task::JoinHandle<()>> {
-    let bearer = Bearer(format!("Bearer {}", coordinator.agent_token.reveal()).parse()?);
+    let bearer = Bearer::new(coordinator.agent_token.reveal())?;
     let mut client = v1::agents_client::AgentsClient::with_interceptor(channel, bearer);
     let (sender, receiver) = mpsc::channel(STREAM_BUFFER);
     sender.send(hello(number)).await?;
@@ -187,7 +195,8 @@ async fn agent(
     }))
 }
 
-fn hello(number: usize) -> v1::AgentMessage {
+/// The hello of a simulated agent with one slot.
+pub(crate) fn hello(number: usize) -> v1::AgentMessage {
     let hello = v1::Hello {
         agent_id: uuid::Uuid::from_u128(number as u128 + 1).to_string(),
         name: format!("bench-{number}"),
@@ -201,7 +210,8 @@ fn hello(number: usize) -> v1::AgentMessage {
     v1::AgentMessage { message: Some(v1::agent_message::Message::Hello(hello)) }
 }
 
-fn success(lease: Option<v1::Lease>) -> v1::AgentMessage {
+/// A report of success.
+pub(crate) fn success(lease: Option<v1::Lease>) -> v1::AgentMessage {
     let work = v1::WorkOutcome { result: v1::Result::Success.into(), ..v1::WorkOutcome::default() };
     let report =
         v1::Report { lease, outcome: Some(v1::report::Outcome::Work(work)), ..v1::Report::default() };

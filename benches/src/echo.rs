@@ -146,6 +146,56 @@ pub async fn measure(
     Ok(EchoRun { round_trips, per_second })
 }
 
+/// Sends `messages` in all at this rate, to one of `streams` streams after the other; the times of their echoes.
+///
+/// # Errors
+/// When a stream breaks.
+pub async fn paced(
+    address: SocketAddr,
+    streams: usize,
+    messages: usize,
+    rate: f64,
+) -> anyhow::Result<Samples> {
+    let (echoed, mut echoes) = mpsc::unbounded_channel();
+    let mut senders = Vec::with_capacity(streams);
+    let mut channel = None;
+    for number in 0..streams {
+        if number % STREAMS_PER_CONNECTION == 0 {
+            let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
+            channel = Some(endpoint.connect().await?);
+        }
+        let mut client = v1::agents_client::AgentsClient::new(channel.clone().context("there is one")?);
+        let (sender, receiver) = mpsc::channel(STREAM_BUFFER);
+        let mut answers = client.session(ReceiverStream::new(receiver)).await?.into_inner();
+        let echoed = echoed.clone();
+        tokio::spawn(async move {
+            while let Some(Ok(answer)) = answers.next().await {
+                let Some(v1::coordinator_message::Message::Renewed(renewed)) = answer.message else {
+                    continue;
+                };
+                // The measurement may be over.
+                let _ = echoed.send((renewed.number, Instant::now()));
+            }
+        });
+        senders.push(sender);
+    }
+    let (mut sent_at, start) = (Vec::with_capacity(messages), Instant::now());
+    for (number, sender) in senders.iter().cycle().take(messages).enumerate() {
+        let due = start + std::time::Duration::from_secs_f64(number as f64 / rate);
+        tokio::time::sleep_until(due.into()).await;
+        sent_at.push(Instant::now());
+        let renew = v1::Renew { number: number as u64, leases: Vec::new() };
+        sender.send(v1::AgentMessage { message: Some(v1::agent_message::Message::Renew(renew)) }).await?;
+    }
+    let mut times = Samples::default();
+    while times.len() < messages {
+        let (number, at) = echoes.recv().await.context("the echo streams ended early")?;
+        let sent = sent_at.get(number as usize).context("an echo of what was never sent")?;
+        times.add(at.saturating_duration_since(*sent));
+    }
+    Ok(times)
+}
+
 async fn one_stream(
     channel: Channel,
     messages: usize,

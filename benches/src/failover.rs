@@ -2,7 +2,7 @@
 //! processes and a real PostgreSQL, beside a coordinator that stands alone and is started again.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,13 @@ use slipway_coordinator::journal::JournalPlace;
 use slipway_kit::clock::SystemClock;
 use slipway_scheduler::command::{JobDefinition, Resolution, ResolveJob, RunMeta, Submit, Trust};
 use slipway_scheduler::{Command as Order, JobId, Rules, RunId};
+use slipway_tests::Cluster;
 use slipway_tests::postgres::{PostgresServer, signal};
-use slipway_tests::{Cluster, program};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::figure::{Figure, Samples};
+use crate::process::Process;
 
 /// How often a coordinator is asked whether it leads.
 const ASK_EVERY: Duration = Duration::from_millis(10);
@@ -51,11 +52,11 @@ pub fn measure(load: Load) -> anyhow::Result<Vec<Figure>> {
     let alone = "a coordinator alone, killed and started again";
     let (mut restarts, mut kills, mut hangs) = (Samples::default(), Samples::default(), Samples::default());
     let empty = tempfile::tempdir()?;
-    killed(started(empty.path())?.0)?;
+    Process::start(empty.path())?.0.kill()?;
     for _ in 0..load.kills.max(3) {
-        let (child, took) = started(empty.path())?;
+        let (process, took) = Process::start(empty.path())?;
         restarts.add(took);
-        killed(child)?;
+        process.kill()?;
     }
     let server = PostgresServer::start();
     let mut cluster = Cluster::on(&server, 2);
@@ -92,14 +93,14 @@ pub fn measure(load: Load) -> anyhow::Result<Vec<Figure>> {
     let full = tempfile::tempdir()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let events = runtime.block_on(fill(full.path(), load.events)).context("filling a journal")?;
-    let (mut child, _) = started(full.path())?;
+    let (mut process, _) = Process::start(full.path())?;
     let mut replays = Samples::default();
     for _ in 0..3 {
-        killed(child)?;
-        let (again, took) = started(full.path())?;
-        (child, _) = (again, replays.add(took));
+        process.kill()?;
+        let (again, took) = Process::start(full.path())?;
+        (process, _) = (again, replays.add(took));
     }
-    killed(child)?;
+    process.kill()?;
     let again = restarts.quantile_ms(0.5);
     let figure = |name: String, value| Figure::new(name, "ms", value, alone, again);
     Ok(vec![
@@ -113,33 +114,6 @@ pub fn measure(load: Load) -> anyhow::Result<Vec<Figure>> {
 fn leads(url: &str) -> bool {
     let answer = Command::new("curl").args(["--silent", "--max-time", "1", url]).output();
     answer.is_ok_and(|answer| answer.stdout == b"ready\n")
-}
-
-/// A coordinator on this folder, and how long it took until it was ready.
-fn started(folder: &Path) -> anyhow::Result<(Child, Duration)> {
-    use std::io::{BufRead as _, BufReader};
-    let began = Instant::now();
-    let mut child = Command::new(program("slipway-coordinator"))
-        .arg("--data-dir")
-        .arg(folder)
-        .args(["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let stdout = child.stdout.take().context("it has an output")?;
-    let mut line = String::new();
-    BufReader::new(stdout).read_line(&mut line)?;
-    if !line.starts_with("ready ") {
-        bail!("the coordinator did not start: {:?}", child.wait()?);
-    }
-    Ok((child, began.elapsed()))
-}
-
-fn killed(mut child: Child) -> anyhow::Result<()> {
-    child.kill()?;
-    child.wait()?;
-    Ok(())
 }
 
 /// Journals runs whose only job is skipped until there are so many events; as many as there are then.

@@ -4,6 +4,7 @@
 //! ratio. Deliberately absent: assertions. A figure that got worse is seen by people who read it, not by a test that
 //! fails on a busy machine.
 
+pub mod backlog;
 pub mod cache;
 pub mod dispatch;
 pub mod echo;
@@ -16,6 +17,7 @@ pub mod logs;
 pub mod mask;
 pub mod node;
 pub mod plan;
+pub mod process;
 pub mod results;
 pub mod scheduler;
 pub mod start;

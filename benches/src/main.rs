@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
 use slipway_bench::{
-    cache, expressions, failover, figure::Figure, journal, logs, mask, plan, results, scheduler, start,
+    backlog, cache, expressions, failover, figure::Figure, journal, logs, mask, plan, results, scheduler,
+    start,
 };
 
 #[derive(Parser)]
@@ -110,6 +111,22 @@ enum What {
         #[arg(long, default_value_t = 1_000.0)]
         rate: f64,
     },
+    /// Agents that become free while a hundred thousand jobs wait, beside a bare tonic echo. Needs the programs built in the
+    /// same profile (`cargo build --release --bins`).
+    Backlog {
+        /// Simulated agents, with one slot each.
+        #[arg(long, default_value_t = 10_000)]
+        agents: usize,
+        /// Jobs that wait before the first agent comes.
+        #[arg(long, default_value_t = 100_000)]
+        waiting: usize,
+        /// Leases a second while latency is measured.
+        #[arg(long, default_value_t = 2_000.0)]
+        rate: f64,
+        /// Leases in each part.
+        #[arg(long, default_value_t = 30_000)]
+        leases: usize,
+    },
 }
 
 fn main() -> ExitCode {
@@ -142,6 +159,10 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         What::Dispatch { agents, jobs, rate } => {
             let load = Load { agents: *agents, jobs: *jobs, rate: *rate };
             runtime()?.block_on(dispatch::measure(load))?
+        }
+        What::Backlog { agents, waiting, rate, leases } => {
+            let load = backlog::Load { agents: *agents, waiting: *waiting, rate: *rate, leases: *leases };
+            runtime()?.block_on(backlog::measure(load))?
         }
     };
     figures.iter().try_for_each(|figure| figure.print(arguments.json))

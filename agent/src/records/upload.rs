@@ -103,7 +103,10 @@ async fn stream(
                     let why = "the coordinator has more records than this machine kept: it lost the last ones";
                     return Ok(UploadEnd::Unreadable(why.to_owned()));
                 }
-                backoff.reset();
+                // The first answer alone is no progress: a store that cannot keep anything answers, too.
+                if ack.durable > *progress.durable().borrow() {
+                    backoff.reset();
+                }
                 durable = durable.max(ack.durable);
                 progress.release(durable);
                 while under_way.front().is_some_and(|last| *last <= durable) {

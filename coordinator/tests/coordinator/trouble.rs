@@ -55,7 +55,7 @@ async fn the_lines_of_attempts_come_one_attempt_after_the_other() {
             agent.upload(&lease, 1, said).await;
             agent.report(&lease, v1::Result::Success, if attempt < 3 { 6 } else { 5 }).await;
             agent.accepted().await;
-            fixture.clock.advance(5_000);
+            fixture.clock.advance(15_000);
         }
         fixture.finished(&run).await;
     };
