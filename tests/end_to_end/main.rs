@@ -9,6 +9,7 @@ mod arm64;
 mod background;
 mod bad_input;
 mod calls;
+mod chaos;
 mod delivery;
 mod events;
 mod failover;
