@@ -145,8 +145,8 @@ impl Handle {
         self.trigger.clone()
     }
 
-    /// Waits until the agent has stopped: after `Drain` when its jobs have ended and are cleaned up, after `Now` at
-    /// once. Jobs that still run then go on in their containers, and the next agent with this data directory adopts
+    /// Waits until the agent has stopped: after `Drain` when its jobs have ended and are cleaned up, after `HandOver`
+    /// when their leases are longer, after `Now` at once. Jobs that still run then go on in their containers, and the next agent with this data directory adopts
     /// them.
     pub async fn wait(self) {
         // A panic in the supervisor was logged by the runtime's hook; there is nothing to add.
@@ -155,7 +155,7 @@ impl Handle {
         let mut now = self.trigger.watcher();
         let cleaned = tokio::select! {
             biased;
-            () = now.reached(Stage::Now) => false,
+            () = now.reached(Stage::HandOver) => false,
             () = self.runner.tasks.wait() => true,
         };
         if cleaned {

@@ -93,6 +93,15 @@ pub const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait before connecting to the coordinator again.
 pub const RECONNECT_MAX: Duration = Duration::from_secs(10);
 
+/// How long leases are to last for an agent that is about to be replaced by its next version, in milliseconds.
+pub const HANDOVER_LEASE_MS: u32 = 5 * 60_000;
+
+/// How long such an agent waits for the coordinator's answer; without one it leaves with the leases as they are.
+pub const HANDOVER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long it then stays, so that its jobs' inits hear of their new stop times.
+pub const HANDOVER_SETTLES: Duration = Duration::from_millis(500);
+
 /// A session that lasted this long was a good one: after it the waits begin anew.
 pub const SESSION_STEADY: Duration = Duration::from_secs(2);
 

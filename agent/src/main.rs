@@ -46,6 +46,12 @@ async fn run(options: Options) -> anyhow::Result<()> {
             tracing::error!(%error, "signals are not heard; stop the agent with SIGKILL, its jobs go on");
         }
     });
+    let trigger = handle.trigger();
+    tokio::spawn(async move {
+        if let Err(error) = trigger.follow_hand_over().await {
+            tracing::error!(%error, "SIGHUP is not heard; an upgrade has as long as a lease");
+        }
+    });
     handle.wait().await;
     Ok(())
 }

@@ -108,3 +108,24 @@ async fn a_strict_job_ends_by_itself_when_its_agent_is_gone() {
     };
     tokio::time::timeout(fleet::coordinator::PATIENCE, ended).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_outlasts_its_lease_while_its_agent_is_upgraded() {
+    let coordinator = FakeCoordinator::start().await;
+    coordinator.terms(3_000, 1_000);
+    let place = Place::new(&coordinator);
+    let handle = place.start().await;
+    let strict = coordinator.assign_as(&endless(), true).await;
+    coordinator.line(&strict, "ready").await;
+    let container = place.containers().pop().unwrap();
+    handle.trigger().raise(Stage::HandOver);
+    handle.wait().await;
+    // The usual lease would have ended by now, and the job's init with it.
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert!(runs(&container), "the job goes on without its agent");
+    let handle = place.start().await;
+    let mut status = handle.status();
+    status.wait_for(|status| status.connected && status.jobs == 1).await.unwrap();
+    assert!(runs(&container), "the next process goes on with it");
+    handle.discard().await;
+}

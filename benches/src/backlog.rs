@@ -267,7 +267,7 @@ async fn agent(
             }
             _ = renew.tick() => {
                 renewals += 1;
-                let renewal = v1::Renew { number: renewals, leases: held.iter().cloned().collect() };
+                let renewal = v1::Renew { number: renewals, leases: held.iter().cloned().collect(), lease_ms: 0 };
                 let message = Some(v1::agent_message::Message::Renew(renewal));
                 sender.send(v1::AgentMessage { message }).await?;
             }

@@ -44,7 +44,7 @@ impl Agents for Echo {
         tokio::spawn(async move {
             while let Some(Ok(message)) = incoming.next().await {
                 let Some(v1::agent_message::Message::Renew(renew)) = message.message else { continue };
-                let renewed = v1::Renewed { number: renew.number, leases: renew.leases };
+                let renewed = v1::Renewed { number: renew.number, leases: renew.leases, lease_ms: 0 };
                 let answer = v1::CoordinatorMessage {
                     message: Some(v1::coordinator_message::Message::Renewed(renewed)),
                 };
@@ -184,7 +184,7 @@ pub async fn paced(
         let due = start + std::time::Duration::from_secs_f64(number as f64 / rate);
         tokio::time::sleep_until(due.into()).await;
         sent_at.push(Instant::now());
-        let renew = v1::Renew { number: number as u64, leases: Vec::new() };
+        let renew = v1::Renew { number: number as u64, leases: Vec::new(), lease_ms: 0 };
         sender.send(v1::AgentMessage { message: Some(v1::agent_message::Message::Renew(renew)) }).await?;
     }
     let mut times = Samples::default();
@@ -208,7 +208,7 @@ async fn one_stream(
     let mut times = Vec::with_capacity(messages);
     while times.len() < messages {
         while sent_at.len() < messages && sent_at.len() - times.len() < in_flight {
-            let renew = v1::Renew { number: sent_at.len() as u64, leases: Vec::new() };
+            let renew = v1::Renew { number: sent_at.len() as u64, leases: Vec::new(), lease_ms: 0 };
             sent_at.push(Instant::now());
             sender.send(v1::AgentMessage { message: Some(v1::agent_message::Message::Renew(renew)) }).await?;
         }

@@ -152,7 +152,7 @@ pub(crate) async fn lease(coordinator: &Handle, agent: &ForAgents) -> anyhow::Re
     let kept = lease.clone();
     tokio::spawn(async move {
         for number in 1.. {
-            let renew = v1::Renew { number, leases: vec![kept.clone()] };
+            let renew = v1::Renew { number, leases: vec![kept.clone()], lease_ms: 0 };
             let message = v1::AgentMessage { message: Some(v1::agent_message::Message::Renew(renew)) };
             if out.send(message).await.is_err() {
                 return;

@@ -49,7 +49,7 @@ impl<C: Clock> Supervisor<C> {
         match message {
             Incoming::Welcome { .. } => return Err("the coordinator said Welcome twice".to_owned()),
             Incoming::Assign(assignment, lease_ms) => return self.assigned(stream, assignment, lease_ms),
-            Incoming::Renewed { number, leases } => self.renewed(number, &leases),
+            Incoming::Renewed { number, leases, lease_ms } => self.renewed(number, &leases, lease_ms),
             Incoming::Cancel(lease, reason) => {
                 if let Some(job) = self.held(lease) {
                     job.orders.send_if_modified(|orders| {
@@ -110,12 +110,12 @@ impl<C: Clock> Supervisor<C> {
         Ok(true)
     }
 
-    fn renewed(&mut self, number: u64, prolonged: &[Lease]) {
+    fn renewed(&mut self, number: u64, prolonged: &[Lease], longer_ms: u64) {
         let Some(at) = self.renewals.iter().position(|renewal| renewal.number == number) else { return };
         // Answers come in order: what was sent before this one won't be answered any more.
         let Some(renewal) = self.renewals.drain(..=at).next_back() else { return };
         self.answered_ms = renewal.sent_ms;
-        let lease_ms = self.terms.lease_ms;
+        let lease_ms = self.terms.lease_ms.max(longer_ms);
         for lease in renewal.leases {
             let Some(job) = self.held(lease) else { continue };
             if prolonged.contains(&lease) {
@@ -125,15 +125,17 @@ impl<C: Clock> Supervisor<C> {
             }
         }
         self.tell_stop_times();
+        self.hand_over.answered(number);
     }
 
+    /// A renewal of all leases, which is taken note of.
     pub(super) fn renewal(&mut self) -> Out {
         let number = self.next_renewal;
         self.next_renewal += 1;
         let leases: Vec<Lease> = self.jobs.values().map(|job| job.lease).collect();
         let wire = leases.iter().map(|lease| lease.to_wire()).collect();
         self.renewals.push_back(Renewal { number, sent_ms: self.clock.boottime_ms(), leases });
-        Out::Renew(v1::Renew { number, leases: wire })
+        Out::Renew(v1::Renew { number, leases: wire, lease_ms: 0 })
     }
 
     /// Tells each job's init the time at which it must end on its own.

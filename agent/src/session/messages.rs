@@ -32,6 +32,8 @@ pub enum Incoming {
         number: u64,
         /// Leases that were prolonged.
         leases: Vec<Lease>,
+        /// How long they last, where longer was asked for; 0: as usual.
+        lease_ms: u64,
     },
     /// End politely.
     Cancel(Lease, String),
@@ -63,7 +65,8 @@ pub fn read(message: v1::CoordinatorMessage) -> Result<Option<Incoming>, BadMess
             Incoming::Assign(assignment, u64::from(assign.lease_ms.min(TIME_MAX_MS)))
         }
         In::Renewed(renewed) => {
-            Incoming::Renewed { number: renewed.number, leases: leases(&renewed.leases)? }
+            let lease_ms = u64::from(renewed.lease_ms.min(TIME_MAX_MS));
+            Incoming::Renewed { number: renewed.number, leases: leases(&renewed.leases)?, lease_ms }
         }
         In::Cancel(cancel) => Incoming::Cancel(Lease::from_wire(cancel.lease.as_ref())?, cancel.reason),
         In::Stop(stop) => Incoming::Stop(Lease::from_wire(stop.lease.as_ref())?, stop.reason),

@@ -7,6 +7,7 @@
 //! Deliberately absent: what a job does. Jobs hear orders through a [`JobLink`] and answer with [`JobEvent`]s.
 
 pub mod guard;
+mod handover;
 mod leases;
 pub mod messages;
 pub mod supervisor;

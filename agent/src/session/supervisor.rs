@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::guard::{Guard, LeaseTerms};
+use super::handover::HandOver;
 use super::leases::{Job, Renewal};
 use super::messages::{Incoming, out, read};
 use super::{JobEvent, JobLink, JobOrders, StartJob};
@@ -70,6 +71,7 @@ pub struct Supervisor<C> {
     /// For new jobs' links.
     events_in: mpsc::Sender<JobEvent>,
     pub(super) draining: bool,
+    pub(super) hand_over: HandOver,
     /// When something was sent that the coordinator has answered since: what it says now, it said after that.
     pub(super) answered_ms: u64,
     pub(super) renewals: VecDeque<Renewal>,
@@ -104,6 +106,7 @@ impl<C: Clock> Supervisor<C> {
             events,
             events_in,
             draining: false,
+            hand_over: HandOver::default(),
             answered_ms: 0,
             renewals: VecDeque::new(),
             next_renewal: 1,
@@ -119,7 +122,9 @@ impl<C: Clock> Supervisor<C> {
     /// Takes over a job of an earlier process and gives its link.
     pub fn adopt(&mut self, lease: Lease, strict: bool) -> JobLink {
         let guard = Guard::adopted(strict, self.clock.boottime_ms());
-        self.insert(lease, guard)
+        let link = self.insert(lease, guard);
+        self.count_jobs();
+        link
     }
 
     pub(super) fn insert(&mut self, lease: Lease, guard: Guard) -> JobLink {
@@ -138,8 +143,8 @@ impl<C: Clock> Supervisor<C> {
         JobLink { orders: receiver, events: self.events_in.clone() }
     }
 
-    /// Runs until the shutdown's `Now`, or until everything is done after its `Drain`. Jobs that still run are left
-    /// as they are.
+    /// Runs until the shutdown's `Now`, until the jobs are handed over after its `HandOver`, or until everything is done
+    /// after its `Drain`. Jobs that still run are left as they are.
     pub async fn run(mut self) {
         let mut backoff = Backoff::new(RECONNECT_FIRST, RECONNECT_MAX);
         loop {
@@ -165,6 +170,7 @@ impl<C: Clock> Supervisor<C> {
                         let began = Instant::now();
                         let ended = self.serve(stream).await;
                         self.set_connected(false);
+                        self.hand_over.disconnected();
                         // One that ends as it begins would otherwise be begun again without a pause.
                         if began.elapsed() >= SESSION_STEADY {
                             backoff.reset();
@@ -199,7 +205,7 @@ impl<C: Clock> Supervisor<C> {
         if self.over() {
             return true;
         }
-        let next = if self.shutdown.stage() >= Stage::Drain { Stage::Now } else { Stage::Drain };
+        let next = next_stage(self.shutdown.stage());
         tokio::select! {
             event = self.events.recv() => if let Some(event) = event { self.job_said(event); },
             () = self.shutdown.reached(next) => {}
@@ -216,6 +222,10 @@ impl<C: Clock> Supervisor<C> {
             Stage::Drain => {
                 self.draining = true;
                 self.jobs.is_empty()
+            }
+            Stage::HandOver => {
+                self.draining = true;
+                self.jobs.is_empty() || self.hand_over.is_over()
             }
             Stage::Now => true,
         }
@@ -270,7 +280,10 @@ impl<C: Clock> Supervisor<C> {
                 send(&stream, Out::Capacity(v1::Capacity { slots, draining: told_draining }))?;
             }
             self.send_unanswered(&stream)?;
-            let next = if self.shutdown.stage() >= Stage::Drain { Stage::Now } else { Stage::Drain };
+            if self.shutdown.stage() == Stage::HandOver {
+                self.ask_for_longer(&stream)?;
+            }
+            let next = next_stage(self.shutdown.stage());
             tokio::select! {
                 message = stream.incoming.message() => {
                     let message = message
@@ -297,6 +310,15 @@ impl<C: Clock> Supervisor<C> {
             }
             self.watch_leases();
         }
+    }
+}
+
+/// The stage to wait for, beyond the present one.
+fn next_stage(stage: Stage) -> Stage {
+    match stage {
+        Stage::Running => Stage::Drain,
+        Stage::Drain => Stage::HandOver,
+        Stage::HandOver | Stage::Now => Stage::Now,
     }
 }
 

@@ -291,7 +291,11 @@ impl FakeCoordinator {
                     let known = |lease: &&v1::Lease| state.leases.values().any(|known| known == *lease);
                     renew.leases.iter().filter(known).cloned().collect()
                 });
-                Some(out(Out::Renewed(v1::Renewed { number: renew.number, leases })))
+                Some(out(Out::Renewed(v1::Renewed {
+                    number: renew.number,
+                    leases,
+                    lease_ms: renew.lease_ms,
+                })))
             }
             In::Report(report) => {
                 let lease = report.lease.clone();

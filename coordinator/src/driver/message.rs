@@ -46,6 +46,8 @@ pub enum ToAgent {
     },
     /// These leases were renewed.
     Renewed {
+        /// How long they last, where longer was asked for; 0: as usual.
+        lease_ms: u64,
         /// The number of the request.
         number: u64,
         /// The leases.

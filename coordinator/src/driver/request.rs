@@ -108,6 +108,8 @@ pub struct AgentHello {
 pub enum FromAgent {
     /// It holds these leases.
     Renew {
+        /// How long the leases are to last from now on; 0: as usual.
+        lease_ms: u64,
         /// Echoed.
         number: u64,
         /// The leases.

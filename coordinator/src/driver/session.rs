@@ -1,9 +1,9 @@
 //! Agents' sessions: what they say and what they are told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use slipway_kit::telemetry;
-use slipway_scheduler::command::{LeaseRef, Report};
+use slipway_scheduler::command::{ExtendLease, LeaseRef, Report};
 use slipway_scheduler::fleet::AgentProfile;
 use slipway_scheduler::{AgentId, Command, Outcome};
 
@@ -13,6 +13,10 @@ use super::effects::{self, Effect};
 use super::message::{RunLease, SessionLink, ToAgent};
 use super::payload::{AttemptNote, DrainOrder, Payload};
 use super::request::{AgentHello, FromAgent, is_stale, refs};
+
+/// The longest that a lease may become for an agent that is replaced by its next version. A job of one that does not come
+/// back waits so long for another agent.
+const HANDOVER_LEASE_MS_MAX: u64 = 10 * 60_000;
 
 /// The sessions that are open, by agent.
 #[derive(Debug, Default)]
@@ -146,8 +150,11 @@ impl Core {
             return false;
         }
         match message {
-            FromAgent::Renew { number, leases } => {
-                self.renew(agent, number, &leases);
+            FromAgent::Renew { number, leases, lease_ms } => {
+                if lease_ms > 0 {
+                    self.prolong(agent, &leases, lease_ms);
+                }
+                self.renew(agent, number, &leases, lease_ms > 0);
                 return true;
             }
             FromAgent::Report { lease, outcome, records, records_digest, message } => {
@@ -171,12 +178,29 @@ impl Core {
         false
     }
 
-    fn renew(&mut self, agent: AgentId, number: u64, leases: &[RunLease]) {
+    /// Makes an agent's leases longer, durably before it hears of it: it is about to be replaced by its next version.
+    fn prolong(&mut self, agent: AgentId, leases: &[RunLease], lease_ms: u64) {
+        let lease_ms = lease_ms.min(HANDOVER_LEASE_MS_MAX);
+        let held: BTreeSet<LeaseRef> =
+            self.fleet.watched().filter(|(_, holder)| *holder == agent).map(|(lease, _)| lease).collect();
+        for lease in leases.iter().filter(|lease| held.contains(&lease.lease)) {
+            let extend = ExtendLease { lease: lease.lease, lease_ms };
+            // It may be longer already; then that is what it is told.
+            if let Err(rejection) = self.decide(Command::ExtendLease(extend)) {
+                tracing::debug!(%agent, instance = %lease.lease.instance, %rejection, "a lease is not prolonged");
+            }
+        }
+        tracing::info!(%agent, leases = leases.len(), lease_ms, "an agent hands its jobs over to its next process");
+    }
+
+    fn renew(&mut self, agent: AgentId, number: u64, leases: &[RunLease], longer: bool) {
         let Some(fleet_number) = self.sessions.open.get(&agent).map(|open| open.fleet_number) else { return };
         let Some(answer) = self.fleet.renew(agent, fleet_number, &refs(leases), self.uptime) else { return };
+        let shortest = answer.renewed.iter().map(|renewed| renewed.lease_ms).min();
+        let lease_ms = shortest.filter(|_| longer).unwrap_or_default();
         let renewed: Vec<LeaseRef> = answer.renewed.iter().map(|renewed| renewed.lease).collect();
         let renewed = self.run_leases(&renewed);
-        self.tell(agent, ToAgent::Renewed { number, leases: renewed });
+        self.tell(agent, ToAgent::Renewed { number, leases: renewed, lease_ms });
         for lease in leases.iter().filter(|lease| answer.stop.contains(&lease.lease)) {
             let reason = "the lease is not this agent's any more".to_owned();
             self.tell(agent, ToAgent::Stop { lease: *lease, reason });

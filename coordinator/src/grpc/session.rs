@@ -99,7 +99,7 @@ async fn convert(services: &Services, message: Message) -> Result<FromAgent, Sta
             let leases =
                 slipway_wire::lease::all_from_wire("renew.leases", &renew.leases).map_err(invalid)?;
             let leases = leases.iter().map(to_wire::from_wire_lease).collect();
-            FromAgent::Renew { number: renew.number, leases }
+            FromAgent::Renew { number: renew.number, leases, lease_ms: renew.lease_ms.into() }
         }
         Message::Report(report) => {
             let report = slipway_wire::report::from_wire(report).map_err(invalid)?;

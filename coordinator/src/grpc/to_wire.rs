@@ -39,9 +39,11 @@ pub(super) fn message(message: &ToAgent) -> v1::CoordinatorMessage {
             traceparent: traceparent.clone(),
             lease_ms: milliseconds(*lease_ms),
         }),
-        ToAgent::Renewed { number, leases } => {
-            Message::Renewed(v1::Renewed { number: *number, leases: leases.iter().map(lease).collect() })
-        }
+        ToAgent::Renewed { number, leases, lease_ms } => Message::Renewed(v1::Renewed {
+            number: *number,
+            leases: leases.iter().map(lease).collect(),
+            lease_ms: u32::try_from(*lease_ms).unwrap_or(u32::MAX),
+        }),
         ToAgent::Cancel { lease: of, reason } => {
             Message::Cancel(v1::Cancel { lease: Some(lease(of)), reason: reason.clone() })
         }

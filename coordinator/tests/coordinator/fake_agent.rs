@@ -84,7 +84,7 @@ impl FakeAgent {
         let (out, lease) = (self.out.clone(), lease.clone());
         tokio::spawn(async move {
             for number in 1.. {
-                let renew = v1::Renew { number, leases: vec![lease.clone()] };
+                let renew = v1::Renew { number, leases: vec![lease.clone()], lease_ms: 0 };
                 if out.send(v1::AgentMessage { message: Some(Out::Renew(renew)) }).await.is_err() {
                     return;
                 }

@@ -43,7 +43,7 @@ async fn a_lease_that_runs_out_is_given_to_another_and_the_old_token_is_refused(
     assert!(matches!(first.hear().await, In::Stop(stop) if stop.lease.as_ref() == Some(&old)));
     first.report(&old, v1::Result::Failure, 0).await;
     assert!(matches!(first.hear().await, In::Stop(stop) if stop.lease.as_ref() == Some(&old)));
-    first.say(Out::Renew(v1::Renew { number: 7, leases: vec![old.clone()] })).await;
+    first.say(Out::Renew(v1::Renew { number: 7, leases: vec![old.clone()], lease_ms: 0 })).await;
     assert!(
         matches!(first.hear().await, In::Renewed(renewed) if renewed.number == 7 && renewed.leases.is_empty())
     );
@@ -119,7 +119,7 @@ async fn a_renewed_lease_lives_on() {
     let lease = agent.assigned().await.lease.unwrap();
     for number in 1..=4 {
         fixture.clock.advance(20_000);
-        agent.say(Out::Renew(v1::Renew { number, leases: vec![lease.clone()] })).await;
+        agent.say(Out::Renew(v1::Renew { number, leases: vec![lease.clone()], lease_ms: 0 })).await;
         match agent.hear().await {
             In::Renewed(renewed) => {
                 assert_eq!((renewed.number, renewed.leases), (number, vec![lease.clone()]))
@@ -127,6 +127,44 @@ async fn a_renewed_lease_lives_on() {
             other => panic!("{other:?}"),
         }
     }
+    agent.report(&lease, v1::Result::Success, 0).await;
+    agent.accepted().await;
+    assert_eq!(fixture.finished(&run).await["instances"][0]["attempt"], 1);
+}
+
+/// An agent that is about to be upgraded: its lease outlasts the usual time, and the coordinator's own restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_that_was_made_longer_outlasts_the_agent_and_the_coordinator() {
+    let mut fixture = Fixture::start().await;
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    let run = fixture.submit(ONE_JOB).await;
+    let lease = agent.assigned().await.lease.unwrap();
+    let mut foreign = lease.clone();
+    foreign.attempt.as_mut().unwrap().instance_id = uuid::Uuid::from_u128(7).to_string();
+    let leases = vec![lease.clone(), foreign];
+    agent.say(Out::Renew(v1::Renew { number: 1, leases, lease_ms: 3_600_000 })).await;
+    match agent.hear().await {
+        In::Renewed(renewed) => {
+            assert_eq!(renewed.leases, vec![lease.clone()], "only what it holds");
+            assert_eq!(renewed.lease_ms, 600_000, "there is a bound");
+        }
+        other => panic!("{other:?}"),
+    }
+    drop(agent);
+    let attempt = async |fixture: &Fixture| {
+        let shown = fixture.get(&format!("/api/v1/runs/{run}")).await;
+        (shown["instances"][0]["attempt"].clone(), shown["instances"][0]["state"].clone())
+    };
+    // Another agent would be given what is lost at once.
+    let _second = FakeAgent::connect(fixture.handle(), SECOND).await;
+    fixture.clock.advance(300_000);
+    assert_eq!(attempt(&fixture).await, (json!(1), json!("running")));
+    fixture.kill_and_restart().await;
+    fixture.clock.advance(300_000);
+    assert_eq!(attempt(&fixture).await, (json!(1), json!("running")));
+    let back = crate::fake_agent::hello(FIRST, 4, vec![lease.clone()]);
+    let mut agent = FakeAgent::connect_with(fixture.handle(), back).await;
+    assert_eq!(agent.welcome.kept, vec![lease.clone()]);
     agent.report(&lease, v1::Result::Success, 0).await;
     agent.accepted().await;
     assert_eq!(fixture.finished(&run).await["instances"][0]["attempt"], 1);

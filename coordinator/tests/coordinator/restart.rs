@@ -94,7 +94,13 @@ async fn an_agent_that_lost_its_job_while_away_does_not_hold_it_up() {
     let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
     fixture.submit(ONE_JOB).await;
     let lease = agent.assigned().await.lease.unwrap();
-    agent.say(v1::agent_message::Message::Renew(v1::Renew { number: 1, leases: vec![lease.clone()] })).await;
+    agent
+        .say(v1::agent_message::Message::Renew(v1::Renew {
+            number: 1,
+            leases: vec![lease.clone()],
+            lease_ms: 0,
+        }))
+        .await;
     agent.hear().await;
     drop(agent);
     // It comes back without what it had; another agent takes over at once, and not when the lease ends.

@@ -1,7 +1,7 @@
 //! One way to stop: whoever holds the [`Trigger`] raises the stage, every task watches a [`Shutdown`].
 //!
-//! Two stages, because a build machine is stopped politely first: `Drain` (finish what runs, take nothing new), then
-//! `Now`. A stage never goes back.
+//! In stages, because a build machine is stopped politely first: `Drain` (finish what runs, take nothing new), `HandOver`
+//! (leave what runs to the next process), then `Now`. A stage never goes back.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -14,6 +14,8 @@ pub enum Stage {
     Running,
     /// Finish what runs, take nothing new.
     Drain,
+    /// Leave what runs to the next process, which is about to start: an agent's upgrade.
+    HandOver,
     /// Stop now.
     Now,
 }
@@ -67,6 +69,18 @@ impl Trigger {
                 _ = interrupt.recv() => {}
             }
             self.raise(stage);
+        }
+        Ok(())
+    }
+
+    /// Follows SIGHUP, which asks for [`Stage::HandOver`]. Runs until the task is dropped.
+    ///
+    /// # Errors
+    /// When the handler can't be installed.
+    pub async fn follow_hand_over(&self) -> std::io::Result<()> {
+        let mut hang_up = signal(SignalKind::hangup())?;
+        while hang_up.recv().await.is_some() {
+            self.raise(Stage::HandOver);
         }
         Ok(())
     }
