@@ -247,7 +247,12 @@ impl Client {
 
     /// Follows what happens to a run from its beginning; without `follow`, what has happened so far.
     pub fn watch(&self, run: &str, follow: bool) -> Watch {
-        Watch::new(self.clone(), run, follow)
+        self.watch_from(run, follow, 1)
+    }
+
+    /// The same without the log lines of each job before this one, counted from 1.
+    pub fn watch_from(&self, run: &str, follow: bool, line: u64) -> Watch {
+        Watch::new(self.clone(), run, follow, line)
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -53,10 +53,14 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(client: Client, run: &str, follow: bool) -> Self {
+    pub(super) fn new(client: Client, run: &str, follow: bool, line: u64) -> Self {
         Watch {
             client,
-            path: format!("/runs/{run}/events?follow={follow}"),
+            path: match line {
+                // An older coordinator does not know it.
+                0..=1 => format!("/runs/{run}/events?follow={follow}"),
+                _ => format!("/runs/{run}/events?follow={follow}&from={line}"),
+            },
             follow,
             stream: None,
             buffer: BytesMut::new(),

@@ -16,6 +16,9 @@ pub struct Logs {
     run: String,
     /// Only this job: its id in the file, its name, or an instance's id
     job: Option<String>,
+    /// Begin with this line of each job's log, counted from 1
+    #[arg(long, value_name = "LINE", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    from: u64,
     /// Go on until the run ends
     #[arg(short, long)]
     follow: bool,
@@ -24,7 +27,7 @@ pub struct Logs {
     json: bool,
     /// Instead of showing logs, read all of the run's records and compare them with what its agents reported; exits with 1
     /// when some are missing or changed
-    #[arg(long, conflicts_with_all = ["follow", "job", "verbose"])]
+    #[arg(long, conflicts_with_all = ["follow", "job", "verbose", "from"])]
     verify: bool,
     /// Show also the script of each step before what it prints
     #[arg(short, long, conflicts_with = "json")]
@@ -58,7 +61,7 @@ impl Logs {
             prefix: self.job.is_none() || fitting > 1,
             verbose: self.verbose,
         });
-        let mut watch = client.watch(&id, self.follow);
+        let mut watch = client.watch_from(&id, self.follow, self.from);
         while let Some(line) = watch.next().await? {
             if let Some(instance) = line.event.instance()
                 && !board.knows(instance)

@@ -165,3 +165,29 @@ async fn logs_go_when_their_time_is_over_and_that_is_said() {
         (&false.into(), &"removed".into())
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_is_read_from_any_line_on() {
+    let fixture = Fixture::start().await;
+    let run = one_job(&fixture, 1_000).await;
+    let log = async |query: &str| {
+        let path = format!("/api/v1/runs/{run}/logs?{query}");
+        fixture.call(reqwest::Method::GET, &path, None).await.text().await.unwrap()
+    };
+    let whole = log("job=build").await;
+    assert_eq!(whole.lines().count(), 1_000);
+    for from in [0, 1, 2, 500, 1_000, 1_001, 5_000] {
+        let expected: String = whole.split_inclusive('\n').skip(usize::saturating_sub(from, 1)).collect();
+        assert_eq!(log(&format!("job=build&from={from}")).await, expected, "from {from}");
+    }
+    // Each instance by itself, and the end always.
+    let path = format!("/api/v1/runs/{run}/events?from=999&job=BUILD");
+    let events = fixture.call(reqwest::Method::GET, &path, None).await.text().await.unwrap();
+    let kinds: Vec<&str> = events.lines().map(|line| line.split('"').nth(3).unwrap()).collect();
+    assert_eq!(kinds, ["log", "log", "job", "run"], "{events}");
+    let path = format!("/api/v1/runs/{run}/events?job=other");
+    let events = fixture.call(reqwest::Method::GET, &path, None).await.text().await.unwrap();
+    assert_eq!(events.lines().count(), 1, "{events}");
+    let wrong = fixture.call(reqwest::Method::GET, &format!("/api/v1/runs/{run}/logs?from=x"), None).await;
+    assert_eq!(wrong.status(), 400);
+}
