@@ -96,8 +96,9 @@ async fn take_all(
                 return Err(Status::resource_exhausted(message));
             }
             let log = services.records.attempt(key).await.map_err(|error| status(&error))?;
-            // Watched from before the first append on, so that no progress goes unseen.
-            let acknowledger = acknowledgers.spawn(acknowledge(log.progress(), key, acks.clone()));
+            // What is durable from now on is told: the task itself may begin only when the first append already is.
+            let told = log.durable();
+            let acknowledger = acknowledgers.spawn(acknowledge(log.progress(), told, key, acks.clone()));
             uploads.insert(key, Upload { log, lease, acknowledger });
         }
         let Some(upload) = uploads.get(&key) else { continue };
@@ -135,14 +136,14 @@ async fn take_all(
     Ok(())
 }
 
-/// Acknowledges as the attempt's records become durable.
+/// Acknowledges as more of the attempt's records become durable than were `told`.
 async fn acknowledge(
     mut progress: watch::Receiver<Progress>,
+    mut told: u64,
     key: AttemptKey,
     acks: mpsc::Sender<Result<RecordAck, Status>>,
 ) {
-    let mut told = progress.borrow_and_update().durable;
-    while progress.changed().await.is_ok() {
+    loop {
         let now = *progress.borrow_and_update();
         if now.broken {
             let status = Status::unavailable("the records could not be made durable; send them again");
@@ -151,11 +152,13 @@ async fn acknowledge(
             return;
         }
         // It also tells what came and is not durable.
-        if now.durable == told {
-            continue;
+        if now.durable != told {
+            told = now.durable;
+            if acks.send(Ok(ack(key, told, false))).await.is_err() {
+                return;
+            }
         }
-        told = now.durable;
-        if acks.send(Ok(ack(key, now.durable, false))).await.is_err() {
+        if progress.changed().await.is_err() {
             return;
         }
     }

@@ -191,3 +191,33 @@ async fn a_log_is_read_from_any_line_on() {
     let wrong = fixture.call(reqwest::Method::GET, &format!("/api/v1/runs/{run}/logs?from=x"), None).await;
     assert_eq!(wrong.status(), 400);
 }
+
+/// Readers that read nothing, more than the kernel keeps for them by far: the agent's records are acknowledged all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_readers_hold_nobody_up() {
+    let fixture = Fixture::start().await;
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    let run = fixture.submit(ONE_JOB).await;
+    let lease = agent.assigned().await.lease.unwrap();
+    let long = |from: u64, to: u64| -> Vec<v1::Record> {
+        (from..=to).map(|n| line(&format!("{n} {}", "x".repeat(10_000)))).collect()
+    };
+    agent.upload(&lease, 1, long(1, 10)).await;
+    let follow = format!("/api/v1/runs/{run}/events?follow=true");
+    let mut idle = Vec::new();
+    for _ in 0..12 {
+        let answer = fixture.call(Method::GET, &follow, None).await;
+        assert_eq!(answer.status(), 200);
+        idle.push(answer);
+    }
+    for first in (11..=2_010).step_by(200) {
+        agent.upload(&lease, first, long(first, first + 199)).await;
+    }
+    agent.report(&lease, v1::Result::Success, 2_010).await;
+    agent.accepted().await;
+    // Whoever reads at last misses nothing, though it was sealed meanwhile.
+    files(&fixture, &run, is_sealed).await;
+    let text = idle.swap_remove(0).text().await.unwrap();
+    assert_eq!(text.lines().filter(|line| line.contains("\"type\":\"log\"")).count(), 2_010);
+    drop(idle);
+}
