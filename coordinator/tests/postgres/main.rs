@@ -4,6 +4,7 @@
 mod conformance;
 mod coordinator;
 mod failover;
+mod history;
 mod leading;
 mod refusals;
 mod support;
