@@ -5,8 +5,13 @@ use slipway_coordinator::history::postgres::PostgresTables;
 use slipway_coordinator::history::{HistoryError, Tables};
 use slipway_coordinator::journal::postgres::PostgresOptions;
 use slipway_coordinator::journal::{Address, Journal as _, lead};
+use slipway_coordinator::options::{JournalPlace, Options};
+use slipway_coordinator::submit::NewRun;
+use slipway_coordinator::{Coordinator, Handle};
+use slipway_proto::v1;
 use slipway_tests::postgres::PostgresServer;
 
+use crate::fake_agent::{FIRST, FakeAgent, step};
 use crate::support::open;
 
 /// One server; each place is a database of its own.
@@ -94,4 +99,78 @@ async fn a_role_that_may_read_reads_and_writes_nothing() {
         let code = tokio_postgres::error::SqlState::INSUFFICIENT_PRIVILEGE;
         assert_eq!(error.code(), Some(&code), "{refused}");
     }
+}
+
+fn options(server: &PostgresServer, folder: &std::path::Path) -> Options {
+    let journal = JournalPlace::parse(&server.url("")).unwrap();
+    Options { journal, ..Options::embedded(folder) }
+}
+
+/// A run of one job, which an agent does.
+async fn one_run(coordinator: &Handle) {
+    let new = NewRun {
+        workflow_file: ".github/workflows/ci.yml".to_owned(),
+        workflow: "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: 'true'\n"
+            .to_owned(),
+        event_name: "push".to_owned(),
+        event: serde_json::json!({"ref": "refs/heads/main"}),
+        repository: "example/repository".to_owned(),
+        forge: "local".to_owned(),
+        git_ref: "refs/heads/main".to_owned(),
+        sha: "0".repeat(40),
+        ..NewRun::default()
+    };
+    coordinator.submit(new).await.unwrap();
+    let mut agent = FakeAgent::connect(coordinator, FIRST).await;
+    let lease = agent.next_assigned().await.lease.unwrap();
+    agent.upload(&lease, 1, step("True", &["a line"])).await;
+    agent.report(&lease, v1::Result::Success, 3).await;
+    agent.accepted().await;
+}
+
+/// Waits until the tables have so many runs that succeeded, each with its step.
+async fn have(tables: &mut PostgresTables, runs: usize) {
+    let query = "SELECT count(*) FROM runs r JOIN steps s ON s.run = r.run WHERE r.result = 'success'";
+    for _ in 0..3_000 {
+        // The leader makes them.
+        if tables.query(query).await.is_ok_and(|rows| rows == [[Some(runs.to_string())]]) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("there were never {runs}: {:?}", tables.query("SELECT * FROM runs").await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_leader_goes_on_where_the_tables_are() {
+    let server = PostgresServer::start();
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let first = Coordinator::start(options(&server, folders[0].path())).await.unwrap();
+    one_run(&first).await;
+    let mut admin = PostgresTables::open(&PostgresOptions::parse(&server.url("")).unwrap()).await.unwrap();
+    have(&mut admin, 1).await;
+    assert!(!folders[0].path().join("history.db").exists());
+    // It takes over from one that lives on for a moment.
+    let second = Coordinator::start(options(&server, folders[1].path())).await.unwrap();
+    one_run(&second).await;
+    have(&mut admin, 2).await;
+    drop(first);
+
+    // The connection breaks off: another one takes its place, and nothing is missing.
+    server.sql(
+        "postgres",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%slipway_history%' \
+         AND pid <> pg_backend_pid()",
+    );
+    one_run(&second).await;
+    let mut admin = PostgresTables::open(&PostgresOptions::parse(&server.url("")).unwrap()).await.unwrap();
+    have(&mut admin, 3).await;
+    let text = include_str!("../../../docs/HISTORY.md");
+    let queries = text.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut answered = 0;
+    for query in queries.filter(|query| query.starts_with("SELECT")) {
+        answered += usize::from(!admin.query(query).await.unwrap().is_empty());
+    }
+    assert!(answered >= 5, "only {answered} queries have an answer");
+    second.shutdown().await;
 }

@@ -4,6 +4,10 @@
 mod conformance;
 mod coordinator;
 mod failover;
+// The other tests' agent: not all of it is needed here.
+#[allow(dead_code)]
+#[path = "../coordinator/fake_agent.rs"]
+mod fake_agent;
 mod history;
 mod leading;
 mod refusals;
