@@ -13,7 +13,6 @@ pub mod logs;
 mod logs_verify;
 pub mod plan;
 mod rebuild;
-mod rebuild;
 pub mod rerun;
 pub mod run;
 pub mod runs;

@@ -109,3 +109,26 @@ impl History {
         Ok(progress)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_rebuild_goes_on_at_a_time() {
+        let (history, _tap, mut parts) = parts();
+        let first = history.rebuild().unwrap();
+        assert_eq!(history.rebuild().unwrap_err(), RebuildError::Busy);
+        let order = parts.orders.try_recv().unwrap();
+        assert_eq!(history.clone().rebuild().unwrap_err(), RebuildError::Busy, "it goes on still");
+        drop(order);
+        assert!(first.has_changed().is_err(), "whoever waits hears that nothing more comes");
+        history.rebuild().unwrap();
+        drop(parts);
+        let (history, _, parts) = super::parts();
+        drop(parts);
+        assert_eq!(history.rebuild().unwrap_err(), RebuildError::Off);
+        assert_eq!(History::off().rebuild().unwrap_err(), RebuildError::Off);
+    }
+}

@@ -21,8 +21,9 @@ pub const INSTANCES_REMEMBERED: usize = 100_000;
 /// How many steps of one attempt are kept. A job has a few hundred at most, with all that actions add.
 pub const STEPS_MAX: usize = 10_000;
 
-/// The longest text of a column, in characters; a longer one is cut.
-pub const TEXT_MAX_CHARS: usize = 1_000;
+/// The longest text of a column, in characters; a longer one is cut. Ids of jobs, which are part of a key, are shorter
+/// ([`slipway_scheduler::limits::JOB_ID_BYTES_MAX`]), and PostgreSQL's index takes them.
+pub const TEXT_MAX_CHARS: usize = 1_200;
 
 /// After how long an agent's name and labels are looked up again.
 pub const AGENT_FRESH: Duration = Duration::from_secs(600);
@@ -35,6 +36,12 @@ pub const RETRY_FIRST: Duration = Duration::from_secs(1);
 
 /// The longest pause after a failure.
 pub const RETRY_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long what the driver hands over may gather before it is written: one transaction for all of it.
+pub const GATHER: Duration = Duration::from_millis(50);
+
+/// How many statements SQLite keeps prepared: more than there are.
+pub const STATEMENTS_PREPARED: usize = 64;
 
 /// How long SQLite waits for somebody else's transaction.
 pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -14,6 +14,8 @@ pub mod limits;
 pub mod postgres;
 mod projector;
 mod rows;
+#[cfg(test)]
+mod rows_tests;
 mod schema;
 mod source;
 mod sql;

@@ -186,7 +186,8 @@ impl Tables for PostgresTables {
             let failed = failed(place);
             for sql in statements.iter().map(|statement| statement.sql).chain([MOVE]) {
                 if !prepared.contains_key(sql) {
-                    let statement = link.client.prepare(sql).await.map_err(failed)?;
+                    // Parameters are written with a dollar here.
+                    let statement = link.client.prepare(&sql.replace('?', "$")).await.map_err(failed)?;
                     prepared.insert(sql, statement);
                 }
             }

@@ -197,7 +197,7 @@ impl<S: Source> Projector<S> {
                 }
                 _ => {}
             }
-            let steps = steps.as_ref().map(|(run, steps)| (*run, steps.as_slice()));
+            let steps = steps.as_ref().map(|(run, steps)| (*run, steps));
             rows::rows(rows::Entry { position, time_ms, payload: &payload, steps }, &mut statements);
         }
         let mut all = self.agent_rows(agents).await?;

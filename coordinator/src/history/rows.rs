@@ -8,7 +8,7 @@ use slipway_scheduler::outcome::CancelReason;
 use slipway_scheduler::{Event, InstanceId, JobId, Outcome, RunId, Timestamp};
 
 use super::sql;
-use super::steps::StepRow;
+use super::steps::{StepRow, Steps};
 use super::tables::{Statement, Value};
 use crate::audit::AuditEntry;
 use crate::driver::payload::{AttemptNote, Payload};
@@ -24,7 +24,7 @@ pub(super) struct Entry<'a> {
     pub(super) payload: &'a Payload,
     /// For the end of an attempt: its run, and its steps as its records tell them; `None`: the records are gone, and steps that the
     /// tables have already stay.
-    pub(super) steps: Option<(RunId, &'a [StepRow])>,
+    pub(super) steps: Option<(RunId, &'a Steps)>,
 }
 
 /// The statements of an entry, in order.
@@ -102,8 +102,10 @@ fn event_rows(entry: Entry<'_>, event: &Event, to: &mut Vec<Statement>) {
             let rest = [digest.as_ref().into(), position.clone()];
             push(sql::ATTEMPT_FINISHED, [&attempt(lease)[..], &end, &rest].concat());
             if let Some((run, steps)) = entry.steps {
-                push(sql::FORGET_STEPS, attempt(lease));
-                for step in steps {
+                if steps.whole {
+                    push(sql::FORGET_STEPS, attempt(lease));
+                }
+                for step in &steps.rows {
                     push(sql::STEP, step_values(lease, run, step));
                 }
             }

@@ -4,7 +4,7 @@ use slipway_scheduler::AgentId;
 use slipway_scheduler::fleet::AgentStatus;
 
 use super::sql;
-use super::steps::{self, StepRow};
+use super::steps::{self, Steps};
 use super::tables::{HistoryError, Statement};
 use crate::driver::{DriverError, Stretch};
 use crate::records::AttemptKey;
@@ -42,10 +42,7 @@ pub(crate) trait Source: Send + Sync {
     ) -> impl Future<Output = Result<Stretch, HistoryError>> + Send;
 
     /// The steps of an attempt that has ended; `None`: its records are gone.
-    fn steps(
-        &self,
-        key: AttemptKey,
-    ) -> impl Future<Output = Result<Option<Vec<StepRow>>, HistoryError>> + Send;
+    fn steps(&self, key: AttemptKey) -> impl Future<Output = Result<Option<Steps>, HistoryError>> + Send;
 
     /// Those of the agents that are known.
     fn agents(
@@ -69,7 +66,7 @@ impl Source for Services {
         Ok(self.driver.stretch(position, most).await?)
     }
 
-    async fn steps(&self, key: AttemptKey) -> Result<Option<Vec<StepRow>>, HistoryError> {
+    async fn steps(&self, key: AttemptKey) -> Result<Option<Steps>, HistoryError> {
         let read = steps::read(&self.records, key).await;
         read.map_err(|error| HistoryError::Source(format!("steps of run {}: {error}", key.run)))
     }

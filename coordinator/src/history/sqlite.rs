@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, ToSql, TransactionBehavior, params_from_iter};
 
-use super::limits::BUSY_TIMEOUT;
+use super::limits::{BUSY_TIMEOUT, STATEMENTS_PREPARED};
 use super::schema::{self, Dialect, STEPS};
 use super::tables::{APPLICATION, Cursor, FORMAT, HistoryError, Pending, Row, Statement, Tables, Value};
 use crate::journal::{Hash, Mark};
@@ -37,6 +37,7 @@ impl SqliteTables {
         let failed = failed(&place);
         let mut connection = Connection::open(path).map_err(&failed)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(&failed)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_PREPARED);
         let found = find(&connection, &place)?;
         connection
             .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
@@ -164,8 +165,7 @@ impl Tables for SqliteTables {
         self.ask(move |connection| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             for Statement { sql, values } in statements {
-                // `$1` would be a name here, numbered by where it comes first.
-                transaction.prepare_cached(&sql.replace('$', "?"))?.execute(params_from_iter(values))?;
+                transaction.prepare_cached(sql)?.execute(params_from_iter(values))?;
             }
             let moved = transaction.execute(
                 MOVE,

@@ -43,11 +43,20 @@ pub(super) struct StepEnd {
     pub(super) max_rss_bytes: u64,
 }
 
+/// The steps of an attempt.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Steps {
+    /// In order.
+    pub(super) rows: Vec<StepRow>,
+    /// Nothing of the records was missing: what was known before counts for nothing.
+    pub(super) whole: bool,
+}
+
 /// Steps as they come out of records.
 #[derive(Debug, Default)]
-struct Steps(BTreeMap<u32, StepRow>);
+struct Gathered(BTreeMap<u32, StepRow>);
 
-impl Steps {
+impl Gathered {
     fn take(&mut self, record: v1::Record) {
         let (step, time_ms) = (record.step, record.time_ms);
         match record.record {
@@ -93,13 +102,13 @@ impl Steps {
 ///
 /// # Errors
 /// [`RecordsError`], when another try may do.
-pub(super) async fn read(records: &Records, key: AttemptKey) -> Result<Option<Vec<StepRow>>, RecordsError> {
+pub(super) async fn read(records: &Records, key: AttemptKey) -> Result<Option<Steps>, RecordsError> {
     let mut reader = match records.reader(key, 1, true).await {
         Ok(reader) => reader,
         Err(RecordsError::Removed { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let (mut steps, mut found) = (Steps::default(), false);
+    let (mut steps, mut found, mut whole) = (Gathered::default(), false, true);
     loop {
         match reader.next().await {
             Ok(some) if some.is_empty() => break,
@@ -110,12 +119,13 @@ pub(super) async fn read(records: &Records, key: AttemptKey) -> Result<Option<Ve
             Err(error @ (RecordsError::Damaged { .. } | RecordsError::Missing { .. })) => {
                 tracing::warn!(run = %key.run, instance = %key.instance, attempt = key.attempt, %error,
                     "the projections have only the steps before it");
+                whole = false;
                 break;
             }
             Err(error) => return Err(error),
         }
     }
-    Ok(found.then(|| steps.0.into_values().collect()))
+    Ok(found.then(|| Steps { rows: steps.0.into_values().collect(), whole }))
 }
 
 #[cfg(test)]
@@ -151,7 +161,7 @@ mod tests {
 
     #[test]
     fn steps_beside_each_other_are_told_apart() {
-        let mut steps = Steps::default();
+        let mut steps = Gathered::default();
         for record in [
             record(0, 1, line(false)),
             record(0, 10, started("a")),
@@ -177,7 +187,7 @@ mod tests {
 
     #[test]
     fn no_more_steps_are_kept_than_the_limit() {
-        let mut steps = Steps::default();
+        let mut steps = Gathered::default();
         for step in 0..=STEPS_MAX as u32 {
             steps.take(record(step, 1, started("s")));
         }

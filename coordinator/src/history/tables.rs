@@ -104,7 +104,7 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
-/// One statement of a transaction, in the SQL that both engines speak, with parameters `$1`, `$2`, … .
+/// One statement of a transaction, in the SQL that both engines speak, with parameters `?1`, `?2`, … .
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
     /// The text.

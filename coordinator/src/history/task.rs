@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 use super::feed::Feed;
 use super::handle::{Order, Parts, Progress};
-use super::limits::{RETRY_FIRST, RETRY_LIMIT};
+use super::limits::{GATHER, RETRY_FIRST, RETRY_LIMIT};
 use super::postgres::PostgresTables;
 use super::projector::Projector;
 use super::sqlite::{HISTORY_FILE, SqliteTables};
@@ -81,6 +81,7 @@ impl Task {
     ) -> Result<(), HistoryError> {
         let mut next = Some(first);
         while let Some(batch) = next {
+            tokio::time::sleep(GATHER).await;
             projector.take(batch, || self.feed.waiting()).await?;
             self.worked(projector).await?;
             // What found no room is in the journal. Its end is told before a batch is handed over.

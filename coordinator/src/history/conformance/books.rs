@@ -7,7 +7,7 @@ use slipway_scheduler::{AgentId, JobResult};
 
 use crate::driver::Stretch;
 use crate::history::source::{AgentRow, Source};
-use crate::history::steps::{StepEnd, StepRow};
+use crate::history::steps::{StepEnd, StepRow, Steps};
 use crate::history::{HistoryError, Tables};
 use crate::journal::memory::MemoryJournal;
 use crate::records::AttemptKey;
@@ -38,7 +38,7 @@ impl Source for Books {
         read.map_err(|error| HistoryError::Source(error.to_string()))
     }
 
-    async fn steps(&self, key: AttemptKey) -> Result<Option<Vec<StepRow>>, HistoryError> {
+    async fn steps(&self, key: AttemptKey) -> Result<Option<Steps>, HistoryError> {
         if self.removed.load(Ordering::SeqCst) {
             return Ok(None);
         }
@@ -58,7 +58,7 @@ impl Source for Books {
             }),
             lines: u64::from(step),
         };
-        Ok(Some((0..count).map(row).collect()))
+        Ok(Some(Steps { rows: (0..count).map(row).collect(), whole: true }))
     }
 
     async fn agents(&self, agents: Vec<AgentId>) -> Result<Vec<AgentRow>, HistoryError> {

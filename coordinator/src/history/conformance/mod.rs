@@ -72,7 +72,7 @@ async fn rows_and_cursor_are_one<F: Factory>(factory: &mut F) {
     let to = Cursor { mark: mark(3), rebuild_to: 9 };
     tables.apply(epoch, Mark::BEGINNING, &[audit(1), audit(2)], to).await.unwrap();
     // The second one breaks off: the first is not there either, and nor is the cursor.
-    let wrong = Statement::new("UPDATE audit SET actor = NULL WHERE position = $1", [1u64.into()]);
+    let wrong = Statement::new("UPDATE audit SET actor = NULL WHERE position = ?1", [1u64.into()]);
     let next = Cursor { mark: mark(4), rebuild_to: 0 };
     let error = tables.apply(epoch, mark(3), &[audit(5), wrong], next).await.unwrap_err();
     assert!(matches!(error, HistoryError::Engine { .. }), "{error}");
