@@ -15,7 +15,7 @@ const LINE_LIMIT_BYTES: usize = 64 * 1024;
 
 /// Flags of `slipway admin rebuild`.
 #[derive(Debug, Args)]
-pub struct Rebuild {
+pub(super) struct Rebuild {
     #[command(flatten)]
     server: ServerArgs,
 }
