@@ -128,6 +128,7 @@ async fn fill(folder: &Path, events: u64) -> anyhow::Result<u64> {
         planner,
         ended,
         metrics: Arc::default(),
+        tap: None,
         kill: CancellationToken::new(),
     };
     let (driver, _failed) = Driver::start(journal, parts)?;

@@ -66,7 +66,7 @@ enum Command {
     Backup(backup::Backup),
     /// Make a new data directory from a backup
     Restore(backup::Restore),
-    /// Mend a journal that is damaged or lost something
+    /// Mend a journal that is damaged or lost something, or make the history again
     Admin(admin::Admin),
 }
 

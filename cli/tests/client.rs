@@ -54,6 +54,7 @@ fn coordinator(breaks: &[usize]) -> Coordinator {
         .route("/api/v1/runs/{id}/cancel", post(order))
         .route("/api/v1/runs/{id}/rerun", post(submit))
         .route("/api/v1/dispatches", post(submit))
+        .route("/api/v1/history/rebuild", post(rebuild))
         .route("/api/v1/agents", get(agents))
         .route("/api/v1/agents/{id}/{order}", post(order))
         .layer(middleware::from_fn_with_state(script.clone(), authorised))
@@ -109,6 +110,19 @@ async fn events(State(script): State<Arc<Script>>) -> String {
     let connection = script.connections.fetch_add(1, Ordering::SeqCst);
     let told = script.breaks.get(connection).copied().unwrap_or(EVENTS.len());
     EVENTS[..told].iter().map(|line| format!("{line}\n")).collect()
+}
+
+async fn rebuild(State(script): State<Arc<Script>>) -> Response {
+    script.asked.lock().unwrap().push("rebuild".to_owned());
+    let lines = match script.breaks.as_slice() {
+        [] => concat!(
+            "{\"position\":5,\"end\":10}\n{\"position\":5,\"end\":10}\n{\"position\":12,\"end\":10,\"done\":{\"runs\":1,",
+            "\"jobs\":2,\"attempts\":3,\"steps\":4,\"audit\":5,\"attempts_without_steps\":6}}\n"
+        ),
+        [1] => "{\"position\":5,\"end\":10}\n",
+        _ => "{\"position\":5,\"end\":10,\"error\":\"disk \\u001b[2J full\"}\n",
+    };
+    lines.into_response()
 }
 
 async fn agents() -> Body<Json> {
@@ -311,4 +325,23 @@ fn a_rerun_and_a_dispatch_name_the_new_run() {
         refuses(&answer, 2, &["--priority", "-100 to 100"]);
     }
     refuses(&server.run(&place, &["dispatch", "tool", "--input", "a"]), 2, &["--input", "NAME=VALUE"]);
+}
+
+#[test]
+fn a_rebuild_tells_how_far_it_is_and_what_there_is() {
+    let place = Place::new();
+    let ask = |breaks: &[usize]| {
+        let coordinator = coordinator(breaks);
+        place.run(&["admin", "rebuild", "--server", &coordinator.address, "--token", TOKEN])
+    };
+    let done = ask(&[]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let lines: Vec<&str> = done.out.lines().collect();
+    assert_eq!(lines[..2], ["position 5 of 10", "done: the history has the journal up to position 12"]);
+    assert_eq!(lines[2], "1 runs, 2 jobs, 3 attempts, 4 steps, 5 entries of the audit trail");
+    assert!(lines[3].starts_with("6 attempts without steps"), "{lines:?}");
+    refuses(&ask(&[1]), 3, &["not told to its end", "goes on at the coordinator"]);
+    let failed = ask(&[2]);
+    refuses(&failed, 3, &["full", "tries again by itself"]);
+    assert!(!failed.err.contains('\u{1b}'), "{failed:?}");
 }

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::driver::{Driver, DriverParts, Standing};
 use crate::grpc::{self, GrpcError};
+use crate::history::{self, History};
 use crate::http;
 use crate::journal::{self, Journal, JournalError};
 use crate::keys::{KeyError, Keys};
@@ -181,6 +182,13 @@ impl Coordinator {
         let kill = CancellationToken::new();
         let (planner, to_plan) = mpsc::unbounded_channel();
         let (ended, over) = mpsc::unbounded_channel();
+        let (history, tap, projections) = match options.history {
+            true => {
+                let (history, tap, parts) = history::parts();
+                (history, Some(tap), Some(parts))
+            }
+            false => (History::off(), None, None),
+        };
         let standing = match &options.cluster {
             None => Standing::Alone,
             Some(cluster) => {
@@ -194,6 +202,7 @@ impl Coordinator {
             planner,
             ended,
             metrics: Arc::clone(&metrics),
+            tap,
             kill: kill.clone(),
         };
         // Replay blocks.
@@ -229,13 +238,14 @@ impl Coordinator {
             agent_token: keys.agent_token.clone(),
             deliveries: Arc::default(),
             schedules: Arc::default(),
+            history,
             metrics,
             options: Arc::new(options),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
         let mut helpers = JoinSet::new();
-        let from = FromDriver { to_plan, over };
+        let from = FromDriver { to_plan, over, projections };
         match services.driver.epoch() {
             0 => drop(helpers.spawn(leading::begin_when_leading(services.clone(), from))),
             _ => leading::begin(&services, from, &mut helpers).await,

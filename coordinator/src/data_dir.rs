@@ -5,6 +5,7 @@
 //! admin.token     who has it may use the API (0600)
 //! agent.token     who has it may be an agent (0600)
 //! journal.db      docs/JOURNAL.md
+//! history.db      what the journal says, as tables (docs/HISTORY.md)
 //! secrets/        secrets of runs that are not finished (0600)
 //! mirrors/        bare git repositories from which workflow files are read
 //! repositories/   what is known of each repository: its default branch, its schedules

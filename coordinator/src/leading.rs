@@ -1,4 +1,5 @@
-//! What only the leader does beside deciding: plan jobs, deal with webhooks, fire schedules, remove what is over.
+//! What only the leader does beside deciding: plan jobs, deal with webhooks, fire schedules, remove what is over, keep the
+//! projections up.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use crate::driver::{Planning, RunEnded};
 use crate::records::AttemptKey;
 use crate::records::limits::SEAL_QUEUE;
 use crate::services::Services;
-use crate::{chain, github, log_keeper, planner, results, schedule};
+use crate::{chain, github, history, log_keeper, planner, results, schedule};
 
 /// What the driver sends to its helpers.
 pub(crate) struct FromDriver {
@@ -18,6 +19,8 @@ pub(crate) struct FromDriver {
     pub(crate) to_plan: mpsc::UnboundedReceiver<Planning>,
     /// Runs that ended.
     pub(crate) over: mpsc::UnboundedReceiver<RunEnded>,
+    /// What projections are made from; none, if none are made.
+    pub(crate) projections: Option<history::Parts>,
 }
 
 /// Begins all of it; this coordinator leads. What a leader before it left behind is dealt with when this returns.
@@ -37,6 +40,9 @@ pub(crate) async fn begin(services: &Services, from: FromDriver, helpers: &mut J
     helpers.spawn(github::react(services.clone()));
     helpers.spawn(schedule::run(services.clone()));
     helpers.spawn(results::sweep(services.results.clone()));
+    if let Some(parts) = from.projections {
+        helpers.spawn(history::run(services.clone(), parts));
+    }
 }
 
 /// The same for a coordinator that follows: as soon as it leads. Ends with the helpers.

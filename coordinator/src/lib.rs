@@ -17,6 +17,7 @@ mod dispatch;
 pub mod driver;
 pub mod github;
 pub mod grpc;
+pub mod history;
 pub mod http;
 pub mod journal;
 mod key;

@@ -24,6 +24,23 @@ impl Counter {
     }
 }
 
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Sets it.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// What it was set to; 0 at first.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Upper bounds of a histogram's buckets, in microseconds.
 const BOUNDS_US: [u64; 12] =
     [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000];
@@ -55,6 +72,12 @@ pub struct Metrics {
     pub journal_records: Counter,
     /// Transactions that appended them.
     pub journal_batches: Counter,
+    /// The last position that this leader appended.
+    pub journal_end: Gauge,
+    /// The last position that the projections have.
+    pub history_position: Gauge,
+    /// How often writing the projections failed.
+    pub history_failures: Counter,
     /// How long an append took.
     pub journal_append: Histogram,
     /// Leases granted.

@@ -242,6 +242,8 @@ pub struct Options {
     pub cluster: Option<ClusterOptions>,
     /// Shares, priorities and retries.
     pub scheduling: Scheduling,
+    /// Whether projections are made. A coordinator that serves one run and goes needs none.
+    pub history: bool,
 }
 
 impl Options {
@@ -264,6 +266,7 @@ impl Options {
             otlp: None,
             cluster: None,
             scheduling: Scheduling::default(),
+            history: true,
         }
     }
 
@@ -350,6 +353,7 @@ impl Options {
             otlp,
             cluster,
             scheduling,
+            history: true,
         };
         options.check()?;
         Ok(options)

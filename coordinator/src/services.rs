@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::driver::Driver;
+use crate::history::History;
 use crate::metrics::Metrics;
 use crate::mirror::Mirrors;
 use crate::options::Options;
@@ -48,6 +49,8 @@ pub struct Services {
     pub deliveries: Arc<Notify>,
     /// Wakes whoever waits for schedules.
     pub schedules: Arc<Notify>,
+    /// Asks for the projections to be made again.
+    pub history: History,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// How the coordinator was started.

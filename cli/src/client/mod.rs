@@ -200,6 +200,17 @@ impl Client {
         Ok(Box::pin(answer.bytes_stream()))
     }
 
+    /// Has the history made again; what comes is one [`types::RebuildProgress`] a line.
+    ///
+    /// # Errors
+    /// One goes on already, or none is kept there; and see the module.
+    pub async fn rebuild_history(
+        &self,
+    ) -> Result<impl futures_util::Stream<Item = reqwest::Result<Bytes>> + Unpin, Failure> {
+        let answer = self.send(self.stream_request(Method::POST, "/history/rebuild")).await?;
+        Ok(Box::pin(answer.bytes_stream()))
+    }
+
     /// A page of the audit trail after a position.
     ///
     /// # Errors

@@ -349,6 +349,31 @@ pub(super) fn refusal_text(body: &[u8]) -> Option<String> {
     Some(text)
 }
 
+/// How far a rebuild of the history is.
+#[derive(Debug, Deserialize)]
+pub struct RebuildProgress {
+    /// The last position of the journal that is in the tables.
+    pub position: u64,
+    /// Where the journal ended when it began.
+    pub end: u64,
+    /// What there is, once it is done.
+    pub done: Option<HistoryCounts>,
+    /// Why it is held up.
+    pub error: Option<String>,
+}
+
+/// How many rows the history has.
+#[derive(Debug, Deserialize)]
+#[allow(missing_docs)] // Each is what its name says.
+pub struct HistoryCounts {
+    pub runs: u64,
+    pub jobs: u64,
+    pub attempts: u64,
+    pub steps: u64,
+    pub audit: u64,
+    pub attempts_without_steps: u64,
+}
+
 /// A piece of the audit trail, or of the check of the journal below it.
 #[derive(Debug, Deserialize)]
 pub struct AuditPage {

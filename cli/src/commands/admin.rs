@@ -1,4 +1,5 @@
-//! `slipway admin`: what a person does about a journal that lost something. The coordinator has to be stopped.
+//! `slipway admin`: what a person does about a journal that lost something, with the coordinator stopped, and about the history,
+//! while it works.
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,6 +11,7 @@ use slipway_coordinator::journal::watermark::Loss;
 use slipway_coordinator::journal::{self, JournalPlace, SQLITE_FILE};
 use slipway_coordinator::options::{self, JournalUrl};
 
+use super::rebuild::Rebuild;
 use crate::failure::{Exit, Failure};
 use crate::output::{Out, escape};
 use crate::settings::Settings;
@@ -27,6 +29,8 @@ enum What {
     CutJournal(Target),
     /// Go on with a journal that lost what this coordinator saw of it
     AcceptLoss(AcceptLoss),
+    /// Make the tables of the history again from the journal, while the coordinator works
+    Rebuild(Rebuild),
 }
 
 /// Which coordinator.
@@ -55,6 +59,7 @@ struct AcceptLoss {
 impl Admin {
     pub(crate) async fn run(self, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
         match self.what {
+            What::Rebuild(rebuild) => rebuild.run(settings, out).await,
             What::CutJournal(target) => cut(&target.lock(settings)?, target.yes, out),
             What::AcceptLoss(accept) => {
                 let data_dir = accept.target.lock(settings)?;

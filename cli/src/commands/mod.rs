@@ -12,6 +12,7 @@ pub mod lock;
 pub mod logs;
 mod logs_verify;
 pub mod plan;
+mod rebuild;
 pub mod rerun;
 pub mod run;
 pub mod runs;

@@ -43,6 +43,8 @@ impl PrivateFleet {
                 .map_err(|error| Failure::usage(format!("--actions-source: {error}")))?;
         }
         coordinator.results = results;
+        // It goes with its folder when the run has ended.
+        coordinator.history = false;
         let options = FleetOptions {
             coordinator,
             agents: 1,

@@ -12,6 +12,8 @@ pub(crate) use trail::{Page, page, verify};
 use serde::{Deserialize, Serialize};
 use slipway_scheduler::Timestamp;
 
+use crate::driver::payload::{DeliveryEvent, Payload};
+
 /// The longest of each of an entry's texts, in characters.
 pub const TEXT_MAX: usize = 1_000;
 
@@ -31,7 +33,7 @@ pub struct AuditEntry {
     pub actor: String,
     /// By which door.
     pub source: String,
-    /// `run.submit`, `run.rerun`, `run.cancel`, `agent.drain`, `agent.resume`.
+    /// `run.submit`, `run.rerun`, `run.cancel`, `agent.drain`, `agent.resume`, `backup`, `history.rebuild`.
     pub action: String,
     /// The run or agent.
     pub target: String,
@@ -42,6 +44,23 @@ pub struct AuditEntry {
 }
 
 impl AuditEntry {
+    /// What an entry of the journal says of somebody's command.
+    #[must_use]
+    pub fn of(payload: &Payload) -> Option<Self> {
+        match payload {
+            Payload::Audit(entry) => Some(entry.clone()),
+            Payload::Delivery(DeliveryEvent::Accepted { id, event, at, .. }) => Some(Self {
+                actor: String::new(),
+                source: "webhook".to_owned(),
+                action: format!("delivery.{event}"),
+                target: id.clone(),
+                effect: "done".to_owned(),
+                at: *at,
+            }),
+            _ => None,
+        }
+    }
+
     /// An entry about a command and what came of it.
     #[must_use]
     pub fn new(origin: Origin, action: &str, target: String, refused: Option<String>, at: Timestamp) -> Self {

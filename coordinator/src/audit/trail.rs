@@ -3,7 +3,6 @@
 use serde::Serialize;
 
 use super::AuditEntry;
-use crate::driver::payload::{DeliveryEvent, Payload};
 use crate::driver::{Driver, DriverError};
 use crate::journal::Record;
 
@@ -35,18 +34,7 @@ pub(crate) struct Page {
 
 /// What the record says of somebody's command.
 fn entry(record: &Record) -> Option<AuditEntry> {
-    match serde_json::from_slice(&record.payload).ok()? {
-        Payload::Audit(entry) => Some(entry),
-        Payload::Delivery(DeliveryEvent::Accepted { id, event, at, .. }) => Some(AuditEntry {
-            actor: String::new(),
-            source: "webhook".to_owned(),
-            action: format!("delivery.{event}"),
-            target: id,
-            effect: "done".to_owned(),
-            at,
-        }),
-        _ => None,
-    }
+    AuditEntry::of(&serde_json::from_slice(&record.payload).ok()?)
 }
 
 /// The entries after a position, at most `limit`; the records between are checked against each other on the way.

@@ -12,7 +12,9 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::sum::Sum;
 use super::{FORMAT, JOURNAL, MANIFEST, Manifest, SNAPSHOT, SUM, SnapshotHead};
-use crate::options::Objects;
+use crate::history::sqlite::HISTORY_FILE;
+use crate::journal::JournalPlace;
+use crate::options::{Objects, Options};
 use crate::services::Services;
 
 /// How many pieces may wait for a slow client.
@@ -48,6 +50,8 @@ fn write(services: &Services, runtime: &Handle, outlet: Outlet) -> io::Result<()
         let piece = runtime.block_on(services.driver.read_journal(position));
         piece.map_err(io::Error::other)
     };
+    // Before the journal, so that it goes on from there.
+    let history = history(&services.options);
     // The journal as long as it is now; what is copied after it has at least what it names.
     let snapshot = runtime.block_on(services.driver.newest_snapshot()).map_err(io::Error::other)?;
     let begin = snapshot.as_ref().map_or(0, |snapshot| snapshot.position);
@@ -92,8 +96,13 @@ fn write(services: &Services, runtime: &Handle, outlet: Outlet) -> io::Result<()
     for name in DATA.iter().filter(|_| !shared) {
         backup.tree(&options.data_dir.join(name), &format!("data/{name}"), &|_| true)?;
     }
+    if let Some(history) = &history {
+        backup.copy(history, &format!("data/{HISTORY_FILE}"))?;
+    }
     for name in DATABASES {
-        backup.database(&objects.join(name), &format!("objects/{name}"), &options.data_dir)?;
+        if let Some(copy) = copy_of(&objects.join(name), &options.data_dir)? {
+            backup.copy(&copy, &format!("objects/{name}"))?;
+        }
     }
     let is_database = |name: &str| {
         let name = name.trim_start_matches("objects/");
@@ -150,21 +159,37 @@ impl Backup {
         Ok(())
     }
 
-    /// A database as of one moment, while others write it.
-    fn database(&mut self, place: &Path, name: &str, scratch: &Path) -> io::Result<()> {
-        if !place.exists() {
-            return Ok(());
-        }
-        let copy = scratch.join(format!("backup-{}.sqlite", uuid::Uuid::new_v4().simple()));
-        let copy = Scratch(copy);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
-        Connection::open_with_flags(place, flags)
-            .and_then(|from| from.execute("VACUUM INTO ?1", [copy.0.display().to_string()]))
-            .map_err(io::Error::other)?;
+    /// A copy of a database.
+    fn copy(&mut self, copy: &Scratch, name: &str) -> io::Result<()> {
         let file = File::open(&copy.0)?;
         let size_bytes = file.metadata()?.len();
         self.data(name, size_bytes, file)
     }
+}
+
+/// A database as of one moment, while others write it; `None`: there is none.
+fn copy_of(place: &Path, scratch: &Path) -> io::Result<Option<Scratch>> {
+    if !place.exists() {
+        return Ok(None);
+    }
+    let copy = scratch.join(format!("backup-{}.sqlite", uuid::Uuid::new_v4().simple()));
+    let copy = Scratch(copy);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+    Connection::open_with_flags(place, flags)
+        .and_then(|from| from.execute("VACUUM INTO ?1", [copy.0.display().to_string()]))
+        .map_err(io::Error::other)?;
+    Ok(Some(copy))
+}
+
+/// The projections, which are made again from the journal if they cannot be copied.
+fn history(options: &Options) -> Option<Scratch> {
+    if options.journal != JournalPlace::Sqlite {
+        return None;
+    }
+    copy_of(&options.data_dir.join(HISTORY_FILE), &options.data_dir).unwrap_or_else(|error| {
+        tracing::warn!(%error, "a backup is made without the projections");
+        None
+    })
 }
 
 /// A file that goes when it is not needed any more.

@@ -18,11 +18,12 @@ use super::leases::LeaseTable;
 use super::ledger::Ledger;
 use super::payload::{DeliveryEvent, Payload};
 use super::recover::{self, Recovered};
-use super::request::{Look, Piece, Request, View};
+use super::request::{Look, Piece, Request, Stretch, View};
 use super::session::Sessions;
 use super::watchers::Watchers;
 use super::{BATCH_GRANTS, BATCH_REQUESTS, DriverError, DriverParts, MAX_SLEEP_MS, SNAPSHOT_EVERY};
 use crate::audit::{AuditEntry, Origin};
+use crate::history::{Committed, Tap};
 use crate::journal::{BEAT_EVERY, Entry, Journal, JournalError, Snapshot};
 use crate::metrics::Metrics;
 
@@ -67,6 +68,7 @@ pub(super) struct Core {
     planner: mpsc::UnboundedSender<Planning>,
     ended: mpsc::UnboundedSender<RunEnded>,
     metrics: Arc<Metrics>,
+    tap: Option<Tap>,
     kill: CancellationToken,
 }
 
@@ -81,7 +83,7 @@ impl Core {
         leases: Arc<LeaseTable>,
         watchers: Arc<Watchers>,
     ) -> Result<Self, JournalError> {
-        let DriverParts { clock, rules, planner, ended, metrics, kill, .. } = parts;
+        let DriverParts { clock, rules, planner, ended, metrics, tap, kill, .. } = parts;
         let Recovered { state, ledger, snapshot, .. } = recovered;
         let (now, uptime) = (Timestamp(clock.unix_ms()), Uptime(clock.boottime_ms()));
         let fleet = Fleet::recover(&state, uptime, now);
@@ -113,6 +115,7 @@ impl Core {
             planner,
             ended,
             metrics,
+            tap,
             kill,
         };
         if let Err(rejection) = core.decide(Command::TakeOver { epoch }) {
@@ -226,6 +229,10 @@ impl Core {
                 let piece = read.map(|records| Piece { records, end: self.journal.end() });
                 self.answer(answer, piece);
             }
+            Request::Stretch { position, most, answer } => {
+                let read = Stretch::read(&mut *self.journal, position, most);
+                self.answer(answer, read.map_err(|error| DriverError::Journal(error.to_string())));
+            }
             Request::Delivery { event, answer } => {
                 let news = match &event {
                     DeliveryEvent::Accepted { id, .. } => !self.ledger.knows_delivery(id),
@@ -236,8 +243,8 @@ impl Core {
                 }
                 self.answer(answer, Ok(news));
             }
-            Request::Note { origin, action, answer } => {
-                self.audit(origin, action, &Ok::<(), DriverError>(()), |_| String::new());
+            Request::Note { origin, action, refused, answer } => {
+                self.audit(origin, action, &refused.map_or(Ok(()), Err), |_| String::new());
                 self.answer(answer, Ok(()));
             }
             Request::Snapshot { answer } => {
@@ -376,13 +383,18 @@ impl Core {
             return Ok(());
         }
         self.beat_at = started;
-        self.journal.append(self.epoch, &self.entries)?;
+        let before = self.journal.head();
+        let end = self.journal.append(self.epoch, &self.entries)?;
+        self.metrics.journal_end.set(end);
         if !self.entries.is_empty() {
             self.metrics.journal_batches.add(1);
             self.metrics.journal_records.add(self.entries.len() as u64);
             self.metrics.journal_append.observe(started.elapsed());
+            let entries = std::mem::take(&mut self.entries);
+            if let Some(tap) = &self.tap {
+                tap.offer(Committed { before, after: self.journal.head(), entries });
+            }
         }
-        self.entries.clear();
         Ok(())
     }
 

@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::core::Core;
 use crate::audit::Origin;
+use crate::history::Tap;
 use crate::journal::{self, Address, Journal, JournalError, Leader, Snapshot};
 use crate::metrics::Metrics;
 pub use effects::{OutputsRequest, PlanNeed, PlanRequest, Planning, RunEnded};
@@ -41,7 +42,7 @@ use message::SessionLink;
 use payload::DeliveryEvent;
 use recover::Recovered;
 use request::Request;
-pub use request::{AgentHello, FromAgent, Piece, View};
+pub use request::{AgentHello, FromAgent, Piece, Stretch, View};
 pub use role::{Role, Standing};
 use watchers::Watchers;
 
@@ -102,6 +103,8 @@ pub struct DriverParts {
     pub ended: mpsc::UnboundedSender<RunEnded>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Where entries go once they are durable; `None`: no projections are made.
+    pub tap: Option<Tap>,
     /// Raised to stop at once, as if killed.
     pub kill: CancellationToken,
 }
@@ -266,12 +269,17 @@ impl Driver {
         self.ask(|answer| Request::Drain { agent, on, origin, answer }).await
     }
 
-    /// Puts into the audit trail what somebody asked for and the scheduler knows nothing of.
+    /// Puts into the audit trail what somebody asked for and the scheduler knows nothing of; `refused`: why it is not done.
     ///
     /// # Errors
     /// [`DriverError`].
-    pub async fn note(&self, origin: Origin, action: &'static str) -> Result<(), DriverError> {
-        self.ask(|answer| Request::Note { origin, action, answer }).await
+    pub async fn note(
+        &self,
+        origin: Origin,
+        action: &'static str,
+        refused: Option<String>,
+    ) -> Result<(), DriverError> {
+        self.ask(|answer| Request::Note { origin, action, refused, answer }).await
     }
 
     /// A piece of the journal after a position; empty at its end. The driver's thread reads it: ask for a few at a time.
@@ -280,6 +288,15 @@ impl Driver {
     /// [`DriverError::Journal`] when it is damaged there.
     pub async fn read_journal(&self, position: u64) -> Result<Piece, DriverError> {
         self.ask(|answer| Request::Read { position, answer }).await
+    }
+
+    /// At most `most` records after a position, with what shows whether the journal is still the one that the caller knows.
+    /// The driver's thread reads them: ask for few.
+    ///
+    /// # Errors
+    /// [`DriverError::Journal`] when it is damaged there.
+    pub async fn stretch(&self, position: u64, most: usize) -> Result<Stretch, DriverError> {
+        self.ask(|answer| Request::Stretch { position, most, answer }).await
     }
 
     /// Journals something about a webhook delivery; `false` when it was known.

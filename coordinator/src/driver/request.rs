@@ -11,7 +11,7 @@ use super::ledger::Ledger;
 use super::message::{RunLease, SessionLink};
 use super::payload::DeliveryEvent;
 use crate::audit::Origin;
-use crate::journal::{Record, Snapshot};
+use crate::journal::{Hash, Journal, JournalError, Mark, Record, Snapshot};
 
 /// The driver's answer to whoever asked.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, DriverError>>;
@@ -31,6 +31,34 @@ pub struct View<'a> {
 
 /// Looks at what the driver knows and answers by itself.
 pub(super) type Look = Box<dyn FnOnce(View<'_>) + Send>;
+
+/// A few records of the journal, and how they lie in it.
+#[derive(Debug, Clone)]
+pub struct Stretch {
+    /// The hash of the record that they follow; `None`: the journal does not have that record, and there are none after it.
+    pub after: Option<Hash>,
+    /// The records, each checked against the one before.
+    pub records: Vec<Record>,
+    /// Where the journal begins.
+    pub anchor: Mark,
+    /// Where it ends.
+    pub head: Mark,
+}
+
+impl Stretch {
+    /// Reads at most `most` records after a position.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub(crate) fn read(journal: &mut dyn Journal, position: u64, most: usize) -> Result<Self, JournalError> {
+        let after = journal.hash(position)?;
+        let records = match after {
+            Some(_) => journal.read_few(position, most)?,
+            None => Vec::new(),
+        };
+        Ok(Self { after, records, anchor: journal.anchor(), head: journal.head() })
+    }
+}
 
 /// A piece of the journal.
 #[derive(Debug, Clone)]
@@ -59,9 +87,11 @@ pub(super) enum Request {
     /// Something about a webhook delivery; answers whether it was news.
     Delivery { event: DeliveryEvent, answer: Answer<bool> },
     /// Somebody asked for something that the scheduler knows nothing of.
-    Note { origin: Origin, action: &'static str, answer: Answer<()> },
+    Note { origin: Origin, action: &'static str, refused: Option<String>, answer: Answer<()> },
     /// Somebody wants to read the journal after this position.
     Read { position: u64, answer: Answer<Piece> },
+    /// The projections want so many records after this position.
+    Stretch { position: u64, most: usize, answer: Answer<Stretch> },
     /// Somebody wants the newest snapshot.
     Snapshot { answer: Answer<Option<Snapshot>> },
     /// Somebody wants to look.
@@ -80,6 +110,7 @@ impl Request {
             Self::Cancel { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Note { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Snapshot { answer } => drop(answer.send(Err(error.clone()))),
+            Self::Stretch { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Read { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Hello { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Drain { answer, .. } => drop(answer.send(Err(error.clone()))),

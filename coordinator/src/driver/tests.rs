@@ -50,8 +50,8 @@ impl Journal for Failing {
     fn prune(&mut self, before: u64, older_than_ms: u64) -> Result<u64, JournalError> {
         self.inner.prune(before, older_than_ms)
     }
-    fn read(&mut self, position: u64) -> Result<Vec<Record>, JournalError> {
-        self.inner.read(position)
+    fn read_few(&mut self, position: u64, most: usize) -> Result<Vec<Record>, JournalError> {
+        self.inner.read_few(position, most)
     }
     fn import(&mut self, records: &[Record], epoch: u64) -> Result<(), JournalError> {
         self.inner.import(records, epoch)
@@ -86,6 +86,7 @@ fn start_standing(journal: impl Journal, standing: Standing) -> Started {
         planner,
         ended,
         metrics: Arc::default(),
+        tap: None,
         kill: kill.clone(),
     };
     let (driver, failure) = Driver::start(Box::new(journal), parts).unwrap();

@@ -76,6 +76,21 @@ pub(super) async fn page(State(services): State<Services>) -> Result<impl IntoRe
         "Transactions that appended them.",
         metrics.journal_batches.get(),
     );
+    let (end, history) = (metrics.journal_end.get(), metrics.history_position.get());
+    // Nobody but the leader makes projections.
+    if services.options.history && services.driver.epoch() > 0 {
+        let lag = end.saturating_sub(history);
+        page.gauge(
+            "slipway_history_lag_records",
+            "Entries of the journal that the projections do not have yet.",
+            &[(String::new(), lag)],
+        );
+        page.counter(
+            "slipway_history_failures_total",
+            "How often writing the projections failed.",
+            metrics.history_failures.get(),
+        );
+    }
     page.histogram("slipway_journal_append_seconds", "How long an append took.", &metrics.journal_append);
     page.histogram("slipway_planning_seconds", "How long planning a job took.", &metrics.planning);
     page.counter("slipway_records_total", "Records that agents sent.", metrics.records.get());

@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod forward;
 mod health;
+mod history;
 mod metrics;
 pub mod openapi;
 mod page;
@@ -39,7 +40,7 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 18] = [
+pub const ROUTES: [&str; 19] = [
     "get /agents",
     "get /audit",
     "get /audit/verify",
@@ -55,6 +56,7 @@ pub const ROUTES: [&str; 18] = [
     "post /agents/{agent}/resume",
     "post /blobs",
     "post /dispatches",
+    "post /history/rebuild",
     "post /runs",
     "post /runs/{run}/cancel",
     "post /runs/{run}/rerun",
@@ -76,6 +78,7 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/audit", get(audit::list))
         .route("/audit/verify", get(audit::verify))
         .route("/backup", get(backup::backup))
+        .route("/history/rebuild", post(history::rebuild))
         .route("/agents", get(agents::list))
         .route("/agents/{agent}/drain", post(agents::drain))
         .route("/agents/{agent}/resume", post(agents::resume))

@@ -146,13 +146,13 @@ impl Journal for MemoryJournal {
         Ok(shelf.records.get(shelf.count_to(position) - 1).map(Record::hash))
     }
 
-    fn read(&mut self, position: u64) -> Result<Vec<Record>, JournalError> {
+    fn read_few(&mut self, position: u64, most: usize) -> Result<Vec<Record>, JournalError> {
         let shelf = self.shelf();
         if position < shelf.anchor().position {
             return Err(JournalError::Pruned { position: shelf.anchor().position });
         }
         let mut room = MAX_READ_BYTES;
-        let records = shelf.records.iter().skip(shelf.count_to(position)).take(MAX_READ);
+        let records = shelf.records.iter().skip(shelf.count_to(position)).take(most.min(MAX_READ));
         let read = records.take_while(|record| {
             let fits = room > 0;
             room = room.saturating_sub(record.payload.len());

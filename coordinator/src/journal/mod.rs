@@ -201,7 +201,15 @@ pub trait Journal: Send + 'static {
     /// # Errors
     /// [`JournalError::Damaged`], [`JournalError::Newer`], [`JournalError::Engine`], [`JournalError::Pruned`] when the journal
     /// begins after `position`, and [`JournalError::Lost`] when it does not have [`Journal::head`] any more.
-    fn read(&mut self, position: u64) -> Result<Vec<Record>, JournalError>;
+    fn read(&mut self, position: u64) -> Result<Vec<Record>, JournalError> {
+        self.read_few(position, MAX_READ)
+    }
+
+    /// The same, of at most `most` records; more than [`MAX_READ`] count as so many.
+    ///
+    /// # Errors
+    /// As [`Journal::read`].
+    fn read_few(&mut self, position: u64, most: usize) -> Result<Vec<Record>, JournalError>;
 
     /// Takes over records of another journal as they are; they go on where this one ends, and an empty one takes them from any
     /// position on. `epoch` becomes the current one, unless that is later already. For a new journal that nobody leads.

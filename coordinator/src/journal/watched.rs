@@ -134,8 +134,8 @@ impl Journal for Watched {
         self.inner.hash(position)
     }
 
-    fn read(&mut self, position: u64) -> Result<Vec<Record>, JournalError> {
-        let read = self.inner.read(position);
+    fn read_few(&mut self, position: u64, most: usize) -> Result<Vec<Record>, JournalError> {
+        let read = self.inner.read_few(position, most);
         self.note(read)
     }
 

@@ -1,6 +1,7 @@
 //! Agents.
 
 use serde::Serialize;
+use slipway_scheduler::LabelSet;
 
 use crate::driver::View;
 
@@ -29,6 +30,11 @@ pub struct AgentView {
     pub accepts_untrusted: bool,
 }
 
+/// The architecture that an agent of these labels has.
+pub(crate) fn arch(labels: &LabelSet) -> &'static str {
+    if labels.contains("arm64") { "ARM64" } else { "X64" }
+}
+
 /// All agents that are known.
 #[must_use]
 pub fn agents(view: View<'_>) -> Vec<AgentView> {
@@ -37,7 +43,7 @@ pub fn agents(view: View<'_>) -> Vec<AgentView> {
         .map(|agent| AgentView {
             agent_id: agent.profile.id.to_string(),
             name: agent.profile.name.clone(),
-            arch: if agent.profile.labels.contains("arm64") { "ARM64" } else { "X64" }.to_owned(),
+            arch: arch(&agent.profile.labels).to_owned(),
             labels: agent.profile.labels.iter().map(str::to_owned).collect(),
             slots: agent.profile.slots,
             free_slots: agent.free_slots,

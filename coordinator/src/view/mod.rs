@@ -3,6 +3,7 @@
 mod agent;
 mod run;
 
+pub(crate) use agent::arch;
 pub use agent::{AgentView, agents};
 pub use run::{
     AttemptView, Detail, InstanceView, JobView, RunView, StateWord, find_run, recent_runs, run,

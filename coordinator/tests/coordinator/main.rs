@@ -13,6 +13,7 @@ mod fair;
 mod fake_agent;
 mod fixture;
 mod grpc_runs;
+mod history;
 mod kept_results;
 mod leases;
 mod locked;

@@ -97,6 +97,10 @@ async fn it_does_not_matter_which_one_is_asked() {
     assert_eq!(watched.last().unwrap()["result"], "success");
     assert_eq!(second.finished(&run).await["result"], "success");
 
+    let rebuilt = second.call(Method::POST, "/api/v1/history/rebuild", None).await.text().await.unwrap();
+    let last: Value = serde_json::from_str(rebuilt.lines().last().unwrap()).unwrap();
+    assert_eq!(last["done"]["runs"], 1, "{last}");
+
     // The list is the follower's own; it keeps up by itself.
     loop {
         let listed = second.get("/api/v1/runs").await;

@@ -4,6 +4,11 @@
 mod conformance;
 mod coordinator;
 mod failover;
+// The other tests' agent: not all of it is needed here.
+#[allow(dead_code)]
+#[path = "../coordinator/fake_agent.rs"]
+mod fake_agent;
+mod history;
 mod leading;
 mod refusals;
 mod support;

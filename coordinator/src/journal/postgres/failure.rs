@@ -58,7 +58,7 @@ fn cause<T: std::error::Error + 'static>(error: &Error) -> Option<&T> {
 }
 
 /// The error in one line. The server never sends a password back, and the library never shows one.
-pub(super) fn words(error: &Error) -> String {
+pub(crate) fn words(error: &Error) -> String {
     if let Some(tls) = cause::<TlsError>(error) {
         return tls.to_string();
     }

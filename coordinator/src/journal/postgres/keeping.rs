@@ -5,7 +5,7 @@ use tokio_postgres::types::ToSql;
 use super::engine::{Engine, hash_of, leader_row, page};
 use super::failure::of_statement;
 use super::row::{Fields, integer};
-use crate::journal::{Hash, JournalError, KEPT_SNAPSHOTS, MAX_READ, Mark, PRUNE_BATCH, Record, Snapshot};
+use crate::journal::{Hash, JournalError, KEPT_SNAPSHOTS, Mark, PRUNE_BATCH, Record, Snapshot};
 
 /// `$1` how many records at most, `$2` the first position that stays, `$3` the first time that stays, `$4` how many snapshots there
 /// have to be. One row with the new anchor when something was pruned. The last record always stays.
@@ -37,13 +37,13 @@ const FORGET: &str = "DELETE FROM slipway.snapshot WHERE position NOT IN
     (SELECT position FROM slipway.snapshot ORDER BY position DESC LIMIT $1)";
 
 impl Engine {
-    pub(super) async fn read(&mut self, position: u64) -> Result<Vec<Record>, JournalError> {
+    pub(super) async fn read(&mut self, position: u64, most: usize) -> Result<Vec<Record>, JournalError> {
         let place = self.place.clone();
         // With the record before, whose hash the first one carries. The row comes first: whatever it names is there by the time
         // the records are read.
         let (row, mut records) = self
             .ask(async |session| {
-                let records = page(session, &place, position.max(1), MAX_READ + usize::from(position > 0));
+                let records = page(session, &place, position.max(1), most + usize::from(position > 0));
                 tokio::try_join!(leader_row(session, &place), records)
             })
             .await?;
@@ -63,7 +63,7 @@ impl Engine {
         };
         // The record that the journal begins after may still lie there.
         records.retain(|record| record.position > position);
-        records.truncate(MAX_READ);
+        records.truncate(most);
         if position == known.position && previous != known.hash {
             return Err(self.lost(row.head.position));
         }

@@ -26,8 +26,10 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::mpsc;
 
 use self::engine::Engine;
+pub(crate) use self::failure::words;
 pub use self::options::{PostgresOptions, Roots, TlsMode};
-use super::{Address, Entry, Hash, Journal, JournalError, Leader, Mark, Record, Snapshot};
+pub(crate) use self::session::Link;
+use super::{Address, Entry, Hash, Journal, JournalError, Leader, MAX_READ, Mark, Record, Snapshot};
 
 /// What the engine's thread is asked to do.
 type Order = Box<dyn for<'a> FnOnce(&'a mut Engine) -> LocalBoxFuture<'a, ()> + Send>;
@@ -150,8 +152,8 @@ impl Journal for PostgresJournal {
         self.ask(move |engine| Box::pin(engine.hash(position)))
     }
 
-    fn read(&mut self, position: u64) -> Result<Vec<Record>, JournalError> {
-        self.ask(move |engine| Box::pin(engine.read(position)))
+    fn read_few(&mut self, position: u64, most: usize) -> Result<Vec<Record>, JournalError> {
+        self.ask(move |engine| Box::pin(engine.read(position, most.min(MAX_READ))))
     }
 
     fn import(&mut self, records: &[Record], epoch: u64) -> Result<(), JournalError> {

@@ -47,37 +47,9 @@ pub(super) struct Session {
 impl Session {
     /// Connects to the first host that takes writes.
     pub(super) async fn open(options: &PostgresOptions, tls: &Tls, place: &str) -> Result<Self, Failure> {
-        let (mut reasons, mut lasting) = (Vec::new(), true);
-        for target in options.targets() {
-            match tokio::time::timeout(ANSWER_TIMEOUT, Self::to_host(&target, tls)).await {
-                Ok(Ok(connected)) => {
-                    let set_up = tokio::time::timeout(ANSWER_TIMEOUT, connected.set_up(place)).await;
-                    return set_up
-                        .unwrap_or_else(|_| Err(Failure::Lost(format!("{}: no answer", target.place))));
-                }
-                Ok(Err(refusal)) => {
-                    lasting &= refusal.lasting;
-                    reasons.push(format!("{}: {}", target.place, refusal.reason));
-                }
-                Err(_) => {
-                    lasting = false;
-                    reasons.push(format!("{}: no answer", target.place));
-                }
-            }
-        }
-        let reason = reasons.join("; ");
-        match lasting {
-            true => Err(Failure::Final(JournalError::Engine { place: place.to_owned(), reason })),
-            false => Err(Failure::Lost(reason)),
-        }
-    }
-
-    async fn to_host(target: &Target, tls: &Tls) -> Result<Connected, Refusal> {
-        let (client, connection) = target.config.connect(tls.clone()).await.map_err(Refusal::of)?;
-        let signals = Arc::<Signals>::default();
-        let task = tokio::spawn(drive(connection, Arc::clone(&signals)));
-        check_server(&client, &target.place).await?;
-        Ok(Connected { client, signals, task })
+        let (host, connected) = Connected::open(options, tls, place).await?;
+        let set_up = tokio::time::timeout(ANSWER_TIMEOUT, connected.set_up(place)).await;
+        set_up.unwrap_or_else(|_| Err(Failure::Lost(format!("{host}: no answer"))))
     }
 
     /// Ends it in good order, so that the server gives back its lock at once.
@@ -96,6 +68,37 @@ struct Connected {
 }
 
 impl Connected {
+    /// Connects to the first host that takes writes, and names it.
+    async fn open(options: &PostgresOptions, tls: &Tls, place: &str) -> Result<(String, Self), Failure> {
+        let (mut reasons, mut lasting) = (Vec::new(), true);
+        for target in options.targets() {
+            match tokio::time::timeout(ANSWER_TIMEOUT, Self::to_host(&target, tls)).await {
+                Ok(Ok(connected)) => return Ok((target.place, connected)),
+                Ok(Err(refusal)) => {
+                    lasting &= refusal.lasting;
+                    reasons.push(format!("{}: {}", target.place, refusal.reason));
+                }
+                Err(_) => {
+                    lasting = false;
+                    reasons.push(format!("{}: no answer", target.place));
+                }
+            }
+        }
+        let reason = reasons.join("; ");
+        match lasting {
+            true => Err(Failure::Final(JournalError::Engine { place: place.to_owned(), reason })),
+            false => Err(Failure::Lost(reason)),
+        }
+    }
+
+    async fn to_host(target: &Target, tls: &Tls) -> Result<Self, Refusal> {
+        let (client, connection) = target.config.connect(tls.clone()).await.map_err(Refusal::of)?;
+        let signals = Arc::<Signals>::default();
+        let task = tokio::spawn(drive(connection, Arc::clone(&signals)));
+        check_server(&client, &target.place).await?;
+        Ok(Self { client, signals, task })
+    }
+
     async fn set_up(mut self, place: &str) -> Result<Session, Failure> {
         let error = of_statement(place);
         schema::prepare(&mut self.client, place).await?;
@@ -103,6 +106,28 @@ impl Connected {
         self.client.batch_execute(&format!("LISTEN {CHANNEL}")).await.map_err(error)?;
         let Self { client, signals, task } = self;
         Ok(Session { client, statements, signals, locked: AtomicBool::new(false), task })
+    }
+}
+
+/// A connection to the journal's server for something beside the journal. It ends when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) client: Client,
+}
+
+impl Link {
+    /// Connects to the first host that takes writes.
+    ///
+    /// # Errors
+    /// Why none does, for a person; a password is never in it.
+    pub(crate) async fn open(options: &PostgresOptions) -> Result<Self, String> {
+        let tls = Tls::new(options)?;
+        match Connected::open(options, &tls, &options.to_string()).await {
+            // The task that moves its bytes ends with the client.
+            Ok((_, Connected { client, .. })) => Ok(Self { client }),
+            Err(Failure::Lost(reason)) => Err(reason),
+            Err(Failure::Final(error)) => Err(error.to_string()),
+        }
     }
 }
 

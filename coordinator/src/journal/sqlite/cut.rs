@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::scan::{Scan, scan};
 use super::{SELECT, SqliteJournal, engine, insert, read_row};
-use crate::journal::{Journal as _, JournalError, Mark, Record};
+use crate::journal::{Journal as _, JournalError, MAX_READ, Mark, Record};
 
 /// What is wrong with a file and what would stay of it.
 #[derive(Debug)]
@@ -208,7 +208,7 @@ fn copy(
     loop {
         let transaction = new.connection.transaction().map_err(&error)?;
         // One by one where a page of them cannot be read.
-        let records = match journal.page(at) {
+        let records = match journal.page(at, MAX_READ) {
             Ok(records) => records,
             Err(JournalError::Damaged { .. }) => journal.record(at.position + 1)?.into_iter().collect(),
             Err(error) => return Err(error),

@@ -119,14 +119,14 @@ impl SqliteJournal {
     }
 
     /// The records that follow, as many as are read at once.
-    fn page(&self, after: Mark) -> Result<Vec<Record>, JournalError> {
+    fn page(&self, after: Mark, most: usize) -> Result<Vec<Record>, JournalError> {
         let (mut previous, mut room) = (after, MAX_READ_BYTES);
         let error = |position: u64| damage(&self.place, position);
         let mut statement = self
             .connection
-            .prepare_cached(&format!("{SELECT} WHERE position > ?1 ORDER BY position LIMIT {MAX_READ}"))
+            .prepare_cached(&format!("{SELECT} WHERE position > ?1 ORDER BY position LIMIT ?2"))
             .map_err(error(after.position + 1))?;
-        let rows = statement.query_map(params![after.position], read_row);
+        let rows = statement.query_map(params![after.position, most.min(MAX_READ)], read_row);
         let mut records = Vec::new();
         for row in rows.map_err(error(after.position + 1))? {
             let record = row.map_err(error(previous.position + 1))?;
@@ -313,7 +313,7 @@ impl Journal for SqliteJournal {
         self.hash_at(position)
     }
 
-    fn read(&mut self, position: u64) -> Result<Vec<Record>, JournalError> {
+    fn read_few(&mut self, position: u64, most: usize) -> Result<Vec<Record>, JournalError> {
         if position < self.anchor.position {
             return Err(JournalError::Pruned { position: self.anchor.position });
         }
@@ -323,7 +323,7 @@ impl Journal for SqliteJournal {
             }
             return Err(JournalError::Damaged { position, reason: "it is missing".to_owned() });
         };
-        self.page(Mark { position, hash: previous })
+        self.page(Mark { position, hash: previous }, most)
     }
 
     fn import(&mut self, records: &[Record], epoch: u64) -> Result<(), JournalError> {

@@ -1,7 +1,7 @@
 //! How far a file is good, by reading all of it.
 
 use super::SqliteJournal;
-use crate::journal::{JournalError, Mark};
+use crate::journal::{JournalError, MAX_READ, Mark};
 
 /// How far a journal is good.
 pub(super) struct Scan {
@@ -29,7 +29,7 @@ pub(super) fn scan(journal: &SqliteJournal) -> Result<Scan, JournalError> {
     };
     let mut good = anchor;
     let damage = loop {
-        match journal.page(good) {
+        match journal.page(good, MAX_READ) {
             Ok(records) => match records.last() {
                 Some(record) => good = record.mark(),
                 None => break unreadable,

@@ -1,0 +1,57 @@
+//! Every size and wait of the projections.
+
+use std::time::Duration;
+
+/// How many batches of the driver may wait for the projections; more are read from the journal later.
+pub const FEED_BATCHES: usize = 256;
+
+/// How many bytes of entries may wait for the projections.
+pub const FEED_BYTES: usize = 32 << 20;
+
+/// How many records are read from the journal at once while the projections catch up. The driver's thread reads them, in about
+/// a millisecond.
+pub const CATCH_UP_RECORDS: usize = 256;
+
+/// How many entries one transaction takes before it takes no further batch.
+pub const TRANSACTION_ENTRIES: usize = 1_024;
+
+/// How many instances' runs are remembered; the tables know the others.
+pub const INSTANCES_REMEMBERED: usize = 100_000;
+
+/// How many steps of one attempt are kept. A job has a few hundred at most, with all that actions add.
+pub const STEPS_MAX: usize = 10_000;
+
+/// The longest text of a column, in characters; a longer one is cut. Ids of jobs, which are part of a key, are shorter
+/// ([`slipway_scheduler::limits::JOB_ID_BYTES_MAX`]), and PostgreSQL's index takes them.
+pub const TEXT_MAX_CHARS: usize = 1_200;
+
+/// After how long an agent's name and labels are looked up again.
+pub const AGENT_FRESH: Duration = Duration::from_secs(600);
+
+/// How many agents are remembered as looked up.
+pub const AGENTS_REMEMBERED: usize = 20_000;
+
+/// The first pause after a failure; later ones double.
+pub const RETRY_FIRST: Duration = Duration::from_secs(1);
+
+/// The longest pause after a failure.
+pub const RETRY_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long what the driver hands over may gather before it is written: one transaction for all of it.
+pub const GATHER: Duration = Duration::from_millis(50);
+
+/// How many statements SQLite keeps prepared: more than there are.
+pub const STATEMENTS_PREPARED: usize = 64;
+
+/// How long SQLite waits for somebody else's transaction.
+pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a PostgreSQL server has for a transaction; then its connection counts as lost. Removing rows for a rebuild is one
+/// transaction.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// How many statements are on their way to PostgreSQL at once.
+pub const PIPELINED: usize = 64;
+
+/// How often whoever waits for a rebuild hears how far it is.
+pub const PROGRESS_EVERY: Duration = Duration::from_millis(500);
