@@ -3,6 +3,8 @@
 //! The `.proto` files beside this crate are the documentation of the protocol. They are compiled without a system
 //! `protoc`. Nothing but the `wire` crate and the gRPC edges uses these types: everything else works on core types.
 
+pub mod codec;
+
 /// Messages, clients and servers of package `slipway.v1`.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub mod v1 {

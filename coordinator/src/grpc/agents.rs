@@ -7,16 +7,12 @@ use slipway_proto::v1::{
     AgentMessage, BlobChunk, CoordinatorMessage, FetchSecretsRequest, FetchSecretsResponse, GetBlobRequest,
     PutBlobResponse, RecordAck, RecordBatch, TunnelData,
 };
-use tokio::sync::mpsc;
 use tokio_stream::Stream;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{blobs, records, session, to_wire, tunnel};
+use super::session::Opened;
+use super::{blobs, outbound, records, session, to_wire, tunnel};
 use crate::services::Services;
-
-/// How many messages may wait between a session's driver side and the network.
-const OUTBOUND_QUEUE: usize = 16;
 
 /// Answers agents.
 pub(super) struct AgentsService {
@@ -44,38 +40,27 @@ impl Agents for AgentsService {
     ) -> Result<Response<Self::SessionStream>, Status> {
         let mut inbound = request.into_inner();
         let services = self.services.clone();
-        let (outbound, stream) = mpsc::channel(OUTBOUND_QUEUE);
+        let (stream, mut speaker) = outbound::channel();
         // The response begins before the hello was read: a client may wait for it before it sends.
         self.services.tasks.spawn(async move {
-            let mut opened = match session::open(&services, &mut inbound).await {
-                Ok(opened) => opened,
-                Err(status) => {
-                    // A client that is gone needs no reason.
-                    let _ = outbound.send(Err(status)).await;
-                    return;
-                }
-            };
-            let (agent, number, over) = (opened.agent, opened.number, opened.over.clone());
-            let talk = async {
-                while let Some(message) = opened.outbox.recv().await {
-                    if outbound.send(Ok(to_wire::message(&message))).await.is_err() {
-                        return;
-                    }
-                }
-            };
+            // Boxed: a session is many kilobytes while it opens, and next to nothing for the weeks after.
+            let Opened { agent, number, outbox, over } =
+                match Box::pin(session::open(&services, &mut inbound)).await {
+                    Ok(opened) => opened,
+                    Err(status) => return speaker.end(status),
+                };
+            speaker.open(outbox);
             let ended = tokio::select! {
                 ended = session::listen(&services, &mut inbound, agent, number, &over) => ended,
-                () = talk => Ok(()),
                 () = services.closing.cancelled() => Ok(()),
             };
             services.driver.disconnect(agent, number).await;
             if let Err(status) = ended {
                 tracing::warn!(%agent, reason = status.message(), "a session ended");
-                // As above.
-                let _ = outbound.send(Err(status)).await;
+                speaker.end(status);
             }
         });
-        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+        Ok(Response::new(Box::pin(stream)))
     }
 
     async fn records(

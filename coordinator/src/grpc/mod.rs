@@ -6,6 +6,7 @@
 mod agents;
 mod auth;
 mod blobs;
+mod outbound;
 mod records;
 mod runs;
 mod session;

@@ -101,19 +101,8 @@ async fn convert(services: &Services, message: Message) -> Result<FromAgent, Sta
             let leases = leases.iter().map(to_wire::from_wire_lease).collect();
             FromAgent::Renew { number: renew.number, leases, lease_ms: renew.lease_ms.into() }
         }
-        Message::Report(report) => {
-            let report = slipway_wire::report::from_wire(report).map_err(invalid)?;
-            let lease = to_wire::from_wire_lease(&report.lease);
-            let (records, records_digest) = (report.records, report.records_digest);
-            match check_records(services, &lease, records, records_digest).await? {
-                Records::AsReported => {}
-                Records::Otherwise { durable, digest, why } => {
-                    return Ok(contradicted(lease, report.ending, durable, digest, &why));
-                }
-            }
-            let (outcome, message) = outcome(services, report.ending).await?;
-            FromAgent::Report { lease, outcome, records, records_digest, message }
-        }
+        // Boxed: rare, and large; without that each idle session would have the room for it.
+        Message::Report(report) => Box::pin(convert_report(services, report)).await?,
         Message::Capacity(capacity) => {
             if capacity.slots > slipway_wire::limits::MAX_SLOTS {
                 return Err(Status::invalid_argument("`capacity.slots` is beyond its limit"));
@@ -126,6 +115,22 @@ async fn convert(services: &Services, message: Message) -> Result<FromAgent, Sta
             FromAgent::Decline { lease: lease(decline.lease.as_ref())?, reason }
         }
     })
+}
+
+async fn convert_report(services: &Services, report: v1::Report) -> Result<FromAgent, Status> {
+    let report = slipway_wire::report::from_wire(report)
+        .map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let lease = to_wire::from_wire_lease(&report.lease);
+    let (records, records_digest) = (report.records, report.records_digest);
+    match check_records(services, &lease, records, records_digest).await? {
+        Records::AsReported => {
+            let (outcome, message) = outcome(services, report.ending).await?;
+            Ok(FromAgent::Report { lease, outcome, records, records_digest, message })
+        }
+        Records::Otherwise { durable, digest, why } => {
+            Ok(contradicted(lease, report.ending, durable, digest, &why))
+        }
+    }
 }
 
 /// How a report's records compare with those that are durable.
