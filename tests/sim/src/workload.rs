@@ -26,6 +26,8 @@ fn standing(random: &mut Random) -> Standing {
 /// Names and label sets that every seed shares.
 pub(crate) struct Workload {
     ids: Vec<JobId>,
+    /// Most jobs of a run.
+    jobs: u64,
     /// What jobs ask for.
     asked: Vec<LabelSet>,
 }
@@ -36,8 +38,9 @@ fn blob(random: &mut Random) -> Digest {
 }
 
 impl Workload {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(jobs: u64) -> Self {
         Self {
+            jobs,
             ids: ["a", "b", "c", "d", "e", "f", "g"].map(JobId::new).to_vec(),
             asked: vec![
                 LabelSet::new(["linux"]),
@@ -50,7 +53,7 @@ impl Workload {
 
     /// A new run.
     pub(crate) fn submit(&self, random: &mut Random, idempotency_key: Option<String>) -> Submit {
-        let count = random.between(1, 6) as usize;
+        let count = random.between(1, self.jobs) as usize;
         let dense = random.between(0, 700);
         let jobs = self.ids.iter().take(count).enumerate().map(|(at, id)| JobDefinition {
             id: id.clone(),
@@ -187,13 +190,13 @@ impl Workload {
 }
 
 /// How long an attempt takes, and how it ends, if nothing comes between.
-pub(crate) fn behaviour(random: &mut Random, fleet_failure: u64) -> (u64, Outcome) {
+pub(crate) fn behaviour(random: &mut Random, failure: Option<Random>) -> (u64, Outcome) {
     let length_ms = match random.below(10) {
         0..=4 => random.between(50, 2_000),
         5..=8 => random.between(1_000, 20_000),
         _ => random.between(10_000, 120_000),
     };
-    let outcome = if random.chance(fleet_failure) {
+    let outcome = if let Some(mut random) = failure {
         let causes = FleetCause::ALL;
         let cause = causes.get(random.below(causes.len() as u64) as usize).copied();
         Outcome::Fleet { cause: cause.unwrap_or(FleetCause::Internal) }
