@@ -12,6 +12,8 @@ pub enum Broken {
     Invariant(Violation),
     /// Two attempts of a strict job ran at the same time.
     StrictOverlap(InstanceId),
+    /// A strict job began again after a step began.
+    StrictAgain(InstanceId),
     /// A report counted that its sender had no right to make, or that says something else than what happened.
     WrongReport(InstanceId),
     /// The journal gives another state than the one that was lived.
@@ -66,6 +68,7 @@ impl fmt::Display for Broken {
         match self {
             Self::Invariant(violation) => write!(f, "invariant: {violation}"),
             Self::StrictOverlap(instance) => write!(f, "two attempts of strict instance {instance} overlap"),
+            Self::StrictAgain(instance) => write!(f, "strict instance {instance} began again"),
             Self::WrongReport(instance) => write!(f, "a false report of instance {instance} counted"),
             Self::Replay => f.write_str("the journal gives another state than the live one"),
             Self::FleetDisagrees => f.write_str("the fleet watches other leases than the state has"),

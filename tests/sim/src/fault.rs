@@ -91,7 +91,7 @@ faults! {
     /// The planner answered twice.
     PlannerTwice = "planner twice", 200, Both;
     /// Somebody asked for what makes no sense.
-    Nonsense = "senseless commands", 15, Scheduler;
+    Nonsense = "senseless commands", 60, Scheduler;
     /// A connection broke: what was under way in one direction, or both, is lost.
     ConnectionLost = "connections lost", 20, Whole;
     /// A request of its own connection (log lines, a submit) was lost on the way.

@@ -53,6 +53,14 @@ impl Oracle {
         Ok(())
     }
 
+    /// Checks that a reported end is one that happened, to this attempt, on whatever agent.
+    pub(crate) fn check_reported(&self, event: &Event) -> Result<(), Broken> {
+        let Event::AttemptFinished { lease, outcome, .. } = event else { return Ok(()) };
+        let key = (lease.instance, lease.attempt);
+        let mut ends = self.ends.range((key.0, key.1, 0)..=(key.0, key.1, usize::MAX));
+        if ends.any(|(_, end)| end == outcome) { Ok(()) } else { Err(Broken::WrongReport(lease.instance)) }
+    }
+
     /// Forgets what can't matter any more.
     pub(crate) fn forget_finished(&mut self, state: &State) {
         self.ends.retain(|(instance, _, _), _| state.instance(*instance).is_some());

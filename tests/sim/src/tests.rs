@@ -24,7 +24,12 @@ fn covers(world: WorldKind, seeds: std::ops::Range<u64>) {
 
 #[test]
 fn a_fixed_set_of_schedulers_worlds_holds_every_invariant_and_covers_everything() {
-    covers(WorldKind::Scheduler, 0..200);
+    covers(WorldKind::Scheduler, 0..250);
+}
+
+#[test]
+fn a_fixed_set_of_whole_worlds_holds_every_invariant_and_covers_everything() {
+    covers(WorldKind::Whole, 0..120);
 }
 
 #[test]
@@ -52,21 +57,29 @@ fn found(sabotage: Sabotage) -> Failure {
 fn expected(sabotage: Sabotage, broken: &Broken) -> bool {
     match sabotage {
         Sabotage::IgnoreFencing => matches!(broken, Broken::WrongReport(_) | Broken::Invariant(_)),
+        Sabotage::UnfencedAppend => matches!(broken, Broken::StaleAppend(_)),
+        Sabotage::AnswerBeforeAppend => matches!(broken, Broken::SeenBeforeDurable(_)),
+        Sabotage::KeepTornTail => matches!(broken, Broken::BatchTorn(_)),
+        Sabotage::PaperOverLoss => matches!(broken, Broken::WentOn(_)),
+        Sabotage::BeginUnasked => matches!(broken, Broken::StrictAgain(_)),
+        Sabotage::LogsEarly => matches!(broken, Broken::LineLost(_)),
+        Sabotage::LogGap => matches!(broken, Broken::LogBroken(_)),
         Sabotage::ExpireEarly
         | Sabotage::ForgetRenewal
         | Sabotage::StaleRenewal
         | Sabotage::LeaseAtTakeover
         | Sabotage::CountFromAnswer
         | Sabotage::IgnoreStopTime => matches!(broken, Broken::StrictOverlap(_)),
-        Sabotage::SkipJournal => matches!(broken, Broken::Replay),
+        Sabotage::SkipJournal | Sabotage::SkipDamaged | Sabotage::IgnoreUnknown | Sabotage::SnapshotAhead => {
+            matches!(broken, Broken::Replay)
+        }
         Sabotage::ForgetReady => matches!(broken, Broken::NeverFinished(..)),
         _ => matches!(broken, Broken::Invariant(_)),
     }
 }
 
-#[test]
-fn every_fault_planted_in_the_scheduler_is_found() {
-    for sabotage in Sabotage::ALL.into_iter().filter(|it| it.world() == WorldKind::Scheduler) {
+fn finds_all(world: WorldKind) {
+    for sabotage in Sabotage::ALL.into_iter().filter(|it| it.world() == world) {
         let failure = found(sabotage);
         assert!(expected(sabotage, &failure.broken), "{}: {}", sabotage.name(), failure.broken);
         // Again from its script alone.
@@ -77,8 +90,18 @@ fn every_fault_planted_in_the_scheduler_is_found() {
 }
 
 #[test]
+fn every_fault_planted_in_the_scheduler_is_found() {
+    finds_all(WorldKind::Scheduler);
+}
+
+#[test]
+fn every_fault_planted_around_the_scheduler_is_found() {
+    finds_all(WorldKind::Whole);
+}
+
+#[test]
 fn a_failing_world_is_made_smaller_and_replays_from_its_file() {
-    for sabotage in [Sabotage::IgnoreFencing, Sabotage::ExpireEarly] {
+    for sabotage in [Sabotage::IgnoreFencing, Sabotage::ExpireEarly, Sabotage::PaperOverLoss] {
         let failure = found(sabotage);
         let count = |failure: &Failure| failure.came.values().map(Vec::len).sum::<usize>();
         let (name, events, troubles) = (failure.broken.name(), failure.events, count(&failure));

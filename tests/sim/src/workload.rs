@@ -5,7 +5,8 @@ use slipway_scheduler::command::{
     CallDefinition, CallExpansion, Concurrency, Expansion, InstanceDefinition, JobDefinition, Queueing,
     Resolution, ResolveJob, RunMeta, Standing, Submit, Trust,
 };
-use slipway_scheduler::{FleetCause, InstanceId, JobId, LabelSet, Outcome, RunId, State};
+use slipway_scheduler::fleet::AgentProfile;
+use slipway_scheduler::{AgentId, FleetCause, InstanceId, JobId, LabelSet, Outcome, RunId, State};
 
 use crate::random::Random;
 
@@ -187,6 +188,26 @@ impl Workload {
         let max_parallel = random.chance(300).then(|| random.between(1, 3) as u32);
         Expansion { instances, fail_fast: random.chance(600), max_parallel }
     }
+}
+
+/// The first so many agents.
+pub(crate) fn fleet(count: usize) -> Vec<AgentProfile> {
+    let agent = |at: u128, labels: &[&str], slots, accepts_untrusted| AgentProfile {
+        id: AgentId::from_u128(at),
+        name: String::new(),
+        labels: LabelSet::new(labels),
+        slots,
+        accepts_untrusted,
+    };
+    // The first fits everything, so that in a healed world no run waits for good.
+    let mut fleet = vec![
+        agent(1, &["linux", "x64", "arm64", "gpu"], 2, true),
+        agent(2, &["linux", "x64"], 4, false),
+        agent(3, &["linux", "x64"], 2, true),
+        agent(4, &["linux", "arm64"], 3, false),
+    ];
+    fleet.truncate(count);
+    fleet
 }
 
 /// How long an attempt takes, and how it ends, if nothing comes between.

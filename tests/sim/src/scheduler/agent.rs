@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use slipway_scheduler::command::{LeaseRef, Report};
 use slipway_scheduler::fleet::{AgentProfile, Renewed};
 use slipway_scheduler::limits::{LEASE_MARGIN_MS, RENEW_MS};
-use slipway_scheduler::{AgentId, FleetCause, InstanceId, LabelSet, Outcome, Uptime};
+use slipway_scheduler::{FleetCause, InstanceId, Outcome, Uptime};
 
 use super::message::{Assignment, ToAgent, ToCoordinator};
 use super::world::{Action, World};
 use crate::broken::Broken;
 use crate::fault::Fault;
 use crate::random::Random;
-use crate::workload::behaviour;
+use crate::workload::{behaviour, fleet};
 
 /// How long an agent waits for an answer before it opens a new session.
 const SILENCE_MS: u64 = 3 * RENEW_MS;
@@ -48,14 +48,8 @@ pub(crate) struct Job {
 impl Agent {
     /// The first so many agents.
     pub(crate) fn fleet(count: usize) -> Vec<Self> {
-        let agent = |at: u128, labels: &[&str], slots, accepts_untrusted| Self {
-            profile: AgentProfile {
-                id: AgentId::from_u128(at),
-                name: String::new(),
-                labels: LabelSet::new(labels),
-                slots,
-                accepts_untrusted,
-            },
+        let agent = |profile| Self {
+            profile,
             up: true,
             cut: false,
             session: None,
@@ -63,15 +57,7 @@ impl Agent {
             heard_at: Uptime(0),
             jobs: BTreeMap::new(),
         };
-        // The first fits everything, so that in a healed world no run waits for good.
-        let mut fleet = vec![
-            agent(1, &["linux", "x64", "arm64", "gpu"], 2, true),
-            agent(2, &["linux", "x64"], 4, false),
-            agent(3, &["linux", "x64"], 2, true),
-            agent(4, &["linux", "arm64"], 3, false),
-        ];
-        fleet.truncate(count);
-        fleet
+        fleet(count).into_iter().map(agent).collect()
     }
 
     fn held(&self) -> Vec<LeaseRef> {

@@ -1,0 +1,152 @@
+//! The driver without its thread: whoever holds it says when a batch is handled, and what is in it.
+//!
+//! It is the same code, batch by batch, so that a simulator can put journal, clock and network of its own around it and run many
+//! coordinators in one thread. A program that serves people uses [`super::Driver`].
+
+use std::sync::Arc;
+
+use slipway_scheduler::command::{Cancel, Submit};
+use slipway_scheduler::{AgentId, Command, RunId, State};
+use tokio::sync::oneshot;
+
+use super::core::Core;
+use super::leases::LeaseTable;
+use super::message::SessionLink;
+use super::recover::{self, Recovered};
+use super::request::{AgentHello, FromAgent, Request, View};
+use super::{DriverError, DriverParts};
+use crate::audit::Origin;
+use crate::journal::{Journal, JournalError};
+
+/// What comes of a request once its batch is durable; closed without an answer: the driver stopped before.
+pub type Answered<T> = oneshot::Receiver<Result<T, DriverError>>;
+
+/// A coordinator's state while another one leads.
+pub struct Warm {
+    recovered: Recovered,
+}
+
+impl Warm {
+    /// From the newest snapshot that can be read, and what came after it.
+    ///
+    /// # Errors
+    /// As [`Journal::read`], and [`JournalError::Unknown`].
+    pub fn recover(journal: &mut dyn Journal) -> Result<Self, JournalError> {
+        Ok(Self { recovered: recover::recover(journal)? })
+    }
+
+    /// Takes in what came since.
+    ///
+    /// # Errors
+    /// As [`Warm::recover`].
+    pub fn catch_up(&mut self, journal: &mut dyn Journal) -> Result<(), JournalError> {
+        self.recovered.catch_up(journal)
+    }
+
+    /// The state as of what was taken in.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.recovered.state
+    }
+
+    /// Leads under an epoch that was just begun; everything of the journal was taken in since.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn lead(
+        self,
+        journal: Box<dyn Journal>,
+        parts: DriverParts,
+        epoch: u64,
+    ) -> Result<Stepped, JournalError> {
+        let (leases, watchers) = (Arc::<LeaseTable>::default(), Arc::default());
+        let core = Core::lead(journal, parts, self.recovered, epoch, Arc::clone(&leases), watchers)?;
+        Ok(Stepped { core, leases, asked: Vec::new() })
+    }
+}
+
+/// A driver that leads. What is asked waits for the next [`Stepped::turn`].
+pub struct Stepped {
+    core: Core,
+    leases: Arc<LeaseTable>,
+    asked: Vec<Request>,
+}
+
+impl Stepped {
+    /// Handles all that was asked as one batch, and what became due; says whether it goes on.
+    ///
+    /// # Errors
+    /// The journal's: nothing of the batch was seen, and this driver must not be used any more.
+    pub fn turn(&mut self) -> Result<bool, JournalError> {
+        let mut batch = std::mem::take(&mut self.asked);
+        self.core.turn(&mut batch)
+    }
+
+    /// In how many milliseconds the next turn is due, if nothing is asked before.
+    #[must_use]
+    pub fn sleep_ms(&self) -> u64 {
+        u64::try_from(self.core.sleep().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// All that it knows.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        self.core.view()
+    }
+
+    /// The live leases.
+    #[must_use]
+    pub fn leases(&self) -> &LeaseTable {
+        &self.leases
+    }
+
+    /// As [`super::Driver::submit`].
+    pub fn submit(&mut self, submit: Submit, origin: Origin) -> Answered<RunId> {
+        self.ask(|answer| Request::Submit { submit: Box::new(submit), origin, answer })
+    }
+
+    /// As [`super::Driver::command`].
+    pub fn command(&mut self, command: Command) -> Answered<()> {
+        self.ask(|answer| Request::Command { command, answer })
+    }
+
+    /// As [`super::Driver::cancel`].
+    pub fn cancel(&mut self, cancel: Cancel, origin: Origin) -> Answered<()> {
+        self.ask(|answer| Request::Cancel { cancel, origin, answer })
+    }
+
+    /// As [`super::Driver::hello`].
+    pub fn hello(&mut self, hello: AgentHello, link: SessionLink) -> Answered<u64> {
+        self.ask(|answer| Request::Hello { hello, link, answer })
+    }
+
+    /// As [`super::Driver::disconnect`].
+    pub fn disconnect(&mut self, agent: AgentId, session: u64) {
+        self.asked.push(Request::Disconnect { agent, session });
+    }
+
+    /// As [`super::Driver::agent_said`].
+    pub fn agent_said(&mut self, agent: AgentId, session: u64, message: FromAgent) {
+        self.asked.push(Request::FromAgent { agent, session, message });
+    }
+
+    /// As [`super::Driver::drain`].
+    pub fn drain(&mut self, agent: AgentId, on: bool, origin: Origin) -> Answered<bool> {
+        self.ask(|answer| Request::Drain { agent, on, origin, answer })
+    }
+
+    /// As [`super::Driver::stop`]: the next turn is the last, and leaves a snapshot.
+    pub fn stop(&mut self) {
+        let (answer, _) = oneshot::channel();
+        self.asked.push(Request::Stop { answer });
+    }
+
+    fn ask<T>(
+        &mut self,
+        request: impl FnOnce(oneshot::Sender<Result<T, DriverError>>) -> Request,
+    ) -> Answered<T> {
+        let (answer, answered) = oneshot::channel();
+        self.asked.push(request(answer));
+        answered
+    }
+}
