@@ -150,3 +150,61 @@ impl Stepped {
         answered
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use slipway_kit::clock::SystemClock;
+    use slipway_scheduler::fleet::AgentProfile;
+    use slipway_scheduler::{LabelSet, Rules};
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::Standing;
+    use super::super::message::ToAgent;
+    use super::*;
+    use crate::journal::memory::MemoryJournal;
+    use crate::journal::{Address, lead};
+
+    /// Says hello, and gives what the driver tells the agent of draining.
+    fn told(driver: &mut Stepped, draining: bool) -> Option<bool> {
+        let id = AgentId::from_u128(1);
+        let (name, labels) = (String::new(), LabelSet::new(["linux"]));
+        let profile = AgentProfile { id, name, labels, slots: 1, accepts_untrusted: false };
+        let (outbox, mut inbox) = mpsc::channel(8);
+        let link = SessionLink { agent: id, outbox, over: CancellationToken::new() };
+        drop(driver.hello(AgentHello { profile, held: Vec::new(), draining }, link));
+        assert!(driver.turn().unwrap());
+        assert!(matches!(inbox.try_recv(), Ok(ToAgent::Welcome { .. })));
+        match inbox.try_recv() {
+            Ok(ToAgent::Drain { on }) => Some(on),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn an_agent_that_missed_the_end_of_a_drain_order_hears_of_it_with_its_welcome() {
+        let mut journal = MemoryJournal::new();
+        let epoch = lead(&mut journal, &Address::default()).unwrap();
+        let (planner, _planned) = mpsc::unbounded_channel();
+        let (ended, _over) = mpsc::unbounded_channel();
+        let parts = DriverParts {
+            standing: Standing::Alone,
+            clock: Arc::new(SystemClock),
+            rules: Rules::default(),
+            planner,
+            ended,
+            metrics: Arc::default(),
+            kill: CancellationToken::new(),
+        };
+        let warm = Warm::recover(&mut journal).unwrap();
+        let mut driver = warm.lead(Box::new(journal), parts, epoch).unwrap();
+        let agent = AgentId::from_u128(1);
+        assert_eq!(told(&mut driver, false), None);
+        drop(driver.drain(agent, true, Origin::default()));
+        assert_eq!(told(&mut driver, false), Some(true));
+        // It says that it drains; meanwhile the order was taken back.
+        drop(driver.drain(agent, false, Origin::default()));
+        assert_eq!(told(&mut driver, true), Some(false));
+    }
+}

@@ -101,9 +101,9 @@ faults! {
     /// A request arrived twice, the second time late.
     RequestRepeated = "requests repeated", 100, Whole;
     /// Nothing came from an agent any more; what was sent to it did.
-    CutUp = "cuts from agent", 8, Whole;
+    CutUp = "cuts from agent", 16, Whole;
     /// Nothing reached an agent any more; what it sent did.
-    CutDown = "cuts to agent", 8, Whole;
+    CutDown = "cuts to agent", 16, Whole;
     /// A coordinator that led stood still for longer than a lease, and woke up.
     LeaderPaused = "leaders paused", 8, Whole;
     /// An agent's process stood still; its containers went on.
@@ -113,7 +113,7 @@ faults! {
     /// A leader stopped as planned, with a last snapshot.
     PlannedRestart = "planned restarts", 8, Whole;
     /// The journal's host died in the middle of an append: part of the batch was written.
-    TailTorn = "tails torn", 4, Whole;
+    TailTorn = "tails torn", 8, Whole;
     /// The journal's host died before an append was durable: none of it was.
     TailLost = "tails lost", 4, Whole;
     /// An append became durable, and its leader never heard so.

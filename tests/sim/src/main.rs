@@ -10,10 +10,6 @@ use slipway_sim::minimise::minimise;
 use slipway_sim::report::Totals;
 use slipway_sim::{Failure, Keep, Sabotage, Script, WorldKind, run};
 
-/// Worlds are many small allocations.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Drive the scheduler, or the whole control plane, through hostile worlds, one for each seed, and check every invariant after
 /// each event.
 #[derive(Debug, Parser)]

@@ -10,7 +10,7 @@ use crate::troubles::Chosen;
 use crate::{Failure, Keep, run};
 
 /// How many worlds are tried at most.
-const TRIES_MAX: usize = 600;
+const TRIES_MAX: usize = 200;
 
 /// How many runs a smaller world has at most: tried in this order.
 const RUNS: [u64; 7] = [1, 2, 3, 5, 8, 13, 21];

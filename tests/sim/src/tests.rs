@@ -57,23 +57,23 @@ fn found(sabotage: Sabotage) -> Failure {
 fn expected(sabotage: Sabotage, broken: &Broken) -> bool {
     match sabotage {
         Sabotage::IgnoreFencing => matches!(broken, Broken::WrongReport(_) | Broken::Invariant(_)),
-        Sabotage::UnfencedAppend => matches!(broken, Broken::StaleAppend(_)),
-        Sabotage::AnswerBeforeAppend => matches!(broken, Broken::SeenBeforeDurable(_)),
-        Sabotage::KeepTornTail => matches!(broken, Broken::BatchTorn(_)),
-        Sabotage::PaperOverLoss => matches!(broken, Broken::WentOn(_)),
-        Sabotage::BeginUnasked => matches!(broken, Broken::StrictAgain(_)),
-        Sabotage::LogsEarly => matches!(broken, Broken::LineLost(_)),
-        Sabotage::LogGap => matches!(broken, Broken::LogBroken(_)),
         Sabotage::ExpireEarly
         | Sabotage::ForgetRenewal
         | Sabotage::StaleRenewal
         | Sabotage::LeaseAtTakeover
         | Sabotage::CountFromAnswer
         | Sabotage::IgnoreStopTime => matches!(broken, Broken::StrictOverlap(_)),
-        Sabotage::SkipJournal | Sabotage::SkipDamaged | Sabotage::IgnoreUnknown | Sabotage::SnapshotAhead => {
+        Sabotage::SkipJournal | Sabotage::IgnoreUnknown | Sabotage::SnapshotAhead => {
             matches!(broken, Broken::Replay)
         }
         Sabotage::ForgetReady => matches!(broken, Broken::NeverFinished(..)),
+        Sabotage::UnfencedAppend => matches!(broken, Broken::StaleAppend(_)),
+        Sabotage::AnswerBeforeAppend => matches!(broken, Broken::SeenBeforeDurable(_)),
+        Sabotage::KeepTornTail => matches!(broken, Broken::BatchTorn(_)),
+        Sabotage::PaperOverLoss | Sabotage::SkipDamaged => matches!(broken, Broken::WentOn(_)),
+        Sabotage::BeginUnasked => matches!(broken, Broken::StrictAgain(_)),
+        Sabotage::LogsEarly => matches!(broken, Broken::LineLost(_)),
+        Sabotage::LogGap => matches!(broken, Broken::LogBroken(_)),
         _ => matches!(broken, Broken::Invariant(_)),
     }
 }

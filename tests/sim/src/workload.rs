@@ -170,8 +170,8 @@ impl Workload {
         let count = if random.chance(500) { 1 } else { random.between(1, 6) };
         let labels = &self.asked;
         let continue_on_error = random.chance(150);
-        let strict = random.chance(200);
-        let restart_allowed = random.chance(300);
+        let strict = random.chance(250);
+        let restart_allowed = random.chance(600);
         let instances = (0..count).map(|index| InstanceDefinition {
             id: InstanceId::from_u128(random.wide()),
             index: index as u32,
@@ -214,7 +214,7 @@ pub(crate) fn fleet(count: usize) -> Vec<AgentProfile> {
 pub(crate) fn behaviour(random: &mut Random, failure: Option<Random>) -> (u64, Outcome) {
     let length_ms = match random.below(10) {
         0..=4 => random.between(50, 2_000),
-        5..=8 => random.between(1_000, 20_000),
+        5..=7 => random.between(1_000, 20_000),
         _ => random.between(10_000, 120_000),
     };
     let outcome = if let Some(mut random) = failure {

@@ -205,7 +205,13 @@ impl World {
                     return self.try_begin(at, lease);
                 }
             }
-            ToAgent::Drain { on } => self.agents[at].draining = on,
+            ToAgent::Drain { on } => {
+                let agent = &mut self.agents[at];
+                if std::mem::replace(&mut agent.draining, on) != on {
+                    let slots = agent.profile.slots;
+                    self.send_up(id, Up::Said(Box::new(FromAgent::Capacity { slots, draining: on })));
+                }
+            }
         }
         Ok(())
     }

@@ -219,7 +219,13 @@ impl World {
 
     /// Agents that were drained take jobs again.
     pub(crate) fn undrain(&mut self) -> Result<(), Broken> {
-        let Some(site) = self.leading() else {
+        // A person looks whether it helped: one that does not know yet that another leads takes no orders for good.
+        let epoch = locked(&self.disk).epoch;
+        let leads = |site: &usize| match &self.sites[*site].role {
+            Role::Leading(driver) => driver.view().state.epoch() == epoch,
+            _ => false,
+        };
+        let Some(site) = (0..self.sites.len()).find(leads) else {
             self.schedule(1_000, Action::Undrain);
             return Ok(());
         };

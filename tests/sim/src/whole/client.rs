@@ -16,7 +16,7 @@ use crate::random::Random;
 /// How long a client waits for an answer before it asks again.
 const PATIENCE_MS: u64 = 5_000;
 /// Finished runs that stay in the state.
-const KEEP_RUNS: usize = 6;
+const KEEP_RUNS: usize = 2;
 
 impl World {
     /// A new delivery, from time to time.

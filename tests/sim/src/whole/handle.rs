@@ -94,7 +94,7 @@ impl Journal for Handle {
         let mut disk = locked(&self.disk);
         disk.reopen();
         let unfenced = match disk.sabotage {
-            Some(Sabotage::UnfencedAppend) => true,
+            Some(Sabotage::UnfencedAppend) => epoch != disk.epoch,
             Some(Sabotage::StaleRenewal) => entries.is_empty(),
             _ => false,
         };

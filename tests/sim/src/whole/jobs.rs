@@ -7,7 +7,7 @@ use slipway_kit::clock::Clock as _;
 use slipway_scheduler::{Outcome, Uptime};
 
 use super::link::Up;
-use super::logs::digest_of;
+use super::logs::{UPLOAD_LINES_MAX, digest_of};
 use super::world::{Action, World};
 use crate::broken::Broken;
 use crate::fault::Fault;
@@ -16,7 +16,9 @@ use crate::sabotage::Sabotage;
 use crate::workload::behaviour;
 
 /// Most lines of an attempt.
-const LINES_MAX: u64 = 12;
+const LINES_MAX: u64 = 24;
+/// How long an agent waits for lines to be acknowledged before it sends them again.
+const UPLOAD_AGAIN_MS: u64 = 5_000;
 /// How long an agent waits for an answer to a report before it reports again.
 const REPORT_AGAIN_MS: u64 = 10_000;
 
@@ -37,12 +39,23 @@ pub(crate) struct Job {
     outcome: Outcome,
     hangs: bool,
     lines: u64,
-    pub(crate) acknowledged: u64,
+    acknowledged: u64,
+    /// Up to where lines were sent, and when something of that was acknowledged, or sent again, last.
+    sent: u64,
+    sent_at: Uptime,
     pub(crate) ended: Option<Outcome>,
     pub(crate) asked_at: Option<Uptime>,
 }
 
 impl Job {
+    /// So many lines are durable.
+    pub(crate) fn hear_acknowledged(&mut self, count: u64, now: Uptime) {
+        if count > self.acknowledged {
+            (self.acknowledged, self.sent_at) = (count, now);
+            self.sent = self.sent.max(count);
+        }
+    }
+
     /// How many lines there are by now.
     fn said(&self, now: Uptime) -> u64 {
         match self.ended {
@@ -93,6 +106,8 @@ impl World {
             hangs,
             lines: random.between(1, LINES_MAX),
             acknowledged: 0,
+            sent: 0,
+            sent_at: Uptime(0),
             ended: None,
             asked_at: None,
         };
@@ -214,8 +229,16 @@ impl World {
         let (mut messages, mut uploads) = (Vec::new(), Vec::new());
         for job in agent.jobs.values_mut() {
             let (lease, said) = (job.lease, job.said(now));
-            if said > job.acknowledged {
-                uploads.push((lease, job.acknowledged, said));
+            if job.sent > job.acknowledged && now.since(job.sent_at) >= UPLOAD_AGAIN_MS {
+                (job.sent, job.sent_at) = (job.acknowledged, now);
+            }
+            // It goes on without waiting for what is under way.
+            if said > job.sent {
+                if job.sent == job.acknowledged {
+                    job.sent_at = now;
+                }
+                uploads.push((lease, job.sent, said));
+                job.sent = said.min(job.sent + UPLOAD_LINES_MAX);
             }
             if job.asked_at.is_some_and(|asked| now.since(asked) < REPORT_AGAIN_MS) {
                 continue;
@@ -238,8 +261,8 @@ impl World {
         for message in messages {
             self.send_up(link, Up::Said(Box::new(message)));
         }
-        for (lease, acknowledged, said) in uploads {
-            self.upload(at, lease, acknowledged, said);
+        for (lease, sent, said) in uploads {
+            self.upload(at, lease, sent, said);
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::sabotage::Sabotage;
 pub(crate) type Key = (InstanceId, u32);
 
 /// Most lines of one upload.
-const UPLOAD_LINES_MAX: u64 = 8;
+pub(crate) const UPLOAD_LINES_MAX: u64 = 4;
 
 /// Some lines of an attempt.
 #[derive(Debug, Clone)]
@@ -86,15 +86,15 @@ impl Store {
 }
 
 impl World {
-    /// An agent sends what is not acknowledged, a piece at a time.
-    pub(crate) fn upload(&mut self, at: usize, lease: RunLease, acknowledged: u64, there_are: u64) {
-        let until = there_are.min(acknowledged + UPLOAD_LINES_MAX);
-        if until <= acknowledged || self.strike(Fault::RequestLost).is_some() {
+    /// An agent sends what it has not sent, a piece at a time.
+    pub(crate) fn upload(&mut self, at: usize, lease: RunLease, sent: u64, there_are: u64) {
+        let until = there_are.min(sent + UPLOAD_LINES_MAX);
+        if until <= sent || self.strike(Fault::RequestLost).is_some() {
             return;
         }
         let key = (lease.lease.instance, lease.lease.attempt);
-        let lines = (acknowledged + 1..=until).map(|number| line(key, number)).collect();
-        let upload = Upload { agent: at, lease, first: acknowledged + 1, lines };
+        let lines = (sent + 1..=until).map(|number| line(key, number)).collect();
+        let upload = Upload { agent: at, lease, first: sent + 1, lines };
         if let Some(mut random) = self.strike(Fault::RequestRepeated) {
             self.schedule(random.between(10, 30_000), Action::Upload(upload.clone()));
         }

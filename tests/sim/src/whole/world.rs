@@ -10,7 +10,7 @@ use slipway_coordinator::journal::verify;
 use slipway_scheduler::{Command, InstanceId, JobResult, RunId, Uptime, invariant};
 
 use super::agent::Agent;
-use super::disk::{Disk, Shared, locked};
+use super::disk::{Shared, locked};
 use super::handle::Handle;
 use super::host::HostClock;
 use super::link::{Down, Link, Up};
@@ -30,7 +30,7 @@ use crate::{Failure, Summary};
 /// How many coordinators there are.
 const SITES: usize = 3;
 /// How long a healed world may take to finish every run.
-const HEALED_MS_MAX: u64 = 24 * 3_600_000;
+const HEALED_MS_MAX: u64 = 12 * 3_600_000;
 /// How long a world stays hostile, however little happens in it.
 const HOSTILE_MS_MAX: u64 = 2 * 3_600_000;
 
@@ -113,7 +113,7 @@ impl World {
         let agents = fleet(script.agents).into_iter();
         let agents = agents.map(|profile| Agent::new(profile, HostClock::new(&time, &mut random))).collect();
         let disk = Shared::default();
-        *locked(&disk) = Disk { sabotage: script.sabotage, ..Disk::default() };
+        locked(&disk).sabotage = script.sabotage;
         Self {
             troubles: Troubles::new(script, keep != Keep::Nothing),
             random,
@@ -165,6 +165,7 @@ impl World {
             self.time.store(at.0, Ordering::Relaxed);
             locked(&self.disk).now = at;
             self.act(action)?;
+            self.take_news()?;
             if !self.healed && self.is_enough() {
                 self.heal();
                 healed_at = self.now;
@@ -213,7 +214,7 @@ impl World {
                 let agent = &mut self.agents[at];
                 let job = agent.jobs.get_mut(&lease.lease.instance).filter(|job| job.lease == lease);
                 if let Some(job) = job.filter(|_| agent.up && agent.cut_down_until <= self.now) {
-                    job.acknowledged = job.acknowledged.max(count);
+                    job.hear_acknowledged(count, self.now);
                 }
             }
             Action::AgentTick(at) => self.agent_tick(at),
