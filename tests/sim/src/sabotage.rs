@@ -79,8 +79,6 @@ sabotages! {
     IgnoreUnknown = "ignore-unknown", Whole;
     /// A new leader gives leases away without waiting for agents to present theirs.
     LeaseAtTakeover = "lease-at-takeover", Whole;
-    /// An agent counts a lease from when the answer came.
-    CountFromAnswer = "count-from-answer", Whole;
     /// A strict job goes on after its stop time.
     IgnoreStopTime = "ignore-stop-time", Whole;
     /// A strict job does not wait until its first step is journaled.

@@ -16,6 +16,9 @@ use crate::random::Random;
 /// How many kinds of nonsense there are.
 const KINDS: u64 = 14;
 
+/// A command, and whether it is refused as it should be.
+type Senseless = (Command, fn(&Rejection) -> bool);
+
 impl World {
     /// Asks for something that must be refused.
     pub(crate) fn nonsense(&mut self, mut random: Random) -> Result<(), Broken> {
@@ -40,7 +43,7 @@ impl World {
     }
 
     /// A senseless command of a kind, and how it must be refused; `None`: the state has nothing to ask it of.
-    fn senseless(&self, kind: u64, random: &mut Random) -> Option<(Command, fn(&Rejection) -> bool)> {
+    fn senseless(&self, kind: u64, random: &mut Random) -> Option<Senseless> {
         let state = &self.coordinator.state;
         let run = state.runs().next()?;
         let stranger = RunId::from_u128(random.wide());

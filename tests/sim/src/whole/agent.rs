@@ -248,11 +248,9 @@ impl World {
     }
 
     fn prolong(&mut self, at: usize, lease: RunLease, sent_ms: u64) {
-        let late = self.script.sabotage == Some(Sabotage::CountFromAnswer);
         let agent = &mut self.agents[at];
-        let from_ms = if late { agent.clock.boottime_ms() } else { sent_ms };
         if let Some(job) = agent.jobs.get_mut(&lease.lease.instance).filter(|job| job.lease == lease) {
-            job.guard.renewed(from_ms, agent.terms.lease_ms);
+            job.guard.renewed(sent_ms, agent.terms.lease_ms);
         }
     }
 
@@ -295,10 +293,8 @@ impl World {
             self.send_up(id, Up::Said(Box::new(FromAgent::Decline { lease, reason })));
             return Ok(());
         }
-        let late = self.script.sabotage == Some(Sabotage::CountFromAnswer);
-        let agent = &self.agents[at];
-        let from_ms = if late { agent.clock.boottime_ms() } else { agent.answered_ms };
-        self.take_job(at, lease, strict, Guard::granted(strict, from_ms, lease_ms))?;
+        let answered_ms = self.agents[at].answered_ms;
+        self.take_job(at, lease, strict, Guard::granted(strict, answered_ms, lease_ms))?;
         // As the real one: the job's time counts anew from a renewal that names it.
         if self.agents[at].link.is_some_and(|(other, _, _)| other == id) {
             self.renew(at, id);

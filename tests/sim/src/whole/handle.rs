@@ -95,18 +95,21 @@ impl Journal for Handle {
         disk.reopen();
         let unfenced = match disk.sabotage {
             Some(Sabotage::UnfencedAppend) => epoch != disk.epoch,
-            Some(Sabotage::StaleRenewal) => entries.is_empty(),
+            Some(Sabotage::StaleRenewal) => entries.is_empty() && epoch != disk.epoch,
             _ => false,
         };
         if epoch != disk.epoch && !unfenced {
             return Err(JournalError::Fenced { ours: epoch, current: disk.epoch });
+        }
+        if unfenced && entries.is_empty() {
+            return Ok(self.head.position);
         }
         let papers_over = disk.sabotage == Some(Sabotage::PaperOverLoss);
         if !self.has_head(&disk.records) && !papers_over && !unfenced {
             return Err(self.lost(disk.head().position));
         }
         if self.newer {
-            let translated: Vec<Entry> = entries.iter().map(|entry| in_new_form(entry)).collect();
+            let translated: Vec<Entry> = entries.iter().map(in_new_form).collect();
             disk.append(epoch, &translated)?;
         } else {
             disk.append(epoch, entries)?;

@@ -7,6 +7,7 @@
 //! SQL, gRPC's bytes, containers; docs/SIMULATOR.md says what is not covered here and by which tests it is.
 
 mod agent;
+mod batch;
 mod chaos;
 mod client;
 mod disk;
