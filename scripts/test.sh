@@ -29,6 +29,7 @@ stage "dependencies: bans, licences, sources" cargo deny --log-level error check
 stage "lint" cargo clippy --workspace --all-targets --locked -- -D warnings
 stage "build" cargo build --workspace --locked
 stage "simulator" cargo run --quiet --release --locked -p slipway-sim -- --seeds "$SIMULATOR_SEEDS"
+stage "simulator, whole" cargo run --quiet --release --locked -p slipway-sim -- --whole --seeds "$SIMULATOR_SEEDS"
 stage "images for the tests" scripts/prepare-tests.sh
 say
 say "everything before the tests: $SECONDS s"

@@ -60,7 +60,7 @@ pub(super) struct Core {
     /// A snapshot that is being packed on a thread of its own.
     packing: Option<JoinHandle<io::Result<Snapshot>>>,
     /// When this leader last showed the journal that it lives.
-    beat_at: Instant,
+    beat_at: Uptime,
     clock: Arc<dyn Clock>,
     pub(super) rules: Rules,
     leases: Arc<LeaseTable>,
@@ -107,7 +107,7 @@ impl Core {
             unwritable: None,
             snapshot,
             packing: None,
-            beat_at: Instant::now(),
+            beat_at: uptime,
             clock,
             rules,
             leases,
@@ -156,28 +156,41 @@ impl Core {
             if received == 0 {
                 return Ok(());
             }
-            self.now = Timestamp(self.clock.unix_ms());
-            self.uptime = Uptime(self.clock.boottime_ms());
-            let mut renewed = false;
-            for request in batch.drain(..) {
-                renewed |= self.handle(request);
-            }
-            self.time_passed();
-            self.grant();
-            self.commit(renewed)?;
-            self.act();
-            if let Some(stopped) = self.later.stop.take() {
-                self.save_last_snapshot();
-                self.sessions.close_all();
-                // Whoever asked may not wait for it.
-                let _ = stopped.send(());
+            if !self.turn(&mut batch)? {
                 return Ok(());
             }
-            self.keep_snapshots();
         }
     }
 
-    fn sleep(&self) -> Duration {
+    /// Handles these requests and what became due as one batch: decide, append, act. Says whether to go on.
+    pub(super) fn turn(&mut self, batch: &mut Vec<Request>) -> Result<bool, JournalError> {
+        self.now = Timestamp(self.clock.unix_ms());
+        self.uptime = Uptime(self.clock.boottime_ms());
+        let mut renewed = false;
+        for request in batch.drain(..) {
+            renewed |= self.handle(request);
+        }
+        self.time_passed();
+        self.grant();
+        self.commit(renewed)?;
+        self.act();
+        if let Some(stopped) = self.later.stop.take() {
+            self.save_last_snapshot();
+            self.sessions.close_all();
+            // Whoever asked may not wait for it.
+            let _ = stopped.send(());
+            return Ok(false);
+        }
+        self.keep_snapshots();
+        Ok(true)
+    }
+
+    /// All that is known.
+    pub(super) fn view(&self) -> View<'_> {
+        View { state: &self.state, fleet: &self.fleet, ledger: &self.ledger, now: self.now }
+    }
+
+    pub(super) fn sleep(&self) -> Duration {
         let (now, uptime) = (Timestamp(self.clock.unix_ms()), Uptime(self.clock.boottime_ms()));
         let lease = self.fleet.next_wakeup().map(|at| at.since(uptime));
         // A retry whose time has come waits for an agent, not for the clock.
@@ -378,11 +391,11 @@ impl Core {
             return Err(JournalError::Engine { place: "event".to_owned(), reason });
         }
         let started = Instant::now();
-        let silent = started.duration_since(self.beat_at) >= BEAT_EVERY;
+        let silent = u128::from(self.uptime.since(self.beat_at)) >= BEAT_EVERY.as_millis();
         if self.entries.is_empty() && !renewed && !silent {
             return Ok(());
         }
-        self.beat_at = started;
+        self.beat_at = self.uptime;
         let before = self.journal.head();
         let end = self.journal.append(self.epoch, &self.entries)?;
         self.metrics.journal_end.set(end);
@@ -434,9 +447,8 @@ impl Core {
         for answer in self.later.answers.drain(..) {
             answer();
         }
-        let view = View { state: &self.state, fleet: &self.fleet, ledger: &self.ledger, now: self.now };
-        for look in self.later.queries.drain(..) {
-            look(view);
+        for look in std::mem::take(&mut self.later.queries) {
+            look(self.view());
         }
     }
 

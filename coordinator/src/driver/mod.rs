@@ -18,6 +18,7 @@ mod recover;
 mod request;
 mod role;
 mod session;
+pub mod stepped;
 #[cfg(test)]
 mod tests;
 pub mod watchers;

@@ -114,9 +114,9 @@ impl Core {
         let drained = self.ledger.is_drained(agent);
         if drained || hello.draining {
             self.fleet.set_draining(agent, true);
-        }
-        if drained {
-            self.tell(agent, ToAgent::Drain { on: true });
+            // One that was told to drain and had no session when the order was taken back does not know so yet. One that
+            // drains because it stops goes on: it says so again if it does not.
+            self.tell(agent, ToAgent::Drain { on: drained });
         }
         Ok(number)
     }

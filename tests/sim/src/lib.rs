@@ -1,31 +1,72 @@
-//! The simulator: one seed drives the pure scheduler through a hostile world, and every invariant is checked after each
-//! event.
+//! The simulator: one seed drives the scheduler, or the whole control plane, through a hostile world, and every invariant is
+//! checked after each event. docs/SIMULATOR.md describes it.
 //!
-//! The world: a coordinator that crashes and is followed by another from the journal alone; agents that crash, come back
-//! with or without their jobs, are cut off, drain; messages that are lost, repeated and overtake each other; a wall clock
-//! that jumps; people who submit, cancel and submit the same delivery twice. When enough has happened the world is healed,
-//! and every run must finish.
+//! Two worlds: [`scheduler`] has the pure scheduler alone and runs a million seeds an hour; [`whole`] has the real driver over
+//! a journal that loses its tail, several coordinators, agents and their logs. Both end the same way: when enough has happened
+//! the world is healed, and every run must finish.
 //!
-//! Besides the scheduler's own invariants ([`slipway_scheduler::invariant`]) the simulator knows what *really* happened
-//! ([`oracle`]): which agent executed what, how it ended. Nothing here reads a clock or a random source: the same seed gives
-//! the same trace, whose hash is printed. Deliberately absent: IO, threads inside a seed, and any knowledge of the real
-//! driver, which has its own tests.
+//! A [`Script`] says all that makes a world, so the same script gives the same trace, whose hash is printed. Nothing here reads
+//! a clock or a random source. A failing world is made smaller ([`minimise`]) and saved as a script.
 
-mod agent;
-mod chaos;
-pub mod config;
-mod coordinator;
-mod message;
-pub mod oracle;
+mod agenda;
+mod broken;
+mod fault;
+pub mod minimise;
+mod oracle;
 pub mod random;
 pub mod report;
+mod sabotage;
+mod scheduler;
+mod script;
 #[cfg(test)]
 mod tests;
 mod trace;
-mod unfair;
+mod troubles;
+mod whole;
 mod workload;
-mod world;
 
-pub use config::{Config, Fault, Sabotage};
-pub use oracle::Broken;
-pub use world::{Failure, Summary, run_seed};
+pub use broken::Broken;
+pub use fault::Fault;
+pub use sabotage::Sabotage;
+pub use script::{AGENTS_MAX, JOBS_MAX, SCRIPT_VERSION, Script, WorldKind};
+pub use trace::Keep;
+pub use troubles::Chosen;
+
+use report::Counts;
+
+/// What a world came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// The seed.
+    pub seed: u64,
+    /// What happened, by kind.
+    pub counts: Counts,
+    /// Hash of the whole trace.
+    pub trace: u64,
+}
+
+/// A world in which something broke.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Failure {
+    /// The world.
+    pub script: Script,
+    /// After how many events.
+    pub events: u64,
+    /// What.
+    pub broken: Broken,
+    /// The troubles that came.
+    pub came: Chosen,
+    /// The trace, as far as it was kept.
+    pub lines: Vec<String>,
+}
+
+/// Runs a world to its end.
+///
+/// # Errors
+/// [`Failure`] with the first thing that broke.
+pub fn run(script: &Script, keep: Keep) -> Result<Summary, Box<Failure>> {
+    match script.world {
+        WorldKind::Scheduler => scheduler::run(script, keep),
+        WorldKind::Whole => whole::run(script, keep),
+    }
+}

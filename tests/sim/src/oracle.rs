@@ -3,55 +3,12 @@
 use std::collections::BTreeMap;
 
 use slipway_scheduler::command::LeaseRef;
-use slipway_scheduler::invariant::Violation;
-use slipway_scheduler::{Event, InstanceId, Outcome, Rejection, RunId, State, WaitReason};
+use slipway_scheduler::{Event, InstanceId, Outcome, State};
 
-use crate::message::Execution;
+use crate::broken::Broken;
 
-/// What went wrong.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Broken {
-    /// One of the scheduler's invariants.
-    Invariant(Violation),
-    /// Two attempts of a strict job ran at the same time.
-    StrictOverlap(InstanceId),
-    /// A report counted that its sender had no right to make, or that says something else than what happened.
-    WrongReport(InstanceId),
-    /// The journal gives another state than the one that was lived.
-    Replay,
-    /// The fleet watches other leases than the state has.
-    FleetDisagrees,
-    /// The fleet asked for something that the state refused.
-    FleetRefused(Rejection),
-    /// The world is healed, and a run does not finish.
-    NeverFinished(RunId, Option<WaitReason>),
-    /// A run finished, but something of it is still leased or queued.
-    Leftover,
-}
-
-impl std::fmt::Display for Broken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Invariant(violation) => write!(f, "invariant: {violation}"),
-            Self::StrictOverlap(instance) => write!(f, "two attempts of strict instance {instance} overlap"),
-            Self::WrongReport(instance) => write!(f, "a false report of instance {instance} counted"),
-            Self::Replay => f.write_str("the journal gives another state than the live one"),
-            Self::FleetDisagrees => f.write_str("the fleet watches other leases than the state has"),
-            Self::FleetRefused(rejection) => {
-                write!(f, "the state refused what the fleet asked for: {rejection}")
-            }
-            Self::NeverFinished(run, Some(reason)) => write!(f, "run {run} never finishes: {reason}"),
-            Self::NeverFinished(run, None) => write!(f, "run {run} never finishes"),
-            Self::Leftover => f.write_str("all runs are finished, but something is leased or queued"),
-        }
-    }
-}
-
-impl From<Violation> for Broken {
-    fn from(violation: Violation) -> Self {
-        Self::Invariant(violation)
-    }
-}
+/// Which execution of a job: instance, attempt, agent.
+type Execution = (InstanceId, u32, usize);
 
 /// The truth.
 #[derive(Debug, Default)]
@@ -94,6 +51,14 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+
+    /// Checks that a reported end is one that happened, to this attempt, on whatever agent.
+    pub(crate) fn check_reported(&self, event: &Event) -> Result<(), Broken> {
+        let Event::AttemptFinished { lease, outcome, .. } = event else { return Ok(()) };
+        let key = (lease.instance, lease.attempt);
+        let mut ends = self.ends.range((key.0, key.1, 0)..=(key.0, key.1, usize::MAX));
+        if ends.any(|(_, end)| end == outcome) { Ok(()) } else { Err(Broken::WrongReport(lease.instance)) }
     }
 
     /// Forgets what can't matter any more.

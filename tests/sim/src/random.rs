@@ -15,6 +15,29 @@ impl Random {
         Self { state: [(); 4].map(|()| splitmix(&mut mixer)) }
     }
 
+    /// The generator for one thing of a seed's world: it does not depend on what else happens there.
+    #[must_use]
+    pub fn about(seed: u64, what: &[u64]) -> Self {
+        Self::new(Self::word(seed, what))
+    }
+
+    /// 64 bits for one thing of a seed's world.
+    #[must_use]
+    pub fn word(seed: u64, what: &[u64]) -> u64 {
+        what.iter().fold(seed, |word, part| {
+            let mut mixer = word ^ part.rotate_left(32);
+            splitmix(&mut mixer)
+        })
+    }
+
+    /// A word for a name, to be part of what something is about: FNV-1a, so that names that differ give words that do.
+    #[must_use]
+    pub fn name(name: &str) -> u64 {
+        name.bytes().fold(0xcbf2_9ce4_8422_2325, |word: u64, byte| {
+            (word ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
+    }
+
     /// The next 64 bits.
     pub fn bits(&mut self) -> u64 {
         let [a, b, c, d] = &mut self.state;

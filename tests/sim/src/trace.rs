@@ -7,45 +7,60 @@ use slipway_scheduler::{Event, Uptime};
 /// How many lines of the end are kept for a failure's report.
 const TAIL_MAX: usize = 60;
 
+/// How many lines are kept at all: a world of a few thousand events has fewer.
+const LINES_MAX: usize = 1_000_000;
+
+/// What is kept of a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// The hash alone.
+    Nothing,
+    /// The troubles that came, and the last lines.
+    Tail,
+    /// Everything.
+    All,
+}
+
 pub(crate) struct Trace {
     hash: Fnv,
-    keep: bool,
-    tail: std::collections::VecDeque<String>,
+    keep: Keep,
+    lines: std::collections::VecDeque<String>,
 }
 
 impl Trace {
-    pub(crate) fn new(keep: bool) -> Self {
-        Self { hash: Fnv(0xcbf2_9ce4_8422_2325), keep, tail: std::collections::VecDeque::new() }
+    pub(crate) fn new(keep: Keep) -> Self {
+        Self { hash: Fnv(0xcbf2_9ce4_8422_2325), keep, lines: std::collections::VecDeque::new() }
     }
 
     pub(crate) fn event(&mut self, at: Uptime, event: &Event) {
         at.0.hash(&mut self.hash);
         event.hash(&mut self.hash);
-        if self.keep {
+        if self.keep != Keep::Nothing {
             let json = serde_json::to_string(event).unwrap_or_default();
             self.line(at, json);
         }
     }
 
     pub(crate) fn note(&mut self, at: Uptime, text: impl FnOnce() -> String) {
-        if self.keep {
+        if self.keep != Keep::Nothing {
             self.line(at, text());
         }
     }
 
     fn line(&mut self, at: Uptime, text: String) {
-        if self.tail.len() == TAIL_MAX {
-            self.tail.pop_front();
+        let most = if self.keep == Keep::All { LINES_MAX } else { TAIL_MAX };
+        if self.lines.len() == most {
+            self.lines.pop_front();
         }
-        self.tail.push_back(format!("{:>10} {text}", at.0));
+        self.lines.push_back(format!("{:>10} {text}", at.0));
     }
 
     pub(crate) fn hash(&self) -> u64 {
         self.hash.finish()
     }
 
-    pub(crate) fn into_tail(self) -> Vec<String> {
-        self.tail.into()
+    pub(crate) fn into_lines(self) -> Vec<String> {
+        self.lines.into()
     }
 }
 

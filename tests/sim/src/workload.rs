@@ -5,7 +5,8 @@ use slipway_scheduler::command::{
     CallDefinition, CallExpansion, Concurrency, Expansion, InstanceDefinition, JobDefinition, Queueing,
     Resolution, ResolveJob, RunMeta, Standing, Submit, Trust,
 };
-use slipway_scheduler::{FleetCause, InstanceId, JobId, LabelSet, Outcome, RunId, State};
+use slipway_scheduler::fleet::AgentProfile;
+use slipway_scheduler::{AgentId, FleetCause, InstanceId, JobId, LabelSet, Outcome, RunId, State};
 
 use crate::random::Random;
 
@@ -26,6 +27,8 @@ fn standing(random: &mut Random) -> Standing {
 /// Names and label sets that every seed shares.
 pub(crate) struct Workload {
     ids: Vec<JobId>,
+    /// Most jobs of a run.
+    jobs: u64,
     /// What jobs ask for.
     asked: Vec<LabelSet>,
 }
@@ -36,8 +39,9 @@ fn blob(random: &mut Random) -> Digest {
 }
 
 impl Workload {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(jobs: u64) -> Self {
         Self {
+            jobs,
             ids: ["a", "b", "c", "d", "e", "f", "g"].map(JobId::new).to_vec(),
             asked: vec![
                 LabelSet::new(["linux"]),
@@ -50,7 +54,7 @@ impl Workload {
 
     /// A new run.
     pub(crate) fn submit(&self, random: &mut Random, idempotency_key: Option<String>) -> Submit {
-        let count = random.between(1, 6) as usize;
+        let count = random.between(1, self.jobs) as usize;
         let dense = random.between(0, 700);
         let jobs = self.ids.iter().take(count).enumerate().map(|(at, id)| JobDefinition {
             id: id.clone(),
@@ -166,8 +170,8 @@ impl Workload {
         let count = if random.chance(500) { 1 } else { random.between(1, 6) };
         let labels = &self.asked;
         let continue_on_error = random.chance(150);
-        let strict = random.chance(200);
-        let restart_allowed = random.chance(300);
+        let strict = random.chance(250);
+        let restart_allowed = random.chance(600);
         let instances = (0..count).map(|index| InstanceDefinition {
             id: InstanceId::from_u128(random.wide()),
             index: index as u32,
@@ -186,14 +190,34 @@ impl Workload {
     }
 }
 
+/// The first so many agents.
+pub(crate) fn fleet(count: usize) -> Vec<AgentProfile> {
+    let agent = |at: u128, labels: &[&str], slots, accepts_untrusted| AgentProfile {
+        id: AgentId::from_u128(at),
+        name: String::new(),
+        labels: LabelSet::new(labels),
+        slots,
+        accepts_untrusted,
+    };
+    // The first fits everything, so that in a healed world no run waits for good.
+    let mut fleet = vec![
+        agent(1, &["linux", "x64", "arm64", "gpu"], 2, true),
+        agent(2, &["linux", "x64"], 4, false),
+        agent(3, &["linux", "x64"], 2, true),
+        agent(4, &["linux", "arm64"], 3, false),
+    ];
+    fleet.truncate(count);
+    fleet
+}
+
 /// How long an attempt takes, and how it ends, if nothing comes between.
-pub(crate) fn behaviour(random: &mut Random, fleet_failure: u64) -> (u64, Outcome) {
+pub(crate) fn behaviour(random: &mut Random, failure: Option<Random>) -> (u64, Outcome) {
     let length_ms = match random.below(10) {
         0..=4 => random.between(50, 2_000),
-        5..=8 => random.between(1_000, 20_000),
+        5..=7 => random.between(1_000, 20_000),
         _ => random.between(10_000, 120_000),
     };
-    let outcome = if random.chance(fleet_failure) {
+    let outcome = if let Some(mut random) = failure {
         let causes = FleetCause::ALL;
         let cause = causes.get(random.below(causes.len() as u64) as usize).copied();
         Outcome::Fleet { cause: cause.unwrap_or(FleetCause::Internal) }

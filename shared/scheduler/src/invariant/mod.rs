@@ -1,16 +1,19 @@
 //! What always holds, as executable checks.
 //!
-//! [`check`] looks at a whole state, between decisions. A [`Monitor`] follows the events and checks, after each, what that
-//! event touched, and what no single state shows: that tokens rise, that a finish is final, that each result counts once.
+//! [`check`] looks at a whole state, between decisions, and [`check_touched`] at what one decision touched. A [`Monitor`]
+//! follows the events and checks, after each, what that event touched, and what no single state shows: that tokens rise, that
+//! a finish is final, that each result counts once.
 //! Both are for tests and the simulator; nothing in production depends on them.
 
 mod calls;
 mod fair;
 mod monitor;
+mod touched;
 mod whole;
 
 pub use fair::Fairness;
 pub use monitor::Monitor;
+pub use touched::check_touched;
 pub use whole::check;
 
 use crate::ids::{FencingToken, InstanceId, JobId, RunId};

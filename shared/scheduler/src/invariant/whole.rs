@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::invariant::monitor::{check_instance, check_job, check_run};
-use crate::invariant::{Violation, calls};
+use crate::invariant::Violation;
+use crate::invariant::monitor::check_instance;
+use crate::invariant::touched::check_idle_run;
 use crate::limits::{GROUP_WAITING_MAX, IDEMPOTENCY_KEYS_MAX, INSTANCES_MAX, RUNS_MAX};
 use crate::state::group::Groups;
 use crate::state::queue::Queue;
-use crate::state::{Phase, Stage, State};
+use crate::state::{Phase, State};
 
 /// Checks everything that must hold of a state between decisions. Costs time in proportion to the state.
 ///
@@ -66,30 +67,7 @@ pub fn check(state: &State) -> Result<(), Violation> {
         }
     }
     for run in state.runs.values() {
-        check_run(run)?;
-        for job in &run.jobs {
-            check_job(state, run, job)?;
-            calls::check_idle(run, job)?;
-            let ready = run.needs(job).all(|need| need.result().is_some());
-            let idle = match job.stage {
-                Stage::Waiting => {
-                    ready && !run.waits_for_group() && run.calls_above(job).all(|call| call.begun)
-                }
-                Stage::Expanded => job.open == 0,
-                Stage::Ready | Stage::Finished { .. } => false,
-            };
-            let room = job.max_parallel.is_none_or(|limit| job.open - (job.held.len() as u32) < limit);
-            if idle || (room && !job.held.is_empty()) {
-                return Err(Violation::Job { run: run.id, job: job.id.clone() });
-            }
-        }
-        if run.end.is_none() && run.open == 0 {
-            return Err(Violation::Run(run.id));
-        }
-        let listed = run.end.is_some_and(|end| state.finished_runs.contains(&(end.at, run.id)));
-        if listed != run.end.is_some() {
-            return Err(Violation::Run(run.id));
-        }
+        check_idle_run(state, run)?;
     }
     Ok(())
 }

@@ -9,13 +9,18 @@ use slipway_scheduler::{
     Timestamp, Uptime, decide,
 };
 
-use crate::config::{Fault, Sabotage};
-use crate::message::{Assignment, ToAgent, ToCoordinator};
-use crate::oracle::Broken;
-use crate::world::{Action, World};
+use super::message::{Assignment, ToAgent, ToCoordinator};
+use super::world::{Action, World};
+use crate::broken::Broken;
+use crate::fault::Fault;
+use crate::random::Random;
+use crate::sabotage::Sabotage;
 
 /// Finished runs that stay in the state.
 const KEEP_RUNS: usize = 4;
+/// After how many decisions the whole state is checked. Every decision is followed by a check of what it touched; the whole
+/// costs time in proportion to the state, which made it half of all that a seed cost.
+const CHECK_WHOLE_EVERY: u64 = 32;
 
 #[derive(Default)]
 pub(crate) struct Coordinator {
@@ -27,6 +32,7 @@ pub(crate) struct Coordinator {
     pub(crate) journal: Vec<Event>,
     /// A state that was lived, and how much of the journal was in it.
     snapshot: (State, usize),
+    decisions: u64,
     wake_at: Option<Uptime>,
     sessions: Vec<Option<u64>>,
 }
@@ -34,6 +40,7 @@ pub(crate) struct Coordinator {
 impl World {
     /// A new leader begins, from the journal and nothing else.
     pub(crate) fn take_over(&mut self) -> Result<(), Broken> {
+        self.check_whole()?;
         let (mut state, seen) = std::mem::take(&mut self.coordinator.snapshot);
         for event in self.coordinator.journal.iter().skip(seen) {
             state.apply(event);
@@ -49,7 +56,7 @@ impl World {
         self.coordinator.wake_at = None;
         self.coordinator.up = true;
         self.execute_own(Command::TakeOver { epoch })?;
-        if self.config.sabotage == Some(Sabotage::ForgetRenewal) {
+        if self.script.sabotage == Some(Sabotage::ForgetRenewal) {
             let long_ago = Uptime(self.now.0.saturating_sub(LEASE_MS));
             self.coordinator.fleet = Fleet::recover(&self.coordinator.state, long_ago, self.wall());
         }
@@ -106,9 +113,13 @@ impl World {
             Command::Grant(grant) => Some(grant.agent.clone()),
             _ => None,
         };
+        self.counts.command(&command);
         let events = match decide(&self.coordinator.state, command, &Rules::default(), now) {
             Ok(events) => self.tamper(events),
-            Err(rejection) => return Ok(Err(rejection)),
+            Err(rejection) => {
+                self.counts.rejection(&rejection);
+                return Ok(Err(rejection));
+            }
         };
         for event in &events {
             self.trace.event(self.now, event);
@@ -120,21 +131,19 @@ impl World {
             coordinator.state.apply(event);
             coordinator.monitor.after(&coordinator.state, event)?;
             coordinator.fleet.observe(&coordinator.state, event, self.now);
-            if self.config.sabotage != Some(Sabotage::SkipJournal) || !self.random.chance(10) {
+            if self.script.sabotage != Some(Sabotage::SkipJournal) || !self.random.chance(10) {
                 coordinator.journal.push(event.clone());
             }
         }
-        self.events.add(&events);
+        self.counts.events(&events);
         if !events.is_empty() {
-            self.check()?;
+            self.check(&events)?;
         }
         if !events.is_empty()
-            && !self.healed
-            && self.random.chance(self.odds.chaos[4])
-            && self.random.chance(50)
+            && let Some(random) = self.strike(Fault::CrashBeforeEffects)
         {
             // It dies between the journal and the world: all that follows is durable and unseen.
-            self.crash_coordinator();
+            self.crash_coordinator(random);
             return Ok(Ok(events));
         }
         for event in &events {
@@ -143,7 +152,18 @@ impl World {
         Ok(Ok(events))
     }
 
-    fn check(&self) -> Result<(), Broken> {
+    /// Checks what these events touched, and the whole from time to time.
+    fn check(&mut self, events: &[Event]) -> Result<(), Broken> {
+        invariant::check_touched(&self.coordinator.state, events)?;
+        self.coordinator.decisions += 1;
+        if self.coordinator.decisions.is_multiple_of(CHECK_WHOLE_EVERY) {
+            self.check_whole()?;
+        }
+        Ok(())
+    }
+
+    /// Checks all that always holds.
+    pub(crate) fn check_whole(&self) -> Result<(), Broken> {
         let Coordinator { state, fleet, .. } = &self.coordinator;
         invariant::check(state)?;
         let watched = fleet.watched().all(|(lease, _)| state.leased(&lease).is_some());
@@ -156,7 +176,7 @@ impl World {
     fn effect(&mut self, event: &Event) {
         match event {
             Event::JobReady { run, job } => {
-                let forgets = self.config.sabotage == Some(Sabotage::ForgetReady) && self.random.chance(50);
+                let forgets = self.script.sabotage == Some(Sabotage::ForgetReady) && self.random.chance(50);
                 if !forgets {
                     self.plan(*run, job);
                 }
@@ -199,14 +219,13 @@ impl World {
 
     /// The planner looks at the job now and answers later, perhaps twice.
     fn plan(&mut self, run: RunId, job: &JobId) {
-        let answers = if self.random.chance(self.odds.planner) { 2 } else { 1 };
-        for _ in 0..answers {
-            let late = self.random.chance(self.odds.planner);
-            if late || answers == 2 {
-                self.count(Fault::PlannerLate);
-            }
-            let delay_ms = if late { self.random.between(1_000, 60_000) } else { self.random.between(1, 50) };
-            let plan = self.workload.plan(&mut self.random, &self.coordinator.state, run, job);
+        for answer in 0..self.planner_answers() {
+            let delay_ms = match self.strike(Fault::PlannerLate) {
+                Some(mut random) => random.between(1_000, 60_000),
+                None => self.random.between(1, 50),
+            };
+            let mut random = self.about_job(run, job, answer);
+            let plan = self.workload.plan(&mut random, &self.coordinator.state, run, job);
             if let Some(plan) = plan {
                 let epoch = self.coordinator.state.epoch();
                 self.schedule(delay_ms, Action::Planned(epoch, Box::new(Command::ResolveJob(plan))));
@@ -214,11 +233,20 @@ impl World {
         }
     }
 
+    fn planner_answers(&mut self) -> u64 {
+        if self.strike(Fault::PlannerTwice).is_some() { 2 } else { 1 }
+    }
+
+    /// What the planner's answer about a job depends on: not on what else happens.
+    fn about_job(&self, run: RunId, job: &JobId, answer: u64) -> Random {
+        Random::about(self.script.seed, &[run.0.as_u64_pair().0, Random::name(job.as_str()), answer])
+    }
+
     /// The planner evaluates the outputs of a call, and answers later, perhaps twice.
     fn plan_outputs(&mut self, run: RunId, job: &JobId, call: u32) {
-        let answers = if self.random.chance(self.odds.planner) { 2 } else { 1 };
-        for _ in 0..answers {
-            let outputs = self.workload.outputs(&mut self.random);
+        for answer in 0..self.planner_answers() {
+            let mut random = self.about_job(run, job, 2 + u64::from(call) * 2 + answer);
+            let outputs = self.workload.outputs(&mut random);
             let finish = FinishCall { run, job: job.clone(), call, outputs };
             let epoch = self.coordinator.state.epoch();
             let delay_ms = self.random.between(1, 2_000);
@@ -281,7 +309,7 @@ impl World {
 
     fn hear_report(&mut self, at: usize, mut report: Report) -> Result<(), Broken> {
         let lease = report.lease;
-        if self.config.sabotage == Some(Sabotage::IgnoreFencing) {
+        if self.script.sabotage == Some(Sabotage::IgnoreFencing) {
             let instance = self.coordinator.state.instance(lease.instance);
             report.lease = instance.and_then(|instance| instance.lease()).map_or(lease, |(live, _)| live);
         }
@@ -333,7 +361,7 @@ impl World {
             return Ok(());
         }
         self.coordinator.wake_at = None;
-        let early_ms = if self.config.sabotage == Some(Sabotage::ExpireEarly) { 20_000 } else { 0 };
+        let early_ms = if self.script.sabotage == Some(Sabotage::ExpireEarly) { 20_000 } else { 0 };
         for command in self.coordinator.fleet.due(self.now.after(early_ms)) {
             if !self.coordinator.up {
                 return Ok(());
@@ -354,7 +382,7 @@ impl World {
 
     /// Plants the fault that this world is to have.
     fn tamper(&mut self, mut events: Vec<Event>) -> Vec<Event> {
-        let Some(sabotage) = self.config.sabotage else { return events };
+        let Some(sabotage) = self.script.sabotage else { return events };
         if !self.random.chance(200) {
             return events;
         }

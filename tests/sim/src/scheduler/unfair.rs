@@ -3,8 +3,8 @@
 use slipway_scheduler::command::{Grant, Trust};
 use slipway_scheduler::state::{Instance, Phase};
 
-use crate::config::Sabotage;
-use crate::world::World;
+use super::world::World;
+use crate::sabotage::Sabotage;
 
 /// The share that is skipped.
 const SKIPPED: &str = "/o/a";
@@ -16,7 +16,7 @@ impl World {
         let Some(chosen) = state.instance(grant.instance).filter(|instance| is_first(instance)) else {
             return grant;
         };
-        let rather: Box<dyn Fn(&&Instance) -> bool> = match self.config.sabotage {
+        let rather: Box<dyn Fn(&&Instance) -> bool> = match self.script.sabotage {
             Some(Sabotage::SkipShare) if chosen.line().share() == SKIPPED => {
                 Box::new(|other| other.line().share() != SKIPPED)
             }

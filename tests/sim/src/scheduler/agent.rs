@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use slipway_scheduler::command::{LeaseRef, Report};
 use slipway_scheduler::fleet::{AgentProfile, Renewed};
 use slipway_scheduler::limits::{LEASE_MARGIN_MS, RENEW_MS};
-use slipway_scheduler::{AgentId, FleetCause, InstanceId, LabelSet, Outcome, Uptime};
+use slipway_scheduler::{FleetCause, InstanceId, Outcome, Uptime};
 
-use crate::config::Fault;
-use crate::message::{Assignment, ToAgent, ToCoordinator};
-use crate::oracle::Broken;
-use crate::workload::behaviour;
-use crate::world::{Action, World};
+use super::message::{Assignment, ToAgent, ToCoordinator};
+use super::world::{Action, World};
+use crate::broken::Broken;
+use crate::fault::Fault;
+use crate::random::Random;
+use crate::workload::{behaviour, fleet};
 
 /// How long an agent waits for an answer before it opens a new session.
 const SILENCE_MS: u64 = 3 * RENEW_MS;
@@ -45,15 +46,10 @@ pub(crate) struct Job {
 }
 
 impl Agent {
-    pub(crate) fn fleet() -> Vec<Self> {
-        let agent = |at: u128, labels: &[&str], slots, accepts_untrusted| Self {
-            profile: AgentProfile {
-                id: AgentId::from_u128(at),
-                name: String::new(),
-                labels: LabelSet::new(labels),
-                slots,
-                accepts_untrusted,
-            },
+    /// The first so many agents.
+    pub(crate) fn fleet(count: usize) -> Vec<Self> {
+        let agent = |profile| Self {
+            profile,
             up: true,
             cut: false,
             session: None,
@@ -61,13 +57,7 @@ impl Agent {
             heard_at: Uptime(0),
             jobs: BTreeMap::new(),
         };
-        // The first fits everything, so that in a healed world no run waits for good.
-        vec![
-            agent(1, &["linux", "x64", "arm64", "gpu"], 2, true),
-            agent(2, &["linux", "x64"], 4, false),
-            agent(3, &["linux", "x64"], 2, true),
-            agent(4, &["linux", "arm64"], 3, false),
-        ]
+        fleet(count).into_iter().map(agent).collect()
     }
 
     fn held(&self) -> Vec<LeaseRef> {
@@ -196,16 +186,16 @@ impl World {
             let known = known.lease;
             self.stop_all(at, &[known]);
         }
-        if self.random.chance(self.odds.decline) {
-            self.count(Fault::Decline);
+        if self.strike(Fault::Decline).is_some() {
             self.send_up(at, ToCoordinator::Decline(lease));
             return Ok(());
         }
-        let (mut length_ms, mut outcome) = behaviour(&mut self.random, self.odds.fleet_failure);
-        let hangs = self.random.chance(self.odds.hang);
-        if hangs {
-            self.count(Fault::Hang);
-        } else if length_ms > timeout_ms {
+        let failure = self.strike(Fault::FleetFailure);
+        let (high, low) = lease.instance.0.as_u64_pair();
+        let mut random = Random::about(self.script.seed, &[high, low, u64::from(lease.attempt)]);
+        let (mut length_ms, mut outcome) = behaviour(&mut random, failure);
+        let hangs = self.strike(Fault::Hang).is_some();
+        if !hangs && length_ms > timeout_ms {
             (length_ms, outcome) = (timeout_ms, Outcome::TimedOut);
         }
         let job = Job {
@@ -289,9 +279,6 @@ impl World {
         job.running = false;
         self.oracle.end(lease, at, outcome);
         self.oracle.end_strict(lease, at);
-        if matches!(outcome, Outcome::Fleet { .. }) {
-            self.count(Fault::FleetFailure);
-        }
         if self.agents[at].up {
             self.send_up(
                 at,

@@ -1,54 +1,36 @@
 //! The world of one seed: its clock, what is under way in it, and how it goes on until all runs are finished.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
-
 use slipway_scheduler::command::LeaseRef;
-use slipway_scheduler::{Command, Rejection, Timestamp, Uptime, explain_wait, invariant};
+use slipway_scheduler::{Command, Rejection, Timestamp, Uptime, explain_wait};
 
-use crate::agent::Agent;
-use crate::config::{Config, Fault, Odds};
-use crate::coordinator::Coordinator;
-use crate::message::{ToAgent, ToCoordinator};
-use crate::oracle::{Broken, Oracle};
+use super::agent::Agent;
+use super::coordinator::Coordinator;
+use super::message::{ToAgent, ToCoordinator};
+use crate::agenda::Agenda;
+use crate::broken::Broken;
+use crate::fault::Fault;
+use crate::oracle::Oracle;
 use crate::random::Random;
-use crate::report::EventCounts;
-use crate::trace::Trace;
+use crate::report::Counts;
+use crate::script::Script;
+use crate::trace::{Keep, Trace};
+use crate::troubles::Troubles;
 use crate::workload::Workload;
+use crate::{Failure, Summary};
 
 /// How long a healed world may take to finish every run. The longest that anything legitimately takes is a hung job's time
 /// limit and margin, for each of a chain of six jobs and each of their instances in turn.
 const HEALED_MS_MAX: u64 = 24 * 3_600_000;
+/// After which part of its events a world is healed. What is under way then makes as many again; a world that still comes to
+/// too few turns hostile once more.
+const HOSTILE_PERCENT: u64 = 60;
+/// How long a world stays hostile, however little happens in it: a small one has few events.
+const HOSTILE_MS_MAX: u64 = 2 * 3_600_000;
 /// Wall-clock time at which a world begins.
 const EPOCH_MS: u64 = 1_700_000_000_000;
 
-/// What a seed came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Summary {
-    /// The seed.
-    pub seed: u64,
-    /// Events that the scheduler decided, by kind.
-    pub events: EventCounts,
-    /// How often each kind of trouble came.
-    pub faults: [u64; Fault::COUNT],
-    /// Hash of the whole trace.
-    pub trace: u64,
-}
-
-/// A seed that broke something.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Failure {
-    /// The seed.
-    pub seed: u64,
-    /// After how many events.
-    pub events: u64,
-    /// What.
-    pub broken: Broken,
-    /// The end of the trace, where it was kept.
-    pub tail: Vec<String>,
-}
-
 /// Something that will happen.
+#[derive(Debug)]
 pub(crate) enum Action {
     Up(usize, ToCoordinator),
     Down(usize, ToAgent),
@@ -65,38 +47,13 @@ pub(crate) enum Action {
     Submit,
 }
 
-struct Scheduled {
-    at: Uptime,
-    order: u64,
-    action: Action,
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    // The heap gives the greatest first; the soonest is to be it.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at, other.order).cmp(&(self.at, self.order))
-    }
-}
-
 pub(crate) struct World {
-    pub(crate) config: Config,
+    pub(crate) script: Script,
     pub(crate) random: Random,
-    pub(crate) odds: Odds,
+    pub(crate) troubles: Troubles,
     pub(crate) healed: bool,
+    /// It was healed too early, and is hostile until it has all its events.
+    second_wind: bool,
     pub(crate) now: Uptime,
     /// How far the wall clock is from where it began.
     pub(crate) offset_ms: u64,
@@ -105,50 +62,49 @@ pub(crate) struct World {
     pub(crate) oracle: Oracle,
     pub(crate) workload: Workload,
     pub(crate) trace: Trace,
-    pub(crate) events: EventCounts,
+    pub(crate) counts: Counts,
     pub(crate) deliveries: u64,
-    faults: [u64; Fault::COUNT],
-    agenda: BinaryHeap<Scheduled>,
-    order: u64,
+    agenda: Agenda<Action>,
 }
 
-/// Runs the world of this seed to its end.
+/// Runs a world to its end.
 ///
 /// # Errors
-/// [`Failure`] with the first thing that broke; with `keep_trace` it shows what came before.
-pub fn run_seed(seed: u64, config: Config, keep_trace: bool) -> Result<Summary, Box<Failure>> {
-    let mut world = World::new(seed, config, keep_trace);
-    match world.run() {
-        Ok(()) => Ok(Summary { seed, events: world.events, faults: world.faults, trace: world.trace.hash() }),
+/// [`Failure`] with the first thing that broke.
+pub(crate) fn run(script: &Script, keep: Keep) -> Result<Summary, Box<Failure>> {
+    let mut world = World::new(script, keep);
+    let ended = world.run();
+    world.counts.faults = world.troubles.counts();
+    match ended {
+        Ok(()) => Ok(Summary { seed: script.seed, counts: world.counts, trace: world.trace.hash() }),
         Err(broken) => Err(Box::new(Failure {
-            seed,
-            events: world.events.total(),
+            script: script.clone(),
+            events: world.counts.events_total(),
             broken,
-            tail: world.trace.into_tail(),
+            came: world.troubles.came(),
+            lines: world.trace.into_lines(),
         })),
     }
 }
 
 impl World {
-    fn new(seed: u64, config: Config, keep_trace: bool) -> Self {
-        let mut random = Random::new(seed);
+    fn new(script: &Script, keep: Keep) -> Self {
         Self {
-            config,
-            odds: Odds::draw(&mut random),
-            random,
+            troubles: Troubles::new(script, keep != Keep::Nothing),
+            random: Random::new(script.seed),
             healed: false,
+            second_wind: false,
             now: Uptime(0),
             offset_ms: 10_000_000,
-            agents: Agent::fleet(),
+            agents: Agent::fleet(script.agents),
             coordinator: Coordinator::default(),
             oracle: Oracle::default(),
-            workload: Workload::new(),
-            trace: Trace::new(keep_trace),
-            events: EventCounts::default(),
+            workload: Workload::new(script.jobs),
+            trace: Trace::new(keep),
+            counts: Counts::default(),
             deliveries: 0,
-            faults: [0; Fault::COUNT],
-            agenda: BinaryHeap::with_capacity(256),
-            order: 0,
+            agenda: Agenda::default(),
+            script: script.clone(),
         }
     }
 
@@ -157,21 +113,22 @@ impl World {
         Timestamp(EPOCH_MS + self.now.0 + self.offset_ms)
     }
 
-    pub(crate) fn count(&mut self, fault: Fault) {
-        self.faults[fault as usize] += 1;
-        self.trace.note(self.now, || format!("{fault:?}"));
+    /// An opportunity for trouble; if it comes, random numbers for its details.
+    pub(crate) fn strike(&mut self, fault: Fault) -> Option<Random> {
+        let random = self.troubles.strike(fault)?;
+        self.trace.note(self.now, || format!("trouble: {}", fault.name()));
+        Some(random)
     }
 
     pub(crate) fn schedule(&mut self, delay_ms: u64, action: Action) {
-        self.order += 1;
-        self.agenda.push(Scheduled { at: self.now.after(delay_ms), order: self.order, action });
+        self.agenda.put(self.now.after(delay_ms), action);
     }
 
     pub(crate) fn send_up(&mut self, at: usize, message: ToCoordinator) {
-        if self.is_lost() {
+        if self.strike(Fault::MessageLost).is_some() {
             return;
         }
-        if self.is_repeated() {
+        if self.strike(Fault::MessageRepeated).is_some() {
             let delay_ms = self.delay_ms();
             self.schedule(delay_ms, Action::Up(at, message.clone()));
         }
@@ -180,10 +137,10 @@ impl World {
     }
 
     pub(crate) fn send_down(&mut self, at: usize, message: ToAgent) {
-        if !self.coordinator.up || self.is_lost() {
+        if !self.coordinator.up || self.strike(Fault::MessageLost).is_some() {
             return;
         }
-        if self.is_repeated() {
+        if self.strike(Fault::MessageRepeated).is_some() {
             let delay_ms = self.delay_ms();
             self.schedule(delay_ms, Action::Down(at, message.clone()));
         }
@@ -191,32 +148,15 @@ impl World {
         self.schedule(delay_ms, Action::Down(at, message));
     }
 
-    fn is_lost(&mut self) -> bool {
-        let lost = self.random.chance(self.odds.lost);
-        if lost {
-            self.count(Fault::MessageLost);
-        }
-        lost
-    }
-
-    fn is_repeated(&mut self) -> bool {
-        let repeated = self.random.chance(self.odds.repeated);
-        if repeated {
-            self.count(Fault::MessageRepeated);
-        }
-        repeated
-    }
-
     fn delay_ms(&mut self) -> u64 {
-        if self.random.chance(self.odds.delayed) {
-            self.count(Fault::MessageDelayed);
-            self.random.between(100, 60_000)
-        } else {
-            self.random.between(1, 20)
+        match self.strike(Fault::MessageDelayed) {
+            Some(mut random) => random.between(100, 60_000),
+            None => self.random.between(1, 20),
         }
     }
 
     fn run(&mut self) -> Result<(), Broken> {
+        self.grant_without_leader()?;
         self.take_over()?;
         for at in 0..self.agents.len() {
             let delay_ms = self.random.below(1_000);
@@ -225,15 +165,23 @@ impl World {
         self.schedule(0, Action::Submit);
         self.schedule(500, Action::Chaos);
         let mut healed_at = Uptime(u64::MAX);
-        while let Some(Scheduled { at, action, .. }) = self.agenda.pop() {
+        while let Some((at, action)) = self.agenda.next() {
             self.now = at;
             self.act(action)?;
-            if !self.healed && self.events.total() >= self.config.events_min {
+            let late = self.now.0 > HOSTILE_MS_MAX;
+            let (total, wanted) = (self.counts.events_total(), self.script.events);
+            if !self.healed
+                && (late || total >= wanted * HOSTILE_PERCENT / 100 && !self.second_wind || total >= wanted)
+            {
                 self.heal();
                 healed_at = self.now;
             }
             if self.healed && self.is_done() {
-                return self.check_end();
+                if late || total >= wanted {
+                    return self.check_end();
+                }
+                self.turn_hostile();
+                healed_at = Uptime(u64::MAX);
             }
             if self.now.since(healed_at) > HEALED_MS_MAX {
                 return Err(self.unfinished());
@@ -242,7 +190,15 @@ impl World {
         Err(self.unfinished())
     }
 
+    fn turn_hostile(&mut self) {
+        (self.healed, self.second_wind) = (false, true);
+        self.troubles.unheal();
+        self.schedule(0, Action::Submit);
+        self.schedule(500, Action::Chaos);
+    }
+
     fn act(&mut self, action: Action) -> Result<(), Broken> {
+        self.trace.note(self.now, || format!("{action:?}"));
         match action {
             Action::Up(at, message) => self.coordinator_hears(at, message)?,
             Action::Down(at, message) => self.agent_hears(at, message)?,
@@ -279,7 +235,12 @@ impl World {
             return Ok(());
         }
         let delivery = again.unwrap_or(self.deliveries);
-        let submit = self.workload.submit(&mut self.random, Some(delivery.to_string()));
+        if delivery >= self.script.runs {
+            return Ok(());
+        }
+        // Another run of the same delivery, as whoever reads a delivery twice would make it.
+        let mut random = Random::about(self.script.seed, &[1, delivery, u64::from(again.is_some())]);
+        let submit = self.workload.submit(&mut random, Some(delivery.to_string()));
         let answer = self.execute(Command::Submit(Box::new(submit)))?;
         match (again, answer) {
             (None, Ok(_)) => self.deliveries += 1,
@@ -304,8 +265,8 @@ impl World {
     }
 
     fn check_end(&mut self) -> Result<(), Broken> {
+        self.check_whole()?;
         let state = &self.coordinator.state;
-        invariant::check(state)?;
         if state.waiting_len() > 0
             || state.leased_len() > 0
             || self.coordinator.fleet.watched().next().is_some()

@@ -1,8 +1,8 @@
 //! What agents and the coordinator say to each other.
 
+use slipway_scheduler::Uptime;
 use slipway_scheduler::command::{LeaseRef, Report};
 use slipway_scheduler::fleet::Renewed;
-use slipway_scheduler::{InstanceId, Uptime};
 
 /// From an agent.
 #[derive(Debug, Clone)]
@@ -56,6 +56,3 @@ pub(crate) struct Assignment {
     pub(crate) strict: bool,
     pub(crate) timeout_ms: u64,
 }
-
-/// Which execution of a strict job: for the oracle.
-pub(crate) type Execution = (InstanceId, u32, usize);
