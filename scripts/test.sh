@@ -5,7 +5,8 @@ set -euo pipefail
 # shellcheck source=scripts/lib/load.sh
 source "$(dirname "$(readlink -f "$0")")/lib/load.sh"
 
-SIMULATOR_SEEDS=${SLIPWAY_SIMULATOR_SEEDS:-200}
+SCHEDULER_SEEDS=${SLIPWAY_SCHEDULER_SEEDS:-2000}
+WHOLE_SEEDS=${SLIPWAY_WHOLE_SEEDS:-100}
 
 # systemd's own check of our units, with a program that is there in place of ours, which need not be installed.
 check_units() {
@@ -28,8 +29,9 @@ stage "systemd units" check_units
 stage "dependencies: bans, licences, sources" cargo deny --log-level error check bans licenses sources
 stage "lint" cargo clippy --workspace --all-targets --locked -- -D warnings
 stage "build" cargo build --workspace --locked
-stage "simulator" cargo run --quiet --release --locked -p slipway-sim -- --seeds "$SIMULATOR_SEEDS"
-stage "simulator, whole" cargo run --quiet --release --locked -p slipway-sim -- --whole --seeds "$SIMULATOR_SEEDS"
+# As it is built already: the coordinator once more with optimizations takes longer than all these seeds.
+stage "simulator: scheduler" cargo run --quiet --locked -p slipway-sim -- --seeds "$SCHEDULER_SEEDS"
+stage "simulator: whole control plane" cargo run --quiet --locked -p slipway-sim -- --whole --seeds "$WHOLE_SEEDS"
 stage "images for the tests" scripts/prepare-tests.sh
 say
 say "everything before the tests: $SECONDS s"
