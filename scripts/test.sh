@@ -29,9 +29,10 @@ stage "systemd units" check_units
 stage "dependencies: bans, licences, sources" cargo deny --log-level error check bans licenses sources
 stage "lint" cargo clippy --workspace --all-targets --locked -- -D warnings
 stage "build" cargo build --workspace --locked
-# As it is built already: the coordinator once more with optimizations takes longer than all these seeds.
-stage "simulator: scheduler" cargo run --quiet --locked -p slipway-sim -- --seeds "$SCHEDULER_SEEDS"
-stage "simulator: whole control plane" cargo run --quiet --locked -p slipway-sim -- --whole --seeds "$WHOLE_SEEDS"
+# As it was just built: once more with optimizations, or by itself, takes longer than all these seeds.
+target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+stage "simulator: scheduler" "$target/debug/slipway-sim" --seeds "$SCHEDULER_SEEDS"
+stage "simulator: whole control plane" "$target/debug/slipway-sim" --whole --seeds "$WHOLE_SEEDS"
 stage "images for the tests" scripts/prepare-tests.sh
 say
 say "everything before the tests: $SECONDS s"
