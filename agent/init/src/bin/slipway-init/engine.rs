@@ -99,6 +99,9 @@ impl Engine {
             self.advance_lingering(now_ms);
             self.relays.advance(now_ms);
             let done = self.advance_ending(now_ms);
+            // Before the notices, too: one that found an answer in its way would wait for whatever happens next, and after a
+            // step's last frame that may be nothing.
+            self.link.send();
             self.notify();
             self.link.send();
             if let Some(code) = done {
