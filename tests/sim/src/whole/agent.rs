@@ -179,7 +179,7 @@ impl World {
         let agent = &self.agents[at];
         if agent.paused_until > self.now {
             let until = agent.paused_until;
-            self.agenda.put(until, Action::Down(id, message));
+            self.hold_down(id, until, message);
             return Ok(());
         }
         let Some((_, sent_ms, welcomed)) = agent.link.filter(|(other, _, _)| *other == id && agent.up) else {

@@ -99,9 +99,11 @@ impl World {
 
     /// Something arrives at a coordinator, unless its way is cut: then it waits until that is over.
     pub(crate) fn arrives_up(&mut self, id: u64, message: Up) -> Result<(), Broken> {
-        let Some(link) = self.links.get(&id).filter(|link| !link.up_broken) else { return Ok(()) };
+        let Some(link) = self.links.get_mut(&id).filter(|link| !link.up_broken) else { return Ok(()) };
         let until = self.agents[link.agent].cut_up_until;
         if until > self.now {
+            // What is sent later comes later, also if the cut ends before.
+            link.up_at = link.up_at.max(until);
             self.agenda.put(until, Action::Up(id, message));
             return Ok(());
         }
@@ -114,11 +116,20 @@ impl World {
         self.site_hears(site, id, message)
     }
 
+    /// What came down waits until its agent wakes up, and so does what comes later.
+    pub(crate) fn hold_down(&mut self, id: u64, until: Uptime, message: Down) {
+        if let Some(link) = self.links.get_mut(&id) {
+            link.down_at = link.down_at.max(until);
+        }
+        self.agenda.put(until, Action::Down(id, message));
+    }
+
     pub(crate) fn arrives_down(&mut self, id: u64, message: Down) -> Result<(), Broken> {
-        let Some(link) = self.links.get(&id).filter(|link| !link.down_broken) else { return Ok(()) };
+        let Some(link) = self.links.get_mut(&id).filter(|link| !link.down_broken) else { return Ok(()) };
         let at = link.agent;
         let until = self.agents[at].cut_down_until;
         if until > self.now {
+            link.down_at = link.down_at.max(until);
             self.agenda.put(until, Action::Down(id, message));
             return Ok(());
         }
