@@ -67,8 +67,10 @@ async fn the_next_agent_goes_on_without_a_gap() {
     let connection = socket.accept(pid, &spool, None).await.unwrap();
     let mut reader = spool.reader(0);
     // More than a pipe holds is written while no agent is there, so `done` shows that init has read and spooled.
-    let script = "echo begin; read x < gate; seq 20000; : > done; read x < gate; echo more; exit 5";
-    let status = std::process::Command::new("mkfifo").arg(folder.path().join("gate")).status().unwrap();
+    let script = "echo begin; read x < gate; seq 20000; : > done; read x < last; echo more; exit 5";
+    // Two gates: the first may not have been closed yet when the step comes to the second.
+    let gates = ["gate", "last"].map(|gate| folder.path().join(gate));
+    let status = std::process::Command::new("mkfifo").args(&gates).status().unwrap();
     assert!(status.success());
     let mut start = shell(1, script);
     start.cwd = folder.path().to_str().unwrap().as_bytes().to_vec();
@@ -82,7 +84,7 @@ async fn the_next_agent_goes_on_without_a_gap() {
     }
     // The agent dies: everything of it is gone but the note of where it was.
     drop((connection, reader, spool, socket));
-    std::fs::write(folder.path().join("gate"), "\n").unwrap();
+    std::fs::write(&gates[0], "\n").unwrap();
     while !folder.path().join("done").exists() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -97,7 +99,7 @@ async fn the_next_agent_goes_on_without_a_gap() {
     assert!(connection.ready.written_offset > noted);
     // Repeating the start is harmless.
     connection.link.start(start).await.unwrap();
-    std::fs::write(folder.path().join("gate"), "\n").unwrap();
+    std::fs::write(&gates[1], "\n").unwrap();
     let mut reader = spool.reader(noted);
     loop {
         let frame = next(&mut reader).await.unwrap();
