@@ -21,7 +21,7 @@ use slipway_scheduler::command::{
 };
 use slipway_scheduler::{Command, InstanceId, JobId, LabelSet, Rejection};
 use slipway_workflow::plan;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::Instrument as _;
 use tracing::field::Empty;
 use uuid::Uuid;
@@ -43,6 +43,7 @@ pub(crate) async fn run(services: Services, mut requests: mpsc::UnboundedReceive
     let workflows = Arc::<evaluate::Workflows>::default();
     while let Some(request) = requests.recv().await {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let place = Place { places: Arc::clone(&places), taken: Some(place) };
         let (services, workflows) = (services.clone(), Arc::clone(&workflows));
         tokio::spawn(async move {
             let started = Instant::now();
@@ -55,12 +56,31 @@ pub(crate) async fn run(services: Services, mut requests: mpsc::UnboundedReceive
                 slipway_kit::telemetry::continue_trace(&span, parent);
             }
             match request {
-                Planning::Job(request) => plan_job(&services, workflows, request).instrument(span).await,
-                Planning::Outputs(request) => outputs(&services, workflows, request).instrument(span).await,
+                Planning::Job(request) => {
+                    plan_job(&services, workflows, request, place).instrument(span).await
+                }
+                Planning::Outputs(request) => {
+                    outputs(&services, workflows, request, place).instrument(span).await
+                }
             }
             services.metrics.planning.observe(started.elapsed());
-            drop(place);
         });
+    }
+}
+
+/// One of the places in which jobs are planned.
+struct Place {
+    places: Arc<Semaphore>,
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+impl Place {
+    /// Waits elsewhere, so that whoever's blobs are in reach is planned meanwhile.
+    async fn wait_outside(&mut self, wait: Duration) {
+        self.taken = None;
+        tokio::time::sleep(wait).await;
+        // It is never closed.
+        self.taken = Arc::clone(&self.places).acquire_owned().await.ok();
     }
 }
 
@@ -68,6 +88,7 @@ pub(crate) async fn run(services: Services, mut requests: mpsc::UnboundedReceive
 /// waits. An error is one that waiting does not help; `None`: the coordinator ends, and the next one plans again.
 async fn persist<T, F: Future<Output = Result<T, StoreError>>>(
     services: &Services,
+    mut place: Place,
     mut attempt: impl FnMut() -> F,
 ) -> Option<Result<T, String>> {
     let (first, longest) = STORE_WAITS_MS;
@@ -83,14 +104,21 @@ async fn persist<T, F: Future<Output = Result<T, StoreError>>>(
         let wait = backoff.next_wait();
         tracing::warn!(%error, again_in_ms = wait.as_millis() as u64, "a job is not planned yet");
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            () = place.wait_outside(wait) => {}
             () = services.closing.cancelled() => return None,
         }
     }
 }
 
-async fn plan_job(services: &Services, workflows: Arc<evaluate::Workflows>, request: PlanRequest) {
-    let Some(planned) = persist(services, || resolve(services, &workflows, &request)).await else { return };
+async fn plan_job(
+    services: &Services,
+    workflows: Arc<evaluate::Workflows>,
+    request: PlanRequest,
+    place: Place,
+) {
+    let Some(planned) = persist(services, place, || resolve(services, &workflows, &request)).await else {
+        return;
+    };
     let resolution = planned.unwrap_or_else(|error| Resolution::Invalid {
         message: format!("the job cannot be planned: {error}"),
     });
@@ -98,7 +126,12 @@ async fn plan_job(services: &Services, workflows: Arc<evaluate::Workflows>, requ
 }
 
 /// Evaluates the outputs of a call and answers with them.
-async fn outputs(services: &Services, workflows: Arc<evaluate::Workflows>, request: OutputsRequest) {
+async fn outputs(
+    services: &Services,
+    workflows: Arc<evaluate::Workflows>,
+    request: OutputsRequest,
+    place: Place,
+) {
     let evaluate = || async {
         if !request.has_outputs {
             return Ok(Ok(None));
@@ -113,7 +146,7 @@ async fn outputs(services: &Services, workflows: Arc<evaluate::Workflows>, reque
         }
     };
     let failed = |error| Err(format!("the outputs of the call cannot be told: {error}"));
-    let Some(outputs) = persist(services, evaluate).await else { return };
+    let Some(outputs) = persist(services, place, evaluate).await else { return };
     let outputs = outputs.unwrap_or_else(failed);
     let (run, job, call) = (request.run, request.job.clone(), request.place);
     let finish = Command::FinishCall(FinishCall { run, job, call, outputs });

@@ -4,12 +4,25 @@ use std::time::Duration;
 
 use slipway_coordinator::options::Objects;
 use slipway_proto::v1;
+use slipway_proto::v1::coordinator_message::Message as In;
 
 use crate::fake_agent::{FIRST, FakeAgent, line};
 use crate::fixture::{Fixture, ONE_JOB};
 
-/// The second job's specification is too long for the store of small blobs: it becomes a file.
-const TWO_JOBS: &str = "on: push\njobs:\n  first:\n    runs-on: ubuntu-latest\n    steps:\n      - run: a\n  second:\n    needs: first\n    runs-on: ubuntu-latest\n    steps:\n      - run: SCRIPT\n";
+/// A job, and others that wait for it. Their specifications have the workflow's `env`, which is too long for the store of small
+/// blobs: they become files.
+fn one_and_others(others: usize) -> String {
+    let long = "b".repeat(100_000);
+    let job = "runs-on: ubuntu-latest\n    steps:\n      - run: a\n";
+    let mut workflow = format!("on: push\nenv:\n  LONG: {long}\njobs:\n  first:\n    {job}");
+    for number in 0..others {
+        workflow += &format!("  other{number}:\n    needs: first\n    {job}");
+    }
+    workflow
+}
+
+/// More jobs than are planned at a time.
+const MANY: usize = 20;
 
 /// Longer than anything was tried again when giving up was still possible.
 const A_WHILE: Duration = Duration::from_secs(2);
@@ -21,7 +34,7 @@ async fn a_job_is_planned_when_blobs_can_be_kept_again() {
     let fixture =
         Fixture::start_with(|options| options.objects = Some(Objects::Folder(folder.clone()))).await;
     let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
-    let run = fixture.submit(&TWO_JOBS.replace("SCRIPT", &"b".repeat(100_000))).await;
+    let run = fixture.submit(&one_and_others(MANY)).await;
     let lease = agent.assigned().await.lease.unwrap();
     // A file where drafts of blobs are made: none can be written, whoever asks.
     let (drafts, aside) = (folder.join("incoming"), objects.path().join("aside"));
@@ -31,12 +44,25 @@ async fn a_job_is_planned_when_blobs_can_be_kept_again() {
     agent.accepted().await;
     tokio::time::sleep(A_WHILE).await;
     let shown = fixture.get(&format!("/api/v1/runs/{run}")).await;
-    assert_eq!(shown["jobs"][1]["state"], "waiting", "a full disk is no fault of the job: {shown}");
-    std::fs::remove_file(&drafts).unwrap();
-    std::fs::rename(&aside, &drafts).unwrap();
+    for job in &shown["jobs"].as_array().unwrap()[1..] {
+        assert_eq!(job["state"], "waiting", "a full disk is no fault of the job: {shown}");
+    }
+    // Who needs no file does not wait for those that do, however many they are.
+    let small = fixture.submit(ONE_JOB).await;
     let lease = agent.assigned().await.lease.unwrap();
+    assert_eq!(lease.attempt.as_ref().unwrap().run_id, small);
     agent.report(&lease, v1::Result::Success, 0).await;
     agent.accepted().await;
+    std::fs::remove_file(&drafts).unwrap();
+    std::fs::rename(&aside, &drafts).unwrap();
+    let mut accepted = 0;
+    while accepted < MANY {
+        match agent.hear().await {
+            In::Assign(assign) => agent.report(&assign.lease.unwrap(), v1::Result::Success, 0).await,
+            In::Accepted(_) => accepted += 1,
+            other => panic!("{other:?}"),
+        }
+    }
     assert_eq!(fixture.finished(&run).await["result"], "success");
 }
 
