@@ -145,9 +145,9 @@ impl Handle {
         self.trigger.clone()
     }
 
-    /// Waits until the agent has stopped: after `Drain` when its jobs have ended and are cleaned up, after `HandOver`
-    /// when their leases are longer, after `Now` at once. Jobs that still run then go on in their containers, and the next agent with this data directory adopts
-    /// them.
+    /// Waits until the agent has stopped: after `Drain` when its jobs have ended and are cleaned up, after `HandOver` when
+    /// their leases are longer, after `Now` at once. Jobs that still run then go on in their containers, and the next agent
+    /// with this data directory adopts them.
     pub async fn wait(self) {
         // A panic in the supervisor was logged by the runtime's hook; there is nothing to add.
         let _ = self.supervisor.await;

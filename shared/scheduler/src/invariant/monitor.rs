@@ -3,6 +3,7 @@
 use crate::command::LeaseRef;
 use crate::event::Event;
 use crate::ids::{FencingToken, InstanceId, JobId, RunId};
+use crate::invariant::touched::{Reach, reach};
 use crate::invariant::{Violation, calls};
 use crate::limits::ATTEMPTS_MAX;
 use crate::outcome::JobResult;
@@ -154,14 +155,12 @@ impl Monitor {
             return Err(Violation::Epoch(state.epoch));
         }
         match event {
-            Event::EpochBegan { .. } => Ok(()),
             Event::RunSubmitted { run, .. }
             | Event::GroupAcquired { run, .. }
             | Event::RunCancelled { run, .. }
             | Event::RunFinished { run, .. } => check_run(state.run(*run).ok_or(Violation::Unknown)?),
             Event::RunRetired { run } if state.run(*run).is_none() => Ok(()),
             Event::RunRetired { run } => Err(Violation::Run(*run)),
-            Event::JobSkipped { .. } | Event::JobInvalid { .. } => Ok(()),
             Event::JobReady { run, job }
             | Event::JobExpanded { run, job, .. }
             | Event::JobCalled { run, job, .. }
@@ -181,19 +180,10 @@ impl Monitor {
                 }
                 check_job(state, run, job)
             }
-            Event::InstanceQueued { instance, .. }
-            | Event::InstanceBlocked { instance, .. }
-            | Event::InstanceAdmitted { instance, .. }
-            | Event::Leased { instance, .. }
-            | Event::RetryScheduled { instance, .. }
-            | Event::InstanceFinished { instance, .. }
-            | Event::LeaseExtended { lease: LeaseRef { instance, .. }, .. }
-            | Event::StepBegan { lease: LeaseRef { instance, .. } }
-            | Event::CancelRequested { lease: LeaseRef { instance, .. }, .. }
-            | Event::LeaseDeclined { lease: LeaseRef { instance, .. }, .. }
-            | Event::AttemptFinished { lease: LeaseRef { instance, .. }, .. } => {
-                check_instance(state, find(state, *instance)?)
-            }
+            event => match reach(event) {
+                Reach::Instance(instance) => check_instance(state, find(state, instance)?),
+                Reach::Nothing | Reach::Run(_) | Reach::Job(..) => Ok(()),
+            },
         }
     }
 }

@@ -16,8 +16,10 @@ use crate::state::{Instance, Job, Phase, Run, Stage, State};
 /// The first [`Violation`] found.
 pub fn check_touched(state: &State, events: &[Event]) -> Result<(), Violation> {
     let mut runs: Vec<RunId> = Vec::new();
-    for run in events.iter().filter_map(run_of) {
-        if !runs.contains(&run) {
+    for event in events {
+        if let Reach::Run(run) = reach(event)
+            && !runs.contains(&run)
+        {
             runs.push(run);
         }
     }
@@ -25,19 +27,24 @@ pub fn check_touched(state: &State, events: &[Event]) -> Result<(), Violation> {
         check_idle_run(state, run)?;
         check_instances(state, run)?;
     }
-    for (run, job) in events.iter().filter_map(job_of).filter(|(run, _)| !runs.contains(run)) {
-        let run = state.run(run).ok_or(Violation::Unknown)?;
-        check_idle_job(state, run, run.job(job.as_str()).ok_or(Violation::Unknown)?)?;
-    }
-    for instance in events.iter().filter_map(instance_of).filter_map(|id| state.instance(id)) {
-        if runs.contains(&instance.run) {
-            continue;
+    for event in events {
+        match reach(event) {
+            Reach::Job(run, job) if !runs.contains(&run) => {
+                let run = state.run(run).ok_or(Violation::Unknown)?;
+                check_idle_job(state, run, run.job(job.as_str()).ok_or(Violation::Unknown)?)?;
+            }
+            Reach::Instance(id) => {
+                let Some(instance) = state.instance(id).filter(|found| !runs.contains(&found.run)) else {
+                    continue;
+                };
+                settled(instance)?;
+                check_instance(state, instance)?;
+                let run = state.run(instance.run).ok_or(Violation::Unknown)?;
+                let job = run.jobs.get(instance.job as usize).ok_or(Violation::Unknown)?;
+                check_idle_job(state, run, job)?;
+            }
+            Reach::Run(_) | Reach::Job(..) | Reach::Nothing => {}
         }
-        settled(instance)?;
-        check_instance(state, instance)?;
-        let run = state.run(instance.run).ok_or(Violation::Unknown)?;
-        let job = run.jobs.get(instance.job as usize).ok_or(Violation::Unknown)?;
-        check_idle_job(state, run, job)?;
     }
     Ok(())
 }
@@ -48,9 +55,20 @@ fn check_idle_job(state: &State, run: &Run, job: &Job) -> Result<(), Violation> 
     if stands_still(run, job) { Err(Violation::Job { run: run.id, job: job.id.clone() }) } else { Ok(()) }
 }
 
-/// The run that an event is about, where it reaches further than one job.
-fn run_of(event: &Event) -> Option<RunId> {
+/// How far an event reaches.
+pub(super) enum Reach<'a> {
+    /// No run; or an event that only stands before one that says more.
+    Nothing,
+    Run(RunId),
+    Job(RunId, &'a JobId),
+    Instance(InstanceId),
+}
+
+/// How far this event reaches. There is no `_` here: an event that is new has to be told.
+pub(super) fn reach(event: &Event) -> Reach<'_> {
     match event {
+        // A job that is skipped or invalid is finished in the same decision.
+        Event::EpochBegan { .. } | Event::JobSkipped { .. } | Event::JobInvalid { .. } => Reach::Nothing,
         Event::RunSubmitted { run, .. }
         | Event::GroupAcquired { run, .. }
         | Event::JobCalled { run, .. }
@@ -63,22 +81,8 @@ fn run_of(event: &Event) -> Option<RunId> {
         | Event::JobFinished { run, .. }
         | Event::RunCancelled { run, .. }
         | Event::RunFinished { run, .. }
-        | Event::RunRetired { run } => Some(*run),
-        _ => None,
-    }
-}
-
-/// The job that an event is about, where it reaches no further.
-fn job_of(event: &Event) -> Option<(RunId, &JobId)> {
-    match event {
-        Event::JobReady { run, job } | Event::JobExpanded { run, job, .. } => Some((*run, job)),
-        _ => None,
-    }
-}
-
-/// The instance that an event is about.
-fn instance_of(event: &Event) -> Option<InstanceId> {
-    match event {
+        | Event::RunRetired { run } => Reach::Run(*run),
+        Event::JobReady { run, job } | Event::JobExpanded { run, job, .. } => Reach::Job(*run, job),
         Event::InstanceQueued { instance, .. }
         | Event::InstanceBlocked { instance, .. }
         | Event::InstanceAdmitted { instance, .. }
@@ -89,8 +93,7 @@ fn instance_of(event: &Event) -> Option<InstanceId> {
         | Event::StepBegan { lease: LeaseRef { instance, .. } }
         | Event::CancelRequested { lease: LeaseRef { instance, .. }, .. }
         | Event::LeaseDeclined { lease: LeaseRef { instance, .. }, .. }
-        | Event::AttemptFinished { lease: LeaseRef { instance, .. }, .. } => Some(*instance),
-        _ => None,
+        | Event::AttemptFinished { lease: LeaseRef { instance, .. }, .. } => Reach::Instance(*instance),
     }
 }
 
