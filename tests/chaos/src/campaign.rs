@@ -21,7 +21,6 @@ const WHOLE_EVERY: usize = 10;
 
 /// Deals so many blows; whether everything held.
 pub(crate) fn run(blows: usize, seed: u64, kinds: &[Fault], as_json: bool) -> bool {
-    strike::expect_engine();
     let began = Instant::now();
     let mut random = Rng::with_seed(seed);
     eprintln!("seed {seed}");

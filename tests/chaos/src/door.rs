@@ -80,6 +80,6 @@ impl Door {
     pub(crate) fn connected_agents(&self) -> usize {
         let listed = self.leader().and_then(|leader| self.json(leader, "/api/v1/agents"));
         let agents = listed.and_then(|listed| listed["agents"].as_array().cloned()).unwrap_or_default();
-        agents.iter().filter(|agent| agent["connected"] != false).count()
+        agents.iter().filter(|agent| agent["connected"] == true).count()
     }
 }

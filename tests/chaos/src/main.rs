@@ -28,7 +28,7 @@ use fault::Fault;
 #[command(name = "slipway-chaos", version)]
 struct Options {
     /// How many blows.
-    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = at_least_one)]
     kills: usize,
     /// Where the order of the blows begins; printed, to have the same order again. [default: another one each time]
     #[arg(long, value_name = "S")]
@@ -39,6 +39,10 @@ struct Options {
     /// Print one JSON object at the end.
     #[arg(long)]
     json: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "use a number from 1 on".to_owned())
 }
 
 fn main() -> ExitCode {

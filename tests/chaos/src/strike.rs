@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use slipway_tests::docker;
 
 use crate::fault::Fault;
 use crate::plant::{Cut, LEASE, Plant};
@@ -101,9 +100,4 @@ pub(crate) fn strike(plant: &mut Plant, fault: Fault, random: &mut Rng) {
             });
         }
     }
-}
-
-/// Makes sure that the engine answers and has the image, before anything is built on it.
-pub(crate) fn expect_engine() {
-    docker(&["image", "inspect", "--format", "{{.Id}}", slipway_tests::RUNNER_IMAGE]);
 }

@@ -7,7 +7,11 @@ use slipway_tests::{RUNNER_IMAGE, docker};
 pub(crate) const LINES: usize = 1_000;
 /// They come in so many blocks, with a pause after each.
 const BLOCKS: usize = 20;
-const PAUSE_SECONDS: &str = "0.15";
+/// The pauses of a short job, which is over in some three seconds.
+const SHORT_PAUSE_SECONDS: &str = "0.15";
+/// Those of a long one. It lasts longer than a lease and the margin after it: only so can a second attempt begin while the first
+/// goes on, where nothing prevents that.
+const LONG_PAUSE_SECONDS: &str = "0.9";
 
 /// Jobs of one run: their ids, and how many instances each has.
 pub(crate) const JOBS: [(&str, usize); 3] = [("ordinary", 2), ("strict", 1), ("after", 1)];
@@ -79,7 +83,7 @@ impl Drop for Executions {
 
 fn workflow(volume: &str) -> String {
     let block = LINES / BLOCKS;
-    let job = |more: &str, number: &str| {
+    let job = |more: &str, number: &str, pause: &str| {
         format!(
             r#"
     runs-on: ubuntu-latest
@@ -98,17 +102,20 @@ fn workflow(volume: &str) -> String {
           echo "in $HOSTNAME as $key"
           for block in $(seq 0 {last}); do
             seq $((block * {block} + 1)) $((block * {block} + {block}))
-            sleep {PAUSE_SECONDS}
+            sleep {pause}
           done
           echo "end $key $HOSTNAME" >> /executions/log
 "#,
             last = BLOCKS - 1
         )
     };
+    let ordinary = format!(
+        "strategy: {{ matrix: {{ include: [{{ number: 1, pause: {SHORT_PAUSE_SECONDS} }}, {{ number: 2, pause: {LONG_PAUSE_SECONDS} }}] }} }}"
+    );
     format!(
         "on: push\njobs:\n  ordinary:{}\n  strict:{}\n  after:{}",
-        job("strategy: { matrix: { number: [1, 2] } }", "${{ matrix.number }}"),
-        job("environment: production", "1"),
-        job("needs: [ordinary, strict]\n    if: always()", "1"),
+        job(&ordinary, "${{ matrix.number }}", "${{ matrix.pause }}"),
+        job("environment: production", "1", LONG_PAUSE_SECONDS),
+        job("needs: [ordinary, strict]\n    if: always()", "1", SHORT_PAUSE_SECONDS),
     )
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use slipway_tests::{RUNNER_IMAGE, free_port, program};
+use slipway_tests::{RUNNER_IMAGE, docker, free_port, program};
 use tempfile::TempDir;
 
 use certificate::Certificate;
@@ -79,7 +79,11 @@ pub(crate) struct Plant {
 
 impl Plant {
     /// Starts everything and waits until there is a leader and all agents are connected.
+    ///
+    /// # Panics
+    /// When a part of it does not start, or the engine lacks the jobs' image.
     pub(crate) fn start() -> Self {
+        docker(&["image", "inspect", "--format", "{{.Id}}", RUNNER_IMAGE]);
         let folder = tempfile::Builder::new().prefix("slipway-chaos-").tempdir().unwrap();
         let network = Network::of(AGENTS);
         let database = Database::start();
