@@ -103,3 +103,25 @@ async fn what_lost_its_lease_meanwhile_is_removed() {
     handle.wait().await;
     assert_eq!((place.containers().len(), place.jobs()), (0, 0));
 }
+
+/// A machine that died and took the end of a job's journal with it, which is written without a sync for each record: what it
+/// would number next is there already. The job is given up, so that its lease ends, instead of waiting for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_journal_lost_its_end_is_given_up() {
+    let coordinator = FakeCoordinator::start().await;
+    let place = Place::new(&coordinator);
+    let process = Process::start(&place);
+    let instance = coordinator.assign(&job(vec![run("long", "echo ready; sleep 1000")])).await;
+    coordinator.line(&instance, "ready").await;
+    process.kill();
+    for container in place.containers() {
+        Command::new("docker").args(["rm", "--force", &container]).stdout(Stdio::null()).status().unwrap();
+    }
+    coordinator.has_more_records(&instance, 100);
+    let handle = place.start().await;
+    let mut status = handle.status();
+    status.wait_for(|status| status.connected && status.jobs == 0).await.unwrap();
+    handle.trigger().raise(slipway_kit::shutdown::Stage::Drain);
+    handle.wait().await;
+    assert_eq!((place.containers().len(), place.jobs()), (0, 0));
+}

@@ -89,15 +89,30 @@ async fn a_strict_job_is_stopped_when_the_coordinator_falls_silent() {
     handle.discard().await;
 }
 
+/// An agent with a strict job in its middle, whose leases are short.
+struct Strict {
+    place: Place,
+    handle: slipway_agent::agent::Handle,
+    container: String,
+    _coordinator: FakeCoordinator,
+}
+
+impl Strict {
+    async fn begun() -> Self {
+        let coordinator = FakeCoordinator::start().await;
+        coordinator.terms(3_000, 1_000);
+        let place = Place::new(&coordinator);
+        let handle = place.start().await;
+        let strict = coordinator.assign_as(&endless(), true).await;
+        coordinator.line(&strict, "ready").await;
+        let container = place.containers().pop().unwrap();
+        Self { place, handle, container, _coordinator: coordinator }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_strict_job_ends_by_itself_when_its_agent_is_gone() {
-    let coordinator = FakeCoordinator::start().await;
-    coordinator.terms(3_000, 1_000);
-    let place = Place::new(&coordinator);
-    let handle = place.start().await;
-    let strict = coordinator.assign_as(&endless(), true).await;
-    coordinator.line(&strict, "ready").await;
-    let container = place.containers().pop().unwrap();
+    let Strict { place: _place, handle, container, _coordinator } = Strict::begun().await;
     // As if killed: nobody looks after the job any more, and nobody ends it.
     handle.trigger().raise(Stage::Now);
     handle.wait().await;
@@ -111,13 +126,7 @@ async fn a_strict_job_ends_by_itself_when_its_agent_is_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_outlasts_its_lease_while_its_agent_is_upgraded() {
-    let coordinator = FakeCoordinator::start().await;
-    coordinator.terms(3_000, 1_000);
-    let place = Place::new(&coordinator);
-    let handle = place.start().await;
-    let strict = coordinator.assign_as(&endless(), true).await;
-    coordinator.line(&strict, "ready").await;
-    let container = place.containers().pop().unwrap();
+    let Strict { place, handle, container, _coordinator } = Strict::begun().await;
     handle.trigger().raise(Stage::HandOver);
     handle.wait().await;
     // The usual lease would have ended by now, and the job's init with it.

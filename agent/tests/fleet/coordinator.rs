@@ -156,6 +156,14 @@ impl FakeCoordinator {
         session.unwrap().send(Ok(out(Out::Stop(stop)))).await.unwrap();
     }
 
+    /// Has so many more records of a job than it was sent.
+    pub fn has_more_records(&self, instance: &str, more: usize) {
+        self.with(|state| {
+            let kept = state.records.entry(instance.to_owned()).or_default();
+            kept.extend(std::iter::repeat_n(v1::Record::default(), more));
+        });
+    }
+
     /// Takes a lease back without a word.
     pub fn forget(&self, instance: &str) {
         self.with(|state| state.leases.remove(instance));
