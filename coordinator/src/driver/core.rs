@@ -452,8 +452,8 @@ impl Core {
         }
     }
 
-    /// Has a snapshot packed when enough was journaled since the last, and keeps it once it is packed. Only the copy of
-    /// the state is made here: writing a large one as JSON would hold everybody up.
+    /// Has a snapshot packed when enough was journaled since the last, and keeps it once it is packed. Here the state is only
+    /// frozen: writing a large one as JSON would hold everybody up.
     fn keep_snapshots(&mut self) {
         if let Some(packed) = self.packing.take_if(|packing| packing.is_finished()) {
             self.keep(packed.join().unwrap_or_else(|_| Err(io::Error::other("packing it panicked"))));
@@ -461,7 +461,7 @@ impl Core {
         let position = self.journal.end();
         if self.packing.is_none() && position >= self.snapshot + SNAPSHOT_EVERY {
             self.snapshot = position;
-            let (state, ledger) = (self.state.clone(), self.ledger.clone());
+            let (state, ledger) = (self.state.freeze(), self.ledger.clone());
             let pack = move || recover::snapshot(position, &state, &ledger);
             match std::thread::Builder::new().name("snapshot".to_owned()).spawn(pack) {
                 Ok(packing) => self.packing = Some(packing),
@@ -472,7 +472,7 @@ impl Core {
 
     /// Nothing else is waiting any more.
     fn save_last_snapshot(&mut self) {
-        let last = recover::snapshot(self.journal.end(), &self.state, &self.ledger);
+        let last = recover::snapshot(self.journal.end(), &self.state.freeze(), &self.ledger);
         self.keep(last);
     }
 

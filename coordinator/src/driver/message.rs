@@ -89,8 +89,8 @@ pub enum ToAgent {
 pub struct SessionLink {
     /// Which agent.
     pub agent: AgentId,
-    /// Where its messages go.
-    pub outbox: mpsc::Sender<ToAgent>,
+    /// Where its messages go. Boxed: a queue has room for 32 of them from the start, and there are ten thousand queues.
+    pub outbox: mpsc::Sender<Box<ToAgent>>,
     /// Raised when the session is over: replaced by a newer one, or cut off.
     pub over: CancellationToken,
 }

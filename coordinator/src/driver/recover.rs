@@ -4,7 +4,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 use slipway_scheduler::State;
-use slipway_scheduler::state::SNAPSHOT_VERSION;
+use slipway_scheduler::state::{FrozenState, SNAPSHOT_VERSION};
 
 use super::ledger::Ledger;
 use super::payload::Payload;
@@ -13,7 +13,7 @@ use crate::journal::{Journal, JournalError, Record, Snapshot};
 /// What a snapshot holds.
 #[derive(Serialize)]
 struct SavedRef<'a> {
-    state: &'a State,
+    state: &'a FrozenState,
     ledger: &'a Ledger,
 }
 
@@ -106,6 +106,8 @@ fn read(record: &Record) -> Result<Payload, JournalError> {
 }
 
 /// The state as a snapshot.
-pub(super) fn snapshot(position: u64, state: &State, ledger: &Ledger) -> io::Result<Snapshot> {
-    Snapshot::pack(position, SNAPSHOT_VERSION, &serde_json::to_vec(&SavedRef { state, ledger })?)
+pub(super) fn snapshot(position: u64, state: &FrozenState, ledger: &Ledger) -> io::Result<Snapshot> {
+    Snapshot::pack_written(position, SNAPSHOT_VERSION, |out| {
+        Ok(serde_json::to_writer(out, &SavedRef { state, ledger })?)
+    })
 }

@@ -46,7 +46,7 @@ impl Sessions {
     /// number of its session comes back.
     pub(super) fn tell(&mut self, agent: AgentId, number: Option<u64>, message: ToAgent) -> Option<u64> {
         let open = self.open.get(&agent).filter(|open| Some(open.number) == number)?;
-        if open.link.outbox.try_send(message).is_ok() {
+        if open.link.outbox.try_send(Box::new(message)).is_ok() {
             return None;
         }
         tracing::warn!(%agent, "an agent does not read its messages; its session is cut off");

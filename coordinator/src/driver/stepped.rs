@@ -175,8 +175,8 @@ mod tests {
         let link = SessionLink { agent: id, outbox, over: CancellationToken::new() };
         drop(driver.hello(AgentHello { profile, held: Vec::new(), draining }, link));
         assert!(driver.turn().unwrap());
-        assert!(matches!(inbox.try_recv(), Ok(ToAgent::Welcome { .. })));
-        match inbox.try_recv() {
+        assert!(matches!(inbox.try_recv().map(|told| *told), Ok(ToAgent::Welcome { .. })));
+        match inbox.try_recv().map(|told| *told) {
             Ok(ToAgent::Drain { on }) => Some(on),
             _ => None,
         }

@@ -21,8 +21,8 @@ pub(super) struct Outbound {
 
 enum Outbox {
     /// The hello has not been answered.
-    Opening(oneshot::Receiver<mpsc::Receiver<ToAgent>>),
-    Open(mpsc::Receiver<ToAgent>),
+    Opening(oneshot::Receiver<mpsc::Receiver<Box<ToAgent>>>),
+    Open(mpsc::Receiver<Box<ToAgent>>),
     /// No more comes from the driver.
     Closed,
     /// The reason was given, or there was none.
@@ -31,7 +31,7 @@ enum Outbox {
 
 /// Who opens and ends the stream. Dropped, it ends without a reason.
 pub(super) struct Speaker {
-    opening: Option<oneshot::Sender<mpsc::Receiver<ToAgent>>>,
+    opening: Option<oneshot::Sender<mpsc::Receiver<Box<ToAgent>>>>,
     end: oneshot::Sender<Status>,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn channel() -> (Outbound, Speaker) {
 
 impl Speaker {
     /// From now on the stream gives what is in this queue.
-    pub(super) fn open(&mut self, outbox: mpsc::Receiver<ToAgent>) {
+    pub(super) fn open(&mut self, outbox: mpsc::Receiver<Box<ToAgent>>) {
         if let Some(opening) = self.opening.take() {
             // A client that is gone shows in what comes from it: nothing more.
             let _ = opening.send(outbox);

@@ -26,7 +26,7 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Opened {
     pub(super) agent: AgentId,
     pub(super) number: u64,
-    pub(super) outbox: mpsc::Receiver<ToAgent>,
+    pub(super) outbox: mpsc::Receiver<Box<ToAgent>>,
     pub(super) over: CancellationToken,
 }
 

@@ -2,10 +2,13 @@
 //!
 //! Packing is apart from keeping: it takes long for a large state and needs no journal, so it is done beside the driver.
 
-use std::io;
+use std::io::{self, BufWriter, Write};
 
 /// Level of zstd: fast, and JSON shrinks well already.
 const ZSTD_LEVEL: i32 = 3;
+
+/// How much of a state is handed to zstd at once, in bytes.
+const WRITE_BYTES: usize = 64 << 10;
 
 /// The largest state a snapshot may unpack to, in bytes.
 const MAX_STATE_BYTES: usize = 4 << 30;
@@ -33,6 +36,22 @@ impl Snapshot {
         Ok(Self { position, version, size_bytes: state.len(), packed })
     }
 
+    /// Packs a state while it is written, so that it is never whole in memory.
+    ///
+    /// # Errors
+    /// The writer's, and when zstd fails.
+    pub fn pack_written(
+        position: u64,
+        version: u32,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let encoder = zstd::stream::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+        let mut out = BufWriter::with_capacity(WRITE_BYTES, Counted { encoder, bytes: 0 });
+        write(&mut out)?;
+        let Counted { encoder, bytes } = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok(Self { position, version, size_bytes: bytes, packed: encoder.finish()? })
+    }
+
     /// The state.
     ///
     /// # Errors
@@ -43,5 +62,23 @@ impl Snapshot {
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         }
         zstd::bulk::decompress(&self.packed, self.size_bytes)
+    }
+}
+
+/// Counts what goes to zstd.
+struct Counted {
+    encoder: zstd::stream::Encoder<'static, Vec<u8>>,
+    bytes: usize,
+}
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.encoder.write(bytes)?;
+        self.bytes += taken;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.encoder.flush()
     }
 }

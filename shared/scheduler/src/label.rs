@@ -49,6 +49,16 @@ impl LabelSet {
         self.0.binary_search(&label).is_ok()
     }
 
+    /// Makes this set share its memory with the one before, if they are equal, and be the one before for the next: those of a
+    /// matrix are, and each was read or evaluated by itself.
+    pub(crate) fn share(&mut self, before: &mut Self) {
+        if self == before {
+            self.clone_from(before);
+        } else {
+            before.clone_from(self);
+        }
+    }
+
     /// Whether `offered` has every label of this set.
     #[must_use]
     pub fn fits(&self, offered: &Self) -> bool {

@@ -49,6 +49,8 @@ impl State {
         let token = attempt.token;
         self.note_token(token);
         if let Some(instance) = self.set_phase(id, Phase::Leased { token, lease_ms }) {
+            // Nearly always the only one; a vector that grows by itself would make room for four.
+            instance.attempts.reserve_exact(1);
             instance.attempts.push(attempt);
         }
     }

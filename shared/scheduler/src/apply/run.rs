@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::command::{CarriedJob, InstanceDefinition, JobDefinition};
 use crate::event::Event;
 use crate::ids::{JobId, RunId};
+use crate::label::LabelSet;
 use crate::limits::IDEMPOTENCY_KEYS_MAX;
 use crate::state::{Cancelled, Instance, Job, Line, Lineage, Phase, Run, RunEnd, Stage, State};
 use crate::time::Timestamp;
@@ -189,9 +190,11 @@ impl State {
         job.instances = instances.iter().map(|instance| instance.id).collect();
         job.held = (queued..instances.len()).map(|at| at as u32).collect();
         let strict = job.strict;
+        let mut labels = LabelSet::default();
         for ((place, definition), line) in instances.iter().enumerate().zip(lines) {
             let mut definition = definition.clone();
             definition.strict |= strict;
+            definition.labels.share(&mut labels);
             let id = definition.id;
             let instance = Instance {
                 definition,

@@ -11,6 +11,7 @@ mod label_index;
 mod line;
 pub(crate) mod queue;
 mod run;
+mod shelf;
 mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,12 +21,13 @@ pub use instance::{Attempt, AttemptEnd, Backoff, Instance, Phase};
 pub use line::Line;
 pub(crate) use queue::{Queues, is_over};
 pub use run::{Cancelled, Job, Lineage, Run, RunEnd, Stage};
-pub use snapshot::SNAPSHOT_VERSION;
+pub use snapshot::{FrozenState, SNAPSHOT_VERSION};
 
 use crate::command::{AgentView, Command, Entrant, LeaseRef, Trust};
 use crate::ids::{AgentId, FencingToken, InstanceId, RunId};
 use crate::label::LabelSet;
 use crate::time::Timestamp;
+use shelf::Shelf;
 
 /// The scheduler's state. Serialises as a snapshot, from which it comes back equal.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,8 +36,8 @@ pub struct State {
     pub(crate) last_token: Option<FencingToken>,
     pub(crate) epoch: u64,
     pub(crate) next_order: u64,
-    pub(crate) runs: BTreeMap<RunId, Run>,
-    pub(crate) instances: BTreeMap<InstanceId, Instance>,
+    pub(crate) runs: Shelf<RunId, Run>,
+    pub(crate) instances: Shelf<InstanceId, Instance>,
     pub(crate) deliveries: BTreeMap<String, RunId>,
     pub(crate) delivery_order: VecDeque<String>,
     // Derived from the above.
@@ -83,7 +85,7 @@ impl State {
 
     /// The instances of a run's job, in the matrix' order.
     pub fn instances_of<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = &'a Instance> {
-        job.instances.iter().filter_map(|id| self.instances.get(id))
+        job.instances.iter().filter_map(|id| self.instance(*id))
     }
 
     /// The job of an instance.
@@ -141,7 +143,7 @@ impl State {
     /// The instance of this lease, if it is live.
     #[must_use]
     pub fn leased(&self, lease: &LeaseRef) -> Option<&Instance> {
-        let instance = self.instances.get(&lease.instance)?;
+        let instance = self.instance(lease.instance)?;
         instance.lease().filter(|(live, _)| live == lease).map(|_| instance)
     }
 

@@ -1,7 +1,6 @@
 //! The state as a snapshot: what can't be derived, and a version. Loading derives the rest, so that a snapshot can't hold
 //! two truths.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -9,32 +8,73 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{Instance, Line, Phase, Run, State};
 use crate::ids::{FencingToken, RunId};
+use crate::label::LabelSet;
 
 /// Version of the snapshot's form. Another one is refused: replay the journal instead.
 pub const SNAPSHOT_VERSION: u32 = 1;
 
-#[derive(Serialize, Deserialize)]
-struct Snapshot<'a> {
+#[derive(Serialize)]
+struct SnapshotRef<'a> {
     version: u32,
     epoch: u64,
     last_token: Option<FencingToken>,
     next_order: u64,
-    runs: Vec<Cow<'a, Run>>,
-    instances: Vec<Cow<'a, Instance>>,
+    runs: Vec<&'a Run>,
+    instances: Vec<&'a Instance>,
+    deliveries: Vec<(&'a str, RunId)>,
+}
+
+#[derive(Deserialize)]
+struct Snapshot {
+    version: u32,
+    epoch: u64,
+    last_token: Option<FencingToken>,
+    next_order: u64,
+    runs: Vec<Run>,
+    instances: Vec<Instance>,
     /// Oldest first.
-    deliveries: Vec<(Cow<'a, str>, RunId)>,
+    deliveries: Vec<(String, RunId)>,
+}
+
+/// A state as of one moment, to be serialised while the state goes on. It shares runs and instances with it, and has nothing
+/// of what is derived from them.
+#[derive(Debug)]
+pub struct FrozenState(State);
+
+impl Serialize for FrozenState {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl State {
+    /// What a snapshot holds, as of now.
+    #[must_use]
+    pub fn freeze(&self) -> FrozenState {
+        FrozenState(Self {
+            last_token: self.last_token,
+            epoch: self.epoch,
+            next_order: self.next_order,
+            runs: self.runs.clone(),
+            instances: self.instances.clone(),
+            deliveries: self.deliveries.clone(),
+            delivery_order: self.delivery_order.clone(),
+            ..Self::default()
+        })
+    }
 }
 
 impl Serialize for State {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let delivery = |key: &'_ String| self.deliveries.get(key).map(|run| (key.clone().into(), *run));
-        Snapshot {
+        let delivery =
+            |key: &'_ String| self.deliveries.get_key_value(key).map(|(key, run)| (key.as_str(), *run));
+        SnapshotRef {
             version: SNAPSHOT_VERSION,
             epoch: self.epoch,
             last_token: self.last_token,
             next_order: self.next_order,
-            runs: self.runs.values().map(Cow::Borrowed).collect(),
-            instances: self.instances.values().map(Cow::Borrowed).collect(),
+            runs: self.runs.values().collect(),
+            instances: self.instances.values().collect(),
             deliveries: self.delivery_order.iter().filter_map(delivery).collect(),
         }
         .serialize(serializer)
@@ -54,19 +94,26 @@ impl<'de> Deserialize<'de> for State {
             epoch: snapshot.epoch,
             last_token: snapshot.last_token,
             next_order: snapshot.next_order,
-            runs: snapshot.runs.into_iter().map(|run| (run.id, run.into_owned())).collect(),
+            runs: snapshot.runs.into_iter().map(|run| (run.id, run)).collect(),
             delivery_order: VecDeque::with_capacity(snapshot.deliveries.len()),
             ..Self::default()
         };
         for (key, run) in snapshot.deliveries {
-            state.delivery_order.push_back(key.clone().into_owned());
-            state.deliveries.insert(key.into_owned(), run);
+            state.delivery_order.push_back(key.clone());
+            state.deliveries.insert(key, run);
         }
-        for instance in snapshot.instances {
-            let mut instance = instance.into_owned();
+        let mut labels = LabelSet::default();
+        // Instances without a group of their own stand in their run's line.
+        let mut own = (None, Arc::new(Line::default()));
+        for mut instance in snapshot.instances {
+            instance.definition.labels.share(&mut labels);
             if let Some(run) = state.runs.get(&instance.run) {
-                let group = instance.definition.concurrency.clone();
-                instance.line = Arc::new(Line::of(run, group.as_ref()));
+                let group = instance.definition.concurrency.as_ref();
+                if group.is_none() && own.0 != Some(run.id) {
+                    own = (Some(run.id), Arc::new(Line::of(run, None)));
+                }
+                instance.line =
+                    group.map_or_else(|| Arc::clone(&own.1), |it| Arc::new(Line::of(run, Some(it))));
             }
             state.queues.insert(&instance);
             if matches!(instance.phase, Phase::Leased { .. }) {

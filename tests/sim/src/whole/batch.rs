@@ -103,7 +103,7 @@ impl World {
             }
             for message in told {
                 self.check_seen(&message)?;
-                self.send_down(id, Down::Told(Box::new(message)));
+                self.send_down(id, Down::Told(message));
             }
             if over {
                 self.send_down(id, Down::Closed);

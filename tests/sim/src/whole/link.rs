@@ -49,7 +49,7 @@ pub(crate) struct Link {
     /// The driver's number of the session.
     pub(crate) number: Option<u64>,
     pub(crate) opening: Option<Answered<u64>>,
-    pub(crate) outbox: Option<mpsc::Receiver<ToAgent>>,
+    pub(crate) outbox: Option<mpsc::Receiver<Box<ToAgent>>>,
     pub(crate) over: CancellationToken,
 }
 
