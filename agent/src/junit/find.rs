@@ -78,9 +78,7 @@ impl Root {
             return Ok(None);
         }
         let seconds = u64::try_from(status.st_mtime).unwrap_or(0);
-        let written_ns = seconds
-            .saturating_mul(1_000_000_000)
-            .saturating_add(u64::try_from(status.st_mtime_nsec).unwrap_or(0));
+        let written_ns = seconds.saturating_mul(1_000_000_000).saturating_add(status.st_mtime_nsec);
         let size_bytes = u64::try_from(status.st_size).unwrap_or(0);
         Ok(Some(Opened { file: File::from(file), size_bytes, written_ns }))
     }

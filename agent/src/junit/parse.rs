@@ -109,7 +109,8 @@ pub enum ReportError {
 #[must_use]
 pub fn cut(mut text: String, max_bytes: usize) -> String {
     if text.len() > max_bytes {
-        text.truncate(text.floor_char_boundary(max_bytes));
+        let boundary = (0..=max_bytes).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(boundary.unwrap_or_default());
     }
     text
 }
