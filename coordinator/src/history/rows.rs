@@ -262,7 +262,6 @@ pub(super) fn remove_after(anchor: u64) -> Vec<Statement> {
 }
 
 /// What a rebuild ends with.
-#[must_use]
 pub(super) fn forget_orphans() -> impl Iterator<Item = Statement> {
     sql::FORGET_ORPHANS.iter().map(|sql| Statement::new(sql, []))
 }

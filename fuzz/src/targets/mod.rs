@@ -23,8 +23,7 @@ pub enum Target {
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Parser, Self::Expressions, Self::Commands, Self::EnvFiles, Self::Junit];
+    pub const ALL: [Self; 5] = [Self::Parser, Self::Expressions, Self::Commands, Self::EnvFiles, Self::Junit];
 
     /// Its name on the command line.
     #[must_use]
