@@ -194,3 +194,52 @@ pub const TUNNEL_CONNECT_MAX: Duration = Duration::from_secs(30);
 
 /// Longest wait between two tries of that.
 pub const TUNNEL_RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// Files and folders of a workspace among which test reports are looked for. At this many it takes a second or so.
+pub const JUNIT_ENTRIES_MAX: usize = 500_000;
+
+/// Deepest folder that is looked into for test reports.
+pub const JUNIT_DEPTH_MAX: usize = 64;
+
+/// Test reports of one job that are read.
+pub const JUNIT_FILES_MAX: usize = 1_000;
+
+/// Largest test report that is read, in bytes.
+pub const JUNIT_FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Bytes of all test reports of one job that are read.
+pub const JUNIT_TOTAL_MAX_BYTES: u64 = 128 * 1024 * 1024;
+
+/// How much of a file is looked at to see whether it is a test report at all.
+pub const JUNIT_HEAD_BYTES: u64 = 16 * 1024;
+
+/// How long a job's end may wait for its test reports.
+pub const JUNIT_TIME: Duration = Duration::from_secs(30);
+
+/// How much longer it waits for a read that hangs, before it goes on without any.
+pub const JUNIT_TIME_GRACE: Duration = Duration::from_secs(10);
+
+/// Test cases of one job that are kept.
+pub const JUNIT_CASES_MAX: usize = slipway_wire::limits::MAX_TEST_CASES;
+
+/// Bytes of all texts of one job's test cases that are kept: what its records and the coordinator's tables take.
+pub const JUNIT_TEXT_MAX_BYTES: usize = slipway_wire::limits::MAX_TEST_TEXT_BYTES;
+
+/// Longest name of a test case, its suite, class or file.
+pub const JUNIT_NAME_MAX_BYTES: usize = slipway_wire::limits::MAX_TEST_NAME_BYTES;
+
+/// Longest message of a test case.
+pub const JUNIT_MESSAGE_MAX_BYTES: usize = slipway_wire::limits::MAX_TEST_MESSAGE_BYTES;
+
+/// Bytes of test cases in one record, about.
+pub const JUNIT_RECORD_BYTES: usize = 64 * 1024;
+
+/// Test cases that are named in a job's log because they failed.
+pub const JUNIT_NAMED_MAX: usize = 10;
+
+/// Warnings about test reports in a job's log.
+pub const JUNIT_WARNINGS_MAX: usize = 10;
+
+/// Times of checkouts that a job remembers, so that what they bring does not count as written by it; of more, the last two
+/// become one with what is between.
+pub const JUNIT_CHECKOUTS_MAX: usize = 64;

@@ -117,7 +117,7 @@ async fn rebuild(State(script): State<Arc<Script>>) -> Response {
     let lines = match script.breaks.as_slice() {
         [] => concat!(
             "{\"position\":5,\"end\":10}\n{\"position\":5,\"end\":10}\n{\"position\":12,\"end\":10,\"done\":{\"runs\":1,",
-            "\"jobs\":2,\"attempts\":3,\"steps\":4,\"audit\":5,\"attempts_without_steps\":6}}\n"
+            "\"jobs\":2,\"attempts\":3,\"steps\":4,\"audit\":5,\"attempts_without_steps\":6,\"tests\":7}}\n"
         ),
         [1] => "{\"position\":5,\"end\":10}\n",
         _ => "{\"position\":5,\"end\":10,\"error\":\"disk \\u001b[2J full\"}\n",
@@ -338,7 +338,7 @@ fn a_rebuild_tells_how_far_it_is_and_what_there_is() {
     assert_eq!(done.code, 0, "{done:?}");
     let lines: Vec<&str> = done.out.lines().collect();
     assert_eq!(lines[..2], ["position 5 of 10", "done: the history has the journal up to position 12"]);
-    assert_eq!(lines[2], "1 runs, 2 jobs, 3 attempts, 4 steps, 5 entries of the audit trail");
+    assert_eq!(lines[2], "1 runs, 2 jobs, 3 attempts, 4 steps, 7 test cases, 5 entries of the audit trail");
     assert!(lines[3].starts_with("6 attempts without steps"), "{lines:?}");
     refuses(&ask(&[1]), 3, &["not told to its end", "goes on at the coordinator"]);
     let failed = ask(&[2]);

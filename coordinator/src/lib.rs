@@ -40,6 +40,7 @@ mod secret_file;
 pub mod secrets;
 pub mod services;
 pub mod submit;
+pub mod test_cases;
 pub mod token;
 pub mod view;
 

@@ -39,6 +39,11 @@ fn env_files() {
 }
 
 #[test]
+fn junit() {
+    nothing_is_found(Target::Junit);
+}
+
+#[test]
 fn a_seed_is_its_input() {
     let inputs: Vec<Vec<u8>> = (0..100).map(|seed| input(Target::Parser, seed)).collect();
     assert_eq!(inputs, (0..100).map(|seed| input(Target::Parser, seed)).collect::<Vec<_>>());

@@ -23,6 +23,7 @@ mod results;
 mod schedule;
 mod services;
 mod sudden_death;
+mod test_reports;
 mod tls;
 mod tracing;
 mod unruly_steps;

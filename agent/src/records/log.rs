@@ -174,6 +174,17 @@ impl JobLog {
         self.masks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same, for whoever masks on another thread.
+    #[must_use]
+    pub fn shared_masks(&self) -> Arc<Mutex<Masks>> {
+        Arc::clone(&self.masks)
+    }
+
+    /// Test cases of a report, masked.
+    pub fn tests(&mut self, summary: v1::Summary) {
+        self.push(Kind::Summary(summary));
+    }
+
     /// For who uploads.
     #[must_use]
     pub fn progress(&self) -> Progress {

@@ -20,7 +20,9 @@ pub(super) fn record(step: u32, now_ms: u64, item: Item) -> Option<v1::Record> {
             (time_ms, Kind::Line(v1::LogLine { text: text.into(), stream, partial }))
         }
         Item::Annotation(annotation) => (now_ms, Kind::Annotation(wire_annotation(annotation))),
-        Item::Summary(markdown) => (now_ms, Kind::Summary(v1::Summary { markdown: markdown.into() })),
+        Item::Summary(markdown) => {
+            (now_ms, Kind::Summary(v1::Summary { markdown: markdown.into(), tests: None }))
+        }
         Item::Effect(_) => return None,
     };
     Some(v1::Record { time_ms, step, record: Some(kind) })

@@ -320,7 +320,8 @@ impl Attempt {
     /// What a lane left becomes the job's.
     fn take_in(&mut self, log: &mut JobLog, place: u32, lane: Saved) {
         log.close_lane(lane_of(place));
-        let Saved { state, course, message, left, .. } = lane;
+        let Saved { state, course, message, left, checkouts, .. } = lane;
+        checkouts.into_iter().for_each(|times| self.saved.note_checkout(times));
         if let Some(step) = state.steps().last().cloned() {
             let conclusion = step.conclusion.unwrap_or(StepResult::Failure);
             self.saved.collected.insert(place, Collected { name: left.name, conclusion });

@@ -53,6 +53,9 @@ pub struct Saved {
     pub outcome: Option<Outcome>,
     /// How steps of the background ended, by their places; of those that were waited for or cancelled.
     pub collected: BTreeMap<u32, Collected>,
+    /// From when to when checkouts went on, Unix nanoseconds by the clock of files.
+    #[serde(default)]
+    pub checkouts: Vec<(u64, u64)>,
     /// In the lane of such a step: what it left for the job's other steps, which see it when it is collected.
     pub left: Left,
 }
@@ -241,6 +244,7 @@ impl Saved {
             message: String::new(),
             outcome: None,
             collected: BTreeMap::new(),
+            checkouts: Vec::new(),
             left: Left::default(),
         }
     }
@@ -253,6 +257,7 @@ impl Saved {
             running: None,
             message: String::new(),
             collected: BTreeMap::new(),
+            checkouts: Vec::new(),
             left: Left::default(),
             ..self.clone()
         }

@@ -188,6 +188,7 @@ impl Attempt {
         if running.process > 0 {
             self.collect_files(log, files);
         }
+        self.note_checkout(activity, running.started_ms);
         if let Some(saved) = self.saved.state.saved().filter(|saved| !saved.is_empty()).cloned() {
             let states = self.saved.course.states.entry(activity.key.clone()).or_default();
             for (name, value) in saved.iter() {

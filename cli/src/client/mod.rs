@@ -97,6 +97,25 @@ impl Client {
         self.ask(self.request(Method::GET, &format!("/runs/{run}/records"))).await
     }
 
+    /// What a run's test reports say: how many there are, and the cases that failed. Nothing from a coordinator that does not
+    /// know them.
+    ///
+    /// # Errors
+    /// See the module.
+    pub async fn failed_tests(&self, run: &str, limit: usize) -> Result<Option<Json>, Failure> {
+        let path = format!("/runs/{run}/tests?outcome=failed,error&limit={limit}");
+        let request = self.request(Method::GET, &path);
+        let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = answer.status();
+        let body = self.body(answer).await?;
+        match status {
+            // The run is there: its caller has seen it.
+            StatusCode::NOT_FOUND => Ok(None),
+            status if !status.is_success() => Err(self.refusal(status, &body)),
+            _ => Ok(serde_json::from_slice(&body).ok()),
+        }
+    }
+
     /// The id of the run that a person named: an id, the beginning of one, or `latest`.
     ///
     /// # Errors

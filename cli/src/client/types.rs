@@ -372,6 +372,43 @@ pub struct HistoryCounts {
     pub steps: u64,
     pub audit: u64,
     pub attempts_without_steps: u64,
+    /// Not said by older coordinators.
+    #[serde(default)]
+    pub tests: u64,
+}
+
+/// What a run's test reports say.
+#[derive(Debug, Default, Deserialize)]
+pub struct Tests {
+    /// The jobs that have some.
+    #[serde(default)]
+    pub jobs: Vec<JobTests>,
+}
+
+/// What one job's do.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct JobTests {
+    /// The job's name.
+    pub name: String,
+    /// How many there are of each outcome.
+    pub counts: std::collections::BTreeMap<String, u64>,
+    /// Those that were asked for.
+    pub cases: Vec<TestCase>,
+}
+
+/// A test case.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)] // Each is what its name says.
+pub struct TestCase {
+    pub suite: String,
+    pub class: String,
+    pub name: String,
+    pub file: String,
+    pub line: u32,
+    pub outcome: String,
+    pub message: String,
 }
 
 /// A piece of the audit trail, or of the check of the journal below it.

@@ -54,10 +54,10 @@ impl Rebuild {
 }
 
 fn say_done(out: &mut Out, position: u64, done: &HistoryCounts) -> Result<(), Failure> {
-    let HistoryCounts { runs, jobs, attempts, steps, audit, attempts_without_steps } = done;
+    let HistoryCounts { runs, jobs, attempts, steps, audit, attempts_without_steps, tests } = done;
     out.line(&format!("done: the history has the journal up to position {position}"))?;
     out.line(&format!(
-        "{runs} runs, {jobs} jobs, {attempts} attempts, {steps} steps, {audit} entries of the audit trail"
+        "{runs} runs, {jobs} jobs, {attempts} attempts, {steps} steps, {tests} test cases, {audit} entries of the audit trail"
     ))?;
     if *attempts_without_steps > 0 {
         out.line(&format!(

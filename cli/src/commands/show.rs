@@ -4,13 +4,22 @@ use clap::Args;
 use slipway_kit::clock::{Clock, SystemClock};
 
 use super::runs::{short_ref, title, took};
-use crate::client::types::{self, Attempt, Instance, Run};
+use crate::client::types::{self, Attempt, Instance, Run, Tests};
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
 use crate::follow::Board;
 use crate::output::table::{Table, result, text};
 use crate::output::{Out, escape, style};
 use crate::settings::Settings;
+
+/// Failed test cases that are named.
+const NAMED_TESTS: usize = 20;
+
+/// Failed test cases with `--json`.
+const JSON_TESTS: usize = 1_000;
+
+/// How much of a test case's message is shown.
+const MESSAGE_CHARS: usize = 200;
 
 /// Flags of `slipway show`.
 #[derive(Debug, Args)]
@@ -28,8 +37,13 @@ impl Show {
     pub(crate) async fn run(self, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
         let client = Client::new(Target::resolve(&self.server, settings)?)?;
         let id = client.find_run(&self.run).await?;
-        let answer = client.run(&id).await?;
+        let mut answer = client.run(&id).await?;
         if self.json {
+            if let (Some(tests), Some(answer)) =
+                (client.failed_tests(&id, JSON_TESTS).await?, answer.as_object_mut())
+            {
+                answer.insert("tests".to_owned(), tests);
+            }
             out.json(&answer)?;
             return Ok(Exit::Success);
         }
@@ -41,6 +55,13 @@ impl Show {
         }
         if run.instances.iter().any(|instance| instance.result.as_deref() == Some("failure")) {
             out.text(&findings(&client, &run).await?.findings(out.colours))?;
+        }
+        if run.result.is_some()
+            && let Some(found) = client.failed_tests(&id, NAMED_TESTS).await?
+        {
+            for line in tests(&types::read(found)?) {
+                out.line(&line)?;
+            }
         }
         Ok(Exit::Success)
     }
@@ -129,6 +150,49 @@ fn given_up(run: &Run) -> Vec<String> {
     run.instances.iter().filter_map(told).collect()
 }
 
+/// What its reports say of each job: the counts, and which cases failed.
+fn tests(found: &Tests) -> Vec<String> {
+    let mut lines = Vec::new();
+    for job in &found.jobs {
+        let count = |word: &str| job.counts.get(word).copied().unwrap_or_default();
+        let words = ["passed", "failed", "error", "skipped", "flaky"];
+        let counts = words.into_iter().filter(|word| count(word) > 0);
+        let counts: Vec<String> = counts
+            .map(|word| match (word, count(word)) {
+                ("error", 2..) => format!("{} errors", count(word)),
+                (word, count) => format!("{count} {word}"),
+            })
+            .collect();
+        if counts.is_empty() {
+            continue;
+        }
+        lines.push(format!("tests of {}: {}", escape::name(&job.name), counts.join(", ")));
+        for case in &job.cases {
+            let outer = if case.class.is_empty() { &case.suite } else { &case.class };
+            let title =
+                if outer.is_empty() { case.name.clone() } else { format!("{outer} › {}", case.name) };
+            let place = match (case.file.as_str(), case.line) {
+                ("", _) => String::new(),
+                (file, 0) => format!(" ({file})"),
+                (file, line) => format!(" ({file}:{line})"),
+            };
+            let first: String =
+                case.message.lines().next().unwrap_or_default().chars().take(MESSAGE_CHARS).collect();
+            let why = if first.is_empty() { String::new() } else { format!(": {first}") };
+            lines.push(format!(
+                "  {} {}",
+                escape::name(&case.outcome),
+                escape::name(&format!("{title}{place}{why}"))
+            ));
+        }
+        let left_out = (count("failed") + count("error")).saturating_sub(job.cases.len() as u64);
+        if left_out > 0 {
+            lines.push(format!("  and {left_out} more"));
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -155,5 +219,23 @@ mod tests {
         assert!(rows[0].contains("agent_lost") && rows[0].contains("1.5s"), "{table}");
         assert_eq!(waiting(&run), ["gpu waits: no agent has the label `gpu`"]);
         assert_eq!(given_up(&run), ["pull: given up after 5 attempts: image_pull 5 times"]);
+    }
+
+    #[test]
+    fn failed_tests_are_named_below_the_counts() {
+        let found = serde_json::json!({"jobs": [
+            {"name": "unit", "counts": {"passed": 3, "failed": 2, "error": 2, "skipped": 0},
+             "cases": [{"class": "Sums", "name": "adds", "file": "sums.rs", "line": 7, "outcome": "failed", "message": "1\u{1b}[2J\n2"},
+                       {"suite": "s", "name": "n", "outcome": "error"}]},
+            {"name": "none", "counts": {"passed": 0}, "removed": true},
+        ]});
+        let lines = super::tests(&types::read(found).unwrap());
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        assert_eq!(lines[0], "tests of unit: 3 passed, 2 failed, 2 errors");
+        assert!(
+            lines[1].starts_with("  failed Sums › adds (sums.rs:7): 1") && !lines[1].contains('\u{1b}'),
+            "{lines:?}"
+        );
+        assert_eq!(lines[2..], ["  error s › n", "  and 2 more"]);
     }
 }

@@ -45,6 +45,8 @@ pub struct Counts {
     pub audit: u64,
     /// Attempts that had records and have no steps: their logs were removed before their steps were projected.
     pub attempts_without_steps: u64,
+    /// Test cases.
+    pub tests: u64,
 }
 
 /// Why no rebuild begins.

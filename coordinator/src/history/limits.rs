@@ -15,6 +15,9 @@ pub const CATCH_UP_RECORDS: usize = 256;
 /// How many entries one transaction takes before it takes no further batch.
 pub const TRANSACTION_ENTRIES: usize = 1_024;
 
+/// After how many statements a transaction takes no further entry: one attempt has up to 50,000 test cases.
+pub const TRANSACTION_STATEMENTS: usize = 20_000;
+
 /// How many instances' runs are remembered; the tables know the others.
 pub const INSTANCES_REMEMBERED: usize = 100_000;
 

@@ -12,6 +12,7 @@ use super::feed::Committed;
 use super::handle::Counts;
 use super::limits::{
     AGENT_FRESH, AGENTS_REMEMBERED, CATCH_UP_RECORDS, INSTANCES_REMEMBERED, TRANSACTION_ENTRIES,
+    TRANSACTION_STATEMENTS,
 };
 use super::rows;
 use super::source::{AgentRow, Source};
@@ -27,6 +28,8 @@ struct Item {
     position: u64,
     time_ms: u64,
     payload: Vec<u8>,
+    /// Where the cursor is after it, if it may stop there.
+    mark: Option<Mark>,
 }
 
 pub(crate) struct Projector<S> {
@@ -78,6 +81,7 @@ impl<S: Source> Projector<S> {
         let Some(last) = stretch.records.last() else { return Ok(false) };
         let to = last.mark();
         let items = stretch.records.into_iter().map(|record| Item {
+            mark: Some(record.mark()),
             position: record.position,
             time_ms: record.time_ms,
             payload: record.payload,
@@ -125,8 +129,12 @@ impl<S: Source> Projector<S> {
                     position,
                     time_ms: entry.time_ms,
                     payload: entry.payload,
+                    mark: None,
                 }));
                 mark = batch.after;
+                if let Some(last) = items.last_mut() {
+                    last.mark = Some(mark);
+                }
             }
             next = if items.len() < TRANSACTION_ENTRIES { more() } else { None };
         }
@@ -166,14 +174,15 @@ impl<S: Source> Projector<S> {
             steps: count(3),
             audit: count(4),
             attempts_without_steps: count(5),
+            tests: count(6),
         })
     }
 
-    /// Writes what entries say, and the cursor after them.
+    /// Writes what entries say, and the cursor after them; in several transactions where their attempts have many test cases.
     async fn project(&mut self, items: Vec<Item>, to: Mark) -> Result<(), HistoryError> {
         let mut statements = Vec::new();
         let mut agents = BTreeSet::new();
-        for Item { position, time_ms, payload } in items {
+        for Item { position, time_ms, payload, mark } in items {
             let payload: Payload = serde_json::from_slice(&payload).map_err(|error| {
                 HistoryError::Source(format!("the journal's entry at position {position}: {error}"))
             })?;
@@ -199,14 +208,28 @@ impl<S: Source> Projector<S> {
             }
             let steps = steps.as_ref().map(|(run, steps)| (*run, steps));
             rows::rows(rows::Entry { position, time_ms, payload: &payload, steps }, &mut statements);
+            if statements.len() >= TRANSACTION_STATEMENTS
+                && let Some(mark) = mark.filter(|mark| *mark != to)
+            {
+                self.write_all(std::mem::take(&mut agents), std::mem::take(&mut statements), mark).await?;
+            }
         }
-        let mut all = self.agent_rows(agents).await?;
-        all.append(&mut statements);
-        self.write(all, to, self.cursor.rebuild_to).await?;
+        self.write_all(agents, statements, to).await?;
         if self.runs.len() > INSTANCES_REMEMBERED {
             self.runs.clear();
         }
         Ok(())
+    }
+
+    async fn write_all(
+        &mut self,
+        agents: BTreeSet<AgentId>,
+        mut statements: Vec<Statement>,
+        to: Mark,
+    ) -> Result<(), HistoryError> {
+        let mut all = self.agent_rows(agents).await?;
+        all.append(&mut statements);
+        self.write(all, to, self.cursor.rebuild_to).await
     }
 
     async fn write(
@@ -217,7 +240,7 @@ impl<S: Source> Projector<S> {
     ) -> Result<(), HistoryError> {
         if rebuild_to > 0 && rebuild_to <= to.position {
             // All of the rebuild is done with this transaction.
-            statements.push(rows::forget_orphans());
+            statements.extend(rows::forget_orphans());
             rebuild_to = 0;
         }
         let to = Cursor { mark: to, rebuild_to };

@@ -12,6 +12,7 @@ use super::steps::{StepRow, Steps};
 use super::tables::{Statement, Value};
 use crate::audit::AuditEntry;
 use crate::driver::payload::{AttemptNote, Payload};
+use crate::test_cases::TestCase;
 
 /// An entry, and what of its attempt's records is known.
 #[derive(Debug, Clone, Copy)]
@@ -104,9 +105,13 @@ fn event_rows(entry: Entry<'_>, event: &Event, to: &mut Vec<Statement>) {
             if let Some((run, steps)) = entry.steps {
                 if steps.whole {
                     push(sql::FORGET_STEPS, attempt(lease));
+                    push(sql::FORGET_TESTS, attempt(lease));
                 }
                 for step in &steps.rows {
                     push(sql::STEP, step_values(lease, run, step));
+                }
+                for case in &steps.tests {
+                    push(sql::TEST, test_values(lease, run, case));
                 }
             }
             push(sql::USAGE, [attempt(lease), vec![position]].concat());
@@ -201,6 +206,28 @@ fn step_values(lease: &LeaseRef, run: RunId, step: &StepRow) -> Vec<Value> {
     ]
 }
 
+fn test_values(lease: &LeaseRef, run: RunId, case: &TestCase) -> Vec<Value> {
+    let TestCase { ordinal, report, suite, class, name, file, line, outcome, duration_us, message } = case;
+    // Bounded already; a message may be longer than other columns are.
+    let bounded = |text: &String| Value::Text(text.clone());
+    let said = |text: &String| if text.is_empty() { Value::Null } else { bounded(text) };
+    vec![
+        id(lease.instance),
+        lease.attempt.into(),
+        (*ordinal).into(),
+        id(run),
+        bounded(report),
+        bounded(suite),
+        bounded(class),
+        bounded(name),
+        said(file),
+        (*line > 0).then_some(*line).into(),
+        outcome.word().into(),
+        (*duration_us).into(),
+        said(message),
+    ]
+}
+
 fn audit_values(position: u64, entry: &AuditEntry) -> Vec<Value> {
     let AuditEntry { actor, source, action, target, effect, at } = entry;
     let texts = [actor, source, action, target, effect].map(Value::from);
@@ -235,9 +262,8 @@ pub(super) fn remove_after(anchor: u64) -> Vec<Statement> {
 }
 
 /// What a rebuild ends with.
-#[must_use]
-pub(super) fn forget_orphans() -> Statement {
-    Statement::new(sql::FORGET_ORPHANS, [])
+pub(super) fn forget_orphans() -> impl Iterator<Item = Statement> {
+    sql::FORGET_ORPHANS.iter().map(|sql| Statement::new(sql, []))
 }
 
 /// The query for an instance's run.

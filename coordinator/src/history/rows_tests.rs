@@ -14,6 +14,7 @@ use super::steps::{StepEnd, StepRow, Steps};
 use super::tables::{Statement, Value};
 use crate::audit::AuditEntry;
 use crate::driver::payload::{AttemptNote, DeliveryEvent, DrainOrder, Payload};
+use crate::test_cases::{self, TestCase};
 
 const RUN: RunId = RunId::from_u128(1);
 const INSTANCE: InstanceId = InstanceId::from_u128(2);
@@ -178,10 +179,24 @@ fn the_end_of_an_attempt_brings_its_steps() {
         },
         StepRow { step: 1, step_id: "b".into(), name: "B".into(), ..StepRow::default() },
     ];
-    let mut steps = Steps { rows, whole: true };
+    let case = TestCase {
+        ordinal: 8,
+        report: "junit.xml".into(),
+        suite: "s".into(),
+        class: "c".into(),
+        name: "n".into(),
+        file: String::new(),
+        line: 0,
+        outcome: test_cases::Outcome::Failed,
+        duration_us: Some(9),
+        message: "m".repeat(2_000),
+    };
+    let mut steps = Steps { rows, tests: vec![case], whole: true };
     let statements = told(finished(Outcome::Fleet { cause: FleetCause::OutOfMemory }), Some(&steps));
     let kinds: Vec<&str> = statements.iter().map(|statement| statement.sql).collect();
-    assert_eq!(kinds, [sql::ATTEMPT_FINISHED, sql::FORGET_STEPS, sql::STEP, sql::STEP, sql::USAGE]);
+    let forget = [sql::FORGET_STEPS, sql::FORGET_TESTS];
+    let added = [sql::STEP, sql::STEP, sql::TEST, sql::USAGE];
+    assert_eq!(kinds, [&[sql::ATTEMPT_FINISHED], &forget[..], &added].concat());
     let digest = Digest::of(b"x").to_string();
     let expected = [
         instance(),
@@ -199,13 +214,18 @@ fn the_end_of_an_attempt_brings_its_steps() {
         &[instance(), number(4), number(0), run(), text("a"), text("A"), number(2), number(3)][..],
         &[text("failure"), text("success"), number(-1), number(4), number(5), number(6)],
     ];
-    assert_eq!(statements[2].values, first.concat());
-    assert_eq!(statements[3].values.iter().filter(|value| **value == Value::Null).count(), 7);
+    assert_eq!(statements[3].values, first.concat());
+    assert_eq!(statements[4].values.iter().filter(|value| **value == Value::Null).count(), 7);
+    let case = [
+        &[instance(), number(4), number(8), run(), text("junit.xml"), text("s"), text("c"), text("n")][..],
+        &[Value::Null, Value::Null, text("failed"), number(9), text(&"m".repeat(2_000))],
+    ];
+    assert_eq!(statements[5].values, case.concat());
     // Where a part of the records is missing, steps that are there already are not forgotten.
     steps.whole = false;
     let part = told(finished(Outcome::TimedOut), Some(&steps));
     let kinds: Vec<&str> = part.iter().map(|statement| statement.sql).collect();
-    assert_eq!(kinds, [sql::ATTEMPT_FINISHED, sql::STEP, sql::STEP, sql::USAGE]);
+    assert_eq!(kinds, [&[sql::ATTEMPT_FINISHED], &added[..]].concat());
     // Where the records are gone, steps that are there stay.
     let kinds: Vec<&str> =
         told(finished(Outcome::TimedOut), None).iter().map(|statement| statement.sql).collect();

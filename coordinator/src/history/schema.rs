@@ -7,9 +7,9 @@
 use std::fmt::Write as _;
 
 /// Each step and the format it leads to.
-pub(super) const STEPS: &[(u32, &str)] = &[(
-    1,
-    "CREATE TABLE meta (application text NOT NULL, format bigint NOT NULL);
+pub(super) const STEPS: &[(u32, &str)] = &[(1, FIRST), (2, TESTS)];
+
+const FIRST: &str = "CREATE TABLE meta (application text NOT NULL, format bigint NOT NULL);
     INSERT INTO meta (application, format) VALUES ('slipway-history', 0);
     CREATE TABLE projection (
         single bigint PRIMARY KEY CHECK (single = 1),
@@ -135,8 +135,28 @@ pub(super) const STEPS: &[(u32, &str)] = &[(
         name text NOT NULL,
         arch text NOT NULL,
         labels text NOT NULL,
-        seen_ms bigint NOT NULL);",
-)];
+        seen_ms bigint NOT NULL);";
+
+/// Attempts that were projected before have their test cases with the next rebuild. Names are short enough for PostgreSQL's
+/// indexes, whose entries have at most 2,704 bytes.
+const TESTS: &str = "CREATE TABLE tests (
+        instance text NOT NULL,
+        attempt bigint NOT NULL,
+        ordinal bigint NOT NULL,
+        run text NOT NULL,
+        report text NOT NULL,
+        suite text NOT NULL,
+        class text NOT NULL,
+        name text NOT NULL,
+        file text,
+        line bigint,
+        outcome text NOT NULL,
+        duration_us bigint,
+        message text,
+        PRIMARY KEY (instance, attempt, ordinal));
+    CREATE INDEX tests_run ON tests (run);
+    CREATE INDEX tests_name ON tests (name, class);
+    CREATE INDEX tests_duration ON tests (duration_us);";
 
 /// Tables with times, and which columns those are.
 const MOMENTS: &[(&str, &[&str])] = &[

@@ -41,7 +41,7 @@ pub(crate) trait Source: Send + Sync {
         most: usize,
     ) -> impl Future<Output = Result<Stretch, HistoryError>> + Send;
 
-    /// The steps of an attempt that has ended; `None`: its records are gone.
+    /// The steps and test cases of an attempt that has ended; `None`: its records are gone.
     fn steps(&self, key: AttemptKey) -> impl Future<Output = Result<Option<Steps>, HistoryError>> + Send;
 
     /// Those of the agents that are known.

@@ -87,6 +87,15 @@ pub(super) const STEP: &str =
         conclusion, exit_code, cpu_ms, max_rss_bytes, lines)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) ON CONFLICT DO NOTHING";
 
+/// `?1` instance, `?2` attempt.
+pub(super) const FORGET_TESTS: &str = "DELETE FROM tests WHERE instance = ?1 AND attempt = ?2";
+
+/// A test case, unless it is known better; `?4` its run.
+pub(super) const TEST: &str =
+    "INSERT INTO tests (instance, attempt, ordinal, run, report, suite, class, name, file, line,
+        outcome, duration_us, message)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING";
+
 /// `?1` instance, `?2` attempt, `?3` position. From what the other tables have of the attempt by now.
 pub(super) const USAGE: &str = "INSERT INTO usage (instance, attempt, run, repository, job, labels, agent, arch, started_ms,
         finished_ms, slot_ms, cpu_ms, max_rss_bytes, position)
@@ -114,7 +123,7 @@ pub(super) const AGENT: &str =
         seen_ms = excluded.seen_ms";
 
 /// What a rebuild begins with, for `?1`, the position that the journal begins after: all that comes from later records goes. Steps
-/// wait for [`FORGET_ORPHANS`], since their records may be gone.
+/// and test cases wait for [`FORGET_ORPHANS`], since their records may be gone.
 pub(super) const REMOVE_AFTER: [&str; 8] = [
     "DELETE FROM audit WHERE position > ?1",
     "DELETE FROM usage WHERE position > ?1",
@@ -135,14 +144,21 @@ pub(super) const RECOUNT_ATTEMPTS: &str = "UPDATE jobs SET
         attempts = (SELECT count(*) FROM attempts WHERE attempts.instance = jobs.instance)
     WHERE finished_position IS NULL";
 
-/// What a rebuild ends with: steps of attempts that are not there (any more) or have not ended go.
-pub(super) const FORGET_ORPHANS: &str = "DELETE FROM steps WHERE NOT EXISTS
+/// What a rebuild ends with: steps and test cases of attempts that are not there (any more) or have not ended go.
+pub(super) const FORGET_ORPHANS: [&str; 2] = [
+    "DELETE FROM steps WHERE NOT EXISTS
     (SELECT 1 FROM attempts WHERE attempts.instance = steps.instance AND attempts.attempt = steps.attempt
-        AND attempts.finished_position IS NOT NULL)";
+        AND attempts.finished_position IS NOT NULL)",
+    "DELETE FROM tests WHERE NOT EXISTS
+    (SELECT 1 FROM attempts WHERE attempts.instance = tests.instance AND attempts.attempt = tests.attempt
+        AND attempts.finished_position IS NOT NULL)",
+];
 
-/// What there is: runs, jobs, attempts, steps, entries of the audit trail, and attempts that had records and have no steps.
+/// What there is: runs, jobs, attempts, steps, entries of the audit trail, attempts that had records and have no steps, and test
+/// cases.
 pub(super) const COUNTS: &str =
     "SELECT (SELECT count(*) FROM runs), (SELECT count(*) FROM jobs), (SELECT count(*) FROM attempts),
     (SELECT count(*) FROM steps), (SELECT count(*) FROM audit),
     (SELECT count(*) FROM attempts WHERE records > 0 AND NOT EXISTS
-        (SELECT 1 FROM steps WHERE steps.instance = attempts.instance AND steps.attempt = attempts.attempt))";
+        (SELECT 1 FROM steps WHERE steps.instance = attempts.instance AND steps.attempt = attempts.attempt)),
+    (SELECT count(*) FROM tests)";

@@ -1,4 +1,4 @@
-//! The steps of an attempt, as its records tell them (docs/RECORDS.md).
+//! The steps and test cases of an attempt, as its records tell them (docs/RECORDS.md).
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use slipway_wire::result;
 
 use super::limits::STEPS_MAX;
 use crate::records::{AttemptKey, Records, RecordsError};
+use crate::test_cases::{self, TestCase};
 
 /// A step that began.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,20 +49,25 @@ pub(super) struct StepEnd {
 pub(super) struct Steps {
     /// In order.
     pub(super) rows: Vec<StepRow>,
+    /// Its test cases, in order.
+    pub(super) tests: Vec<TestCase>,
     /// Nothing of the records was missing: what was known before counts for nothing.
     pub(super) whole: bool,
 }
 
 /// Steps as they come out of records.
 #[derive(Debug, Default)]
-struct Gathered(BTreeMap<u32, StepRow>);
+struct Gathered {
+    rows: BTreeMap<u32, StepRow>,
+    tests: test_cases::Gathered,
+}
 
 impl Gathered {
     fn take(&mut self, record: v1::Record) {
         let (step, time_ms) = (record.step, record.time_ms);
         match record.record {
             Some(record::Record::Line(line)) => {
-                if let Some(row) = self.0.get_mut(&step).filter(|_| !line.partial) {
+                if let Some(row) = self.rows.get_mut(&step).filter(|_| !line.partial) {
                     row.lines += 1;
                 }
             }
@@ -86,15 +92,20 @@ impl Gathered {
                     max_rss_bytes: ended.max_rss_bytes,
                 });
             }
-            Some(record::Record::Annotation(_) | record::Record::Summary(_)) | None => {}
+            Some(record::Record::Summary(summary)) => {
+                if let Some(tests) = summary.tests {
+                    self.tests.take(tests);
+                }
+            }
+            Some(record::Record::Annotation(_)) | None => {}
         }
     }
 
     fn row(&mut self, step: u32) -> Option<&mut StepRow> {
-        if self.0.len() >= STEPS_MAX && !self.0.contains_key(&step) {
+        if self.rows.len() >= STEPS_MAX && !self.rows.contains_key(&step) {
             return None;
         }
-        Some(self.0.entry(step).or_insert_with(|| StepRow { step, ..StepRow::default() }))
+        Some(self.rows.entry(step).or_insert_with(|| StepRow { step, ..StepRow::default() }))
     }
 }
 
@@ -125,7 +136,7 @@ pub(super) async fn read(records: &Records, key: AttemptKey) -> Result<Option<St
             Err(error) => return Err(error),
         }
     }
-    Ok(found.then(|| Steps { rows: steps.0.into_values().collect(), whole }))
+    Ok(found.then(|| Steps { rows: steps.rows.into_values().collect(), tests: steps.tests.cases, whole }))
 }
 
 #[cfg(test)]
@@ -174,7 +185,7 @@ mod tests {
         ] {
             steps.take(record);
         }
-        let rows: Vec<StepRow> = steps.0.into_values().collect();
+        let rows: Vec<StepRow> = steps.rows.into_values().collect();
         assert_eq!(rows.len(), 3);
         assert_eq!((rows[0].name.as_str(), rows[0].started_ms, rows[0].lines), ("a", Some(10), 1));
         assert_eq!(rows[0].ended, None, "its attempt ended first");
@@ -186,13 +197,24 @@ mod tests {
     }
 
     #[test]
+    fn a_summary_with_test_cases_brings_them_and_another_does_not() {
+        let mut gathered = Gathered::default();
+        let summary = |tests| record::Record::Summary(v1::Summary { markdown: "# x".into(), tests });
+        let case = v1::TestCase { name: "adds".to_owned(), outcome: 1, ..v1::TestCase::default() };
+        let report = v1::TestReport { path: "junit.xml".to_owned(), cases: vec![case.clone(), case] };
+        gathered.take(record(0, 1, summary(None)));
+        gathered.take(record(0, 2, summary(Some(report))));
+        assert_eq!((gathered.rows.len(), gathered.tests.cases.len()), (0, 2));
+    }
+
+    #[test]
     fn no_more_steps_are_kept_than_the_limit() {
         let mut steps = Gathered::default();
         for step in 0..=STEPS_MAX as u32 {
             steps.take(record(step, 1, started("s")));
         }
         steps.take(record(0, 2, line(false)));
-        assert_eq!(steps.0.len(), STEPS_MAX);
-        assert_eq!(steps.0[&0].lines, 1);
+        assert_eq!(steps.rows.len(), STEPS_MAX);
+        assert_eq!(steps.rows[&0].lines, 1);
     }
 }

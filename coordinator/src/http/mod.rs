@@ -21,6 +21,7 @@ mod page;
 mod records;
 mod remainder;
 mod runs;
+mod test_cases;
 
 use std::net::SocketAddr;
 
@@ -40,7 +41,7 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 19] = [
+pub const ROUTES: [&str; 20] = [
     "get /agents",
     "get /audit",
     "get /audit/verify",
@@ -52,6 +53,7 @@ pub const ROUTES: [&str; 19] = [
     "get /runs/{run}/events",
     "get /runs/{run}/logs",
     "get /runs/{run}/records",
+    "get /runs/{run}/tests",
     "post /agents/{agent}/drain",
     "post /agents/{agent}/resume",
     "post /blobs",
@@ -71,6 +73,7 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/runs/{run}/events", get(events::events))
         .route("/runs/{run}/logs", get(events::logs))
         .route("/runs/{run}/records", get(records::verify))
+        .route("/runs/{run}/tests", get(test_cases::tests))
         .route("/runs/{run}/cancel", post(runs::cancel))
         .route("/runs/{run}/carried", get(dispatches::carried))
         .route("/runs/{run}/rerun", post(dispatches::rerun))

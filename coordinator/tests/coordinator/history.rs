@@ -42,6 +42,31 @@ fn count(data_dir: &Path, sql: &str) -> u64 {
     row.into_iter().next().flatten().map_or(0, |text| text.parse().unwrap())
 }
 
+/// The rows of a query about a run, once there are so many.
+pub(crate) async fn rows(data_dir: &Path, sql: &str, run: &str, wanted: usize) -> Vec<Vec<String>> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+    for _ in 0..3_000 {
+        let read = || {
+            let history = Connection::open_with_flags(data_dir.join("history.db"), flags).ok()?;
+            let mut statement = history.prepare(sql).ok()?;
+            let columns = statement.column_count();
+            let text = |value: rusqlite::types::Value| match value {
+                rusqlite::types::Value::Null => "NULL".to_owned(),
+                rusqlite::types::Value::Integer(number) => number.to_string(),
+                rusqlite::types::Value::Text(text) => text,
+                other => panic!("there are no such columns: {other:?}"),
+            };
+            let row = |row: &rusqlite::Row<'_>| (0..columns).map(|at| Ok(text(row.get(at)?))).collect();
+            statement.query_map([run], row).ok()?.collect::<Result<Vec<Vec<String>>, _>>().ok()
+        };
+        match read() {
+            Some(found) if found.len() == wanted => return found,
+            _ => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+    panic!("never {wanted} rows: {sql}");
+}
+
 /// Waits until the query counts as many.
 async fn counts(data_dir: &Path, sql: &str, wanted: u64) {
     for _ in 0..3_000 {

@@ -26,6 +26,7 @@ mod results;
 mod s3;
 mod schedule;
 mod several;
+mod test_cases;
 mod thin_path;
 mod trouble;
 mod webhook;

@@ -3,6 +3,7 @@
 mod commands;
 mod env_files;
 mod expressions;
+mod junit;
 mod parser;
 
 /// A reader of outsiders' text.
@@ -16,11 +17,13 @@ pub enum Target {
     Commands,
     /// A step's environment files.
     EnvFiles,
+    /// Test reports.
+    Junit,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Parser, Self::Expressions, Self::Commands, Self::EnvFiles];
+    pub const ALL: [Self; 5] = [Self::Parser, Self::Expressions, Self::Commands, Self::EnvFiles, Self::Junit];
 
     /// Its name on the command line.
     #[must_use]
@@ -30,6 +33,7 @@ impl Target {
             Self::Expressions => "expressions",
             Self::Commands => "commands",
             Self::EnvFiles => "env-files",
+            Self::Junit => "junit",
         }
     }
 
@@ -39,6 +43,7 @@ impl Target {
             Self::Expressions => expressions::CORPUS,
             Self::Commands => commands::CORPUS,
             Self::EnvFiles => env_files::CORPUS,
+            Self::Junit => junit::CORPUS,
         }
     }
 
@@ -48,6 +53,7 @@ impl Target {
             Self::Expressions => expressions::DICTIONARY,
             Self::Commands => commands::DICTIONARY,
             Self::EnvFiles => env_files::DICTIONARY,
+            Self::Junit => junit::DICTIONARY,
         }
     }
 
@@ -58,6 +64,7 @@ impl Target {
             Self::Expressions => expressions::run(input),
             Self::Commands => commands::run(input),
             Self::EnvFiles => env_files::run(input),
+            Self::Junit => junit::run(input),
         }
     }
 }

@@ -32,3 +32,15 @@ pub const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes of data in one chunk of a blob.
 pub const MAX_BLOB_CHUNK_BYTES: usize = 1024 * 1024;
+
+/// Test cases of one attempt.
+pub const MAX_TEST_CASES: usize = 50_000;
+
+/// Bytes of all texts of one attempt's test cases.
+pub const MAX_TEST_TEXT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of the name of a test case, its suite, class, file or report.
+pub const MAX_TEST_NAME_BYTES: usize = 1024;
+
+/// Bytes of a test case's message.
+pub const MAX_TEST_MESSAGE_BYTES: usize = 4 * 1024;

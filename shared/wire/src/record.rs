@@ -44,7 +44,12 @@ fn check(record: &Bytes) -> Result<(), WireError> {
             WireError::check_limit("record.line.text", line.text.len(), limits::MAX_LINE_BYTES)
         }
         v1::record::Record::Summary(summary) => {
-            WireError::check_limit("record.summary.markdown", summary.markdown.len(), limits::MAX_LINE_BYTES)
+            WireError::check_limit(
+                "record.summary.markdown",
+                summary.markdown.len(),
+                limits::MAX_LINE_BYTES,
+            )?;
+            summary.tests.as_ref().map_or(Ok(()), check_tests)
         }
         v1::record::Record::StepStarted(step) => WireError::check_limit(
             "record.step_started",
@@ -66,4 +71,21 @@ fn check(record: &Bytes) -> Result<(), WireError> {
             limits::MAX_LINE_BYTES,
         ),
     }
+}
+
+/// An outcome that is not known is a later version's: it stays, and whoever reads it leaves it out.
+fn check_tests(tests: &v1::TestReport) -> Result<(), WireError> {
+    let name = |field, text: &String| WireError::check_limit(field, text.len(), limits::MAX_TEST_NAME_BYTES);
+    name("record.summary.tests.path", &tests.path)?;
+    WireError::check_limit("record.summary.tests.cases", tests.cases.len(), limits::MAX_TEST_CASES)?;
+    for case in &tests.cases {
+        name("record.summary.tests.cases.suite", &case.suite)?;
+        name("record.summary.tests.cases.class", &case.class)?;
+        name("record.summary.tests.cases.name", &case.name)?;
+        name("record.summary.tests.cases.file", &case.file)?;
+        let message = case.message.len();
+        let most = limits::MAX_TEST_MESSAGE_BYTES;
+        WireError::check_limit("record.summary.tests.cases.message", message, most)?;
+    }
+    Ok(())
 }

@@ -111,6 +111,45 @@ fn a_record_beyond_its_limit_is_refused() {
 }
 
 #[test]
+fn test_cases_beyond_their_limits_are_refused() {
+    let batch = |tests: v1::TestReport| {
+        let summary = v1::Summary { markdown: Default::default(), tests: Some(tests) };
+        let record = v1::record::Record::Summary(summary);
+        v1::RecordBatch {
+            lease: Some(lease::to_wire(&a_lease())),
+            first: 1,
+            records: vec![
+                v1::Record { record: Some(record), ..v1::Record::default() }.encode_to_vec().into(),
+            ],
+        }
+    };
+    let report = |case| v1::TestReport { path: "junit.xml".to_owned(), cases: vec![case] };
+    let [name, message] =
+        [limits::MAX_TEST_NAME_BYTES, limits::MAX_TEST_MESSAGE_BYTES].map(|most| "x".repeat(most));
+    let fits = v1::TestCase {
+        suite: name.clone(),
+        class: name.clone(),
+        name: name.clone(),
+        file: name.clone(),
+        // Of a later version.
+        outcome: 77,
+        message: message.clone(),
+        ..v1::TestCase::default()
+    };
+    record::from_wire(batch(report(fits.clone()))).expect("within the limits");
+    for (field, wrong) in [
+        ("record.summary.tests.cases.suite", v1::TestCase { suite: name.clone() + "x", ..fits.clone() }),
+        ("record.summary.tests.cases.class", v1::TestCase { class: name.clone() + "x", ..fits.clone() }),
+        ("record.summary.tests.cases.name", v1::TestCase { name: name.clone() + "x", ..fits.clone() }),
+        ("record.summary.tests.cases.file", v1::TestCase { file: name.clone() + "x", ..fits.clone() }),
+        ("record.summary.tests.cases.message", v1::TestCase { message: message + "x", ..fits }),
+    ] {
+        let error = record::from_wire(batch(report(wrong))).expect_err("too long");
+        assert!(matches!(error, WireError::TooLarge { field: found, .. } if found == field), "{error}");
+    }
+}
+
+#[test]
 fn a_record_is_kept_as_it_came_and_one_that_is_none_is_refused() {
     let batch = |record: Vec<u8>| v1::RecordBatch {
         lease: Some(lease::to_wire(&a_lease())),

@@ -118,7 +118,7 @@ impl LineOutcome {
     }
 
     /// A message of the runner, shown and annotated.
-    pub(super) fn remark(&mut self, level: Level, message: &str) {
+    pub(crate) fn remark(&mut self, level: Level, message: &str) {
         self.annotate(Annotation::plain(level, message));
     }
 }

@@ -11,6 +11,7 @@ use crate::history::steps::{StepEnd, StepRow, Steps};
 use crate::history::{HistoryError, Tables};
 use crate::journal::memory::MemoryJournal;
 use crate::records::AttemptKey;
+use crate::test_cases::{Outcome, TestCase};
 
 /// A journal, and records as they follow from attempts' ids.
 #[derive(Clone)]
@@ -58,7 +59,22 @@ impl Source for Books {
             }),
             lines: u64::from(step),
         };
-        Ok(Some(Steps { rows: (0..count).map(row).collect(), whole: true }))
+        let sum: u32 = key.instance.to_string().bytes().map(u32::from).sum();
+        let case = |ordinal: u32| TestCase {
+            ordinal,
+            report: "junit.xml".to_owned(),
+            suite: "sums".to_owned(),
+            class: "org.example.Sums".to_owned(),
+            name: ["adds", "loads 'quoted' \u{1f600}", "stores", "tells"][ordinal as usize % 4].to_owned(),
+            file: if ordinal == 1 { String::new() } else { "sums.rs".to_owned() },
+            line: ordinal,
+            outcome: Outcome::ALL[(sum + ordinal) as usize % 5],
+            duration_us: (ordinal != 2).then_some(u64::from(sum * 1_000 + ordinal)),
+            // Longer than other columns are.
+            message: "m".repeat(if ordinal == 0 { 4_000 } else { 0 }),
+        };
+        let tests = (0..sum % 5).map(case).collect();
+        Ok(Some(Steps { rows: (0..count).map(row).collect(), tests, whole: true }))
     }
 
     async fn agents(&self, agents: Vec<AgentId>) -> Result<Vec<AgentRow>, HistoryError> {
@@ -76,7 +92,7 @@ impl Source for Books {
 /// Every row of every table, in an order of their own.
 pub(super) async fn dump(tables: &mut dyn Tables) -> Vec<String> {
     let mut rows = Vec::new();
-    for table in ["runs", "jobs", "attempts", "steps", "usage", "audit", "agents"] {
+    for table in ["runs", "jobs", "attempts", "steps", "tests", "usage", "audit", "agents"] {
         let found = tables.query(&format!("SELECT * FROM {table}")).await;
         let found = found.unwrap_or_default();
         rows.extend(found.into_iter().map(|row| format!("{table}: {row:?}")));

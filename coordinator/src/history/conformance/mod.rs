@@ -45,6 +45,7 @@ pub async fn check<F: Factory>(factory: &mut F, seeds: u64) {
     a_replaced_leader_writes_nothing(factory).await;
     what_is_not_ours_is_left_alone(factory).await;
     a_newer_format_is_refused(factory).await;
+    an_older_format_is_brought_up(factory).await;
     for seed in 1..=seeds {
         made_again_it_is_the_same(factory, seed).await;
         what_the_journal_forgot_stays(factory, seed).await;
@@ -127,6 +128,25 @@ async fn a_newer_format_is_refused<F: Factory>(factory: &mut F) {
     assert!(error.contains("newer version (format 77, this build reads ≤ "), "{error}");
 }
 
+/// Tables of format 1 had no test cases; all else stays.
+async fn an_older_format_is_brought_up<F: Factory>(factory: &mut F) {
+    let place = factory.place();
+    let epoch = factory.lead(&place);
+    let mut tables = factory.open(&place).await.unwrap();
+    tables.claim(epoch).await.unwrap();
+    let to = Cursor { mark: mark(1), rebuild_to: 0 };
+    tables.apply(epoch, Mark::BEGINNING, &[audit(1)], to).await.unwrap();
+    tables.query("DROP TABLE tests").await.unwrap();
+    tables.query("UPDATE meta SET format = 1").await.unwrap();
+    drop(tables);
+    let mut tables = factory.open(&place).await.unwrap();
+    assert_eq!(tables.claim(epoch).await.unwrap(), to);
+    assert_eq!(tables.query("SELECT count(*) FROM tests").await.unwrap(), [[Some("0".to_owned())]]);
+    assert_eq!(tables.query("SELECT position FROM audit_utc").await.unwrap(), [[Some("1".to_owned())]]);
+    let format = tables.query("SELECT format FROM meta").await.unwrap();
+    assert_eq!(format, [[Some(super::FORMAT.to_string())]]);
+}
+
 /// Projects all that there is.
 async fn catch_up(projector: &mut Projector<Books>) {
     while projector.advance().await.unwrap() {}
@@ -183,7 +203,10 @@ async fn made_again_it_is_the_same<F: Factory>(factory: &mut F, seed: u64) {
     let head = sample.journal.head();
     assert_eq!(projector.cursor(), Cursor { mark: head, rebuild_to: 0 });
     let counts = projector.counts().await.unwrap();
-    assert!(counts.runs > 5 && counts.attempts > 10 && counts.steps > 10, "seed {seed}: {counts:?}");
+    assert!(
+        counts.runs > 5 && counts.attempts > 10 && counts.steps > 10 && counts.tests > 10,
+        "seed {seed}: {counts:?}"
+    );
     let grown = dump(&mut *factory.open(&place).await.unwrap()).await;
     same(&anew(factory, &books).await.0, &grown, &format!("seed {seed}, all at once"));
     let mut projector = begin(factory, &place, &books).await;
@@ -240,7 +263,7 @@ async fn steps_outlive_their_records<F: Factory>(factory: &mut F, seed: u64) {
     let rebuilt = dump(&mut *factory.open(&place).await.unwrap()).await;
     same(&rebuilt, &before, &format!("seed {seed}"));
     let (_, without) = anew(factory, &books).await;
-    assert_eq!((without.attempts, without.steps), (counts.attempts, 0));
+    assert_eq!((without.attempts, without.steps, without.tests), (counts.attempts, 0, 0));
     assert!(without.attempts_without_steps > 0, "seed {seed}: {without:?}");
 }
 
