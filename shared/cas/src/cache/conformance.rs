@@ -71,7 +71,7 @@ async fn values_come_back_as_they_were(engine: &dyn Engine) {
         let key = key(Kind::Chunk, "main", about);
         assert_eq!(get(engine, &key).await, None, "{about} before");
         engine.put_many(vec![put(&key, data.clone())]).await.unwrap();
-        assert_eq!(get(engine, &key).await.unwrap(), data, "{about}");
+        assert!(get(engine, &key).await.unwrap() == data, "{about}");
         engine.put_many(vec![put(&key, "other")]).await.unwrap();
         assert_eq!(get(engine, &key).await.unwrap(), "other", "{about} replaced");
         assert_eq!(engine.delete_many(std::slice::from_ref(&key)).await.unwrap(), 1);
@@ -117,7 +117,7 @@ async fn kinds_and_namespaces_are_apart(engine: &dyn Engine) {
 }
 
 async fn a_temporary_value_takes_nobodys_place(engine: &dyn Engine) {
-    let (taken, free) = (key(Kind::Chunk, "main", "taken"), key(Kind::Chunk, "main", "free"));
+    let (taken, free) = (key(Kind::Action, "main", "taken"), key(Kind::Action, "main", "free"));
     engine.put_many(vec![put(&taken, "first")]).await.unwrap();
     let temporary = |key: &Key| Put { keep: Keep::Temporary, ..put(key, "second") };
     engine.put_many(vec![temporary(&taken), temporary(&free)]).await.unwrap();
@@ -190,7 +190,12 @@ async fn random_steps_agree_with_a_map(engine: &dyn Engine, seed: u64) {
                     if puts.iter().any(|put| put.key == *key) {
                         continue;
                     }
-                    let data = Bytes::from(vec![u8::try_from(step % 251).unwrap(); random.below(40_000)]);
+                    // What does not change is the same whoever stores it, and may be answered from a copy.
+                    let (byte, length) = match key.kind.is_immutable() {
+                        true => (key.id.hash()[0], usize::from(key.id.hash()[1]) * 150),
+                        false => (u8::try_from(step % 251).unwrap(), random.below(40_000)),
+                    };
+                    let data = Bytes::from(vec![byte; length]);
                     let keep = if random.below(4) == 0 { Keep::Temporary } else { Keep::Normal };
                     if keep == Keep::Normal || !model.contains_key(key) {
                         model.insert(key.clone(), data.clone());
@@ -211,7 +216,7 @@ async fn random_steps_agree_with_a_map(engine: &dyn Engine, seed: u64) {
                 let found = engine.get_many(&some).await.unwrap();
                 for (key, found) in some.iter().zip(found) {
                     let data = found.value().map(|value| value.data);
-                    assert_eq!(data.as_ref(), model.get(key), "{key}, step {step} of seed {seed}");
+                    assert!(data.as_ref() == model.get(key), "another value of {key}, step {step} of seed {seed}");
                 }
             }
         }
@@ -245,7 +250,7 @@ async fn eviction_under_load_never_corrupts(engine: Arc<dyn Engine>) {
                 match get(&*engine, &key).await {
                     Some(data) => {
                         let expected = about.as_bytes().repeat(data.len() / about.len());
-                        assert_eq!(data, expected, "{about}");
+                        assert!(data == expected, "another value of {about}");
                     }
                     None => {
                         let times = 1 + random.below(60_000) / about.len();
