@@ -59,7 +59,8 @@ impl Server {
             .arg("--dir")
             .arg(self.folder.path())
             .args(&self.arguments)
-            .stdout(Stdio::null())
+            .arg("--logfile")
+            .arg(self.folder.path().join("log"))
             .spawn()
             .unwrap_or_else(|error| panic!("redis-server: {error}; install the package `redis-server`"));
         self.child = Some(child);
@@ -192,6 +193,8 @@ pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {
 fn certificates(folder: &PathBuf) -> (Tls, [PathBuf; 3]) {
     let mut ca_parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
     ca_parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    // With a name of its own: a certificate with the name of its issuer is taken for one that signed itself.
+    ca_parameters.distinguished_name.push(rcgen::DnType::CommonName, "a CA for tests");
     let ca_key = rcgen::KeyPair::generate().unwrap();
     let ca = ca_parameters.self_signed(&ca_key).unwrap();
     let issuer = rcgen::Issuer::new(ca_parameters, ca_key);

@@ -1,6 +1,10 @@
 //! Getting values and checking them.
 
+use std::num::NonZeroUsize;
+use std::sync::LazyLock;
+
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use super::{BlobCache, CacheError, codec, manifest};
 use crate::Digest;
@@ -8,11 +12,17 @@ use crate::cache::engine::{EngineError, Found, Value};
 use crate::cache::key::Kind;
 use crate::cache::limits::INLINE_WORK_BYTES;
 
-/// Runs work over this many bytes: here if they are few, else on a thread that may be busy for a while.
+/// One permit for each processor: more threads at once would only keep those from running that wait for the network.
+static PROCESSORS: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get)));
+
+/// Runs work over this many bytes: here if they are few, else on a thread that may be busy for a while. `None` when
+/// the work panicked or the runtime ends.
 pub(super) async fn busy<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     if bytes <= INLINE_WORK_BYTES {
         return Some(work());
     }
+    let _processor = PROCESSORS.acquire().await.ok()?;
     tokio::task::spawn_blocking(work).await.ok()
 }
 

@@ -19,8 +19,6 @@ mod scrub;
 mod small;
 mod splice;
 mod storing;
-#[cfg(test)]
-mod tests;
 mod writer;
 
 use std::sync::Arc;

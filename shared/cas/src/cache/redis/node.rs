@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Client, Pipeline, RedisError, Value as Reply};
+use redis::{Client, Pipeline, Value as Reply};
 use tokio::sync::Mutex;
 
 use super::connect::Connector;
@@ -19,6 +19,8 @@ pub(super) struct Node {
     connector: Connector,
     client: Client,
     lines: Vec<Mutex<Line>>,
+    /// Calls answered, by line.
+    answers: Vec<AtomicU64>,
     turn: AtomicUsize,
 }
 
@@ -44,29 +46,44 @@ impl Node {
     pub(super) fn new(connector: &Connector, host: &str, port: u16) -> Result<Self, String> {
         let client = connector.client(host, port).map_err(|error| error.to_string())?;
         let lines = (0..connector.connections).map(|_| Mutex::default()).collect();
-        Ok(Self { connector: connector.clone(), client, lines, turn: AtomicUsize::new(0) })
+        let answers = (0..connector.connections).map(|_| AtomicU64::new(0)).collect();
+        Ok(Self { connector: connector.clone(), client, lines, answers, turn: AtomicUsize::new(0) })
     }
 
-    /// Sends all and waits for all answers, within a time that depends on the bytes; once more if the connection was
-    /// found broken, as it is after the server was started anew.
+    /// Sends all and waits for all answers, within a time that depends on the bytes; once more, over a new connection,
+    /// if this one was found broken, as it is after the server was started anew.
     pub(super) async fn ask(&self, pipeline: &Pipeline, bytes: usize) -> Result<Vec<Reply>, NodeError> {
-        match self.try_ask(pipeline, bytes).await {
-            Err(NodeError::Broken(_)) => self.try_ask(pipeline, bytes).await,
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.lines.len();
+        match self.try_ask(turn, pipeline, bytes).await {
+            Err(NodeError::Broken(_)) => self.try_ask(turn, pipeline, bytes).await,
             result => result,
         }
     }
 
-    async fn try_ask(&self, pipeline: &Pipeline, bytes: usize) -> Result<Vec<Reply>, NodeError> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.lines.len();
+    async fn try_ask(&self, turn: usize, pipeline: &Pipeline, bytes: usize) -> Result<Vec<Reply>, NodeError> {
         let (mut connection, number) = self.line(turn).await?;
         let count = pipeline.len();
         let moved = bytes as u64 + count as u64 * REPLY_BYTES;
         let limit = self.connector.timeout + Duration::from_millis(moved / SLOWEST_BYTES_A_MS);
-        let error = match tokio::time::timeout(limit, connection.send_packed_commands(pipeline, 0, count)).await {
-            Ok(Ok(replies)) if replies.len() == count => return Ok(replies),
-            Ok(Ok(_)) => NodeError::Broken("fewer answers than questions".to_owned()),
-            Ok(Err(error)) => broken(&error),
-            Err(_) => NodeError::Silent(format!("no answer within {} ms", limit.as_millis())),
+        let mut sent = std::pin::pin!(connection.send_packed_commands(pipeline, 0, count));
+        let answers = &self.answers[turn];
+        let mut seen = answers.load(Ordering::Relaxed);
+        let answered = loop {
+            match tokio::time::timeout(limit, &mut sent).await {
+                Ok(answered) => break Some(answered),
+                // As long as calls before this one are answered the server is busy, not gone.
+                Err(_) if answers.load(Ordering::Relaxed) != seen => seen = answers.load(Ordering::Relaxed),
+                Err(_) => break None,
+            }
+        };
+        let error = match answered {
+            Some(Ok(replies)) if replies.len() == count => {
+                answers.fetch_add(1, Ordering::Relaxed);
+                return Ok(replies);
+            }
+            Some(Ok(_)) => NodeError::Broken("fewer answers than questions".to_owned()),
+            Some(Err(error)) => NodeError::Broken(error.to_string()),
+            None => NodeError::Silent(format!("no answer within {} ms", limit.as_millis())),
         };
         self.give_up(turn, number).await;
         Err(error)
@@ -90,8 +107,4 @@ impl Node {
             line.connection = None;
         }
     }
-}
-
-fn broken(error: &RedisError) -> NodeError {
-    NodeError::Broken(error.to_string())
 }
