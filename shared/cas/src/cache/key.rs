@@ -129,9 +129,12 @@ mod tests {
             let key = Key { kind, namespace: Namespace::new("main.x_y-1").unwrap(), id: Digest::of(b"x") };
             assert_eq!(Key::from_text(&key.to_text()), Some(key));
         }
-        let text = Key { kind: Kind::Chunk, namespace: Namespace::new("a").unwrap(), id: Digest::of(b"") }.to_text();
+        let text =
+            Key { kind: Kind::Chunk, namespace: Namespace::new("a").unwrap(), id: Digest::of(b"") }.to_text();
         assert!(text.starts_with("c:a:e3b0c442") && text.ends_with("-0"), "{text}");
-        for other in [text.replace("-0", "-00"), text.replace("c:", "z:"), text.replace(":a:", ":A:"), String::new()] {
+        for other in
+            [text.replace("-0", "-00"), text.replace("c:", "z:"), text.replace(":a:", ":A:"), String::new()]
+        {
             assert_eq!(Key::from_text(&other), None, "{other}");
         }
     }
