@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cache::{Cache, CacheOpenError, Users};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::driver::{Driver, DriverParts, Standing};
 use crate::grpc::{self, GrpcError};
@@ -76,6 +77,9 @@ pub enum StartError {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// The cache of build tools.
+    #[error(transparent)]
+    Cache(#[from] CacheOpenError),
     /// gRPC.
     #[error(transparent)]
     Grpc(#[from] GrpcError),
@@ -224,6 +228,12 @@ impl Coordinator {
                 Results::open(&folder, &keys.results, sharing, leases, Arc::clone(&clock)).await?
             }
         };
+        let users = Users {
+            cache_token: keys.cache_token,
+            admin_token: keys.admin_token.clone(),
+            results: results.clone(),
+        };
+        let cache = Cache::open(&options.cache, &data_dir.path("cache"), users).await?;
         let services = Services {
             driver,
             store,
@@ -232,6 +242,7 @@ impl Coordinator {
             repositories,
             results,
             tunnels: Tunnels::default(),
+            cache,
             clock,
             secrets: Secrets::new(secrets, keys.seal),
             admin_token: keys.admin_token.clone(),

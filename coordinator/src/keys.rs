@@ -16,6 +16,8 @@ pub(crate) struct Keys {
     pub(crate) admin_token: Token,
     /// Who has it may be an agent.
     pub(crate) agent_token: Token,
+    /// Who has it may read and write the cache.
+    pub(crate) cache_token: Token,
     /// Signs the tokens of jobs and the addresses of their uploads.
     pub(crate) results: SigningKey,
     /// Seals secrets of runs where other coordinators may read them; none: they stay in the data directory.
@@ -43,6 +45,7 @@ impl Keys {
         Ok(Self {
             admin_token: token("admin.token")?,
             agent_token: token("agent.token")?,
+            cache_token: token("cache.token")?,
             results: SigningKey::load_or_create(&key).map_err(|error| at(&key, error))?,
             seal: None,
         })
@@ -62,6 +65,7 @@ impl Keys {
         Ok(Self {
             admin_token: token("admin token", "admin.token")?,
             agent_token: token("agent token", "agent.token")?,
+            cache_token: token("cache token", "cache.token")?,
             results: key.derive("results"),
             seal: Some(Seal::new(&key.derive("secrets of runs"))),
         })

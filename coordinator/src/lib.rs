@@ -10,6 +10,7 @@
 pub mod audit;
 pub mod backup;
 mod blobs;
+pub mod cache;
 mod chain;
 mod coordinator;
 pub mod data_dir;

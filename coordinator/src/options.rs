@@ -1,8 +1,9 @@
 //! How a coordinator is started: flags over `SLIPWAY_*` variables over the configuration file over defaults.
 //!
-//! What this build does not support (other journals and caches) is refused by name here, before anything is
+//! What this build does not support (other journals) is refused by name here, before anything is
 //! touched.
 
+mod cache;
 mod cluster;
 mod scheduling;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use slipway_cas::objects::BucketAddress;
 pub use slipway_kit::actions_source::ActionsSource;
 use slipway_kit::config::{self, ConfigError};
 
+pub use self::cache::{CachePlace, CacheUrl};
 pub use self::cluster::{ClusterFlags, ClusterOptions};
 pub use crate::journal::{JournalPlace, JournalUrl};
 use crate::records::limits::KEEP_LOGS_DAYS;
@@ -91,9 +93,13 @@ pub struct Flags {
     /// For how many days the journal keeps what happened, at least; 0: for ever [default: 400]
     #[arg(long, value_name = "DAYS", env = "SLIPWAY_KEEP_JOURNAL")]
     pub keep_journal: Option<u64>,
-    /// What backs the cache: nothing but the data directory yet
-    #[arg(long, value_name = "URL", env = "SLIPWAY_CACHE")]
-    pub cache: Option<String>,
+    /// What backs the cache of build tools: `disk`, `off`, or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], with `rediss` for TLS and
+    /// redis+sentinel://HOST,HOST/SERVICE or redis+cluster://HOST,HOST [default: disk]
+    #[arg(long, value_name = "URL", env = "SLIPWAY_CACHE", hide_env_values = true)]
+    pub cache: Option<CacheUrl>,
+    /// How much of the disk it may use [default: 20]
+    #[arg(long, value_name = "GIB", env = "SLIPWAY_CACHE_SIZE")]
+    pub cache_size: Option<u64>,
     /// Where blobs and logs are: `file:///FOLDER`, `s3://BUCKET/PREFIX`, `gs://…` or `az://…` with the usual environment
     /// variables for credentials [default: in the data directory]
     #[arg(long, value_name = "URL", env = "SLIPWAY_OBJECTS")]
@@ -142,7 +148,8 @@ struct Settings {
     journal: Option<JournalUrl>,
     journal_file: Option<PathBuf>,
     keep_journal: Option<u64>,
-    cache: Option<String>,
+    cache: Option<CacheUrl>,
+    cache_size: Option<u64>,
     objects: Option<String>,
     keep_logs: Option<u32>,
     lease_seconds: Option<u64>,
@@ -242,6 +249,8 @@ pub struct Options {
     pub cluster: Option<ClusterOptions>,
     /// Shares, priorities and retries.
     pub scheduling: Scheduling,
+    /// What backs the cache of build tools.
+    pub cache: CachePlace,
     /// Whether projections are made. A coordinator that serves one run and goes needs none.
     pub history: bool,
 }
@@ -266,6 +275,7 @@ impl Options {
             otlp: None,
             cluster: None,
             scheduling: Scheduling::default(),
+            cache: CachePlace::default(),
             history: true,
         }
     }
@@ -292,7 +302,7 @@ impl Options {
             advertise_grpc: flags.cluster.advertise_grpc.or(file.advertise_grpc),
             objects_shared: flags.cluster.objects_shared || file.objects_shared,
         };
-        check_cache(flags.cache.or(file.cache).as_deref())?;
+        let cache = cache::place(flags.cache.or(file.cache), flags.cache_size.or(file.cache_size))?;
         let keep_journal = flags.keep_journal.or(file.keep_journal).unwrap_or(KEEP_JOURNAL_DAYS);
         if keep_journal > KEEP_JOURNAL_DAYS_MAX {
             return Err(wrong(
@@ -353,6 +363,7 @@ impl Options {
             otlp,
             cluster,
             scheduling,
+            cache,
             history: true,
         };
         options.check()?;
@@ -412,11 +423,6 @@ pub fn journal_place(url: Option<JournalUrl>, file: Option<PathBuf>) -> Result<J
         (None, Some(path)) => ("--journal-file", JournalUrl(read_secret("--journal-file", &path)?)),
     };
     JournalPlace::parse(&url.0).map_err(|reason| wrong(flag, reason))
-}
-
-fn check_cache(url: Option<&str>) -> Result<(), OptionsError> {
-    let Some(url) = url else { return Ok(()) };
-    Err(wrong("--cache", format!("`{}` is not supported by this build; leave it out", scheme(url))))
 }
 
 fn objects(url: Option<&str>) -> Result<Option<Objects>, OptionsError> {

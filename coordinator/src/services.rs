@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cache::Cache;
 use crate::driver::Driver;
 use crate::history::History;
 use crate::metrics::Metrics;
@@ -37,6 +38,8 @@ pub struct Services {
     pub results: Results,
     /// Connections of jobs to them.
     pub tunnels: Tunnels,
+    /// The cache for build tools; none: it is off.
+    pub cache: Option<Cache>,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
     /// Secrets of open runs.

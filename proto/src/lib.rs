@@ -11,6 +11,16 @@ pub mod v1 {
     tonic::include_proto!("slipway.v1");
 }
 
+/// The remote cache protocol that build tools speak: REAPI v2 and ByteStream, by their packages' names.
+#[cfg(feature = "reapi")]
+#[allow(missing_docs, unreachable_pub, clippy::all, rustdoc::all)]
+pub mod reapi {
+    tonic::include_proto!("reapi");
+
+    /// The encoded `FileDescriptorSet`, for gRPC reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/reapi.descriptor.bin"));
+}
+
 /// The encoded `FileDescriptorSet`, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/slipway.descriptor.bin"));
 

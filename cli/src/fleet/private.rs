@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::time::Duration;
 
-use slipway_coordinator::options::{ActionsSource, KeptResults, Options as CoordinatorOptions};
+use slipway_coordinator::options::{ActionsSource, CachePlace, KeptResults, Options as CoordinatorOptions};
 
 use super::leftover::{PREFIX, claim};
 use super::{Fleet, FleetOptions, Offer};
@@ -45,6 +45,8 @@ impl PrivateFleet {
         coordinator.results = results;
         // It goes with its folder when the run has ended.
         coordinator.history = false;
+        // One run's tools would find nothing in it.
+        coordinator.cache = CachePlace::Off;
         let options = FleetOptions {
             coordinator,
             agents: 1,

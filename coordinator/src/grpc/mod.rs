@@ -1,7 +1,7 @@
 //! The gRPC front door: agents, the client API, health and reflection.
 //!
 //! Generated types stop here: [`slipway_wire`] checks what comes in. Every call of `Agents` carries the agent token,
-//! every call of `Runs` the admin token; health and reflection are open.
+//! every call of `Runs` the admin token; health and reflection are open. The cache's services decide by themselves, for each call.
 
 mod agents;
 mod auth;
@@ -16,6 +16,7 @@ mod tunnel;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use slipway_cache::reapi::Reapi;
 use slipway_proto::v1::agents_server::AgentsServer;
 use slipway_proto::v1::runs_server::RunsServer;
 use tonic::Status;
@@ -105,6 +106,7 @@ pub async fn serve(
     health.set_serving::<RunsServer<runs::RunsService>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(slipway_proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(slipway_proto::reapi::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|error| transport(error.to_string()))?;
@@ -117,6 +119,7 @@ pub async fn serve(
     let for_agents = RequireToken::new(services.agent_token.clone(), &services);
     let for_clients = RequireToken::new(services.admin_token.clone(), &services);
 
+    let doors = services.cache.as_ref().map(|cache| cache.reapi().clone());
     let mut server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
@@ -126,6 +129,10 @@ pub async fn serve(
         server = secured(server, tls)?;
     }
     server
+        .add_optional_service(doors.as_ref().map(Reapi::capabilities))
+        .add_optional_service(doors.as_ref().map(Reapi::blobs))
+        .add_optional_service(doors.as_ref().map(Reapi::actions))
+        .add_optional_service(doors.as_ref().map(Reapi::streams))
         .add_service(health_service)
         .add_service(reflection)
         .add_service(tonic::service::interceptor::InterceptedService::new(agents, for_agents))

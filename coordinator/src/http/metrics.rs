@@ -4,6 +4,8 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 
+use slipway_cas::cache::Stats;
+
 use super::error::ApiError;
 use crate::driver::View;
 use crate::metrics::{Page, escape_label};
@@ -43,6 +45,36 @@ fn read(view: View<'_>) -> Gauges {
         }
     }
     gauges
+}
+
+/// The cache of build tools; `None`: it cannot be asked at the moment.
+fn cached(page: &mut Page, stats: Option<Stats>) {
+    let up = u64::from(stats.is_some());
+    page.gauge("slipway_cache_up", "Whether what backs the cache answers.", &[(String::new(), up)]);
+    let Some(stats) = stats else { return };
+    if let (Some(values), Some(bytes)) = (stats.values, stats.stored_bytes) {
+        page.gauge("slipway_cache_values", "Values in the cache.", &[(String::new(), values)]);
+        page.gauge("slipway_cache_bytes", "Bytes in the cache.", &[(String::new(), bytes)]);
+    }
+    for (name, help, count) in [
+        ("slipway_cache_hits_total", "Values asked for and found.", stats.hits),
+        ("slipway_cache_misses_total", "Values asked for and not found.", stats.misses),
+        ("slipway_cache_puts_total", "Values stored.", stats.puts),
+        ("slipway_cache_evicted_total", "Values removed to make room.", stats.evicted),
+        ("slipway_cache_damaged_total", "Values that were damaged, and removed.", stats.damaged),
+        (
+            "slipway_cache_refused_reads_total",
+            "Values not found because nobody could be asked.",
+            stats.refused_reads,
+        ),
+        (
+            "slipway_cache_dropped_writes_total",
+            "Values not stored for the same reason.",
+            stats.dropped_writes,
+        ),
+    ] {
+        page.counter(name, help, count);
+    }
 }
 
 pub(super) async fn page(State(services): State<Services>) -> Result<impl IntoResponse, ApiError> {
@@ -106,5 +138,8 @@ pub(super) async fn page(State(services): State<Services>) -> Result<impl IntoRe
         "Calls with no or a wrong token or signature.",
         metrics.unauthorized.get(),
     );
+    if let Some(cache) = &services.cache {
+        cached(&mut page, cache.stats().await);
+    }
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.finish()))
 }

@@ -69,6 +69,15 @@ struct Parts {
     writing: Semaphore,
 }
 
+/// A job, as its token tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct JobOfToken {
+    /// Forge and repository.
+    pub(crate) repository: String,
+    /// Refs, and whether cache entries of them may be read and written, in the order in which they are looked through.
+    pub(crate) refs: Vec<(String, bool, bool)>,
+}
+
 impl std::fmt::Debug for Results {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Results")
@@ -123,6 +132,18 @@ impl Results {
         let claims = Claims::read(&self.0.tokens, authorization, self.now_s())?;
         self.check_live(&claims.lease())?;
         Ok(claims)
+    }
+
+    /// The job that goes on whose token an `authorization` header carries.
+    ///
+    /// # Errors
+    /// [`ResultsError::Unauthorized`].
+    pub(crate) fn job_of(&self, authorization: Option<&[u8]>) -> Result<JobOfToken, ResultsError> {
+        let claims = Claims::read(&self.0.tokens, authorization, self.now_s())?;
+        self.check_live(&claims.lease())?;
+        let refs =
+            claims.scopes().into_iter().map(|it| (it.scope.clone(), it.is_readable(), it.is_writable()));
+        Ok(JobOfToken { refs: refs.collect(), repository: claims.repository })
     }
 
     fn check_live(&self, lease: &RunLease) -> Result<(), ResultsError> {

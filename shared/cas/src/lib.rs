@@ -4,11 +4,15 @@
 //! power cut (engines that keep anything at all). Nothing here knows what a blob means, who may read it or when it
 //! may go: that is its callers' business.
 //!
+//! Beside the durable [`store`] there is the [`cache`], which may lose what it holds at any time (feature `cache`).
+//!
 //! Without the feature `store` this crate is pure (no IO, no async), which is what the scheduler and the workflow
 //! language depend on.
 
 pub mod digest;
 
+#[cfg(feature = "cache")]
+pub mod cache;
 #[cfg(feature = "store")]
 pub mod conformance;
 #[cfg(feature = "store")]

@@ -1,0 +1,67 @@
+//! Who may see what of the cache: by the token that a call carries.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use slipway_cache::{Access, Asking, Gate, Refusal};
+
+use super::Users;
+use super::scopes::{self, JobRef};
+
+/// Knows all tokens.
+pub(super) struct Tokens(Users);
+
+impl Tokens {
+    pub(super) fn new(users: Users) -> Self {
+        Self(users)
+    }
+}
+
+impl Gate for Tokens {
+    fn admit(&self, asking: Asking<'_>) -> Result<Access, Refusal> {
+        let bearer = asking.authorization.and_then(as_bearer);
+        let shown = bearer.as_deref().map(str::as_bytes);
+        if self.0.cache_token.matches(shown) || self.0.admin_token.matches(shown) {
+            return Ok(scopes::of_instance(asking.instance));
+        }
+        match self.0.results.job_of(shown) {
+            Ok(job) => {
+                let refs = job.refs.into_iter().map(|(name, reads, writes)| JobRef { name, reads, writes });
+                Ok(scopes::of_job(&job.repository, &refs.collect::<Vec<_>>(), asking.instance))
+            }
+            Err(_) => Err(Refusal::Unauthenticated(
+                "the cache needs `authorization: Bearer <token>`, with the token of `cache.token` in the coordinator's data \
+                 directory, or that of a job that goes on"
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+/// The header as one with `Bearer`. Tools that take only a user and a password in an address send the token as the latter.
+fn as_bearer(header: &str) -> Option<String> {
+    match header.split_once(' ')? {
+        (scheme, token) if scheme.eq_ignore_ascii_case("bearer") => Some(format!("Bearer {}", token.trim())),
+        (scheme, secret) if scheme.eq_ignore_ascii_case("basic") => {
+            let secret = String::from_utf8(STANDARD.decode(secret.trim()).ok()?).ok()?;
+            let (_, password) = secret.split_once(':')?;
+            Some(format!("Bearer {password}"))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_a_token_too() {
+        assert_eq!(as_bearer("Bearer t").as_deref(), Some("Bearer t"));
+        assert_eq!(as_bearer("bearer  t ").as_deref(), Some("Bearer t"));
+        let basic = format!("Basic {}", STANDARD.encode("anyone:a:b"));
+        assert_eq!(as_bearer(&basic).as_deref(), Some("Bearer a:b"));
+        for header in ["", "t", "Basic", "Basic !", "Digest x", &format!("Basic {}", STANDARD.encode("t"))] {
+            assert_eq!(as_bearer(header), None, "{header}");
+        }
+    }
+}

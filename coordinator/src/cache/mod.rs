@@ -1,0 +1,91 @@
+//! The cache for build tools: what backs it, and who may see what of it.
+//!
+//! The front doors themselves are [`slipway_cache`]'s; this opens the engine that the options name and decides, for each call, in
+//! which scopes its sender reads and writes ([`gate`]).
+
+mod gate;
+mod scopes;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use slipway_cache::reapi::Reapi;
+use slipway_cas::cache::{BlobCache, Compression, DiskEngine, DiskOptions, Engine, RedisEngine, Stats};
+
+use crate::options::CachePlace;
+use crate::results::Results;
+use crate::token::Token;
+use gate::Tokens;
+
+/// Why the cache could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("the cache {place}: {reason}")]
+pub struct CacheOpenError {
+    /// Where it is.
+    place: String,
+    /// What is wrong.
+    reason: String,
+}
+
+/// The cache; cheap to clone.
+#[derive(Clone)]
+pub struct Cache {
+    engine: Arc<dyn Engine>,
+    reapi: Reapi,
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Cache")
+    }
+}
+
+/// Who may use it.
+pub(crate) struct Users {
+    /// Who has it may read and write in every cache.
+    pub(crate) cache_token: Token,
+    /// The same for whoever may use the API.
+    pub(crate) admin_token: Token,
+    /// Knows the tokens of jobs.
+    pub(crate) results: Results,
+}
+
+impl Cache {
+    /// Opens what backs it; `None`: it is off. Redis need not be there.
+    ///
+    /// # Errors
+    /// [`CacheOpenError`].
+    pub(crate) async fn open(
+        place: &CachePlace,
+        folder: &Path,
+        users: Users,
+    ) -> Result<Option<Self>, CacheOpenError> {
+        let engine: Arc<dyn Engine> = match place {
+            CachePlace::Off => return Ok(None),
+            CachePlace::Disk { max_bytes } => {
+                let options = DiskOptions { root: folder.to_owned(), max_bytes: *max_bytes };
+                let failed = |reason: String| CacheOpenError { place: folder.display().to_string(), reason };
+                let opened = tokio::task::spawn_blocking(move || DiskEngine::open(&options)).await;
+                let opened = opened.map_err(|error| failed(error.to_string()))?;
+                Arc::new(opened.map_err(|error| failed(error.to_string()))?)
+            }
+            CachePlace::Redis(url) => {
+                let failed = |reason: String| CacheOpenError { place: "in Redis".to_owned(), reason };
+                let options = url.redis().map_err(failed)?;
+                Arc::new(RedisEngine::guarded(options).map_err(|error| failed(error.to_string()))?)
+            }
+        };
+        let blobs = BlobCache::new(Arc::clone(&engine), scopes::shared(), Compression::WherePaying);
+        Ok(Some(Self { engine, reapi: Reapi::new(blobs, Arc::new(Tokens::new(users))) }))
+    }
+
+    /// The services of the remote cache protocol.
+    pub(crate) fn reapi(&self) -> &Reapi {
+        &self.reapi
+    }
+
+    /// What it holds and has done; `None` while it cannot be asked.
+    pub(crate) async fn stats(&self) -> Option<Stats> {
+        self.engine.stats().await.ok()
+    }
+}

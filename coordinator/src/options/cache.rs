@@ -1,0 +1,112 @@
+//! What backs the cache.
+
+use std::fmt;
+
+use serde::Deserialize;
+use slipway_cas::cache::RedisOptions;
+
+use super::{OptionsError, wrong};
+
+/// How much of the disk the cache may use by default, in GiB.
+const SIZE_GIB: u64 = 20;
+
+/// The least and the most that it may be given.
+const SIZES_GIB: std::ops::RangeInclusive<u64> = 1..=1 << 20;
+
+/// Where the cache is, as it was given; it may have a password, and `Debug` hides it.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct CacheUrl(String);
+
+impl fmt::Debug for CacheUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CacheUrl(…)")
+    }
+}
+
+impl From<&str> for CacheUrl {
+    fn from(url: &str) -> Self {
+        Self(url.to_owned())
+    }
+}
+
+/// What backs the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CachePlace {
+    /// Nothing: there is no cache for build tools.
+    Off,
+    /// The data directory, with at most so many bytes.
+    Disk {
+        /// The bound.
+        max_bytes: u64,
+    },
+    /// Redis.
+    Redis(CacheUrl),
+}
+
+impl Default for CachePlace {
+    fn default() -> Self {
+        Self::Disk { max_bytes: SIZE_GIB << 30 }
+    }
+}
+
+impl CacheUrl {
+    /// The servers and how they are spoken to. It was read once already, when the options were.
+    ///
+    /// # Errors
+    /// What is wrong with it, without its password.
+    pub(crate) fn redis(&self) -> Result<RedisOptions, String> {
+        RedisOptions::from_url(&self.0).map_err(|error| error.to_string())
+    }
+}
+
+/// Where the cache is to be, from what was given.
+pub(super) fn place(url: Option<CacheUrl>, size_gib: Option<u64>) -> Result<CachePlace, OptionsError> {
+    let size_gib = match (size_gib, &url) {
+        (Some(_), Some(url)) if url.0 != "disk" => {
+            return Err(wrong("--cache-size", "bounds the cache on disk; Redis has its own `maxmemory`"));
+        }
+        (size_gib, _) => size_gib.unwrap_or(SIZE_GIB),
+    };
+    if !SIZES_GIB.contains(&size_gib) {
+        return Err(wrong(
+            "--cache-size",
+            format!("{size_gib} is not from {} to {} GiB", SIZES_GIB.start(), SIZES_GIB.end()),
+        ));
+    }
+    match url {
+        None => Ok(CachePlace::Disk { max_bytes: size_gib << 30 }),
+        Some(url) if url.0 == "disk" => Ok(CachePlace::Disk { max_bytes: size_gib << 30 }),
+        Some(url) if url.0 == "off" => Ok(CachePlace::Off),
+        Some(url) => match url.redis() {
+            Ok(_) => Ok(CachePlace::Redis(url)),
+            Err(reason) => Err(wrong("--cache", format!("{reason}; or give `disk` or `off`"))),
+        },
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_disk_redis_and_nowhere() {
+        let of = |url: Option<&str>, size| place(url.map(CacheUrl::from), size);
+        assert_eq!(of(None, None).unwrap(), CachePlace::Disk { max_bytes: 20 << 30 });
+        assert_eq!(of(Some("disk"), Some(3)).unwrap(), CachePlace::Disk { max_bytes: 3 << 30 });
+        assert_eq!(of(Some("off"), None).unwrap(), CachePlace::Off);
+        assert!(matches!(of(Some("redis://:secret@cache:1/2"), None).unwrap(), CachePlace::Redis(_)));
+        for (url, size, word) in [
+            (Some("memcached://a"), None, "redis://"),
+            (Some("redis://u:secret@a/x"), None, "--cache"),
+            (Some("redis://a"), Some(3), "maxmemory"),
+            (None, Some(0), "--cache-size"),
+            (None, Some(u64::MAX), "--cache-size"),
+        ] {
+            let error = of(url, size).unwrap_err().to_string();
+            assert!(error.contains(word) && !error.contains("secret"), "{error}");
+        }
+        assert!(!format!("{:?}", of(Some("redis://:secret@cache"), None).unwrap()).contains("secret"));
+    }
+}

@@ -1,0 +1,192 @@
+//! What one client sees of the cache.
+//!
+//! A client reads in several scopes and writes in one. A blob is here if one of its scopes has it; an entry is found in the nearest
+//! scope that has it, and only if every blob it lists can be read.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use slipway_cas::Digest;
+use slipway_cas::cache::entries::{EntryError, Subject};
+use slipway_cas::cache::{BlobCache, BlobReader, CacheError, Entries, Entry};
+
+use crate::gate::{Access, Scope};
+
+/// The cache as one client sees it.
+#[derive(Clone)]
+pub struct View {
+    /// Where blobs are read, each place once, nearest first.
+    blobs: Vec<BlobCache>,
+    /// Where entries are read.
+    entries: Vec<Entries>,
+    write: Option<Writable>,
+}
+
+/// Where a client writes.
+#[derive(Clone)]
+pub struct Writable {
+    /// Blobs.
+    pub blobs: BlobCache,
+    entries: Entries,
+}
+
+/// The client may read but not write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this token may read this cache but not write to it")]
+pub struct ReadOnly;
+
+impl View {
+    /// What `access` allows of this cache.
+    #[must_use]
+    pub fn new(cache: &BlobCache, access: Access) -> Self {
+        let Access { read, write } = access;
+        let mut seen = HashSet::new();
+        let blobs = read
+            .iter()
+            .filter(|scope| seen.insert(scope.blobs.clone()))
+            .map(|scope| cache.of(scope.blobs.clone()))
+            .collect();
+        let entries = read.into_iter().map(|scope| Entries::new(cache.of(scope.entries))).collect();
+        let write = write.map(|Scope { blobs, entries }| Writable {
+            blobs: cache.of(blobs),
+            entries: Entries::new(cache.of(entries)),
+        });
+        Self { blobs, entries, write }
+    }
+
+    /// Whether it may write.
+    #[must_use]
+    pub const fn is_writable(&self) -> bool {
+        self.write.is_some()
+    }
+
+    /// Where it writes.
+    ///
+    /// # Errors
+    /// [`ReadOnly`].
+    pub fn writable(&self) -> Result<&Writable, ReadOnly> {
+        self.write.as_ref().ok_or(ReadOnly)
+    }
+
+    /// Which of these blobs cannot be read here, in their order and each once.
+    pub async fn missing(&self, digests: &[Digest]) -> Vec<Digest> {
+        let mut missing = digests.to_vec();
+        for blobs in &self.blobs {
+            if missing.is_empty() {
+                break;
+            }
+            missing = blobs.missing(&missing).await;
+        }
+        missing
+    }
+
+    /// Opens a part of a blob.
+    ///
+    /// # Errors
+    /// As [`BlobCache::read`].
+    pub async fn read(
+        &self,
+        blob: Digest,
+        offset: u64,
+        limit: Option<u64>,
+    ) -> Result<BlobReader, CacheError> {
+        let mut last = CacheError::NotFound(blob);
+        for blobs in &self.blobs {
+            match blobs.read(blob, offset, limit).await {
+                Err(error) if error.is_miss() => last = error,
+                other => return other,
+            }
+        }
+        Err(last)
+    }
+
+    /// The whole of a blob that is known to be small.
+    ///
+    /// # Errors
+    /// As [`BlobCache::read_all`].
+    pub async fn read_all(&self, blob: Digest) -> Result<Bytes, CacheError> {
+        let mut last = CacheError::NotFound(blob);
+        for blobs in &self.blobs {
+            match blobs.read_all(blob).await {
+                Err(error) if error.is_miss() => last = error,
+                other => return other,
+            }
+        }
+        Err(last)
+    }
+
+    /// Many small blobs; `None` for each that is not here.
+    pub async fn read_many(&self, digests: &[Digest]) -> Vec<Option<Bytes>> {
+        let Some((first, others)) = self.blobs.split_first() else { return vec![None; digests.len()] };
+        let mut found = first.read_many(digests).await;
+        for blobs in others {
+            let (places, wanted): (Vec<_>, Vec<_>) = found
+                .iter()
+                .zip(digests)
+                .enumerate()
+                .filter(|(_, (blob, _))| blob.is_none())
+                .map(|(at, (_, digest))| (at, *digest))
+                .unzip();
+            if wanted.is_empty() {
+                break;
+            }
+            for (at, blob) in places.into_iter().zip(blobs.read_many(&wanted).await) {
+                if let Some(place) = found.get_mut(at) {
+                    *place = blob;
+                }
+            }
+        }
+        found
+    }
+
+    /// The chunks of a blob, all of which can be read.
+    ///
+    /// # Errors
+    /// As [`BlobCache::split`].
+    pub async fn split(&self, blob: Digest) -> Result<Vec<Digest>, CacheError> {
+        let mut last = CacheError::NotFound(blob);
+        for blobs in &self.blobs {
+            match blobs.split(blob).await {
+                Err(error) if error.is_miss() => last = error,
+                other => return other,
+            }
+        }
+        Err(last)
+    }
+
+    /// The nearest entry whose blobs can all be read.
+    pub async fn entry(&self, subject: &Subject) -> Option<Entry> {
+        for entries in &self.entries {
+            // One that cannot be asked does not have it.
+            let Ok(Some(entry)) = entries.get(subject).await else { continue };
+            if self.missing(&entry.references).await.is_empty() {
+                return Some(entry);
+            }
+        }
+        None
+    }
+
+    /// Stores an entry all of whose blobs can be read; says whether it was stored, or the cache could not be asked.
+    ///
+    /// # Errors
+    /// [`PutError`].
+    pub async fn put_entry(&self, subject: &Subject, entry: &Entry) -> Result<bool, PutError> {
+        let write = self.writable()?;
+        let missing = self.missing(&entry.references).await;
+        if !missing.is_empty() {
+            return Err(EntryError::Incomplete(missing).into());
+        }
+        Ok(write.entries.put(subject, entry).await?)
+    }
+}
+
+/// Why an entry was not stored.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum PutError {
+    /// The client may not write.
+    #[error(transparent)]
+    ReadOnly(#[from] ReadOnly),
+    /// The entry cannot be one.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+}

@@ -1,0 +1,54 @@
+//! Every bound of the cache that is not an option.
+
+use std::time::Duration;
+
+/// REAPI's recommended average length of a chunk, in bytes (`FastCdc2020Params.avg_chunk_size_bytes`).
+pub const CHUNK_AVERAGE_BYTES: usize = 512 << 10;
+/// The shortest chunk but a blob's last, in bytes: REAPI says a quarter of the average.
+pub const CHUNK_MIN_BYTES: usize = CHUNK_AVERAGE_BYTES / 4;
+/// The longest chunk, in bytes: REAPI says four times the average.
+pub const CHUNK_MAX_BYTES: usize = CHUNK_AVERAGE_BYTES * 4;
+/// A blob that is longer than this is cut; REAPI tells clients the same limit. Such a blob has two chunks at least.
+pub const CHUNKED_ABOVE_BYTES: u64 = CHUNK_MAX_BYTES as u64;
+/// The longest value an engine has to take, in bytes: a chunk, a manifest or an entry.
+pub const MAX_VALUE_BYTES: usize = CHUNK_MAX_BYTES + (64 << 10);
+/// The most chunks a blob may have; at the average length that is 25 GiB. Its manifest is one value.
+pub const MAX_CHUNKS: usize = 50_000;
+/// The most blobs an entry may list; its encoding is one value.
+pub const MAX_REFERENCES: usize = 40_000;
+/// The longest namespace, in bytes.
+pub const MAX_NAMESPACE_BYTES: usize = 64;
+/// The longest name of a named entry, in bytes.
+pub const MAX_NAME_BYTES: usize = 4096;
+
+/// Chunks of one writer that are being hashed, packed or stored at once. With those of [`CHUNK_MAX_BYTES`] this is
+/// what a write holds in memory, whatever the blob's length.
+pub const PENDING_CHUNKS: usize = 8;
+/// The same over all writers of a process: the rest wait.
+pub const PENDING_CHUNKS_OF_ALL: usize = 64;
+/// Chunks that a reader has asked for ahead of the one it gives out.
+pub const READ_AHEAD_CHUNKS: usize = 8;
+/// Keys asked of an engine in one call by what works through many.
+pub const BATCH_KEYS: usize = 2048;
+/// Keys that a walk over an engine asks for at once.
+pub const SCAN_KEYS: usize = 512;
+
+/// Bytes shorter than this are hashed, packed and checked where the caller runs: handing them to another thread takes
+/// longer than the work.
+pub const INLINE_WORK_BYTES: usize = 64 << 10;
+/// A value at least this long is first asked for before it is stored: below it, asking costs as much as storing.
+pub const ASK_BEFORE_PUT_BYTES: usize = 64 << 10;
+
+/// zstd's level: what it saves beyond this one costs more than a fast network.
+pub const ZSTD_LEVEL: i32 = 1;
+/// Values shorter than this are kept as they are.
+pub const ZSTD_MIN_BYTES: usize = 4 << 10;
+/// How much of the middle of a value is tried first.
+pub const ZSTD_SAMPLE_BYTES: usize = 16 << 10;
+/// Packed is kept only if it is at most this many hundredths of the plain length.
+pub const ZSTD_KEEP_PERCENT: usize = 90;
+
+/// How long what belongs to no finished blob yet is kept: longer than any upload, short enough to be no burden.
+pub const TEMPORARY_TTL: Duration = Duration::from_secs(3600);
+/// How long a value is kept after it was last used, unless an option says otherwise: two weeks.
+pub const DEFAULT_TTL: Duration = Duration::from_secs(14 * 24 * 3600);

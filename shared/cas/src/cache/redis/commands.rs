@@ -1,0 +1,117 @@
+//! What is asked of Redis, and what it answers.
+
+use redis::{Cmd, RedisWrite, ToRedisArgs, Value as Reply};
+
+use super::envelope;
+use crate::cache::engine::{Keep, Value};
+
+/// One command about one key.
+pub(super) struct Request {
+    /// The key, by which a cluster decides where it goes.
+    pub(super) key: String,
+    pub(super) command: Cmd,
+    /// Bytes that go out with it.
+    pub(super) bytes: usize,
+}
+
+/// A stored value as one argument, without copying it once more to put the header before it.
+struct Stored<'a> {
+    header: [u8; envelope::HEADER_BYTES],
+    value: &'a Value,
+}
+
+impl ToRedisArgs for Stored<'_> {
+    fn write_redis_args<W: ?Sized + RedisWrite>(&self, out: &mut W) {
+        use std::io::Write as _;
+        let mut argument = out.writer_for_next_arg();
+        // Writing to memory does not fail.
+        let _ = argument.write_all(&self.header).and_then(|()| argument.write_all(&self.value.data));
+    }
+}
+
+impl redis::ToSingleRedisArg for Stored<'_> {}
+
+impl Request {
+    fn new(key: &str, command: Cmd, bytes: usize) -> Self {
+        Self { key: key.to_owned(), command, bytes }
+    }
+
+    /// The value, and its time to live as new.
+    pub(super) fn get(key: &str, ttl_s: u64) -> Self {
+        let mut command = Cmd::new();
+        command.arg("GETEX").arg(key).arg("EX").arg(ttl_s);
+        Self::new(key, command, 0)
+    }
+
+    /// Stores a value; `name` is the key without its prefix.
+    pub(super) fn set(key: &str, name: &str, value: &Value, ttl_s: u64, keep: Keep) -> Self {
+        let bytes = envelope::HEADER_BYTES + value.data.len();
+        let mut command = Cmd::with_capacity(6, bytes + key.len() + 64);
+        command.arg("SET").arg(key).arg(Stored { header: envelope::header(name, value), value });
+        command.arg("EX").arg(ttl_s);
+        if keep == Keep::Temporary {
+            command.arg("NX");
+        }
+        Self::new(key, command, bytes)
+    }
+
+    /// Whether it is there; if so, its time to live as new. This also counts as a use to Redis' own eviction.
+    pub(super) fn touch(key: &str, ttl_s: u64) -> Self {
+        let mut command = Cmd::new();
+        command.arg("EXPIRE").arg(key).arg(ttl_s);
+        Self::new(key, command, 0)
+    }
+
+    pub(super) fn delete(key: &str) -> Self {
+        let mut command = Cmd::new();
+        // Not `DEL`: a server's other clients do not wait while megabytes are given back.
+        command.arg("UNLINK").arg(key);
+        Self::new(key, command, 0)
+    }
+}
+
+/// What a `GETEX` brought.
+pub(super) enum Read {
+    Bytes(Vec<u8>),
+    Missing,
+}
+
+/// The value of a reply; an error about a single key is a miss.
+pub(super) fn read(reply: Reply) -> Read {
+    match reply {
+        Reply::BulkString(bytes) => Read::Bytes(bytes),
+        _ => Read::Missing,
+    }
+}
+
+/// What a reply says went wrong, if anything.
+pub(super) fn refusal(reply: &Reply) -> Option<String> {
+    match reply {
+        Reply::ServerError(error) => Some(error.to_string()),
+        _ => None,
+    }
+}
+
+/// The number of a reply.
+pub(super) fn number(reply: &Reply) -> Option<u64> {
+    match reply {
+        Reply::Int(number) => u64::try_from(*number).ok(),
+        _ => None,
+    }
+}
+
+/// The text of a reply.
+pub(super) fn text(reply: &Reply) -> Option<String> {
+    match reply {
+        Reply::BulkString(bytes) => String::from_utf8(bytes.clone()).ok(),
+        Reply::SimpleString(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// The cursor and keys of a `SCAN`; keys that are no text are not ours.
+pub(super) fn scanned(reply: Option<Reply>) -> Option<(u64, Vec<String>)> {
+    let Some(Reply::Array(parts)) = reply else { return None };
+    let [cursor, Reply::Array(keys)] = &parts[..] else { return None };
+    Some((text(cursor)?.parse().ok()?, keys.iter().filter_map(text).collect()))
+}

@@ -1,0 +1,209 @@
+//! What only a disk can do wrong: killed processes, damaged files, two processes in one folder.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use slipway_cas::cache::conformance::{key, put};
+use slipway_cas::cache::disk::DiskError;
+use slipway_cas::cache::engine::{Found, Keep, Put};
+use slipway_cas::cache::{BlobCache, Compression, DiskEngine, DiskOptions, Engine, Key, Kind, Namespace};
+use slipway_cas::{Digest, Expected};
+
+const MAX_BYTES: u64 = 24 << 20;
+
+fn open(root: &Path) -> DiskEngine {
+    DiskEngine::open(&DiskOptions { root: root.to_owned(), max_bytes: MAX_BYTES }).unwrap()
+}
+
+fn blobs(engine: &DiskEngine) -> BlobCache {
+    BlobCache::new(Arc::new(engine.clone()), Namespace::new("main").unwrap(), Compression::WherePaying)
+}
+
+fn noise(seed: u64, length: usize) -> Bytes {
+    let mut bytes = vec![0; length];
+    fastrand::Rng::with_seed(seed).fill(&mut bytes);
+    bytes.into()
+}
+
+fn files(root: &Path) -> Vec<PathBuf> {
+    let shards = fs::read_dir(root.join("files")).unwrap().map(|shard| shard.unwrap().path());
+    shards.flat_map(|shard| fs::read_dir(shard).unwrap().map(|file| file.unwrap().path())).collect()
+}
+
+async fn get(engine: &DiskEngine, key: &Key) -> Found {
+    engine.get_many(std::slice::from_ref(key)).await.unwrap().pop().unwrap()
+}
+
+/// Where the child of [`a_killed_writer_leaves_nothing_half`] writes.
+const CHILD: &str = "SLIPWAY_TEST_CACHE_CHILD";
+
+/// Not a test by itself: the process that is killed. Without its variable it does nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn child_that_writes_until_it_is_killed() {
+    let Some(root) = std::env::var_os(CHILD) else { return };
+    let cache = blobs(&open(Path::new(&root)));
+    let mut tasks = tokio::task::JoinSet::new();
+    for writer in 0..4u64 {
+        let cache = cache.clone();
+        tasks.spawn(async move {
+            for n in 0.. {
+                let length = [100, 20_000, 300_000, 5 << 20][usize::try_from(n % 4).unwrap()];
+                cache.write(noise(writer * 1_000_000 + n, length), Expected::Anything).await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_writer_leaves_nothing_half() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..6 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["child_that_writes_until_it_is_killed", "--exact"])
+            .env(CHILD, folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Killed in the middle of whatever it does once it has written something new.
+        let index = folder.path().join("index.sqlite-wal");
+        let mut busy = 0;
+        for _ in 0..6000 {
+            let written = fs::metadata(&index).map_or(0, |metadata| metadata.len());
+            busy +=
+                usize::from(written > 0 && fs::read_dir(folder.path().join("incoming")).unwrap().count() > 0);
+            if busy > 2 + 5 * round {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert!(busy > 0, "it never wrote");
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        let engine = open(folder.path());
+        assert_eq!(
+            fs::read_dir(folder.path().join("incoming")).unwrap().count(),
+            0,
+            "temporary space, round {round}"
+        );
+        assert_eq!(engine.sweep().await.unwrap(), 0, "files that nothing refers to, round {round}");
+        let scrubbed = blobs(&engine).scrub().await.unwrap();
+        assert!(scrubbed.checked > 0 && scrubbed.damaged == 0, "{scrubbed:?}, round {round}");
+        let stats = engine.stats().await.unwrap();
+        assert!(stats.stored_bytes.unwrap() <= MAX_BYTES, "{stats:?}");
+        let held: u64 = files(folder.path()).iter().map(|file| fs::metadata(file).unwrap().len()).sum();
+        assert!(held <= stats.stored_bytes.unwrap(), "{held} bytes in files, {stats:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_keeps_what_was_there_and_its_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys: Vec<_> = (0..40).map(|n| key(Kind::Chunk, "main", &n.to_string())).collect();
+    {
+        let engine = open(folder.path());
+        for key in &keys {
+            engine.put_many(vec![put(key, vec![1; 500_000])]).await.unwrap();
+        }
+        // The first ones are the latest used now; that is written when the engine is closed.
+        assert_eq!(engine.have_many(&keys[..10]).await.unwrap(), [true; 10]);
+    }
+    let engine = open(folder.path());
+    let stats = engine.stats().await.unwrap();
+    assert_eq!(stats.values, Some(40));
+    let more: Vec<_> =
+        (100..130).map(|n| put(&key(Kind::Chunk, "main", &n.to_string()), vec![2; 500_000])).collect();
+    engine.put_many(more).await.unwrap();
+    assert_eq!(engine.have_many(&keys[..10]).await.unwrap(), [true; 10]);
+    assert_eq!(engine.have_many(&keys[10..20]).await.unwrap(), [false; 10]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flipped_bits_are_misses_wherever_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    let (large, gone) = (key(Kind::Action, "main", "large"), key(Kind::Action, "main", "gone"));
+    engine.put_many(vec![put(&large, vec![1; 100_000])]).await.unwrap();
+    let path = files(folder.path()).pop().unwrap();
+    engine.put_many(vec![put(&gone, vec![2; 100_000])]).await.unwrap();
+    for length in [100_000, 99_999, 100_001] {
+        let mut bytes = vec![1; length];
+        bytes[5] ^= u8::from(length == 100_000);
+        fs::write(&path, bytes).unwrap();
+        if length == 100_000 {
+            assert_eq!(get(&engine, &large).await, Found::Damaged);
+            assert_eq!(get(&engine, &large).await, Found::Missing, "removed");
+            assert!(!path.exists());
+        }
+    }
+    for path in files(folder.path()) {
+        fs::remove_file(path).unwrap();
+    }
+    assert_eq!(get(&engine, &gone).await, Found::Damaged, "its file was removed by hand");
+    assert_eq!(engine.stats().await.unwrap().damaged, 2);
+    assert_eq!(engine.stats().await.unwrap().stored_bytes, Some(0));
+
+    // A small one is in the index.
+    let small = key(Kind::Action, "main", "small");
+    engine.put_many(vec![put(&small, "some small value")]).await.unwrap();
+    drop(engine);
+    let index = rusqlite::Connection::open(folder.path().join("index.sqlite")).unwrap();
+    index.execute("UPDATE packed SET data = CAST('some smell value' AS BLOB)", []).unwrap();
+    drop(index);
+    assert_eq!(get(&open(folder.path()), &small).await, Found::Damaged);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreadable_index_is_emptied() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = blobs(&open(folder.path()));
+    let digest = cache.write(noise(1, 5 << 20), Expected::Anything).await.unwrap().digest;
+    drop(cache);
+    fs::write(folder.path().join("index.sqlite"), vec![b'x'; 100_000]).unwrap();
+    let engine = open(folder.path());
+    let cache = blobs(&engine);
+    assert_eq!(engine.stats().await.unwrap().values, Some(0));
+    assert_eq!(cache.missing(&[digest]).await, [digest]);
+    assert!(files(folder.path()).is_empty());
+    assert!(cache.write(noise(1, 5 << 20), Expected::Digest(digest)).await.unwrap().kept);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_has_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = DiskOptions { root: folder.path().to_owned(), max_bytes: MAX_BYTES };
+    let first = DiskEngine::open(&options).unwrap();
+    assert!(matches!(DiskEngine::open(&options).err().unwrap(), DiskError::InUse(_)));
+    drop(first);
+    assert!(DiskEngine::open(&options).is_ok());
+    let small = DiskOptions { max_bytes: 10, ..options };
+    assert!(matches!(DiskEngine::open(&small).err().unwrap(), DiskError::TooSmall));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_temporary_goes_unless_it_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    let keys = ["used", "asked for", "forgotten"].map(|about| key(Kind::Chunk, "main", about));
+    for key in &keys {
+        engine.put_many(vec![Put { keep: Keep::Temporary, ..put(key, vec![1; 50_000]) }]).await.unwrap();
+    }
+    assert!(matches!(get(&engine, &keys[0]).await, Found::Value(_)));
+    assert_eq!(engine.have_many(&keys[1..2]).await.unwrap(), [true]);
+    drop(engine);
+    // An hour later: their time is over in the index, as far as it still has one.
+    let index = rusqlite::Connection::open(folder.path().join("index.sqlite")).unwrap();
+    assert_eq!(index.execute("UPDATE value SET expires = 1 WHERE expires IS NOT NULL", []).unwrap(), 1);
+    drop(index);
+    let engine = open(folder.path());
+    engine.put_many(vec![put(&key(Kind::Chunk, "main", "next"), "x")]).await.unwrap();
+    assert_eq!(engine.have_many(&keys).await.unwrap(), [true, true, false]);
+    assert_eq!(files(folder.path()).len(), 2);
+    assert_eq!(Digest::of(b"used"), keys[0].id);
+}
