@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
-use slipway_cas::cache::{BlobCache, CacheError, Compression, Engine, MemoryEngine, Namespace, RedisEngine, RedisOptions};
+use slipway_cas::cache::{
+    BlobCache, CacheError, Compression, Engine, MemoryEngine, Namespace, RedisEngine, RedisOptions,
+};
 use slipway_cas::{Digest, Expected};
 
 /// Bytes moved for each figure.
@@ -73,7 +75,12 @@ async fn measure(name: &str, engine: &Arc<dyn Engine>) -> Result<(), Box<dyn std
     Ok(())
 }
 
-async fn large(cache: &BlobCache, length: usize, at_once: usize, seed: u64) -> Result<(f64, f64), CacheError> {
+async fn large(
+    cache: &BlobCache,
+    length: usize,
+    at_once: usize,
+    seed: u64,
+) -> Result<(f64, f64), CacheError> {
     let blobs: Vec<_> = (0..MOVED / length).map(|n| noise(seed * 1000 + n as u64, length)).collect();
     let mut tasks = tokio::task::JoinSet::new();
     let start = Instant::now();

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use bytes::Bytes;
 use slipway_cas::cache::engine::{Found, Later, Page, Put, Stats, Value};
 use slipway_cas::cache::entries::{EntryError, Subject};
-use slipway_cas::cache::limits::{CHUNKED_ABOVE_BYTES, CHUNK_MAX_BYTES, PENDING_CHUNKS};
+use slipway_cas::cache::limits::{CHUNK_MAX_BYTES, CHUNKED_ABOVE_BYTES, PENDING_CHUNKS};
 use slipway_cas::cache::{
-    BlobCache, CacheError, Compression, Engine, EngineError, Entries, Entry, Key, Kind, MemoryEngine, Namespace, Tiered,
-    WriteMode,
+    BlobCache, CacheError, Compression, Engine, EngineError, Entries, Entry, Key, Kind, MemoryEngine,
+    Namespace, Tiered, WriteMode,
 };
 use slipway_cas::{Digest, Expected};
 
@@ -135,7 +135,9 @@ async fn blobs_of_every_length_come_back_from_every_offset() {
         assert!(written.kept && written.digest == digest, "{length}");
         assert!(cache.read_all(digest).await.unwrap() == blob, "{length}");
         assert_eq!(cache.missing(&[digest, digest]).await, []);
-        for (offset, limit) in [(0, 1), (length / 3, 1000), (length / 2, length), (length, 5), (length - length.min(1), 9)] {
+        for (offset, limit) in
+            [(0, 1), (length / 3, 1000), (length / 2, length), (length, 5), (length - length.min(1), 9)]
+        {
             let mut reader = cache.read(digest, offset as u64, Some(limit as u64)).await.unwrap();
             let mut part = Vec::new();
             while let Some(piece) = reader.next().await.unwrap() {
@@ -164,9 +166,11 @@ async fn nothing_is_visible_of_what_is_not_what_it_was_said_to_be() {
     writer.write(Bytes::from_static(b"0123456789")).await.unwrap();
     let error = writer.write(Bytes::from_static(b"x")).await.unwrap_err();
     assert!(matches!(error, CacheError::TooLong { limit_bytes: 10 }), "{error}");
-    let results = cache.write_many(vec![(Digest::of(b"a"), "a".into()), (Digest::of(b"b"), "c".into())]).await;
+    let results =
+        cache.write_many(vec![(Digest::of(b"a"), "a".into()), (Digest::of(b"b"), "c".into())]).await;
     assert!(results[0].is_ok() && matches!(results[1], Err(CacheError::Mismatch { .. })));
-    let read = cache.read_many(&[Digest::of(b"b"), Digest::of(b"a"), Digest::of(b""), Digest::of(b"c")]).await;
+    let read =
+        cache.read_many(&[Digest::of(b"b"), Digest::of(b"a"), Digest::of(b""), Digest::of(b"c")]).await;
     assert_eq!(read, [None, Some("a".into()), Some(Bytes::new()), None]);
 }
 
@@ -347,7 +351,8 @@ async fn a_scrub_finds_what_is_spoilt_or_incomplete() {
     let clean = cache.scrub().await.unwrap();
     assert!(clean.checked > 5 && clean.damaged == 0 && clean.incomplete == 0, "{clean:?}");
     let chunk = keys(&memory, Kind::Chunk).await.into_iter().find(|key| key.id != whole).unwrap();
-    let mut value = memory.get_many(std::slice::from_ref(&chunk)).await.unwrap().pop().unwrap().value().unwrap();
+    let mut value =
+        memory.get_many(std::slice::from_ref(&chunk)).await.unwrap().pop().unwrap().value().unwrap();
     value.data = vec![0; value.data.len()].into();
     let put = Put { key: chunk.clone(), value, keep: slipway_cas::cache::engine::Keep::Normal };
     memory.put_many(vec![put]).await.unwrap();

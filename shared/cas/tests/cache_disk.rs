@@ -75,7 +75,8 @@ async fn a_killed_writer_leaves_nothing_half() {
         let mut busy = 0;
         for _ in 0..6000 {
             let written = fs::metadata(&index).map_or(0, |metadata| metadata.len());
-            busy += usize::from(written > 0 && fs::read_dir(folder.path().join("incoming")).unwrap().count() > 0);
+            busy +=
+                usize::from(written > 0 && fs::read_dir(folder.path().join("incoming")).unwrap().count() > 0);
             if busy > 2 + 5 * round {
                 break;
             }
@@ -86,7 +87,11 @@ async fn a_killed_writer_leaves_nothing_half() {
         child.wait().unwrap();
 
         let engine = open(folder.path());
-        assert_eq!(fs::read_dir(folder.path().join("incoming")).unwrap().count(), 0, "temporary space, round {round}");
+        assert_eq!(
+            fs::read_dir(folder.path().join("incoming")).unwrap().count(),
+            0,
+            "temporary space, round {round}"
+        );
         assert_eq!(engine.sweep().await.unwrap(), 0, "files that nothing refers to, round {round}");
         let scrubbed = blobs(&engine).scrub().await.unwrap();
         assert!(scrubbed.checked > 0 && scrubbed.damaged == 0, "{scrubbed:?}, round {round}");
@@ -112,7 +117,8 @@ async fn a_start_keeps_what_was_there_and_its_order() {
     let engine = open(folder.path());
     let stats = engine.stats().await.unwrap();
     assert_eq!(stats.values, Some(40));
-    let more: Vec<_> = (100..130).map(|n| put(&key(Kind::Chunk, "main", &n.to_string()), vec![2; 500_000])).collect();
+    let more: Vec<_> =
+        (100..130).map(|n| put(&key(Kind::Chunk, "main", &n.to_string()), vec![2; 500_000])).collect();
     engine.put_many(more).await.unwrap();
     assert_eq!(engine.have_many(&keys[..10]).await.unwrap(), [true; 10]);
     assert_eq!(engine.have_many(&keys[10..20]).await.unwrap(), [false; 10]);

@@ -8,7 +8,10 @@ use slipway_cas::cache::{DiskEngine, DiskOptions, Engine, MemoryEngine, Tiered, 
 const ROOMY: u64 = 1 << 30;
 
 fn seed() -> u64 {
-    std::env::var("SLIPWAY_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| fastrand::u64(..))
+    std::env::var("SLIPWAY_TEST_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| fastrand::u64(..))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,7 +72,10 @@ async fn a_cluster() {
     assert!(written.kept);
     assert!(cache.read_all(written.digest).await.unwrap() == blob);
     for server in &servers {
-        assert!(server.keys().await.iter().any(|key| key.starts_with("slipway:c:")), "every server has a share");
+        assert!(
+            server.keys().await.iter().any(|key| key.starts_with("slipway:c:")),
+            "every server has a share"
+        );
     }
 }
 
@@ -109,8 +112,10 @@ async fn a_failover_is_followed() {
     let sentinel = Sentinel::start(primary.port);
     until("the Sentinel knows the replica", async || sentinel.replicas().await == 1).await;
 
-    let servers =
-        Servers::Sentinel { sentinels: vec![("127.0.0.1".into(), sentinel.port)], service: "main".to_owned() };
+    let servers = Servers::Sentinel {
+        sentinels: vec![("127.0.0.1".into(), sentinel.port)],
+        service: "main".to_owned(),
+    };
     let pause = Duration::from_millis(50);
     let breaker = BreakerOptions { failures: 2, pause, max_pause: pause };
     let engine = RedisEngine::guarded(RedisOptions { breaker, ..RedisOptions::new(servers) }).unwrap();
@@ -141,12 +146,21 @@ async fn a_flipped_bit_is_a_miss_and_is_removed() {
     let stored = server.keys().await.into_iter().find(|key| key.starts_with("slipway:c:")).unwrap();
     let byte: Vec<u8> = server.ask(&["GETRANGE", &stored, "1000", "1000"]).await;
     let mut command = redis::cmd("SETRANGE");
-    let () = command.arg(&stored).arg(1000).arg(&[byte[0] ^ 4][..]).query_async(&mut server.connection().await).await.unwrap();
+    let () = command
+        .arg(&stored)
+        .arg(1000)
+        .arg(&[byte[0] ^ 4][..])
+        .query_async(&mut server.connection().await)
+        .await
+        .unwrap();
     assert!(cache.read_all(digest).await.unwrap_err().is_miss());
     assert_eq!(engine.stats().await.unwrap().damaged, 1);
     assert!(!server.keys().await.contains(&stored), "removed");
     assert_eq!(cache.missing(&[digest]).await, [digest]);
-    assert!(cache.write(blob.clone(), Expected::Digest(digest)).await.unwrap().kept, "mended by the next upload");
+    assert!(
+        cache.write(blob.clone(), Expected::Digest(digest)).await.unwrap().kept,
+        "mended by the next upload"
+    );
     assert!(cache.read_all(digest).await.unwrap() == blob);
 }
 
@@ -182,7 +196,10 @@ async fn a_broken_connection_is_made_anew_and_a_dead_server_costs_little() {
         assert_eq!(engine.have_many(&one).await.unwrap(), [true], "nobody notices");
     }
     server.kill();
-    until("the breaker opens", async || engine.have_many(&one).await.is_err() && engine.state() == State::Open).await;
+    until("the breaker opens", async || {
+        engine.have_many(&one).await.is_err() && engine.state() == State::Open
+    })
+    .await;
     let cache = BlobCache::new(engine.clone(), Namespace::new("main").unwrap(), Compression::Off);
     let blob = noise(5, 6 << 20);
     let written = cache.write(blob.clone(), Expected::Anything).await.unwrap();
@@ -193,7 +210,8 @@ async fn a_broken_connection_is_made_anew_and_a_dead_server_costs_little() {
     let stats = engine.stats().await.unwrap();
     assert!(stats.refused_reads > 0 && stats.dropped_writes > 0, "{stats:?}");
     server.run().await;
-    until("it is asked again", async || cache.write(blob.clone(), Expected::Anything).await.unwrap().kept).await;
+    until("it is asked again", async || cache.write(blob.clone(), Expected::Anything).await.unwrap().kept)
+        .await;
     assert!(cache.read_all(written.digest).await.unwrap() == blob);
 }
 

@@ -67,7 +67,9 @@ pub async fn check_bounded(bounded: impl AsyncFn(u64) -> Arc<dyn Engine>) {
 
 async fn values_come_back_as_they_were(engine: &dyn Engine) {
     let longest = vec![7; MAX_VALUE_BYTES];
-    for (about, data) in [("empty", Vec::new()), ("one", vec![1]), ("large", vec![2; 100_000]), ("longest", longest)] {
+    for (about, data) in
+        [("empty", Vec::new()), ("one", vec![1]), ("large", vec![2; 100_000]), ("longest", longest)]
+    {
         let key = key(Kind::Chunk, "main", about);
         assert_eq!(get(engine, &key).await, None, "{about} before");
         engine.put_many(vec![put(&key, data.clone())]).await.unwrap();
@@ -80,7 +82,10 @@ async fn values_come_back_as_they_were(engine: &dyn Engine) {
     }
     let packed = key(Kind::Manifest, "main", "packed");
     let value = Value { codec: Codec::Zstd, plain_bytes: 123_456, data: Bytes::from_static(b"not really") };
-    engine.put_many(vec![Put { key: packed.clone(), value: value.clone(), keep: Keep::Normal }]).await.unwrap();
+    engine
+        .put_many(vec![Put { key: packed.clone(), value: value.clone(), keep: Keep::Normal }])
+        .await
+        .unwrap();
     assert_eq!(engine.get_many(&[packed]).await.unwrap(), [Found::Value(value)], "codec and length too");
     let stats = engine.stats().await.unwrap();
     assert!(stats.hits >= 9 && stats.misses >= 8 && stats.puts >= 9, "{stats:?}");
@@ -99,13 +104,16 @@ async fn answers_come_in_the_order_asked(engine: &dyn Engine) {
         assert_eq!(found.value().map(|value| value.data), expected, "{n}");
     }
     assert_eq!(engine.delete_many(&keys).await.unwrap(), 250);
-    assert!(engine.get_many(&[]).await.unwrap().is_empty() && engine.have_many(&[]).await.unwrap().is_empty());
+    assert!(
+        engine.get_many(&[]).await.unwrap().is_empty() && engine.have_many(&[]).await.unwrap().is_empty()
+    );
     engine.put_many(Vec::new()).await.unwrap();
     assert_eq!(engine.delete_many(&[]).await.unwrap(), 0);
 }
 
 async fn kinds_and_namespaces_are_apart(engine: &dyn Engine) {
-    let places = Kind::ALL.into_iter().flat_map(|kind| ["a", "b"].map(|namespace| key(kind, namespace, "same")));
+    let places =
+        Kind::ALL.into_iter().flat_map(|kind| ["a", "b"].map(|namespace| key(kind, namespace, "same")));
     let places: Vec<_> = places.collect();
     for place in &places {
         assert_eq!(get(engine, place).await, None, "{place}");
@@ -216,7 +224,10 @@ async fn random_steps_agree_with_a_map(engine: &dyn Engine, seed: u64) {
                 let found = engine.get_many(&some).await.unwrap();
                 for (key, found) in some.iter().zip(found) {
                     let data = found.value().map(|value| value.data);
-                    assert!(data.as_ref() == model.get(key), "another value of {key}, step {step} of seed {seed}");
+                    assert!(
+                        data.as_ref() == model.get(key),
+                        "another value of {key}, step {step} of seed {seed}"
+                    );
                 }
             }
         }

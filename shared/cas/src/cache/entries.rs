@@ -38,7 +38,9 @@ pub struct Entry {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EntryError {
     /// Too long a name or value, or too many references.
-    #[error("a cache entry may have a name of {MAX_NAME_BYTES} bytes, {MAX_REFERENCES} references, and {CHUNK_MAX_BYTES} bytes in all")]
+    #[error(
+        "a cache entry may have a name of {MAX_NAME_BYTES} bytes, {MAX_REFERENCES} references, and {CHUNK_MAX_BYTES} bytes in all"
+    )]
     TooLarge,
     /// The blobs it lists are not all here: upload them first.
     #[error("the entry lists {} blobs that are not in the cache, {} among them; upload them first", .0.len(), .0.first().map(ToString::to_string).unwrap_or_default())]
@@ -103,7 +105,8 @@ impl Entries {
     /// [`CacheError::Unavailable`].
     pub async fn get(&self, subject: &Subject) -> Result<Option<Entry>, CacheError> {
         let key = self.key(subject);
-        let value = self.blobs.engine().get_many(std::slice::from_ref(&key)).await?.pop().and_then(|f| f.value());
+        let value =
+            self.blobs.engine().get_many(std::slice::from_ref(&key)).await?.pop().and_then(|f| f.value());
         Ok(value.and_then(codec::unpack).and_then(|bytes| decode_for(subject, bytes)))
     }
 

@@ -147,7 +147,8 @@ impl Engine for MemoryEngine {
             let from = from.and_then(|text| text.parse::<u64>().ok()).map_or(0, |used| used + 1);
             // By last use: what is used meanwhile comes again.
             let part: Vec<_> = held.order.range(from..).take(SCAN_KEYS).collect();
-            let next = (part.len() == SCAN_KEYS).then(|| part.last().map(|(used, _)| used.to_string())).flatten();
+            let next =
+                (part.len() == SCAN_KEYS).then(|| part.last().map(|(used, _)| used.to_string())).flatten();
             let listed = |key: &Key| {
                 let slot = held.values.get(key)?;
                 let (size_bytes, idle_s) = (cost(&slot.value), slot.used_at.elapsed().as_secs());

@@ -55,7 +55,16 @@ impl Server {
     /// Starts it, also once more after [`Server::kill`], at the same port.
     pub async fn run(&mut self) {
         let child = Command::new("redis-server")
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args([
+                "--port",
+                &self.port.to_string(),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ])
             .arg("--dir")
             .arg(self.folder.path())
             .args(&self.arguments)
@@ -101,7 +110,9 @@ impl Server {
     /// How often a command was run, as the server counts.
     pub async fn calls(&self, command: &str) -> u64 {
         let info: String = self.ask(&["INFO", "commandstats"]).await;
-        let line = info.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")).map(str::to_owned));
+        let line = info
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")).map(str::to_owned));
         line.map_or(0, |line| line.split(',').next().unwrap().parse().unwrap())
     }
 }
@@ -156,7 +167,8 @@ pub async fn cluster() -> Vec<Server> {
     let mut servers = Vec::new();
     for _ in 0..3 {
         let bus = free_port().to_string();
-        let arguments = ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-announce-ip", "127.0.0.1"];
+        let arguments =
+            ["--cluster-enabled", "yes", "--cluster-port", &bus, "--cluster-announce-ip", "127.0.0.1"];
         let server = Server::start(&arguments).await;
         servers.push((server, bus));
     }
@@ -201,7 +213,10 @@ fn certificates(folder: &PathBuf) -> (Tls, [PathBuf; 3]) {
     let issue = |names: &[&str]| {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = rcgen::KeyPair::generate().unwrap();
-        (rcgen::CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
+        (
+            rcgen::CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap().pem(),
+            key.serialize_pem(),
+        )
     };
     let (server, client) = (issue(&["localhost", "127.0.0.1"]), issue(&["client"]));
     let files = ["cert.pem", "key.pem", "ca.pem"].map(|name| folder.join(name));
@@ -209,6 +224,7 @@ fn certificates(folder: &PathBuf) -> (Tls, [PathBuf; 3]) {
         fs::write(file, text).unwrap();
     }
     // This server asks its clients for certificates too.
-    let tls = Tls { ca: Some(ca.pem().into_bytes()), client: Some((client.0.into_bytes(), client.1.into_bytes())) };
+    let tls =
+        Tls { ca: Some(ca.pem().into_bytes()), client: Some((client.0.into_bytes(), client.1.into_bytes())) };
     (tls, files)
 }

@@ -68,7 +68,8 @@ mod tests {
             chunks.push((at, length, Digest::of(&picture[at..at + length]).hash_hex()));
             at += length;
         }
-        let expected: Vec<_> = VECTORS.iter().map(|(at, length, hash)| (*at, *length, (*hash).to_owned())).collect();
+        let expected: Vec<_> =
+            VECTORS.iter().map(|(at, length, hash)| (*at, *length, (*hash).to_owned())).collect();
         assert_eq!(chunks, expected);
     }
 
@@ -83,7 +84,11 @@ mod tests {
             assert_eq!(all, chunking.first(&bytes[start..start + CHUNK_MAX_BYTES]));
             assert!((CHUNK_MIN_BYTES..=CHUNK_MAX_BYTES).contains(&all), "{all}");
         }
-        assert_eq!(chunking.first(&vec![0; 2 * CHUNK_MAX_BYTES]), CHUNK_MAX_BYTES, "without any content to cut at");
+        assert_eq!(
+            chunking.first(&vec![0; 2 * CHUNK_MAX_BYTES]),
+            CHUNK_MAX_BYTES,
+            "without any content to cut at"
+        );
         assert_eq!(chunking.first(b"short"), 5);
     }
 }

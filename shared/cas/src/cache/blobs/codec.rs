@@ -6,7 +6,9 @@ use bytes::Bytes;
 use zstd::bulk::{Compressor, Decompressor};
 
 use crate::cache::engine::{Codec, Value};
-use crate::cache::limits::{CHUNK_MAX_BYTES, ZSTD_KEEP_PERCENT, ZSTD_LEVEL, ZSTD_MIN_BYTES, ZSTD_SAMPLE_BYTES};
+use crate::cache::limits::{
+    CHUNK_MAX_BYTES, ZSTD_KEEP_PERCENT, ZSTD_LEVEL, ZSTD_MIN_BYTES, ZSTD_SAMPLE_BYTES,
+};
 
 /// Whether values are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

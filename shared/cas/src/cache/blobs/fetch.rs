@@ -18,7 +18,10 @@ static PROCESSORS: LazyLock<Semaphore> =
 
 /// Runs work over this many bytes: here if they are few, else on a thread that may be busy for a while. `None` when
 /// the work panicked or the runtime ends.
-pub(super) async fn busy<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub(super) async fn busy<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
     if bytes <= INLINE_WORK_BYTES {
         return Some(work());
     }
@@ -62,7 +65,10 @@ impl BlobCache {
     }
 
     /// The same for many blobs.
-    pub(super) async fn chunks_of_many(&self, blobs: &[Digest]) -> Result<Vec<Option<Vec<Digest>>>, CacheError> {
+    pub(super) async fn chunks_of_many(
+        &self,
+        blobs: &[Digest],
+    ) -> Result<Vec<Option<Vec<Digest>>>, CacheError> {
         let keys: Vec<_> = blobs.iter().map(|blob| self.key(Kind::Manifest, *blob)).collect();
         let found = self.shared.engine.get_many(&keys).await?;
         let (mut lists, mut wrong) = (Vec::with_capacity(keys.len()), Vec::new());

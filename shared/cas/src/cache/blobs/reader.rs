@@ -31,7 +31,12 @@ impl BlobCache {
     ///
     /// # Errors
     /// [`CacheError::NotFound`], [`CacheError::OutOfRange`], [`CacheError::Unavailable`].
-    pub async fn read(&self, blob: Digest, offset: u64, limit: Option<u64>) -> Result<BlobReader, CacheError> {
+    pub async fn read(
+        &self,
+        blob: Digest,
+        offset: u64,
+        limit: Option<u64>,
+    ) -> Result<BlobReader, CacheError> {
         let Some(rest) = blob.size_bytes().checked_sub(offset) else {
             return Err(CacheError::OutOfRange { blob, offset });
         };

@@ -37,7 +37,8 @@ impl BlobCache {
         let mut hash = Sha256::new();
         let mut whole = BytesMut::new();
         for part in chunks.chunks(READ_AHEAD_CHUNKS) {
-            let part_bytes = futures_util::future::join_all(part.iter().map(|chunk| self.chunk(*chunk))).await;
+            let part_bytes =
+                futures_util::future::join_all(part.iter().map(|chunk| self.chunk(*chunk))).await;
             for (chunk, bytes) in part.iter().zip(part_bytes) {
                 let bytes = bytes?.ok_or(CacheError::NotFound(*chunk))?;
                 hash.update(&bytes);

@@ -14,7 +14,12 @@ use crate::cache::limits::ASK_BEFORE_PUT_BYTES;
 impl BlobCache {
     /// Stores bytes whose digest is known to be `digest`. Many who store the same at a time store it once; so do
     /// those who come later, if asking for it is cheaper than storing it.
-    pub(super) async fn store_chunk(&self, digest: Digest, bytes: Bytes, keep: Keep) -> Result<(), EngineError> {
+    pub(super) async fn store_chunk(
+        &self,
+        digest: Digest,
+        bytes: Bytes,
+        keep: Keep,
+    ) -> Result<(), EngineError> {
         if bytes.is_empty() {
             return Ok(());
         }
@@ -40,9 +45,12 @@ impl BlobCache {
         let compression = self.shared.compression;
         let packed = match compression {
             codec::Compression::Off => Some(codec::pack(bytes, compression)),
-            codec::Compression::WherePaying => busy(bytes.len(), move || codec::pack(bytes, compression)).await,
+            codec::Compression::WherePaying => {
+                busy(bytes.len(), move || codec::pack(bytes, compression)).await
+            }
         };
-        let value = packed.ok_or_else(|| EngineError::unavailable("this process", "the packing was ended"))?;
+        let value =
+            packed.ok_or_else(|| EngineError::unavailable("this process", "the packing was ended"))?;
         engine.put_many(vec![Put { key, value, keep }]).await
     }
 }

@@ -81,7 +81,8 @@ impl BlobCache {
         let length = bytes.len();
         let hashed = bytes.clone();
         let digest = busy(length, move || Digest::of(&hashed)).await;
-        let digest = digest.ok_or_else(|| EngineError::unavailable("this process", "the hashing was ended"))?;
+        let digest =
+            digest.ok_or_else(|| EngineError::unavailable("this process", "the hashing was ended"))?;
         expected.check(digest).map_err(|error| mismatch(error, digest))?;
         let kept = self.store_chunk(digest, bytes, Keep::Normal).await.is_ok();
         Ok(Written { digest, kept })
@@ -110,7 +111,9 @@ impl BlobWriter {
             if self.lost {
                 continue;
             }
-            if self.size_bytes > CHUNKED_ABOVE_BYTES && self.buffer.capacity() - self.buffer.len() < part.len() {
+            if self.size_bytes > CHUNKED_ABOVE_BYTES
+                && self.buffer.capacity() - self.buffer.len() < part.len()
+            {
                 // Once for several chunks: what is left of the last one is copied each time.
                 self.buffer.reserve(2 * self.chunking.max_bytes());
             }

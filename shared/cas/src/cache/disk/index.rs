@@ -144,7 +144,8 @@ impl Index {
         match connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))? {
             VERSION => {}
             0 => {
-                connection.execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))?;
+                connection
+                    .execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))?;
             }
             _ => return Err(rusqlite::Error::InvalidQuery),
         }
@@ -281,8 +282,8 @@ impl Index {
     pub(super) fn page(&self, from: Option<String>) -> Result<Page> {
         self.mind(self.writer().transact(|writer| writer.write_uses(&self.uses)))?;
         let reader = self.reader();
-        let mut statement =
-            reader.prepare_cached("SELECT key, data_bytes, used FROM value WHERE key > ?1 ORDER BY key LIMIT ?2")?;
+        let mut statement = reader
+            .prepare_cached("SELECT key, data_bytes, used FROM value WHERE key > ?1 ORDER BY key LIMIT ?2")?;
         let now = now_ms();
         let read = |row: &rusqlite::Row<'_>| {
             Ok((row.get::<_, String>(0)?, unsigned(row.get(1)?), unsigned(row.get(2)?)))
@@ -315,7 +316,8 @@ fn row(connection: &Connection, key: &str) -> Result<Option<Row>> {
     )?;
     let read = |row: &rusqlite::Row<'_>| {
         let file: Option<String> = row.get(5)?;
-        let data = || row.get::<_, Option<Vec<u8>>>(6).map(|data| Place::Packed(data.unwrap_or_default().into()));
+        let data =
+            || row.get::<_, Option<Vec<u8>>>(6).map(|data| Place::Packed(data.unwrap_or_default().into()));
         Ok(Row {
             id: row.get(0)?,
             codec: Codec::from_number(row.get(1)?),
@@ -406,7 +408,9 @@ impl Writer {
         let Some((data_bytes, file)) = gone else { return Ok(false) };
         match file {
             Some(file) => {
-                self.connection.prepare_cached("INSERT OR IGNORE INTO doomed VALUES (?1)")?.execute([&file])?;
+                self.connection
+                    .prepare_cached("INSERT OR IGNORE INTO doomed VALUES (?1)")?
+                    .execute([&file])?;
                 self.doomed.push(file);
             }
             None => {
@@ -437,7 +441,8 @@ impl Writer {
         let goal = self.max_bytes - self.max_bytes / FREE_PART;
         let mut evicted = 0;
         while self.size_bytes > goal {
-            let oldest = self.ids("SELECT id FROM value WHERE used >= ?1 ORDER BY used LIMIT ?2", 0, EVICT_STEP)?;
+            let oldest =
+                self.ids("SELECT id FROM value WHERE used >= ?1 ORDER BY used LIMIT ?2", 0, EVICT_STEP)?;
             if oldest.is_empty() {
                 // The totals are wrong (a person changed the file): start from what there is.
                 (self.held, self.size_bytes) = (0, 0);
@@ -455,8 +460,9 @@ impl Writer {
 
     /// Writes the uses noted so far; a temporary value that is used is temporary no more.
     fn write_uses(&mut self, uses: &Uses) -> Result<()> {
-        let mut statement =
-            self.connection.prepare_cached("UPDATE value SET used = ?2, expires = NULL WHERE key = ?1 AND used < ?2")?;
+        let mut statement = self
+            .connection
+            .prepare_cached("UPDATE value SET used = ?2, expires = NULL WHERE key = ?1 AND used < ?2")?;
         for (key, used) in uses.take() {
             statement.execute(params![key, signed(used)])?;
         }

@@ -92,7 +92,8 @@ impl DiskEngine {
     /// # Errors
     /// [`EngineError::Unavailable`].
     pub async fn sweep(&self) -> Result<u64, EngineError> {
-        self.blocking(|disk| disk.files.sweep(|name| disk.index.refers_to(name)).map_err(|e| disk.failed(e))).await
+        self.blocking(|disk| disk.files.sweep(|name| disk.index.refers_to(name)).map_err(|e| disk.failed(e)))
+            .await
     }
 }
 
@@ -103,7 +104,9 @@ impl Disk {
 
     fn read(&self, key: &str) -> Result<Found, EngineError> {
         for _ in 0..READ_TRIES {
-            let Some(row) = self.index.row(key).map_err(|e| self.failed(e))? else { return Ok(Found::Missing) };
+            let Some(row) = self.index.row(key).map_err(|e| self.failed(e))? else {
+                return Ok(Found::Missing);
+            };
             let data = match &row.place {
                 Place::Packed(data) => Some(data.clone()),
                 Place::File(name) => self.files.read(name, row.data_bytes).map_err(|e| self.failed(e))?,

@@ -45,7 +45,8 @@ pub(super) fn open(options: &DiskOptions) -> Result<Disk, DiskError> {
         return Err(DiskError::TooSmall);
     }
     fs::create_dir_all(root).map_err(io)?;
-    let lock = File::options().write(true).create(true).truncate(false).open(root.join("lock")).map_err(io)?;
+    let lock =
+        File::options().write(true).create(true).truncate(false).open(root.join("lock")).map_err(io)?;
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(DiskError::InUse(root.clone())),

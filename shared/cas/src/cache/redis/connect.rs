@@ -5,8 +5,8 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo,
-    TlsCertificates,
+    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo as _,
+    RedisConnectionInfo, TlsCertificates,
 };
 
 use super::options::{OptionsError, RedisOptions};
@@ -31,7 +31,9 @@ impl Connector {
             settings = settings.set_password(password);
         }
         let certificates = options.tls.clone().map(|tls| TlsCertificates {
-            client_tls: tls.client.map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key }),
+            client_tls: tls
+                .client
+                .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key }),
             root_cert: tls.ca,
         });
         let connector =
@@ -55,7 +57,8 @@ impl Connector {
         };
         // A small question must not wait until the answer to the one before is acknowledged.
         let tcp = TcpSettings::default().set_nodelay(true);
-        let info = addr.into_connection_info()?.set_redis_settings(self.settings.clone()).set_tcp_settings(tcp);
+        let info =
+            addr.into_connection_info()?.set_redis_settings(self.settings.clone()).set_tcp_settings(tcp);
         match &self.certificates {
             None => Client::open(info),
             Some(certificates) => Client::build_with_tls(info, certificates.clone()),

@@ -26,9 +26,7 @@ use futures_util::future::try_join_all;
 use redis::{Pipeline, Value as Reply};
 
 use crate::cache::counters::{Counters, add};
-use crate::cache::engine::{
-    Engine, EngineError, Found, Keep, Later, Listed, Page, Put, Stats, check_sizes,
-};
+use crate::cache::engine::{Engine, EngineError, Found, Keep, Later, Listed, Page, Put, Stats, check_sizes};
 use crate::cache::guarded::Guarded;
 use crate::cache::key::Key;
 use crate::cache::limits::SCAN_KEYS;
@@ -70,7 +68,12 @@ impl RedisEngine {
     }
 
     fn text(&self, key: &Key) -> String {
-        format!("{}:{}", self.redis.options.prefix, key.to_text())
+        let prefix = &self.redis.options.prefix;
+        let mut text = String::with_capacity(prefix.len() + key.namespace.as_str().len() + 112);
+        text.push_str(prefix);
+        text.push(':');
+        key.push_text(&mut text);
+        text
     }
 
     /// Asks for every key, wherever it is; the replies in the order of the requests.
@@ -78,7 +81,11 @@ impl RedisEngine {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        self.redis.topology.ask(requests).await.map_err(|why| EngineError::unavailable(&self.redis.options.place(), why))
+        self.redis
+            .topology
+            .ask(requests)
+            .await
+            .map_err(|why| EngineError::unavailable(&self.redis.options.place(), why))
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Found>, EngineError> {
@@ -148,7 +155,8 @@ impl RedisEngine {
         let Some(reply) = self.redis.topology.ask_node(node, &scan).await.map_err(failed)? else {
             return Ok(Page::default());
         };
-        let (next, texts) = commands::scanned(reply.into_iter().next()).ok_or_else(|| failed("no scan".into()))?;
+        let (next, texts) =
+            commands::scanned(reply.into_iter().next()).ok_or_else(|| failed("no scan".into()))?;
         let mut about = Pipeline::new();
         for text in &texts {
             about.cmd("STRLEN").arg(text).cmd("OBJECT").arg("IDLETIME").arg(text);
@@ -160,7 +168,8 @@ impl RedisEngine {
         let prefix = format!("{}:", self.redis.options.prefix);
         let keys = texts.iter().zip(replies.chunks(2)).filter_map(|(text, about)| {
             let key = Key::from_text(text.strip_prefix(&prefix)?)?;
-            let (size_bytes, idle_s) = (about.first().and_then(commands::number), about.get(1).and_then(commands::number));
+            let (size_bytes, idle_s) =
+                (about.first().and_then(commands::number), about.get(1).and_then(commands::number));
             Some(Listed { key, size_bytes, idle_s })
         });
         let next = if next == 0 { format!("{} 0", node + 1) } else { format!("{node} {next}") };
@@ -183,7 +192,8 @@ impl Engine for RedisEngine {
     fn have_many<'a>(&'a self, keys: &'a [Key]) -> Later<'a, Vec<bool>> {
         Box::pin(async move {
             let ttl = self.redis.options.ttl.as_secs();
-            let replies = self.ask(keys.iter().map(|key| Request::touch(&self.text(key), ttl)).collect()).await?;
+            let replies =
+                self.ask(keys.iter().map(|key| Request::touch(&self.text(key), ttl)).collect()).await?;
             Ok(replies.iter().map(|reply| commands::number(reply) == Some(1)).collect())
         })
     }

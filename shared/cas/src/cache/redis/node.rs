@@ -96,7 +96,8 @@ impl Node {
             return Ok((connection.clone(), line.number));
         }
         let connection = self.connector.connect(&self.client).await.map_err(NodeError::Silent)?;
-        *line = Line { connection: Some(connection.clone()), number: NUMBERS.fetch_add(1, Ordering::Relaxed) };
+        *line =
+            Line { connection: Some(connection.clone()), number: NUMBERS.fetch_add(1, Ordering::Relaxed) };
         Ok((connection, line.number))
     }
 

@@ -70,7 +70,10 @@ pub struct RedisOptions {
 impl fmt::Debug for RedisOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // No password.
-        f.debug_struct("RedisOptions").field("place", &self.place()).field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("RedisOptions")
+            .field("place", &self.place())
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,7 +81,9 @@ impl fmt::Debug for RedisOptions {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
     /// Not an address of a Redis.
-    #[error("`{0}` is no Redis: write redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], redis+sentinel://HOST,HOST/SERVICE[/DATABASE] or redis+cluster://HOST,HOST, each with `rediss` for TLS")]
+    #[error(
+        "`{0}` is no Redis: write redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], redis+sentinel://HOST,HOST/SERVICE[/DATABASE] or redis+cluster://HOST,HOST, each with `rediss` for TLS"
+    )]
     Url(String),
     /// Certificates that cannot be used.
     #[error("the certificates for Redis: {0}")]
@@ -115,7 +120,8 @@ impl RedisOptions {
     pub fn from_url(text: &str) -> Result<Self, OptionsError> {
         let wrong = || OptionsError::Url(without_secret(text));
         let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
-        let (secret, rest) = rest.rsplit_once('@').map_or((None, rest), |(secret, rest)| (Some(secret), rest));
+        let (secret, rest) =
+            rest.rsplit_once('@').map_or((None, rest), |(secret, rest)| (Some(secret), rest));
         let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (kind, default_port) = match scheme {
             "redis" | "rediss" => ("single", PORT),
@@ -144,7 +150,9 @@ impl RedisOptions {
         if let Some(secret) = secret {
             // Read as an address of its own, which knows how such parts are written.
             let url = Url::parse(&format!("redis://{secret}@host")).map_err(|_| wrong())?;
-            let plain = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8().ok().map(|t| t.into_owned());
+            let plain = |text: &str| {
+                percent_encoding::percent_decode_str(text).decode_utf8().ok().map(|t| t.into_owned())
+            };
             options.username = plain(url.username()).filter(|name| !name.is_empty());
             options.password = url.password().and_then(plain);
         }
@@ -183,7 +191,9 @@ impl RedisOptions {
         }
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
         if self.prefix.is_empty() || !self.prefix.bytes().all(plain) {
-            return Err(OptionsError::Bound("the prefix of keys in Redis has letters, digits and `._-` only"));
+            return Err(OptionsError::Bound(
+                "the prefix of keys in Redis has letters, digits and `._-` only",
+            ));
         }
         Ok(())
     }
@@ -232,9 +242,16 @@ mod tests {
 
     #[test]
     fn other_addresses_are_refused_without_telling_secrets() {
-        for text in
-            ["cache", "http://a", "redis://", "redis://a,b", "redis://a:x", "redis://u:p@a/x", "redis+sentinel://a", "redis+cluster://a/1"]
-        {
+        for text in [
+            "cache",
+            "http://a",
+            "redis://",
+            "redis://a,b",
+            "redis://a:x",
+            "redis://u:p@a/x",
+            "redis+sentinel://a",
+            "redis+cluster://a/1",
+        ] {
             let error = RedisOptions::from_url(text).unwrap_err();
             assert!(matches!(&error, OptionsError::Url(shown) if !shown.contains("u:p")), "{error}");
         }

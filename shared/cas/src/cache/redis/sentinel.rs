@@ -13,9 +13,16 @@ pub(super) struct Sentinels {
 }
 
 impl Sentinels {
-    pub(super) fn new(connector: &Connector, addresses: &[(String, u16)], service: &str) -> Result<Self, String> {
+    pub(super) fn new(
+        connector: &Connector,
+        addresses: &[(String, u16)],
+        service: &str,
+    ) -> Result<Self, String> {
         let connector = connector.of_sentinels();
-        let nodes = addresses.iter().map(|(host, port)| Node::new(&connector, host, *port)).collect::<Result<_, _>>()?;
+        let nodes = addresses
+            .iter()
+            .map(|(host, port)| Node::new(&connector, host, *port))
+            .collect::<Result<_, _>>()?;
         Ok(Self { nodes, service: service.to_owned() })
     }
 
@@ -26,7 +33,9 @@ impl Sentinels {
         question.cmd("SENTINEL").arg("get-master-addr-by-name").arg(&self.service);
         let asked = self.nodes.iter().map(|node| {
             let question = &question;
-            Box::pin(async move { node.ask(question, 0).await.map_err(reason).and_then(|reply| address(&reply)) })
+            Box::pin(
+                async move { node.ask(question, 0).await.map_err(reason).and_then(|reply| address(&reply)) },
+            )
         });
         match futures_util::future::select_ok(asked).await {
             Ok((address, _)) => Ok(address),

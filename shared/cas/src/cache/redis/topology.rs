@@ -147,7 +147,11 @@ impl Topology {
     }
 
     /// Asks the `number`th server; `None` if there are not so many.
-    pub(super) async fn ask_node(&self, number: usize, pipeline: &Pipeline) -> Result<Option<Vec<Reply>>, String> {
+    pub(super) async fn ask_node(
+        &self,
+        number: usize,
+        pipeline: &Pipeline,
+    ) -> Result<Option<Vec<Reply>>, String> {
         let map = self.map().await?;
         match map.nodes.get(number) {
             Some(node) => node.ask(pipeline, 0).await.map(Some).map_err(reason),
