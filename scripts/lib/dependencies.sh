@@ -11,9 +11,9 @@ want_build_dependencies() {
 
 want_test_dependencies() {
   want_build_dependencies "$@"
-  # PostgreSQL's server: the tests start their own, each in a folder of its own.
+  # The servers of PostgreSQL and Redis: the tests start their own, each in a folder of its own.
   # The chaos campaign cuts networks of its own and fills disks of its own.
-  want_packages shellcheck systemd postgresql iproute2 iptables
+  want_packages shellcheck systemd postgresql redis-server iproute2 iptables
   command -v npm >/dev/null || want_packages nodejs npm
   want_cargo_tool cargo-nextest
   want_cargo_tool cargo-deny

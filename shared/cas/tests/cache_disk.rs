@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -45,6 +46,11 @@ const CHILD: &str = "SLIPWAY_TEST_CACHE_CHILD";
 #[tokio::test(flavor = "multi_thread")]
 async fn child_that_writes_until_it_is_killed() {
     let Some(root) = std::env::var_os(CHILD) else { return };
+    // A test that fails must not leave it behind, writing for ever.
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read(&mut [0]);
+        std::process::exit(1);
+    });
     let cache = blobs(&open(Path::new(&root)));
     let mut tasks = tokio::task::JoinSet::new();
     for writer in 0..4u64 {
@@ -66,6 +72,7 @@ async fn a_killed_writer_leaves_nothing_half() {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["child_that_writes_until_it_is_killed", "--exact"])
             .env(CHILD, folder.path())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -75,8 +82,11 @@ async fn a_killed_writer_leaves_nothing_half() {
         let mut busy = 0;
         for _ in 0..6000 {
             let written = fs::metadata(&index).map_or(0, |metadata| metadata.len());
-            busy +=
-                usize::from(written > 0 && fs::read_dir(folder.path().join("incoming")).unwrap().count() > 0);
+            busy += usize::from(
+                written > 0
+                    && fs::read_dir(folder.path().join("incoming"))
+                        .is_ok_and(|mut files| files.next().is_some()),
+            );
             if busy > 2 + 5 * round {
                 break;
             }

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use crate::Digest;
 use crate::cache::limits::MAX_NAMESPACE_BYTES;
 
+/// Room for what a key's text has beside the namespace, and for a short prefix.
+const TEXT_BYTES: usize = 112;
+
 /// What a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -96,8 +99,23 @@ impl Key {
     /// The key's one text form, `<letter>:<namespace>:<sha256>-<bytes>`.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let (letter, namespace) = (self.kind.letter(), self.namespace.as_str());
-        format!("{letter}:{namespace}:{}-{}", self.id.hash_hex(), self.id.size_bytes())
+        let mut text = String::with_capacity(TEXT_BYTES + self.namespace.as_str().len());
+        self.push_text(&mut text);
+        text
+    }
+
+    /// Appends the text form: batches make thousands of them, so that it takes no memory of its own.
+    pub(crate) fn push_text(&self, text: &mut String) {
+        let mut hash = [0; 64];
+        // Twice as long as a hash, as it has to be.
+        let _ = hex::encode_to_slice(self.id.hash(), &mut hash);
+        text.push(self.kind.letter());
+        text.push(':');
+        text.push_str(self.namespace.as_str());
+        text.push(':');
+        text.push_str(std::str::from_utf8(&hash).unwrap_or_default());
+        // Writing to a `String` does not fail.
+        let _ = fmt::Write::write_fmt(text, format_args!("-{}", self.id.size_bytes()));
     }
 
     /// The key of this text, if it is one.

@@ -54,7 +54,7 @@ impl Tiered {
         }
     }
 
-    async fn found_fast(&self, keys: &[Key]) -> Vec<Found> {
+    async fn look_in_fast(&self, keys: &[Key]) -> Vec<Found> {
         let immutable: Vec<_> = keys.iter().filter(|key| key.kind.is_immutable()).cloned().collect();
         let found = match immutable.is_empty() {
             true => Vec::new(),
@@ -69,7 +69,7 @@ impl Tiered {
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Found>, EngineError> {
-        let mut found = self.found_fast(keys).await;
+        let mut found = self.look_in_fast(keys).await;
         let is_absent = |found: &Found| !matches!(found, Found::Value(_));
         let absent: Vec<_> = (0..keys.len()).filter(|&at| is_absent(&found[at])).collect();
         let (copied, changing): (Vec<_>, Vec<_>) =

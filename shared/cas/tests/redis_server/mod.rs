@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -40,7 +40,7 @@ impl Server {
     /// Starts one that also takes TLS, at the port returned; with the options for its client.
     pub async fn start_with_tls() -> (Self, u16, Tls) {
         let folder = tempfile::tempdir().unwrap();
-        let (tls, files) = certificates(&folder.path().to_owned());
+        let (tls, files) = certificates(folder.path());
         let tls_port = free_port();
         let mut arguments = vec!["--tls-port".to_owned(), tls_port.to_string()];
         for (option, file) in ["--tls-cert-file", "--tls-key-file", "--tls-ca-cert-file"].iter().zip(files) {
@@ -202,7 +202,7 @@ pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {
 }
 
 /// A certificate of a CA of its own for `localhost` and loopback: certificate, key and CA as files, and the CA for clients.
-fn certificates(folder: &PathBuf) -> (Tls, [PathBuf; 3]) {
+fn certificates(folder: &Path) -> (Tls, [PathBuf; 3]) {
     let mut ca_parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
     ca_parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     // With a name of its own: a certificate with the name of its issuer is taken for one that signed itself.

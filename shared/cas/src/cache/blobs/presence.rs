@@ -16,6 +16,9 @@ impl BlobCache {
     /// time.
     pub async fn missing(&self, digests: &[Digest]) -> Vec<Digest> {
         let absent = self.absent(digests).await.unwrap_or_else(|_| digests.iter().copied().collect());
+        if absent.is_empty() {
+            return Vec::new();
+        }
         let mut seen = HashSet::new();
         digests.iter().copied().filter(|digest| absent.contains(digest) && seen.insert(*digest)).collect()
     }
@@ -23,8 +26,9 @@ impl BlobCache {
     /// The same as a set, and an error when the engine cannot be asked.
     pub(crate) async fn absent(&self, digests: &[Digest]) -> Result<HashSet<Digest>, CacheError> {
         let empty = Digest::of(b"");
-        let asked: Vec<_> = digests.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-        let asked: Vec<_> = asked.into_iter().filter(|digest| *digest != empty).collect();
+        let mut seen = HashSet::with_capacity(digests.len());
+        let asked: Vec<_> =
+            digests.iter().copied().filter(|digest| *digest != empty && seen.insert(*digest)).collect();
         let heads: Vec<_> = asked.iter().map(|digest| self.head(*digest)).collect();
         let there = self.have(&heads).await?;
         let mut absent: HashSet<_> =

@@ -68,7 +68,12 @@ impl RedisEngine {
     }
 
     fn text(&self, key: &Key) -> String {
-        format!("{}:{}", self.redis.options.prefix, key.to_text())
+        let prefix = &self.redis.options.prefix;
+        let mut text = String::with_capacity(prefix.len() + key.namespace.as_str().len() + 112);
+        text.push_str(prefix);
+        text.push(':');
+        key.push_text(&mut text);
+        text
     }
 
     /// Asks for every key, wherever it is; the replies in the order of the requests.
