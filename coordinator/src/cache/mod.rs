@@ -10,7 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use slipway_cache::reapi::Reapi;
-use slipway_cas::cache::{BlobCache, Compression, DiskEngine, DiskOptions, Engine, RedisEngine, Stats};
+use slipway_cas::cache::breaker::State;
+use slipway_cas::cache::{
+    BlobCache, Compression, DiskEngine, DiskOptions, Engine, Guarded, RedisEngine, Stats,
+};
 
 use crate::options::CachePlace;
 use crate::results::Results;
@@ -31,6 +34,8 @@ pub struct CacheOpenError {
 #[derive(Clone)]
 pub struct Cache {
     engine: Arc<dyn Engine>,
+    /// Redis, which may be gone; a disk is not.
+    redis: Option<Arc<Guarded<RedisEngine>>>,
     reapi: Reapi,
 }
 
@@ -60,6 +65,7 @@ impl Cache {
         folder: &Path,
         users: Users,
     ) -> Result<Option<Self>, CacheOpenError> {
+        let mut redis = None;
         let engine: Arc<dyn Engine> = match place {
             CachePlace::Off => return Ok(None),
             CachePlace::Disk { max_bytes } => {
@@ -72,16 +78,22 @@ impl Cache {
             CachePlace::Redis(url) => {
                 let failed = |reason: String| CacheOpenError { place: "in Redis".to_owned(), reason };
                 let options = url.redis().map_err(failed)?;
-                Arc::new(RedisEngine::guarded(options).map_err(|error| failed(error.to_string()))?)
+                let guarded = RedisEngine::guarded(options).map_err(|error| failed(error.to_string()))?;
+                Arc::clone(redis.insert(Arc::new(guarded))) as Arc<dyn Engine>
             }
         };
         let blobs = BlobCache::new(Arc::clone(&engine), scopes::shared(), Compression::WherePaying);
-        Ok(Some(Self { engine, reapi: Reapi::new(blobs, Arc::new(Tokens::new(users))) }))
+        Ok(Some(Self { engine, redis, reapi: Reapi::new(blobs, Arc::new(Tokens::new(users))) }))
     }
 
     /// The services of the remote cache protocol.
     pub(crate) fn reapi(&self) -> &Reapi {
         &self.reapi
+    }
+
+    /// Whether what backs it answers, as far as is known: nobody asks just to find out.
+    pub(crate) fn is_up(&self) -> bool {
+        self.redis.as_ref().is_none_or(|redis| redis.state() == State::Closed)
     }
 
     /// What it holds and has done; `None` while it cannot be asked.

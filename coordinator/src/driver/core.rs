@@ -21,7 +21,10 @@ use super::recover::{self, Recovered};
 use super::request::{Look, Piece, Request, Stretch, View};
 use super::session::Sessions;
 use super::watchers::Watchers;
-use super::{BATCH_GRANTS, BATCH_REQUESTS, DriverError, DriverParts, MAX_SLEEP_MS, SNAPSHOT_EVERY};
+use super::{
+    BATCH_GRANTS, BATCH_REQUESTS, DriverError, DriverParts, MAX_SLEEP_MS, SNAPSHOT_EVERY, SNAPSHOT_EVERY_MAX,
+    SNAPSHOT_EVERY_PER_INSTANCE,
+};
 use crate::audit::{AuditEntry, Origin};
 use crate::history::{Committed, Tap};
 use crate::journal::{BEAT_EVERY, Entry, Journal, JournalError, Snapshot};
@@ -459,7 +462,9 @@ impl Core {
             self.keep(packed.join().unwrap_or_else(|_| Err(io::Error::other("packing it panicked"))));
         }
         let position = self.journal.end();
-        if self.packing.is_none() && position >= self.snapshot + SNAPSHOT_EVERY {
+        let instances = SNAPSHOT_EVERY_PER_INSTANCE * self.state.instances_len() as u64;
+        let every = instances.clamp(SNAPSHOT_EVERY, SNAPSHOT_EVERY_MAX);
+        if self.packing.is_none() && position >= self.snapshot + every {
             self.snapshot = position;
             let (state, ledger) = (self.state.freeze(), self.ledger.clone());
             let pack = move || recover::snapshot(position, &state, &ledger);

@@ -56,8 +56,15 @@ pub const BATCH_REQUESTS: usize = 1_024;
 /// How many leases one batch grants at most.
 pub const BATCH_GRANTS: usize = 1_024;
 
-/// After how many journal entries a snapshot is made, so that start-up replays at most about as many.
+/// After how many journal entries a snapshot is made at least, so that start-up replays at most about as many.
 pub const SNAPSHOT_EVERY: u64 = 20_000;
+
+/// And after how many for each instance there is: a snapshot of a hundred thousand takes a processor for a second, replaying as many
+/// entries a fraction of that.
+pub const SNAPSHOT_EVERY_PER_INSTANCE: u64 = 2;
+
+/// But not more, whatever the number of instances: start-up replays about half a million entries in a second.
+pub const SNAPSHOT_EVERY_MAX: u64 = 400_000;
 
 /// The longest the driver sleeps, in milliseconds: a clock that jumps (a laptop that was asleep) is noticed by then.
 pub const MAX_SLEEP_MS: u64 = 1_000;

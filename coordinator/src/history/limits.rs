@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const FEED_BATCHES: usize = 256;
 
 /// How many bytes of entries may wait for the projections.
-pub const FEED_BYTES: usize = 32 << 20;
+pub const FEED_BYTES: usize = 8 << 20;
 
 /// How many records are read from the journal at once while the projections catch up. The driver's thread reads them, in about
 /// a millisecond.

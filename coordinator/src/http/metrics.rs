@@ -47,9 +47,9 @@ fn read(view: View<'_>) -> Gauges {
     gauges
 }
 
-/// The cache of build tools; `None`: it cannot be asked at the moment.
-fn cached(page: &mut Page, stats: Option<Stats>) {
-    let up = u64::from(stats.is_some());
+/// The cache of build tools; no figures: it cannot be asked at the moment.
+fn cached(page: &mut Page, up: bool, stats: Option<Stats>) {
+    let up = u64::from(up);
     page.gauge("slipway_cache_up", "Whether what backs the cache answers.", &[(String::new(), up)]);
     let Some(stats) = stats else { return };
     if let (Some(values), Some(bytes)) = (stats.values, stats.stored_bytes) {
@@ -139,7 +139,7 @@ pub(super) async fn page(State(services): State<Services>) -> Result<impl IntoRe
         metrics.unauthorized.get(),
     );
     if let Some(cache) = &services.cache {
-        cached(&mut page, cache.stats().await);
+        cached(&mut page, cache.is_up(), cache.stats().await);
     }
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.finish()))
 }

@@ -5,6 +5,7 @@
 mod api;
 mod audit;
 mod backup;
+mod bazel;
 mod called;
 mod calls;
 mod clients;

@@ -165,8 +165,8 @@ async fn batches_are_answered_blob_by_blob() {
     }
     assert_eq!(answer.last().unwrap().status.as_ref().unwrap().code, Code::NotFound as i32);
     let much = noise(9, 5 * MIB);
-    let digest = Some(wire(Digest::of(&much)));
-    let request = re::BatchReadBlobsRequest { digests: vec![digest.unwrap()], ..Default::default() };
+    let digest = wire(Digest::of(&much));
+    let request = re::BatchReadBlobsRequest { digests: vec![digest], ..Default::default() };
     let error = client.blobs.batch_read_blobs(request).await.unwrap_err();
     assert!(error.message().contains("ByteStream"), "{error}");
 }

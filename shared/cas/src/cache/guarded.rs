@@ -94,9 +94,60 @@ impl<E: Engine> Engine for Guarded<E> {
     fn stats(&self) -> Later<'_, Stats> {
         Box::pin(async move {
             let own = self.counters.stats();
-            // What was refused is worth knowing above all when the engine cannot be asked.
-            let engine = self.ask(self.engine.stats()).await.unwrap_or_default();
+            // Past the breaker: what was refused is worth knowing above all when the engine cannot be asked, and figures that it
+            // has at hand do not show that it can be.
+            let engine = self.engine.stats().await.unwrap_or_default();
             Ok(Stats { refused_reads: own.refused_reads, dropped_writes: own.dropped_writes, ..engine })
         })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::Digest;
+    use crate::cache::key::{Kind, Namespace};
+
+    /// Never there, with figures at hand.
+    struct Gone;
+
+    fn gone<'a, T: Send + 'a>() -> Later<'a, T> {
+        Box::pin(async { Err(EngineError::unavailable("nowhere", "it is gone")) })
+    }
+
+    impl Engine for Gone {
+        fn get_many<'a>(&'a self, _: &'a [Key]) -> Later<'a, Vec<Found>> {
+            gone()
+        }
+        fn put_many(&self, _: Vec<Put>) -> Later<'_, ()> {
+            gone()
+        }
+        fn have_many<'a>(&'a self, _: &'a [Key]) -> Later<'a, Vec<bool>> {
+            gone()
+        }
+        fn delete_many<'a>(&'a self, _: &'a [Key]) -> Later<'a, u64> {
+            gone()
+        }
+        fn scan(&self, _: Option<String>) -> Later<'_, Page> {
+            gone()
+        }
+        fn stats(&self) -> Later<'_, Stats> {
+            Box::pin(async { Ok(Stats { hits: 7, ..Stats::default() }) })
+        }
+    }
+
+    #[tokio::test]
+    async fn looking_at_figures_does_not_say_that_it_is_back() {
+        let guarded = Guarded::new(Gone, "nowhere", BreakerOptions::default());
+        let namespace = Namespace::new("main").unwrap();
+        let key = Key { kind: Kind::Chunk, namespace, id: Digest::of(b"x") };
+        while guarded.state() == State::Closed {
+            assert!(guarded.get_many(std::slice::from_ref(&key)).await.is_err());
+        }
+        let stats = guarded.stats().await.unwrap();
+        assert_eq!(stats.hits, 7);
+        assert!(stats.refused_reads > 0);
+        assert_eq!(guarded.state(), State::Open);
     }
 }

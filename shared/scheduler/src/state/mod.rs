@@ -83,6 +83,12 @@ impl State {
         self.instances.get(&id)
     }
 
+    /// How many instances there are, those included that are finished and whose runs are kept.
+    #[must_use]
+    pub fn instances_len(&self) -> usize {
+        self.instances.len()
+    }
+
     /// The instances of a run's job, in the matrix' order.
     pub fn instances_of<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = &'a Instance> {
         job.instances.iter().filter_map(|id| self.instance(*id))
