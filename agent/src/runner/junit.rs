@@ -3,7 +3,6 @@
 //! Invariant: what they say is committed together with the job's outcome, in one group of its journal. An agent that dies before
 //! leaves neither, and the next one reads them again; so no case is missing and none comes twice.
 
-use std::path::PathBuf;
 use std::sync::PoisonError;
 
 use slipway_workflow::job_spec::StepAction;
@@ -26,11 +25,9 @@ impl Attempt {
         if self.saved.cancelled_ms.is_some() && !self.saved.timed_out {
             return;
         }
-        let work = self.folder.work();
-        let workspace = self.host_workspace();
         let wanted = Wanted {
-            workspace: workspace.strip_prefix(&work).map_or_else(|_| PathBuf::new(), PathBuf::from),
-            work,
+            workspace: self.workspace_inside(),
+            work: self.folder.work(),
             seen: self.layout(self.in_container()).workspace(),
             variable: self.saved.state.env().get(VARIABLE).map(str::to_owned),
             since_ns: self.saved.started_ms.unwrap_or_default().saturating_mul(NS_PER_MS),

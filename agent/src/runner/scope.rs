@@ -9,8 +9,9 @@ use slipway_workflow::job_spec::{StepAction, StepSpec};
 use super::attempt::Attempt;
 use super::course::{Activity, Stage};
 use super::program::file_name;
-use crate::steps::contexts::{Contexts, EvaluationError, Scope, StepPlaces, Workspace};
+use crate::steps::contexts::{Contexts, EvaluationError, Scope, StepPlaces};
 use crate::steps::env_files::{self, EnvFile};
+use crate::steps::hash_files::Workspace;
 
 impl Attempt {
     /// A scope outside of any step.
@@ -106,7 +107,14 @@ impl Attempt {
 
     fn workspace(&self) -> Workspace {
         let layout = self.layout(self.in_container());
-        Workspace { host: self.host_workspace(), seen: layout.workspace() }
+        let (work, inside) = (self.folder.work(), self.workspace_inside());
+        Workspace { work, inside, seen: layout.workspace() }
+    }
+
+    /// The workspace below the job's work folder.
+    pub(super) fn workspace_inside(&self) -> PathBuf {
+        let (workspace, work) = (self.host_workspace(), self.folder.work());
+        workspace.strip_prefix(&work).map_or_else(|_| PathBuf::new(), PathBuf::from)
     }
 
     pub(super) fn host_workspace(&self) -> PathBuf {

@@ -142,10 +142,7 @@ impl Attempt {
                 self.common.add(&self.folder, loaded, Manifest::of_image(image)).map(Ok)
             }
             ActionReference::Local { path } => {
-                let workspace = self.host_workspace();
-                let work = self.folder.work();
-                let workspace = workspace.strip_prefix(&work).map_or_else(|_| PathBuf::new(), PathBuf::from);
-                self.load_placed(log, action, &workspace, path, None)
+                self.load_placed(log, action, &self.workspace_inside(), path, None)
             }
             ActionReference::Own { path } => self.load_own(log, contexts, activity, action, path).await,
             ActionReference::Repository { .. } => match self.known(action) {

@@ -18,7 +18,7 @@ use slipway_workflow::value::{Object, Value};
 
 pub use evaluate::EvaluationError;
 pub(super) use evaluate::first_line;
-pub use scope::{Scope, StepPlaces, Workspace};
+pub use scope::{Scope, StepPlaces};
 pub use secrets::scoped_secrets;
 
 /// What the `runner` context says, and a few paths of the `github` context.

@@ -1,26 +1,16 @@
 //! What one step's expressions see.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use slipway_workflow::expression::{Environment, StatusFunction};
 use slipway_workflow::value::{Object, Value};
 
 use super::super::env_files::EnvFile;
-use super::super::hash_files::hash_files;
+use super::super::hash_files::{Workspace, hash_files};
 use super::super::outcome::JobStatus;
 use super::super::state::JobState;
 use super::super::values::Values;
 use super::Contexts;
-
-/// Where the workspace is for the agent, so that `hashFiles` can look into it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Workspace {
-    /// The folder on the host.
-    pub host: PathBuf,
-    /// The same folder as the step sees it: `github.workspace`.
-    pub seen: String,
-}
 
 /// What is particular to a step in the `github` context.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -180,7 +170,7 @@ impl Environment for Scope<'_> {
             .workspace
             .as_ref()
             .ok_or_else(|| "hashFiles is not available before the job has a workspace".to_owned())?;
-        hash_files(&workspace.host, &workspace.seen, patterns).map_err(|error| {
+        hash_files(workspace, patterns).map_err(|error| {
             format!("hashFiles('{}') failed. {error}", patterns.join(", ").replace('\'', "''"))
         })
     }

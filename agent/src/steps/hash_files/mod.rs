@@ -8,7 +8,7 @@
 mod open;
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::PathBuf;
 
 use rustix::fs::FileType;
 use sha2::{Digest, Sha256};
@@ -56,12 +56,22 @@ pub enum HashError {
     },
 }
 
-/// Hashes what the patterns match. `host` is the workspace's folder on this machine, `seen` its path for the step,
-/// which absolute patterns and links start with. No match gives the empty string.
+/// Where the workspace is for the agent, so that `hashFiles` can look into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workspace {
+    /// The folder on this machine that only the agent can move: the job's work folder.
+    pub work: PathBuf,
+    /// The workspace below it; the job may put anything in its place.
+    pub inside: PathBuf,
+    /// The same folder as the step sees it: `github.workspace`, which absolute patterns and links start with.
+    pub seen: String,
+}
+
+/// Hashes what the patterns match in a workspace. No match gives the empty string.
 ///
 /// # Errors
 /// [`HashError`]; its text follows `hashFiles('…') failed. `.
-pub fn hash_files(host: &Path, seen: &str, patterns: &[String]) -> Result<String, HashError> {
+pub fn hash_files(place: &Workspace, patterns: &[String]) -> Result<String, HashError> {
     let (follow, patterns) = match patterns.split_first() {
         Some((first, rest)) if first.starts_with("--") => {
             if !first.eq_ignore_ascii_case("--follow-symbolic-links") {
@@ -71,7 +81,7 @@ pub fn hash_files(host: &Path, seen: &str, patterns: &[String]) -> Result<String
         }
         _ => (false, patterns),
     };
-    let workspace = slipway_glob::names(seen);
+    let workspace = slipway_glob::names(&place.seen);
     // What is at home is outside of the workspace, where nothing counts.
     let options = Options { folder: &workspace, home: None, descendants: true };
     let patterns = slipway_glob::parse(patterns.iter().map(String::as_str), options)?;
@@ -79,7 +89,7 @@ pub fn hash_files(host: &Path, seen: &str, patterns: &[String]) -> Result<String
     if starts.is_empty() {
         return Ok(String::new());
     }
-    let root = Root::open(host, seen)?;
+    let root = Root::open(&place.work, &place.inside, &place.seen)?;
     let mut walk = Walk {
         root,
         patterns,

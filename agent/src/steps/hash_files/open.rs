@@ -35,11 +35,22 @@ pub(super) struct Kind {
 }
 
 impl Root {
-    pub(super) fn open(host: &Path, seen: &str) -> Result<Self, HashError> {
+    /// Opens `inside` below `work`. The job may have put a link in the workspace's place, or in that of a folder above it: only
+    /// `work` itself is the agent's own.
+    pub(super) fn open(work: &Path, inside: &Path, seen: &str) -> Result<Self, HashError> {
+        let failure = |error: Errno| match error {
+            Errno::LOOP | Errno::XDEV => HashError::Outside(seen.to_owned()),
+            error => HashError::Io { path: seen.to_owned(), source: error.into() },
+        };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(host, flags, Mode::empty())
-            .map_err(|source| HashError::Io { path: seen.to_owned(), source: source.into() })?;
-        Ok(Self { folder, seen: seen.trim_end_matches('/').to_owned() })
+        let folder = rustix::fs::open(work, flags | OFlags::NOFOLLOW, Mode::empty()).map_err(failure)?;
+        let seen_as = seen.trim_end_matches('/').to_owned();
+        if inside.as_os_str().is_empty() {
+            return Ok(Self { folder, seen: seen_as });
+        }
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let folder = open_at(&folder, inside, flags, resolve).map_err(failure)?;
+        Ok(Self { folder, seen: seen_as })
     }
 
     /// A path as the step sees it.
@@ -126,15 +137,7 @@ impl Root {
     }
 
     fn open_below(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        for _ in 0..MAX_RACES {
-            match rustix::fs::openat2(&self.folder, path, flags, Mode::empty(), resolve) {
-                // A rename raced with the check for `..`; the kernel asks to try again.
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                other => return other,
-            }
-        }
-        Err(Errno::AGAIN)
+        open_at(&self.folder, path, flags, ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)
     }
 
     fn outside(&self, path: &[String]) -> HashError {
@@ -147,6 +150,17 @@ impl Root {
         }
         HashError::Io { path: self.shown(path), source: error.into() }
     }
+}
+
+fn open_at(folder: &OwnedFd, path: &Path, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
+    for _ in 0..MAX_RACES {
+        match rustix::fs::openat2(folder, path, flags, Mode::empty(), resolve) {
+            // A rename raced with the check for `..`; the kernel asks to try again.
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other,
+        }
+    }
+    Err(Errno::AGAIN)
 }
 
 fn relative(path: &[String]) -> PathBuf {

@@ -93,7 +93,30 @@ fn tree() -> tempfile::TempDir {
 
 fn hash(folder: &tempfile::TempDir, patterns: &[&str]) -> Result<String, HashError> {
     let patterns: Vec<String> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
-    hash_files(folder.path(), "/w/r", &patterns)
+    hash_files(&place(folder, ""), &patterns)
+}
+
+fn place(folder: &tempfile::TempDir, inside: &str) -> Workspace {
+    Workspace { work: folder.path().into(), inside: inside.into(), seen: "/w/r".to_owned() }
+}
+
+#[test]
+fn a_link_in_the_workspaces_place_leads_nowhere() {
+    let (folder, other) = (tree(), tempfile::tempdir().unwrap());
+    std::fs::write(other.path().join("secret"), "secret").unwrap();
+    std::fs::create_dir_all(folder.path().join("work/r")).unwrap();
+    std::fs::write(folder.path().join("work/r/a"), "a").unwrap();
+    let patterns = ["**".to_owned()];
+    assert_eq!(hash_files(&place(&folder, "work/r"), &patterns).unwrap(), digest(&["a"]));
+    // In its own place, in that of the folder above it, and one that stays within the work folder.
+    symlink(other.path(), folder.path().join("work/there")).unwrap();
+    symlink(other.path(), folder.path().join("away")).unwrap();
+    std::fs::create_dir(other.path().join("r")).unwrap();
+    symlink("r", folder.path().join("work/within")).unwrap();
+    for inside in ["work/there", "away/r", "work/within"] {
+        let found = hash_files(&place(&folder, inside), &patterns);
+        assert!(matches!(found, Err(HashError::Outside(_))), "{inside}: {found:?}");
+    }
 }
 
 fn digest(contents: &[&str]) -> String {
@@ -163,7 +186,7 @@ proptest! {
     fn any_pattern_ends(patterns in proptest::collection::vec("[a*?!/\\[\\]\\\\.#~-]{0,12}|\\PC{0,8}", 0..3)) {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a"), "a").unwrap();
-        let found = hash_files(folder.path(), "/w/r", &patterns);
+        let found = hash_files(&place(&folder, ""), &patterns);
         prop_assert!(found.is_err() || [String::new(), digest(&["a"])].contains(&found.unwrap()));
     }
 }
