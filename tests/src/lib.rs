@@ -18,6 +18,7 @@ mod http;
 mod outcome;
 pub mod postgres;
 mod process;
+mod redis;
 
 pub use checkout::Checkout;
 pub use clients::copy_client_packages;
@@ -27,6 +28,7 @@ pub use git_server::{GitServer, Request, Verdict};
 pub use http::{HttpAnswer, get, post_with_curl, signature};
 pub use outcome::Outcome;
 pub use process::{Server, docker, free_port, program, wait_until};
+pub use redis::RedisServer;
 
 /// The image that jobs without `container:` run in here: git, bash and sudo, no compilers.
 pub const RUNNER_IMAGE: &str = "slipway/runner:slim";

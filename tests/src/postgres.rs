@@ -23,6 +23,9 @@ pub const PASSWORD: &str = "p@ss/w:rd?";
 /// [`PASSWORD`] in a URL.
 pub const PASSWORD_IN_URL: &str = "p%40ss%2Fw%3Ard%3F";
 
+/// What keeps a server small: by default it would let a gigabyte of its log pile up.
+const SMALL: [(&str, &str); 2] = [("max_wal_size", "64MB"), ("min_wal_size", "32MB")];
+
 /// A server, or a stand-by of one.
 pub struct PostgresServer {
     folder: TempDir,
@@ -45,7 +48,19 @@ impl PostgresServer {
     /// When PostgreSQL is not installed or does not start.
     #[must_use]
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
-        let mut server = Self::empty(free_port(), settings);
+        Self::initialize(Self::empty_in(None, free_port(), settings))
+    }
+
+    /// The same with its folder in `root`, such as a small disk; it keeps little of what it wrote ahead.
+    ///
+    /// # Panics
+    /// When PostgreSQL is not installed or does not start.
+    #[must_use]
+    pub fn start_in(root: &Path) -> Self {
+        Self::initialize(Self::empty_in(Some(root), free_port(), &SMALL))
+    }
+
+    fn initialize(mut server: Self) -> Self {
         let output = as_owner("initdb")
             .args(["--username", "postgres", "--auth-local", "trust", "--auth-host", "scram-sha-256"])
             .args(["--encoding", "UTF8", "--locale", "C", "--no-sync", "--pgdata"])
@@ -73,7 +88,19 @@ impl PostgresServer {
     /// When it does not start.
     #[must_use]
     pub fn stand_by_on(&self, name: &str, port: u16) -> Self {
-        let mut server = Self::empty(port, &[]);
+        self.follow(name, Self::empty_in(None, port, &[]))
+    }
+
+    /// The same with its folder in `root`, as [`PostgresServer::start_in`] has it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    #[must_use]
+    pub fn stand_by_in(&self, root: &Path, name: &str, port: u16) -> Self {
+        self.follow(name, Self::empty_in(Some(root), port, &SMALL))
+    }
+
+    fn follow(&self, name: &str, mut server: Self) -> Self {
         let primary = format!(
             "host={} port={} user=postgres application_name={name}",
             self.folder.path().display(),
@@ -96,8 +123,10 @@ impl PostgresServer {
         server
     }
 
-    fn empty(port: u16, settings: &[(&str, &str)]) -> Self {
-        let folder = tempfile::Builder::new().prefix("slipway-postgres-").tempdir().unwrap();
+    fn empty_in(root: Option<&Path>, port: u16, settings: &[(&str, &str)]) -> Self {
+        let mut named = tempfile::Builder::new();
+        named.prefix("slipway-postgres-");
+        let folder = root.map_or_else(|| named.tempdir(), |root| named.tempdir_in(root)).unwrap();
         if rustix::process::geteuid().is_root() {
             let (user, group) = owner();
             std::os::unix::fs::chown(folder.path(), Some(user), Some(group)).unwrap();
@@ -163,7 +192,11 @@ impl PostgresServer {
         }
     }
 
-    fn alive(&mut self) -> bool {
+    /// Whether its first process runs.
+    ///
+    /// # Panics
+    /// When the system does not say.
+    pub fn alive(&mut self) -> bool {
         self.postmaster.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
 

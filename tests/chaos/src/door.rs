@@ -42,6 +42,36 @@ impl Door {
         serde_json::from_str(&answer).ok()
     }
 
+    /// Puts a file; the answer's status, or `None` when there is no whole answer.
+    pub(crate) fn put(&self, number: usize, path: &str, bytes: &[u8]) -> Option<u16> {
+        self.transfer(number, path, Some(bytes)).map(|(status, _)| status)
+    }
+
+    /// Gets a file: status and body; `None` when there is no whole answer.
+    pub(crate) fn fetch(&self, number: usize, path: &str) -> Option<(u16, Vec<u8>)> {
+        self.transfer(number, path, None)
+    }
+
+    fn transfer(&self, number: usize, path: &str, bytes: Option<&[u8]>) -> Option<(u16, Vec<u8>)> {
+        let url = format!("http://{}{path}", self.addresses[number]);
+        let header = format!("authorization: Bearer {}", self.token);
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--max-time", ANSWER_SECONDS, "--write-out", "%{stderr}%{http_code}"]);
+        command.args(["--header", &header, "--header", "expect:"]);
+        if bytes.is_some() {
+            command.args(["--upload-file", "-"]);
+        }
+        command.arg(url).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        // It may end before it has read it; then it has failed, too.
+        let _ = input.write_all(bytes.unwrap_or_default());
+        drop(input);
+        let output = child.wait_with_output().unwrap();
+        let status = String::from_utf8_lossy(&output.stderr).trim().parse().ok()?;
+        output.status.success().then_some((status, output.stdout))
+    }
+
     fn ask(&self, number: usize, path: &str, body: Option<&str>, seconds: &str) -> Option<String> {
         let url = format!("http://{}{path}", self.addresses[number]);
         let header = format!("authorization: Bearer {}", self.token);

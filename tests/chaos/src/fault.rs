@@ -17,10 +17,13 @@ pub(crate) enum Fault {
     AgentDiskFull,
     ObjectsDiskFull,
     ContainerKilled,
+    DatabaseDiskFull,
+    CacheGone,
+    CacheFrozen,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::AgentKilled,
         Self::AgentGone,
         Self::AgentFrozen,
@@ -35,6 +38,9 @@ impl Fault {
         Self::AgentDiskFull,
         Self::ObjectsDiskFull,
         Self::ContainerKilled,
+        Self::DatabaseDiskFull,
+        Self::CacheGone,
+        Self::CacheFrozen,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -53,6 +59,9 @@ impl Fault {
             Self::AgentDiskFull => "agent-disk-full",
             Self::ObjectsDiskFull => "objects-disk-full",
             Self::ContainerKilled => "container-killed",
+            Self::DatabaseDiskFull => "database-disk-full",
+            Self::CacheGone => "cache-gone",
+            Self::CacheFrozen => "cache-frozen",
         }
     }
 
@@ -73,7 +82,24 @@ impl Fault {
             Self::AgentDiskFull => "an agent's disk full",
             Self::ObjectsDiskFull => "the disk of logs and blobs full",
             Self::ContainerKilled => "kill -9 of a job's container",
+            Self::DatabaseDiskFull => "the disk of PostgreSQL's primary full",
+            Self::CacheGone => {
+                "kill -9 of the cache's Redis, which stays away for a while and has forgotten all"
+            }
+            Self::CacheFrozen => "SIGSTOP of the cache's Redis for a while",
         }
+    }
+
+    /// Whether it needs several coordinators, or the database that they share.
+    pub(crate) const fn needs_several(self) -> bool {
+        matches!(
+            self,
+            Self::FollowerKilled
+                | Self::LeaderFrozen
+                | Self::DatabaseKilled
+                | Self::DatabasePromoted
+                | Self::DatabaseDiskFull
+        )
     }
 
     /// How often it comes, as a share of all. What takes longest comes seldom.
@@ -86,19 +112,7 @@ impl Fault {
             Self::AgentDiskFull | Self::ObjectsDiskFull | Self::PacketsLost => 5,
             Self::LinkCut => 4,
             Self::AgentGone | Self::AgentFrozen | Self::LeaderFrozen => 3,
-            Self::DatabasePromoted => 4,
+            Self::DatabasePromoted | Self::CacheGone | Self::CacheFrozen | Self::DatabaseDiskFull => 4,
         }
-    }
-}
-
-impl std::str::FromStr for Fault {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let names = || Self::ALL.map(Self::name).join(", ");
-        Self::ALL
-            .into_iter()
-            .find(|fault| fault.name() == name)
-            .ok_or_else(|| format!("there is no `{name}`; use some of {}", names()))
     }
 }

@@ -6,12 +6,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod borrower;
 mod campaign;
 mod clerk;
 mod door;
 mod fault;
+mod interrupt;
 mod plant;
 mod report;
+mod shape;
 mod strike;
 mod told;
 mod verdict;
@@ -21,7 +24,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use fault::Fault;
+use campaign::Campaign;
+use shape::Shape;
 
 /// Break a whole fleet again and again while jobs run, and count what became of them.
 #[derive(Debug, Parser)]
@@ -35,7 +39,10 @@ struct Options {
     seed: Option<u64>,
     /// Only these kinds, with commas between. Every kind comes once before any comes again.
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
-    kinds: Vec<Fault>,
+    kinds: Vec<String>,
+    /// One coordinator on SQLite instead of three on PostgreSQL.
+    #[arg(long)]
+    single: bool,
     /// Print one JSON object at the end.
     #[arg(long)]
     json: bool,
@@ -53,10 +60,24 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(2);
     }
-    let kinds = if options.kinds.is_empty() { Fault::ALL.to_vec() } else { options.kinds };
+    let shape = if options.single { Shape::Single } else { Shape::Several };
+    let kinds = match shape.kinds(&options.kinds) {
+        Ok(kinds) => kinds,
+        Err(reason) => {
+            eprintln!("slipway-chaos: --kinds: {reason}");
+            return ExitCode::from(2);
+        }
+    };
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
-    match campaign::run(options.kills, seed, &kinds, options.json) {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
+    let campaign = Campaign { shape, blows: options.kills, seed, kinds, as_json: options.json };
+    interrupt::listen();
+    match std::panic::catch_unwind(|| campaign.run()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(payload) if payload.is::<interrupt::Interrupted>() => {
+            eprintln!("interrupted; what was started is ended");
+            ExitCode::from(130)
+        }
+        Err(payload) => std::panic::resume_unwind(payload),
     }
 }

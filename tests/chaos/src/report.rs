@@ -14,6 +14,8 @@ pub(crate) fn print(blows: &BTreeMap<Fault, usize>, verdict: &Verdict, seconds: 
         ("results counted twice", verdict.counted_twice),
         ("overlaps of strict jobs", verdict.strict_overlaps),
         ("log lines missing", verdict.lines_wrong),
+        ("files of the cache with wrong bytes", verdict.borrowed.wrong),
+        ("answers of the cache that would fail a build", verdict.borrowed.failures),
     ];
     let all: usize = blows.values().sum();
     if as_json {
@@ -24,6 +26,9 @@ pub(crate) fn print(blows: &BTreeMap<Fault, usize>, verdict: &Verdict, seconds: 
             "strict_given_up": verdict.strict_given_up, "ordinary_overlaps": verdict.ordinary_overlaps,
             "lost": verdict.lost, "counted_twice": verdict.counted_twice,
             "strict_overlaps": verdict.strict_overlaps, "lines_missing": verdict.lines_wrong,
+            "cache_puts": verdict.borrowed.puts, "cache_hits": verdict.borrowed.hits,
+            "cache_misses": verdict.borrowed.misses, "cache_unanswered": verdict.borrowed.unanswered,
+            "cache_wrong": verdict.borrowed.wrong, "cache_failures": verdict.borrowed.failures,
             "findings": verdict.findings, "seconds": seconds,
         });
         println!("{object}");
@@ -41,6 +46,9 @@ pub(crate) fn print(blows: &BTreeMap<Fault, usize>, verdict: &Verdict, seconds: 
         (verdict.executions, "containers that began a job's work"),
         (verdict.strict_given_up, "strict jobs given up with a cause instead of begun again"),
         (verdict.ordinary_overlaps, "ordinary jobs that went on in two places for a while"),
+        (verdict.borrowed.puts, "files put into the cache"),
+        (verdict.borrowed.hits, "files that the cache gave back"),
+        (verdict.borrowed.misses, "files that it did not have"),
     ];
     for (count, what) in did {
         println!("{count:>6}  {what}");

@@ -57,11 +57,27 @@ pub(crate) fn strike(plant: &mut Plant, fault: Fault, random: &mut Rng) {
                 member.kill(false);
             }
         }
-        Fault::DatabaseKilled => plant.database.crash(),
+        Fault::DatabaseKilled => plant.database().crash(),
         Fault::DatabasePromoted => {
-            plant.database.fail_over();
+            plant.database().fail_over();
             plant.pass(trouble);
-            plant.database.mend();
+            plant.database().mend();
+        }
+        Fault::DatabaseDiskFull => {
+            plant.database().disk().fill();
+            plant.pass(trouble);
+            plant.database().disk().empty();
+            plant.database().revive();
+        }
+        Fault::CacheGone => {
+            plant.cache.kill();
+            plant.pass(trouble);
+            plant.cache.resume();
+        }
+        Fault::CacheFrozen => {
+            plant.cache.signal("-STOP");
+            plant.pass(trouble);
+            plant.cache.signal("-CONT");
         }
         Fault::LinkCut => {
             let cut = [Cut::Up, Cut::Down, Cut::Both][random.usize(0..3)];

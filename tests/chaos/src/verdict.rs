@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::borrower::Borrowed;
 use crate::clerk::Books;
 use crate::told::{Told, ToldJob};
 use crate::workload::{Entry, STRICT};
@@ -26,6 +27,8 @@ pub(crate) struct Verdict {
     pub(crate) strict_overlaps: usize,
     /// Must be nought.
     pub(crate) lines_wrong: usize,
+    /// What the cache gave.
+    pub(crate) borrowed: Borrowed,
     /// What is wrong, for a person.
     pub(crate) findings: Vec<String>,
 }
@@ -39,8 +42,8 @@ struct Done<'a> {
 }
 
 impl Verdict {
-    pub(crate) fn of(books: &Books, written: &[Entry]) -> Self {
-        let mut verdict = Self::default();
+    pub(crate) fn of(books: &Books, written: &[Entry], borrowed: Borrowed) -> Self {
+        let mut verdict = Self { borrowed, ..Self::default() };
         let mut done: BTreeMap<&str, Done<'_>> = BTreeMap::new();
         for entry in written {
             let job = done.entry(&entry.key).or_default();
@@ -65,6 +68,7 @@ impl Verdict {
     pub(crate) fn holds(&self) -> bool {
         self.findings.is_empty()
             && self.lost + self.counted_twice + self.strict_overlaps + self.lines_wrong == 0
+            && self.borrowed.wrong + self.borrowed.failures == 0
     }
 
     fn hold(&mut self, told: &Told, done: &BTreeMap<&str, Done<'_>>) {
@@ -186,7 +190,7 @@ mod tests {
     }
 
     fn verdict(told: Told, written: &[Entry]) -> Verdict {
-        Verdict::of(&Books { told: vec![told], ..Books::default() }, written)
+        Verdict::of(&Books { told: vec![told], ..Books::default() }, written, Borrowed::default())
     }
 
     #[test]
@@ -223,8 +227,16 @@ mod tests {
     }
 
     #[test]
+    fn a_cache_that_lies_is_found() {
+        for (wrong, failures) in [(1, 0), (0, 1)] {
+            let borrowed = Borrowed { wrong, failures, ..Borrowed::default() };
+            assert!(!Verdict::of(&Books::default(), &[], borrowed).holds());
+        }
+    }
+
+    #[test]
     fn a_run_that_never_ends_is_found() {
         let books = Books { lost: vec!["r".to_owned()], ..Books::default() };
-        assert_eq!(Verdict::of(&books, &[]).lost, 1);
+        assert_eq!(Verdict::of(&books, &[], Borrowed::default()).lost, 1);
     }
 }

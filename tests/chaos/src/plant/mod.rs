@@ -1,28 +1,34 @@
-//! All that a campaign may break: coordinators, agents, the database, disks and the network between them.
+//! All that a campaign may break: coordinators, agents, the database, the cache's Redis, disks and the network between them.
 
 mod certificate;
 mod database;
 mod disk;
+mod leftovers;
 mod member;
 mod network;
+mod programs;
 mod shell;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use slipway_tests::{RUNNER_IMAGE, docker, free_port, program};
+use slipway_tests::{RUNNER_IMAGE, RedisServer, docker, free_port};
 use tempfile::TempDir;
 
 use certificate::Certificate;
 use database::Database;
 use disk::Disk;
+use leftovers::Leftovers;
 use member::Member;
 use network::Network;
+use programs::CoordinatorPlaces;
 
 pub(crate) use network::Cut;
 
 use crate::door::Door;
+use crate::interrupt;
+use crate::shape::Shape;
 
 /// How long a lease is. The shortest that agents with several slots renew easily on a busy machine.
 pub(crate) const LEASE: Duration = Duration::from_secs(8);
@@ -33,7 +39,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How often processes are looked after while something is waited for.
 const TEND_EVERY: Duration = Duration::from_millis(50);
 
-const COORDINATORS: usize = 3;
 const AGENTS: usize = 3;
 const SLOTS: u32 = 2;
 
@@ -41,6 +46,9 @@ const SLOTS: u32 = 2;
 const OBJECTS_MEBIBYTES: u32 = 512;
 /// Room for an agent's jobs and spools.
 const AGENT_MEBIBYTES: u32 = 64;
+
+/// Room for the cache in Redis: little, so that it forgets.
+const CACHE_MEBIBYTES: u32 = 16;
 
 /// A campaign wants no job to be given up, however often it is hit.
 const CONFIGURATION: &str = r"
@@ -69,7 +77,8 @@ pub(crate) struct Plant {
     pub(crate) coordinators: Vec<Member>,
     pub(crate) agents: Vec<Member>,
     leftovers: Leftovers,
-    pub(crate) database: Database,
+    database: Option<Database>,
+    pub(crate) cache: RedisServer,
     pub(crate) network: Network,
     objects: Disk,
     agent_disks: Vec<Disk>,
@@ -82,39 +91,52 @@ impl Plant {
     ///
     /// # Panics
     /// When a part of it does not start, or the engine lacks the jobs' image.
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(shape: Shape) -> Self {
         docker(&["image", "inspect", "--format", "{{.Id}}", RUNNER_IMAGE]);
         let folder = tempfile::Builder::new().prefix("slipway-chaos-").tempdir().unwrap();
+        // PostgreSQL's user has to reach its disks below it.
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
         let network = Network::of(AGENTS);
-        let database = Database::start();
+        let database = (shape == Shape::Several).then(|| Database::start(folder.path()));
+        let cache = RedisServer::start(CACHE_MEBIBYTES);
         let certificate = Certificate::write(folder.path(), &network.hub());
         let objects = Disk::mount(folder.path().join("objects"), OBJECTS_MEBIBYTES);
         std::fs::write(folder.path().join("cluster.key"), "5c".repeat(32)).unwrap();
         std::fs::write(folder.path().join("coordinator.toml"), CONFIGURATION).unwrap();
-        let mut coordinators = Vec::with_capacity(COORDINATORS);
+        let data = |number: usize| match shape {
+            Shape::Several => folder.path().join(format!("coordinator-{number}")),
+            // All it has is on the disk that gets full.
+            Shape::Single => objects.path().join("coordinator"),
+        };
+        let mut coordinators = Vec::new();
         let (mut addresses, mut servers) = (Vec::new(), Vec::new());
-        for number in 0..COORDINATORS {
+        for number in 0..shape.coordinators() {
             let (http, grpc) =
                 (format!("127.0.0.1:{}", free_port()), format!("{}:{}", network.hub(), free_port()));
-            let make = coordinator(folder.path(), number, database.url(), &certificate, &http, &grpc);
+            let make = programs::coordinator(&CoordinatorPlaces {
+                folder: folder.path(),
+                data: data(number),
+                journal: database.as_ref().map(Database::url),
+                cache: &cache.url(),
+                certificate: &certificate,
+                http: &http,
+                grpc: &grpc,
+            });
             addresses.push(http);
             servers.push(format!("https://{grpc}"));
             let log = folder.path().join(format!("coordinator-{number}.log"));
             coordinators.push(Member::start(log, make));
         }
-        let first = folder.path().join("coordinator-0");
-        let token = slipway_tests::wait_until("the first coordinator has its tokens", || {
-            std::fs::read_to_string(first.join("agent.token")).ok()?;
-            std::fs::read_to_string(first.join("admin.token")).ok()
-        });
+        let first = data(0);
+        let token = tokens(&first, &mut coordinators[0]);
         let door = Door::new(addresses, token.trim().to_owned());
         let (mut agents, mut agent_disks, mut identities) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..AGENTS {
             let disk = Disk::mount(folder.path().join(format!("agent-{number}")), AGENT_MEBIBYTES);
             let mut listed = servers.clone();
-            listed.rotate_left(number);
+            listed.rotate_left(number % shape.coordinators());
             let token_file = first.join("agent.token");
-            let make = agent(
+            let make = programs::agent(
                 number,
                 network.namespace(number),
                 disk.path(),
@@ -129,10 +151,28 @@ impl Plant {
         }
         let leftovers = Leftovers { identities };
         let folder = Some(folder);
-        let mut plant =
-            Self { coordinators, agents, leftovers, database, network, objects, agent_disks, door, folder };
+        let mut plant = Self {
+            coordinators,
+            agents,
+            leftovers,
+            database,
+            cache,
+            network,
+            objects,
+            agent_disks,
+            door,
+            folder,
+        };
         plant.until("all agents are connected", |plant| plant.door.connected_agents() == AGENTS);
         plant
+    }
+
+    /// The database that several coordinators share.
+    ///
+    /// # Panics
+    /// When there is but one; blows at the database are not dealt then.
+    pub(crate) fn database(&mut self) -> &mut Database {
+        self.database.as_mut().expect("several coordinators have a database")
     }
 
     /// How its clients reach it.
@@ -154,6 +194,7 @@ impl Plant {
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while Instant::now() < end {
+            interrupt::check();
             self.tend();
             std::thread::sleep(TEND_EVERY);
         }
@@ -214,91 +255,16 @@ impl Plant {
     }
 }
 
-fn coordinator(
-    folder: &Path,
-    number: usize,
-    journal: &str,
-    certificate: &Certificate,
-    http: &str,
-    grpc: &str,
-) -> impl Fn() -> Command + use<> {
-    let data = folder.join(format!("coordinator-{number}"));
-    let text = |path: PathBuf| path.to_str().unwrap().to_owned();
-    let arguments: Vec<String> = [
-        ("--config", text(folder.join("coordinator.toml"))),
-        ("--data-dir", text(data)),
-        ("--journal", journal.to_owned()),
-        ("--objects", format!("file://{}", text(folder.join("objects/shared")))),
-        ("--cluster-key-file", text(folder.join("cluster.key"))),
-        ("--lease-seconds", LEASE.as_secs().to_string()),
-        ("--http", http.to_owned()),
-        ("--grpc", grpc.to_owned()),
-        ("--advertise-grpc", format!("https://{grpc}")),
-        ("--tls-cert", text(certificate.certificate.clone())),
-        ("--tls-key", text(certificate.key.clone())),
-    ]
-    .into_iter()
-    .flat_map(|(flag, value)| [flag.to_owned(), value])
-    .collect();
-    move || {
-        let mut command = Command::new(program("slipway-coordinator"));
-        command.args(&arguments).arg("--objects-shared");
-        command
-    }
-}
-
-fn agent(
-    number: usize,
-    namespace: String,
-    disk: &Path,
-    servers: &[String],
-    token_file: &Path,
-    authority: &Path,
-) -> impl Fn() -> Command + use<> {
-    let (disk, servers) = (disk.to_owned(), servers.join(","));
-    let (token_file, authority) = (token_file.to_owned(), authority.to_owned());
-    move || {
-        // `ip netns exec` becomes the program: the process is the agent's.
-        let mut command = Command::new("ip");
-        command.args(["netns", "exec", &namespace]).arg(program("slipway-agent"));
-        command.arg("--data-dir").arg(&disk).args(["--name", &format!("agent-{number}")]);
-        command.args(["--slots", &SLOTS.to_string(), "--server", &servers]);
-        command.arg("--token-file").arg(&token_file).arg("--ca-file").arg(&authority);
-        command.args(["--image", &format!("ubuntu-latest={RUNNER_IMAGE}")]);
-        command
-    }
-}
-
-/// What agents have from the engine goes at the end: nobody will come back for it.
-struct Leftovers {
-    identities: Vec<PathBuf>,
-}
-
-impl Leftovers {
-    fn containers(&self, list: &[&str]) -> Vec<String> {
-        let mut found = Vec::new();
-        for file in &self.identities {
-            let Ok(id) = std::fs::read_to_string(file) else { continue };
-            let filter = format!("label=slipway.agent={}", id.trim());
-            let listed = Command::new("docker").args(list).args(["--filter", &filter]).output().unwrap();
-            let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-            found.extend(listed.split_whitespace().map(str::to_owned));
+/// Waits until a coordinator has made its tokens; the administrators'.
+fn tokens(data: &Path, coordinator: &mut Member) -> String {
+    let began = Instant::now();
+    loop {
+        interrupt::check();
+        let agents = std::fs::read_to_string(data.join("agent.token"));
+        if let (Ok(_), Ok(token)) = (agents, std::fs::read_to_string(data.join("admin.token"))) {
+            return token;
         }
-        found
-    }
-}
-
-impl Drop for Leftovers {
-    fn drop(&mut self) {
-        let removals: [(&[&str], &[&str]); 2] = [
-            (&["ps", "--all", "--quiet"], &["rm", "--force", "--volumes"]),
-            (&["network", "ls", "--quiet"], &["network", "rm"]),
-        ];
-        for (list, remove) in removals {
-            let found = self.containers(list);
-            if !found.is_empty() {
-                let _ = Command::new("docker").args(remove).args(found).output();
-            }
-        }
+        assert!(coordinator.runs() && began.elapsed() < PATIENCE, "the first coordinator does not start");
+        std::thread::sleep(TEND_EVERY);
     }
 }

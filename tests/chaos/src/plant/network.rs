@@ -1,10 +1,19 @@
 //! A network of network namespaces: each agent has one of its own, with a link to where the coordinators are, and packets
 //! of a link can be dropped, in one direction or in both.
 
+use std::process::Command;
+
 use super::shell::{attempt, run};
 
 /// What namespaces and chains of campaigns are called before the campaign's process id.
 const PREFIX: &str = "slipway-chaos-";
+
+/// What the hub's address is called before the campaign's process id.
+const LABEL: &str = "lo:sc";
+
+/// The nets that campaigns take: 10.200 and so on.
+const FIRST_NET: u32 = 200;
+const NETS: u32 = 50;
 
 /// Which packets of an agent are dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +38,7 @@ impl Network {
     pub(crate) fn of(agents: usize) -> Self {
         sweep();
         let pid = std::process::id();
-        // Campaigns at the same time shall not meet.
-        let network = Self { pid, net: format!("10.{}", 200 + pid % 50), agents };
-        run("ip", &["address", "add", &format!("{}/32", network.hub()), "dev", "lo"]);
+        let network = Self { pid, net: free_net(pid), agents };
         for agent in 0..agents {
             network.join(agent);
         }
@@ -111,6 +118,20 @@ impl Drop for Network {
     }
 }
 
+/// Takes a net that no other campaign has: the address of its hub belongs to this process from here on.
+fn free_net(pid: u32) -> String {
+    let nets = (0..NETS).map(|number| format!("10.{}", FIRST_NET + (pid + number) % NETS));
+    let taken = nets.into_iter().find(|net| {
+        let address = format!("{net}.0.1/32");
+        let label = format!("{LABEL}{pid}");
+        let add = ["address", "add", &address, "dev", "lo", "label", &label];
+        Command::new("ip").args(add).output().is_ok_and(|output| output.status.success())
+    });
+    taken.unwrap_or_else(|| {
+        panic!("none of {NETS} nets from 10.{FIRST_NET} on is free: see `ip address show lo`")
+    })
+}
+
 fn remove_chain(chain: &str) {
     for hook in ["INPUT", "OUTPUT"] {
         attempt("iptables", &["--wait", "-D", hook, "-j", chain]);
@@ -129,6 +150,17 @@ fn sweep() {
     let namespaces = run("ip", &["netns", "list"]);
     for name in namespaces.lines().filter_map(|line| dead(line.split_whitespace().next()?)) {
         attempt("ip", &["netns", "delete", &name]);
+    }
+    let addresses = run("ip", &["-oneline", "address", "show", "dev", "lo"]);
+    for line in addresses.lines() {
+        let mut words = line.split_whitespace();
+        let address = words.by_ref().skip_while(|word| *word != "inet").nth(1);
+        let label = words.find_map(|word| word.strip_prefix(LABEL));
+        if let (Some(address), Some(pid)) = (address, label) {
+            if dead(&format!("{PREFIX}{}", pid.trim_end_matches('\\'))).is_some() {
+                attempt("ip", &["address", "delete", address, "dev", "lo"]);
+            }
+        }
     }
     let rules = run("iptables", &["--wait", "-S"]);
     for chain in rules.lines().filter_map(|line| dead(line.strip_prefix("-N ")?)) {
