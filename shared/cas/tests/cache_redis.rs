@@ -10,6 +10,7 @@ use bytes::Bytes;
 use redis_server::{Sentinel, Server, cluster, until};
 use slipway_cas::cache::breaker::{BreakerOptions, State};
 use slipway_cas::cache::conformance::{self, key, put};
+use slipway_cas::cache::engine::{Keep, Put};
 use slipway_cas::cache::redis::{Servers, Tls};
 use slipway_cas::cache::{BlobCache, Compression, Engine, Kind, Namespace, RedisEngine, RedisOptions};
 use slipway_cas::{Digest, Expected};
@@ -296,4 +297,43 @@ async fn a_blob_of_six_hundred_mebibytes_round_trips() {
         }
     }
     assert!(n == 150 && piece.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_are_asked_for_with_one_command_and_renewed_all_the_same() {
+    let server = Server::start(&[]).await;
+    let temporary_ttl = Duration::from_secs(3600);
+    let engine = RedisEngine::new(RedisOptions { temporary_ttl, ..single(&server) }).unwrap();
+    let keys: Vec<_> = (0..100).map(|number| key(Kind::Chunk, "main", &number.to_string())).collect();
+    let puts = |keep: Keep| {
+        let put = |key| Put { keep, ..put(key, "x") };
+        keys.iter().map(put).collect::<Vec<_>>()
+    };
+    let shortest = async || {
+        let mut shortest = i64::MAX;
+        for key in server.keys().await {
+            shortest = shortest.min(server.ask(&["TTL", &key]).await);
+        }
+        shortest
+    };
+    assert_eq!(engine.have_many(&keys).await.unwrap(), [false; 100]);
+    assert_eq!((server.calls("touch").await, server.calls("expire").await), (1, 0), "none is there");
+    engine.put_many(puts(Keep::Temporary)).await.unwrap();
+    assert!(shortest().await <= 3600);
+    assert_eq!(engine.have_many(&keys).await.unwrap(), [true; 100]);
+    assert!(shortest().await > 3600, "they stay now");
+    assert_eq!(engine.have_many(&keys).await.unwrap(), [true; 100]);
+    assert_eq!((server.calls("touch").await, server.calls("expire").await), (3, 100), "renewed a moment ago");
+    // One goes behind our back, and comes back as a part of somebody's upload.
+    let gone = format!("slipway:{}", keys[40].to_text());
+    assert_eq!(server.ask::<i64>(&["DEL", &gone]).await, 1);
+    let there = engine.have_many(&keys).await.unwrap();
+    assert_eq!(there.iter().position(|there| !there), Some(40));
+    assert_eq!(there.iter().filter(|there| **there).count(), 99);
+    engine.put_many(puts(Keep::Temporary)).await.unwrap();
+    assert!(shortest().await <= 3600);
+    assert_eq!(engine.have_many(&keys).await.unwrap(), [true; 100]);
+    assert!(shortest().await > 3600, "that one, too");
+    engine.delete_many(&keys).await.unwrap();
+    assert_eq!(engine.have_many(&keys).await.unwrap(), [false; 100]);
 }

@@ -61,10 +61,18 @@ impl Request {
     }
 
     /// Whether it is there; if so, its time to live as new. This also counts as a use to Redis' own eviction.
-    pub(super) fn touch(key: &str, ttl_s: u64) -> Self {
+    pub(super) fn renew(key: &str, ttl_s: u64) -> Self {
         let mut command = Self::short(key);
         command.arg("EXPIRE").arg(key).arg(ttl_s);
         Self::new(key, command, 0)
+    }
+
+    /// How many of these are there, on one server; a use to Redis' own eviction, and no more time to live.
+    pub(super) fn touch_all(keys: &[String]) -> Self {
+        let mut command =
+            Cmd::with_capacity(keys.len() + 1, keys.iter().map(String::len).sum::<usize>() + 16);
+        command.arg("TOUCH").arg(keys);
+        Self::new(keys.first().map_or("", String::as_str), command, 0)
     }
 
     pub(super) fn delete(key: &str) -> Self {

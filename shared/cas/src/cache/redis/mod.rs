@@ -17,6 +17,7 @@ mod connect;
 pub mod envelope;
 mod node;
 mod options;
+mod renewed;
 mod sentinel;
 mod topology;
 
@@ -34,6 +35,7 @@ use crate::cache::limits::SCAN_KEYS;
 pub use options::{OptionsError, RedisOptions, Servers, Tls};
 
 use commands::{Read, Request};
+use renewed::Renewed;
 use topology::Topology;
 
 /// Values in Redis. Clones share the connections.
@@ -45,6 +47,7 @@ pub struct RedisEngine {
 struct Redis {
     options: RedisOptions,
     topology: Topology,
+    renewed: Renewed,
     counters: Counters,
 }
 
@@ -55,7 +58,8 @@ impl RedisEngine {
     /// [`OptionsError`] when certificates or addresses are unusable.
     pub fn new(options: RedisOptions) -> Result<Self, OptionsError> {
         let topology = Topology::new(&options)?;
-        Ok(Self { redis: Arc::new(Redis { options, topology, counters: Counters::default() }) })
+        let renewed = Renewed::new(options.ttl.min(options.temporary_ttl));
+        Ok(Self { redis: Arc::new(Redis { options, topology, renewed, counters: Counters::default() }) })
     }
 
     /// The same behind a circuit breaker: what a program uses.
@@ -114,6 +118,7 @@ impl RedisEngine {
     async fn put(&self, puts: Vec<Put>) -> Result<(), EngineError> {
         check_sizes(&puts)?;
         add(&self.redis.counters.puts, puts.len());
+        self.redis.renewed.forget(puts.iter().filter(|put| put.keep == Keep::Temporary).map(|put| &put.key));
         let request = |put: &Put| {
             let ttl = match put.keep {
                 Keep::Normal => self.redis.options.ttl,
@@ -141,6 +146,26 @@ impl RedisEngine {
             }
         }
         Ok(())
+    }
+
+    /// Whether these are there, each of which is young again then.
+    async fn have(&self, keys: &[Key]) -> Result<Vec<bool>, EngineError> {
+        let texts: Vec<_> = keys.iter().map(|key| self.text(key)).collect();
+        if keys.len() >= TOUCH_FROM_KEYS && self.redis.topology.is_one() {
+            let replies = self.ask(vec![Request::touch_all(&texts)]).await?;
+            match replies.first().and_then(commands::number) {
+                Some(0) => return Ok(vec![false; keys.len()]),
+                Some(there) if there == keys.len() as u64 && self.redis.renewed.all(keys) => {
+                    return Ok(vec![true; keys.len()]);
+                }
+                _ => {}
+            }
+        }
+        let ttl = self.redis.options.ttl.as_secs();
+        let replies = self.ask(texts.iter().map(|key| Request::renew(key, ttl)).collect()).await?;
+        let there: Vec<_> = replies.iter().map(|reply| commands::number(reply) == Some(1)).collect();
+        self.redis.renewed.note(keys.iter().zip(&there).filter(|(_, there)| **there).map(|(key, _)| key));
+        Ok(there)
     }
 
     /// A step of a walk: of one server after the other.
@@ -177,6 +202,9 @@ impl RedisEngine {
     }
 }
 
+/// From so many keys on it is first asked, with one command, whether all are there or none: fewer are renewed at once.
+const TOUCH_FROM_KEYS: usize = 32;
+
 /// Bytes after which a call's values go on over another connection.
 const PART_BYTES: usize = 1 << 20;
 
@@ -190,16 +218,12 @@ impl Engine for RedisEngine {
     }
 
     fn have_many<'a>(&'a self, keys: &'a [Key]) -> Later<'a, Vec<bool>> {
-        Box::pin(async move {
-            let ttl = self.redis.options.ttl.as_secs();
-            let replies =
-                self.ask(keys.iter().map(|key| Request::touch(&self.text(key), ttl)).collect()).await?;
-            Ok(replies.iter().map(|reply| commands::number(reply) == Some(1)).collect())
-        })
+        Box::pin(self.have(keys))
     }
 
     fn delete_many<'a>(&'a self, keys: &'a [Key]) -> Later<'a, u64> {
         Box::pin(async move {
+            self.redis.renewed.forget(keys.iter());
             let replies = self.ask(keys.iter().map(|key| Request::delete(&self.text(key))).collect()).await?;
             Ok(replies.iter().filter_map(commands::number).sum())
         })

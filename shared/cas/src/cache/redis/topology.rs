@@ -62,6 +62,11 @@ impl Topology {
         Ok(Self { connector, finding, map: RwLock::new(None), renewing: Mutex::new(()) })
     }
 
+    /// Whether one server has all keys.
+    pub(super) fn is_one(&self) -> bool {
+        !matches!(self.finding, Finding::Cluster(_))
+    }
+
     fn known(&self) -> Option<Arc<Map>> {
         self.map.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
