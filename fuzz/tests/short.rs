@@ -44,6 +44,21 @@ fn junit() {
 }
 
 #[test]
+fn resource_names() {
+    nothing_is_found(Target::ResourceNames);
+}
+
+#[test]
+fn results() {
+    nothing_is_found(Target::Results);
+}
+
+#[test]
+fn archives() {
+    nothing_is_found(Target::Archives);
+}
+
+#[test]
 fn a_seed_is_its_input() {
     let inputs: Vec<Vec<u8>> = (0..100).map(|seed| input(Target::Parser, seed)).collect();
     assert_eq!(inputs, (0..100).map(|seed| input(Target::Parser, seed)).collect::<Vec<_>>());

@@ -19,6 +19,7 @@ use super::error::ResultsError;
 use super::files::Kept;
 use super::index::{Placed, too_large};
 use super::limits::CALL_MAX_BYTES;
+use super::range;
 use super::token::lease_word;
 
 /// The version of the interface that is told to every client.
@@ -189,7 +190,7 @@ pub(super) async fn download(
     }
     let size_bytes = upload.size_bytes;
     let asked = headers.get("x-ms-range").or_else(|| headers.get(header::RANGE));
-    let (status, from, until) = match asked.and_then(|value| value.to_str().ok()).and_then(range) {
+    let (status, from, until) = match asked.and_then(|value| value.to_str().ok()).and_then(range::range) {
         None => (StatusCode::OK, 0, size_bytes),
         Some(wanted) => match wanted.of(size_bytes) {
             Some((from, until)) => {
@@ -226,65 +227,9 @@ fn disposition(name: &str, mime_type: &str) -> String {
     format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}")
 }
 
-/// A `Range` of one piece (RFC 9110, section 14.1.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Range {
-    From(u64),
-    Between(u64, u64),
-    Last(u64),
-}
-
-/// Anything else counts as no range at all, as the RFC allows.
-fn range(text: &str) -> Option<Range> {
-    let (first, last) = text.trim().strip_prefix("bytes=")?.split_once('-')?;
-    let number = |text: &str| text.trim().parse::<u64>().ok();
-    match (first.trim(), last.trim()) {
-        ("", "") => None,
-        ("", last) => number(last).map(Range::Last),
-        (first, "") => number(first).map(Range::From),
-        (first, last) => {
-            let (first, last) = (number(first)?, number(last)?);
-            (first <= last).then_some(Range::Between(first, last))
-        }
-    }
-}
-
-impl Range {
-    /// First byte and the one after the last, if there is any.
-    fn of(self, size_bytes: u64) -> Option<(u64, u64)> {
-        let (from, until) = match self {
-            Self::From(from) => (from, size_bytes),
-            Self::Between(from, last) => (from, last.saturating_add(1).min(size_bytes)),
-            Self::Last(count) => (size_bytes.saturating_sub(count), size_bytes),
-        };
-        (from < until).then_some((from, until))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranges() {
-        for (text, size_bytes, expected) in [
-            ("bytes=0-9", 100, Some((0, 10))),
-            ("bytes=0-", 100, Some((0, 100))),
-            ("bytes=90-200", 100, Some((90, 100))),
-            ("bytes=-5", 100, Some((95, 100))),
-            ("bytes=-500", 100, Some((0, 100))),
-            ("bytes=100-", 100, None),
-            ("bytes=-0", 100, None),
-            ("bytes=0-0", 0, None),
-            ("bytes=0-18446744073709551615", 4, Some((0, 4))),
-        ] {
-            assert_eq!(range(text).and_then(|range| range.of(size_bytes)), expected, "{text}");
-        }
-        for text in ["", "bytes", "bytes=", "bytes=-", "bytes=5-4", "bytes=a-b", "lines=0-1", "bytes=0-1,3-4"]
-        {
-            assert_eq!(range(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn names_of_downloads() {

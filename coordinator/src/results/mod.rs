@@ -22,6 +22,8 @@ mod grant;
 mod index;
 mod kept;
 pub mod limits;
+pub mod outside;
+mod range;
 mod scopes;
 mod sweep;
 mod token;

@@ -1,10 +1,13 @@
 //! What is fuzzed. Each target has good inputs, a dictionary, and promises that it checks.
 
+mod archives;
 mod commands;
 mod env_files;
 mod expressions;
 mod junit;
 mod parser;
+mod resource_names;
+mod results;
 
 /// A reader of outsiders' text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,11 +22,26 @@ pub enum Target {
     EnvFiles,
     /// Test reports.
     Junit,
+    /// Names of blobs in ByteStream.
+    ResourceNames,
+    /// What clients of the cache and artifact services send.
+    Results,
+    /// Archives of artifacts.
+    Archives,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Parser, Self::Expressions, Self::Commands, Self::EnvFiles, Self::Junit];
+    pub const ALL: [Self; 8] = [
+        Self::Parser,
+        Self::Expressions,
+        Self::Commands,
+        Self::EnvFiles,
+        Self::Junit,
+        Self::ResourceNames,
+        Self::Results,
+        Self::Archives,
+    ];
 
     /// Its name on the command line.
     #[must_use]
@@ -34,6 +52,9 @@ impl Target {
             Self::Commands => "commands",
             Self::EnvFiles => "env-files",
             Self::Junit => "junit",
+            Self::ResourceNames => "resource-names",
+            Self::Results => "results",
+            Self::Archives => "archives",
         }
     }
 
@@ -44,6 +65,9 @@ impl Target {
             Self::Commands => commands::CORPUS,
             Self::EnvFiles => env_files::CORPUS,
             Self::Junit => junit::CORPUS,
+            Self::ResourceNames => resource_names::CORPUS,
+            Self::Results => results::CORPUS,
+            Self::Archives => archives::CORPUS,
         }
     }
 
@@ -54,6 +78,9 @@ impl Target {
             Self::Commands => commands::DICTIONARY,
             Self::EnvFiles => env_files::DICTIONARY,
             Self::Junit => junit::DICTIONARY,
+            Self::ResourceNames => resource_names::DICTIONARY,
+            Self::Results => results::DICTIONARY,
+            Self::Archives => archives::DICTIONARY,
         }
     }
 
@@ -65,6 +92,9 @@ impl Target {
             Self::Commands => commands::run(input),
             Self::EnvFiles => env_files::run(input),
             Self::Junit => junit::run(input),
+            Self::ResourceNames => resource_names::run(input),
+            Self::Results => results::run(input),
+            Self::Archives => archives::run(input),
         }
     }
 }

@@ -278,3 +278,36 @@ mod optional_int64 {
         Option::<Either>::deserialize(deserializer)?.map(Either::value).transpose()
     }
 }
+
+/// Reads a body as each message that a method takes, in protobuf or its JSON; of those that can be read, writes and reads again.
+/// How many there were, or the name of one that came back as another.
+pub(in super::super) fn there_and_back(body: &[u8], json: bool) -> Result<usize, &'static str> {
+    fn one<T>(body: &[u8], json: bool) -> Result<usize, &'static str>
+    where
+        T: prost::Message + Default + PartialEq + Serialize + serde::de::DeserializeOwned,
+    {
+        let read = |bytes: &[u8]| match json {
+            true => serde_json::from_slice::<T>(bytes).ok(),
+            false => T::decode(bytes).ok(),
+        };
+        let Some(message) = read(body) else { return Ok(0) };
+        let written = match json {
+            true => serde_json::to_vec(&message).unwrap_or_default(),
+            false => message.encode_to_vec(),
+        };
+        if read(&written).is_some_and(|again| again == message) {
+            return Ok(1);
+        }
+        Err(std::any::type_name::<T>())
+    }
+    let counts = [
+        one::<CreateCacheEntryRequest>(body, json)?,
+        one::<FinalizeCacheEntryUploadRequest>(body, json)?,
+        one::<GetCacheEntryDownloadUrlRequest>(body, json)?,
+        one::<CreateArtifactRequest>(body, json)?,
+        one::<FinalizeArtifactRequest>(body, json)?,
+        one::<ListArtifactsRequest>(body, json)?,
+        one::<NamedArtifactRequest>(body, json)?,
+    ];
+    Ok(counts.into_iter().sum())
+}

@@ -4,7 +4,7 @@
 
 mod artifacts;
 mod caches;
-mod messages;
+pub(super) mod messages;
 #[cfg(test)]
 mod tests;
 

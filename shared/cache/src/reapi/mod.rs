@@ -7,7 +7,7 @@ mod actions;
 mod byte_stream;
 mod capabilities;
 mod cas;
-mod names;
+pub mod names;
 mod status;
 mod tree;
 mod unpack;

@@ -18,24 +18,30 @@ const OTHER_FUNCTIONS: [&str; 8] =
 
 /// A blob to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Wanted<'a> {
-    pub(super) instance: &'a str,
-    pub(super) digest: Digest,
-    pub(super) compressor: Compressor,
+pub struct Wanted<'a> {
+    /// Which cache.
+    pub instance: &'a str,
+    /// Which blob.
+    pub digest: Digest,
+    /// How it is sent.
+    pub compressor: Compressor,
 }
 
 /// A blob to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Upload<'a> {
-    pub(super) instance: &'a str,
-    pub(super) digest: Digest,
-    pub(super) compressor: Compressor,
+pub struct Upload<'a> {
+    /// Which cache.
+    pub instance: &'a str,
+    /// Which blob.
+    pub digest: Digest,
+    /// How it is sent.
+    pub compressor: Compressor,
 }
 
 /// What is wrong with a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the resource name `{name}` {problem}")]
-pub(super) struct NameError {
+pub struct NameError {
     name: String,
     problem: String,
 }
@@ -45,7 +51,10 @@ fn error(name: &str, problem: impl Into<String>) -> NameError {
 }
 
 /// The name of a blob to be read.
-pub(super) fn wanted(name: &str) -> Result<Wanted<'_>, NameError> {
+///
+/// # Errors
+/// [`NameError`].
+pub fn wanted(name: &str) -> Result<Wanted<'_>, NameError> {
     let (instance, rest) = split(name, &["blobs", "compressed-blobs"])?;
     let (digest, compressor, behind) = blob(name, rest)?;
     if !behind.is_empty() {
@@ -55,7 +64,10 @@ pub(super) fn wanted(name: &str) -> Result<Wanted<'_>, NameError> {
 }
 
 /// The name of a blob to be written.
-pub(super) fn upload(name: &str) -> Result<Upload<'_>, NameError> {
+///
+/// # Errors
+/// [`NameError`].
+pub fn upload(name: &str) -> Result<Upload<'_>, NameError> {
     let (instance, rest) = split(name, &["uploads"])?;
     let Some((_, rest)) = rest.strip_prefix("uploads/").and_then(|rest| rest.split_once('/')) else {
         return Err(error(name, "has no `uploads/<id>/` before its blob"));
