@@ -10,7 +10,8 @@ use clap::{Parser, Subcommand};
 use slipway_kit::telemetry::{self, TelemetryOptions};
 
 use crate::commands::{
-    admin, agents, audit, backup, cancel, dispatch, eval, lint, lock, logs, plan, rerun, run, runs, show, up,
+    admin, agents, audit, backup, cache, cancel, dispatch, eval, lint, lock, logs, plan, rerun, run, runs,
+    show, up,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Out};
@@ -64,6 +65,8 @@ enum Command {
     Audit(audit::Audit),
     /// Save all that the coordinator keeps into a file, while it works
     Backup(backup::Backup),
+    /// Show what the caches hold, remove what nobody uses, or check them
+    Cache(cache::Cache),
     /// Make a new data directory from a backup
     Restore(backup::Restore),
     /// Mend a journal that is damaged or lost something, or make the history again
@@ -135,6 +138,7 @@ async fn execute(command: Command, settings: Settings) -> Result<Exit, Failure> 
         Command::Agents(agents) => agents.run(&settings, &mut out).await,
         Command::Audit(audit) => audit.run(&settings, &mut out).await,
         Command::Backup(backup) => backup.run(&settings, &mut out).await,
+        Command::Cache(cache) => cache.run(&settings, &mut out).await,
         Command::Restore(restore) => restore.run(&mut out),
         Command::Admin(admin) => admin.run(&settings, &mut out).await,
     }

@@ -208,6 +208,31 @@ impl Client {
         self.ask(self.request(Method::POST, &format!("/agents/{agent}/{order}"))).await.map(drop)
     }
 
+    /// What the caches hold, as the coordinator says it.
+    ///
+    /// # Errors
+    /// See the module.
+    pub async fn cache(&self) -> Result<Json, Failure> {
+        self.ask(self.request(Method::GET, "/cache")).await
+    }
+
+    /// Removes from the caches what nobody used for so many days; a dry run only counts.
+    ///
+    /// # Errors
+    /// See the module.
+    pub async fn prune_cache(&self, unused_days: u64, dry_run: bool) -> Result<Json, Failure> {
+        let wanted = json!({"unused_days": unused_days, "dry_run": dry_run});
+        self.ask(self.stream_request(Method::POST, "/cache/prune").json(&wanted)).await
+    }
+
+    /// Has everything in the build tools' cache read and checked, which takes as long as that does.
+    ///
+    /// # Errors
+    /// See the module.
+    pub async fn check_cache(&self) -> Result<Json, Failure> {
+        self.ask(self.stream_request(Method::POST, "/cache/check")).await
+    }
+
     /// A backup, as the coordinator makes it.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod agents;
 pub mod audit;
 pub mod backup;
+pub mod cache;
 pub mod cancel;
 pub mod dispatch;
 pub mod eval;

@@ -4,6 +4,7 @@
 //! which scopes its sender reads and writes ([`gate`]).
 
 mod gate;
+mod house;
 mod scopes;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ use crate::options::CachePlace;
 use crate::results::Results;
 use crate::token::Token;
 use gate::Tokens;
+pub(crate) use house::CacheState;
 
 /// Why the cache could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,7 @@ pub struct CacheOpenError {
 #[derive(Clone)]
 pub struct Cache {
     engine: Arc<dyn Engine>,
+    blobs: BlobCache,
     /// Redis, which may be gone; a disk is not.
     redis: Option<Arc<Guarded<RedisEngine>>>,
     reapi: Reapi,
@@ -83,7 +86,8 @@ impl Cache {
             }
         };
         let blobs = BlobCache::new(Arc::clone(&engine), scopes::shared(), Compression::WherePaying);
-        Ok(Some(Self { engine, redis, reapi: Reapi::new(blobs, Arc::new(Tokens::new(users))) }))
+        let reapi = Reapi::new(blobs.clone(), Arc::new(Tokens::new(users)));
+        Ok(Some(Self { engine, blobs, redis, reapi }))
     }
 
     /// The services of the remote cache protocol.

@@ -8,6 +8,7 @@ mod audit;
 mod auth;
 mod backup;
 mod blobs;
+mod cache;
 mod dispatches;
 mod door;
 mod error;
@@ -41,11 +42,12 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 20] = [
+pub const ROUTES: [&str; 23] = [
     "get /agents",
     "get /audit",
     "get /audit/verify",
     "get /backup",
+    "get /cache",
     "get /openapi.json",
     "get /runs",
     "get /runs/{run}",
@@ -57,6 +59,8 @@ pub const ROUTES: [&str; 20] = [
     "post /agents/{agent}/drain",
     "post /agents/{agent}/resume",
     "post /blobs",
+    "post /cache/check",
+    "post /cache/prune",
     "post /dispatches",
     "post /history/rebuild",
     "post /runs",
@@ -81,6 +85,9 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/audit", get(audit::list))
         .route("/audit/verify", get(audit::verify))
         .route("/backup", get(backup::backup))
+        .route("/cache", get(cache::show))
+        .route("/cache/check", post(cache::check))
+        .route("/cache/prune", post(cache::prune))
         .route("/history/rebuild", post(history::rebuild))
         .route("/agents", get(agents::list))
         .route("/agents/{agent}/drain", post(agents::drain))

@@ -79,6 +79,9 @@ pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How many uploads, entries or artifacts one step of a sweep removes.
 pub const SWEEP_STEP: u32 = 256;
 
+/// How many repositories a listing of what each has shows.
+pub const USAGE_LISTED_MAX: u32 = 1_000;
+
 /// Connections of one coordinator's tunnels that wait to be taken.
 pub const TUNNEL_BACKLOG: usize = 64;
 

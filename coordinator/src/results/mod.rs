@@ -19,6 +19,7 @@ mod caches;
 mod error;
 mod files;
 mod grant;
+mod house;
 mod index;
 mod kept;
 pub mod limits;
@@ -54,6 +55,7 @@ use address::Permission;
 use files::Files;
 use index::Index;
 pub(crate) use index::Sharing;
+pub use index::{Unused, Usage};
 use limits::{CALL_MAX_BYTES, SIGNED_FOR, WRITING_MAX};
 use token::{Claims, lease_of_word};
 

@@ -9,6 +9,7 @@
 mod artifacts;
 mod caches;
 mod uploads;
+mod usage;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +20,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 pub(super) use artifacts::{Artifact, NewArtifact};
 pub(super) use caches::{CacheEntry, NewCache};
 pub(super) use uploads::{Part, Placed, too_large};
+pub use usage::{Unused, Usage};
 
 use super::error::ResultsError;
 

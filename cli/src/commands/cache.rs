@@ -1,0 +1,204 @@
+//! `slipway cache`: what the coordinator's caches hold, and keeping them in order.
+
+use clap::{Args, Subcommand};
+use serde_json::Value as Json;
+
+use crate::client::{Client, ServerArgs, Target};
+use crate::failure::{Exit, Failure};
+use crate::output::Out;
+use crate::output::table::{Table, text};
+use crate::settings::Settings;
+
+/// Flags of `slipway cache`.
+#[derive(Debug, Args)]
+pub struct Cache {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Show what the caches hold and how often they helped
+    Stats(Stats),
+    /// Remove what nobody used for some days
+    Prune(Prune),
+    /// Read and check all of the build tools' cache; what is damaged goes
+    Check(Check),
+}
+
+#[derive(Debug, Args)]
+struct Stats {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+struct Prune {
+    /// Not used for so many days
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=36_525))]
+    unused_days: u64,
+    /// Only say what would go
+    #[arg(long)]
+    dry_run: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+impl Cache {
+    pub(crate) async fn run(self, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
+        match self.what {
+            What::Stats(stats) => stats.run(settings, out).await,
+            What::Prune(prune) => prune.run(settings, out).await,
+            What::Check(check) => check.run(settings, out).await,
+        }
+    }
+}
+
+impl Stats {
+    async fn run(self, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
+        let answer = Client::new(Target::resolve(&self.server, settings)?)?.cache().await?;
+        if self.json {
+            out.json(&answer)?;
+            return Ok(Exit::Success);
+        }
+        let cache = &answer["build_tools"];
+        let place = cache["place"].as_str().unwrap_or_default();
+        out.line(&match (place, cache["up"].as_bool()) {
+            ("off", _) => "build tools: no cache (--cache off)".to_owned(),
+            (place, Some(true)) => format!("build tools: on {place}"),
+            (place, _) => format!("build tools: on {place}, which does not answer: builds go on without it"),
+        })?;
+        if let Some(figures) = cache.get("figures").filter(|figures| figures.is_object()) {
+            out.line(&held(figures))?;
+            out.line(&helped(figures))?;
+            for (name, what) in [
+                ("damaged", "values were damaged, and are removed"),
+                ("refused_reads", "reads were misses because it could not be asked"),
+                ("dropped_writes", "writes were dropped because it could not be asked"),
+            ] {
+                let count = number(figures, name);
+                if count > 0 {
+                    out.line(&format!("  {count} {what}"))?;
+                }
+            }
+        }
+        let mut table = Table::new(&["REPOSITORY", "CACHES", "SIZE", "ARTIFACTS", "SIZE"]);
+        for repository in answer["repositories"].as_array().into_iter().flatten() {
+            table.row(vec![
+                text(repository["repository"].as_str().unwrap_or_default()),
+                text(number(repository, "caches").to_string()),
+                text(bytes(number(repository, "cache_bytes"))),
+                text(number(repository, "artifacts").to_string()),
+                text(bytes(number(repository, "artifact_bytes"))),
+            ]);
+        }
+        out.text(&table.render(out.colours))?;
+        Ok(Exit::Success)
+    }
+}
+
+fn held(figures: &Json) -> String {
+    match (figures["values"].as_u64(), figures["stored_bytes"].as_u64()) {
+        (Some(values), Some(stored)) => format!("  {values} values, {}", bytes(stored)),
+        _ => "  how much is in it only Redis knows: `redis-cli info memory`".to_owned(),
+    }
+}
+
+fn helped(figures: &Json) -> String {
+    let (hits, misses) = (number(figures, "hits"), number(figures, "misses"));
+    let rate =
+        figures["hit_rate"].as_f64().map_or_else(String::new, |rate| format!(" ({:.1} %)", rate * 100.0));
+    format!(
+        "  since the coordinator started: {hits} hits{rate}, {misses} misses, {} stored, {} evicted",
+        number(figures, "puts"),
+        number(figures, "evicted")
+    )
+}
+
+impl Prune {
+    async fn run(self, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
+        let client = Client::new(Target::resolve(&self.server, settings)?)?;
+        let answer = client.prune_cache(self.unused_days, self.dry_run).await?;
+        if self.json {
+            out.json(&answer)?;
+            return Ok(Exit::Success);
+        }
+        let (cache, actions) = (&answer["build_tools"], &answer["actions"]);
+        let goes = if self.dry_run { "would go" } else { "removed" };
+        if cache.is_object() {
+            let (values, size) = (number(cache, "values"), bytes(number(cache, "size_bytes")));
+            out.line(&format!("build tools: {goes}: {values} of {} values, {size}", number(cache, "seen")))?;
+        }
+        let (entries, size) = (number(actions, "entries"), bytes(number(actions, "size_bytes")));
+        out.line(&format!("actions/cache: {goes}: {entries} entries, {size}"))?;
+        Ok(Exit::Success)
+    }
+}
+
+impl Check {
+    async fn run(self, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
+        let answer = Client::new(Target::resolve(&self.server, settings)?)?.check_cache().await?;
+        if self.json {
+            out.json(&answer)?;
+            return Ok(Exit::Success);
+        }
+        let (checked, damaged, incomplete) =
+            (number(&answer, "checked"), number(&answer, "damaged"), number(&answer, "incomplete"));
+        out.line(&format!(
+            "{checked} values read: {damaged} damaged, {incomplete} listed what is gone; those are removed"
+        ))?;
+        Ok(Exit::Success)
+    }
+}
+
+fn number(object: &Json, name: &str) -> u64 {
+    object.get(name).and_then(Json::as_u64).unwrap_or_default()
+}
+
+/// Bytes in the largest unit of which there is one.
+fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let (mut value, mut unit) = (count as f64 / 1024.0, 0);
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS.get(unit).copied().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        for (count, shown) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1 << 20, "1.0 MiB"),
+            (20 << 30, "20.0 GiB"),
+            (u64::MAX, "16384.0 PiB"),
+        ] {
+            assert_eq!(bytes(count), shown);
+        }
+    }
+}

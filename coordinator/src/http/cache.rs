@@ -1,0 +1,86 @@
+//! `/api/v1/cache`: what the caches hold, and keeping them in order.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use slipway_cas::cache::CacheError;
+
+use super::door::Door;
+use super::error::ApiError;
+use crate::audit::Origin;
+use crate::cache::{Cache, CacheState};
+use crate::services::Services;
+
+/// The most days that `unused_days` may say: a century.
+const DAYS_MAX: u64 = 36_525;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl From<CacheError> for ApiError {
+    fn from(error: CacheError) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "cache_unavailable", error.to_string())
+    }
+}
+
+fn failed(error: crate::results::ResultsError) -> ApiError {
+    ApiError::new(error.status(), "failed", error.to_string())
+}
+
+pub(super) async fn show(State(services): State<Services>) -> Result<Json<Value>, ApiError> {
+    let build_tools = match &services.cache {
+        Some(cache) => cache.state().await,
+        None => CacheState::OFF,
+    };
+    let repositories = services.results.usage().await.map_err(failed)?;
+    Ok(Json(json!({ "build_tools": build_tools, "repositories": repositories })))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Prune {
+    unused_days: u64,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+pub(super) async fn prune(
+    State(services): State<Services>,
+    Door(source): Door,
+    Json(wanted): Json<Prune>,
+) -> Result<Json<Value>, ApiError> {
+    let Prune { unused_days, dry_run } = wanted;
+    if unused_days > DAYS_MAX {
+        return Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "invalid",
+            format!("`unused_days` is at most {DAYS_MAX}"),
+        ));
+    }
+    let unused = DAY * u32::try_from(unused_days).unwrap_or(u32::MAX);
+    if !dry_run {
+        let origin = Origin { actor: "an API client".to_owned(), source };
+        services.driver.note(origin, "cache.prune", None).await?;
+    }
+    let caches = services.results.prune_caches(unused, dry_run).await.map_err(failed)?;
+    let build_tools = match &services.cache {
+        Some(cache) => Some(cache.prune(unused.as_secs(), dry_run).await?),
+        None => None,
+    };
+    let build_tools =
+        build_tools.map(|it| json!({"values": it.values, "size_bytes": it.size_bytes, "seen": it.seen}));
+    Ok(Json(json!({ "dry_run": dry_run, "build_tools": build_tools, "actions": caches })))
+}
+
+pub(super) async fn check(State(services): State<Services>) -> Result<Json<Value>, ApiError> {
+    let cache: &Cache = services.cache.as_ref().ok_or_else(|| {
+        ApiError::new(StatusCode::CONFLICT, "conflict", "the coordinator was started with --cache off")
+    })?;
+    let checked = cache.check().await?;
+    Ok(Json(json!({
+        "checked": checked.checked, "damaged": checked.damaged, "incomplete": checked.incomplete,
+    })))
+}
