@@ -13,8 +13,8 @@ want_test_dependencies() {
   want_build_dependencies "$@"
   # The servers of PostgreSQL and Redis: the tests start their own, each in a folder of its own.
   # The chaos campaign cuts networks of its own and fills disks of its own.
-  # Bazel is a client of the cache.
-  want_packages shellcheck systemd postgresql redis-server bazel-bootstrap iproute2 iptables
+  # Bazel and ccache are clients of the cache.
+  want_packages shellcheck systemd postgresql redis-server bazel-bootstrap ccache iproute2 iptables
   command -v npm >/dev/null || want_packages nodejs npm
   want_cargo_tool cargo-nextest
   want_cargo_tool cargo-deny

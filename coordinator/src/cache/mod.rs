@@ -9,6 +9,7 @@ mod scopes;
 use std::path::Path;
 use std::sync::Arc;
 
+use slipway_cache::Gate;
 use slipway_cache::reapi::Reapi;
 use slipway_cas::cache::breaker::State;
 use slipway_cas::cache::{
@@ -37,6 +38,7 @@ pub struct Cache {
     /// Redis, which may be gone; a disk is not.
     redis: Option<Arc<Guarded<RedisEngine>>>,
     reapi: Reapi,
+    http: axum::Router,
 }
 
 impl std::fmt::Debug for Cache {
@@ -83,12 +85,19 @@ impl Cache {
             }
         };
         let blobs = BlobCache::new(Arc::clone(&engine), scopes::shared(), Compression::WherePaying);
-        Ok(Some(Self { engine, redis, reapi: Reapi::new(blobs, Arc::new(Tokens::new(users))) }))
+        let gate: Arc<dyn Gate> = Arc::new(Tokens::new(users));
+        let http = slipway_cache::http::router(blobs.clone(), Arc::clone(&gate));
+        Ok(Some(Self { engine, redis, reapi: Reapi::new(blobs, gate), http }))
     }
 
     /// The services of the remote cache protocol.
     pub(crate) fn reapi(&self) -> &Reapi {
         &self.reapi
+    }
+
+    /// The same cache over HTTP, for below `/cache`.
+    pub(crate) fn http(&self) -> axum::Router {
+        self.http.clone()
     }
 
     /// Whether what backs it answers, as far as is known: nobody asks just to find out.

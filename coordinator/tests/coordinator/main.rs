@@ -8,6 +8,7 @@ mod backup;
 mod bazel;
 mod called;
 mod calls;
+mod ccache;
 mod clients;
 mod events;
 mod fair;

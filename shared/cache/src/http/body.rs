@@ -1,0 +1,82 @@
+//! Bodies: in, hashed while they come; out, checked while they go.
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use futures_util::stream::try_unfold;
+use slipway_cas::Digest;
+use slipway_cas::cache::{BlobCache, BlobReader, Written};
+use slipway_cas::store::Expected;
+
+use super::error::HttpError;
+use crate::limits::MAX_BLOB_BYTES;
+
+/// A body that was taken.
+pub(super) enum Taken {
+    /// All of a short one.
+    Short(Bytes),
+    /// A longer one, which is a blob now.
+    Blob(Written),
+}
+
+/// All of a body that may have so many bytes.
+pub(super) async fn all(body: Body, max_bytes: usize) -> Result<Bytes, HttpError> {
+    let mut stream = body.into_data_stream();
+    let mut bytes = BytesMut::new();
+    while let Some(piece) = stream.next().await {
+        let piece = piece.map_err(broke_off)?;
+        if bytes.len() + piece.len() > max_bytes {
+            return Err(HttpError::too_large(format!("the body is longer than {max_bytes} bytes")));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.freeze())
+}
+
+fn broke_off(error: axum::Error) -> HttpError {
+    HttpError::invalid(format!("the body broke off: {error}"))
+}
+
+/// Takes a body; one of at most `short_max` bytes is not made a blob.
+pub(super) async fn incoming(
+    blobs: &BlobCache,
+    body: Body,
+    expected: Option<[u8; 32]>,
+    short_max: usize,
+) -> Result<Taken, HttpError> {
+    let mut stream = body.into_data_stream();
+    let mut start = BytesMut::new();
+    let mut writer = None;
+    while let Some(piece) = stream.next().await {
+        let piece = piece.map_err(broke_off)?;
+        match &mut writer {
+            None if start.len() + piece.len() <= short_max => start.extend_from_slice(&piece),
+            None => {
+                let mut longer = blobs.writer(MAX_BLOB_BYTES);
+                longer.write(start.split().freeze()).await?;
+                longer.write(piece).await?;
+                writer = Some(longer);
+            }
+            Some(writer) => writer.write(piece).await?,
+        }
+    }
+    let expected = expected.map_or(Expected::Anything, Expected::Hash);
+    match writer {
+        Some(writer) => Ok(Taken::Blob(writer.finish(expected).await?)),
+        None if short_max == 0 => Ok(Taken::Blob(blobs.write(start.freeze(), expected).await?)),
+        None => {
+            let bytes = start.freeze();
+            let wrong = |error: slipway_cas::StoreError| HttpError::invalid(error.to_string());
+            expected.check(Digest::of(&bytes)).map_err(wrong)?;
+            Ok(Taken::Short(bytes))
+        }
+    }
+}
+
+/// A blob as a body. One that loses a chunk on the way breaks off: the client sees that it is too short.
+pub(super) fn outgoing(reader: BlobReader) -> Body {
+    Body::from_stream(try_unfold(reader, async |mut reader: BlobReader| {
+        let piece = reader.next().await?;
+        Ok::<_, slipway_cas::cache::CacheError>(piece.map(|piece| (piece, reader)))
+    }))
+}
