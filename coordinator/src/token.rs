@@ -1,7 +1,7 @@
 //! Bearer tokens: made once, kept in the data directory, compared in constant time.
 //!
-//! Two of them: whoever has the *admin* token may use the API, whoever has the *agent* token may be an agent. A token's
-//! text is never logged, and `Debug` hides it.
+//! Three of them: whoever has the *admin* token may use the API, whoever has the *agent* token may be an agent, whoever has the
+//! *cache* token may use the cache of build tools. A token's text is never logged, and `Debug` hides it.
 
 use std::fmt;
 use std::fs;

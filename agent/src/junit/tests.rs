@@ -139,7 +139,7 @@ fn phpunit() {
         ]
     );
     let places: Vec<_> = read(text).unwrap().cases.into_iter().map(|case| (case.file, case.line)).collect();
-    assert_eq!(places[1], ("/work/tests/SumsTest.php".to_owned(), 12));
+    assert_eq!(places[1], ("/project/tests/SumsTest.php".to_owned(), 12));
 }
 
 #[test]

@@ -323,11 +323,10 @@ async fn a_token_that_only_reads_cannot_write_by_any_call() {
     assert_eq!(reader.streams.query_write_status(ask).await.unwrap_err().code(), denied);
     door.client("a").write(&blob, MIB).await.unwrap();
     assert_eq!(reader.read(&read_name(digest), 0, 0).await.unwrap(), blob);
-    let can = |update| async move { update };
     let capabilities =
         reader.capabilities.get_capabilities(re::GetCapabilitiesRequest::default()).await.unwrap();
     let cache = capabilities.into_inner().cache_capabilities.unwrap();
-    assert!(!can(cache.action_cache_update_capabilities.unwrap().update_enabled).await);
+    assert!(!cache.action_cache_update_capabilities.unwrap().update_enabled);
 }
 
 #[tokio::test]
