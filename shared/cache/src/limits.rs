@@ -60,7 +60,10 @@ pub const MAX_FILE_NAME_BYTES: usize = 2_048;
 /// The longest value of a header that is stored with a file, in bytes.
 pub const MAX_HEADER_BYTES: usize = 4_096;
 
-/// The longest result of an action that comes over HTTP, in bytes.
+/// How long a client may send nothing in the middle of a body.
+pub const BODY_IDLE: Duration = Duration::from_secs(60);
+
+/// The longest result of an action that comes over HTTP, in bytes. What begins as no result does may be longer.
 pub const MAX_RESULT_BYTES: usize = 1 << 20;
 
 /// The longest question about many files at once, in bytes.

@@ -1,17 +1,17 @@
 //! Bazel's cache over HTTP: `…/ac/HASH` and `…/cas/HASH`.
 //!
 //! A hash without a length names no blob of ours: beside each blob lies a name, the hash, that tells its digest. What is put as an
-//! action's result and is one lists its blobs, as over gRPC, and is found only while they are all there. ccache puts bytes of its own
-//! there; what is no result is kept as it is.
+//! action's result and is one lists its blobs, as over gRPC, and is found only while they are all there, with their names: a client
+//! knows no other way to them. ccache puts bytes of its own there; what is no result is kept as it is.
 
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use slipway_cas::Digest;
-
 use bytes::Bytes;
 use prost::Message as _;
+use slipway_cas::Digest;
+use slipway_cas::cache::entries::Subject;
 use slipway_proto::reapi::build::bazel::remote::execution::v2 as re;
 use tonic::Code;
 
@@ -56,32 +56,66 @@ pub(super) async fn handle(
         )
     })?;
     let view = doors.view(&headers, named.instance)?;
-    let kind = if named.is_blob { "cas" } else { "ac" };
-    let name = format!("bazel/{kind}/{}", Digest::from_parts(named.hash, 0).hash_hex());
+    let name = name(named.is_blob, named.hash);
     match method {
-        Method::GET | Method::HEAD => named::find(&view, &name).await?.answer(&view, &method).await,
+        // The empty blob always exists: clients do not bring it.
+        Method::GET | Method::HEAD if named.is_blob && named.hash == *Digest::of(b"").hash() => {
+            Ok(StatusCode::OK.into_response())
+        }
+        Method::GET | Method::HEAD => {
+            let found = named::find(&view, &name).await?;
+            if !view.has_entries(&names(&found.lists)).await {
+                return Err(HttpError::missing());
+            }
+            found.answer(&view, &method).await
+        }
         Method::PUT if named.is_blob => {
             let what = Storing { inline: false, expected: Some(named.hash), ..Storing::default() };
             named::store(&view, &name, &headers, body, what).await?;
             Ok(StatusCode::OK.into_response())
         }
         Method::PUT => {
-            let bytes = body::all(body, MAX_RESULT_BYTES).await?;
-            let references = references(&view, &bytes).await?;
-            named::store_bytes(&view, &name, bytes, references).await?;
+            view.writable()?;
+            let (first, body) = body::peek(body).await?;
+            if first.is_none_or(begins_a_result) {
+                let bytes = body::all(body, MAX_RESULT_BYTES).await?;
+                if let Some(lists) = lists(&view, &bytes).await? {
+                    named::store_listing(&view, &name, bytes, lists).await?;
+                }
+            } else {
+                named::store(&view, &name, &headers, body, Storing::default()).await?;
+            }
             Ok(StatusCode::OK.into_response())
         }
-        _ => Err(HttpError::method()),
+        _ => Err(HttpError::method("GET, HEAD, PUT")),
     }
 }
 
-/// The blobs that a result lists; none of what is no result.
-async fn references(view: &View, bytes: &Bytes) -> Result<Vec<Digest>, HttpError> {
-    let Ok(result) = re::ActionResult::decode(bytes.clone()) else { return Ok(Vec::new()) };
+fn name(is_blob: bool, hash: [u8; 32]) -> String {
+    let kind = if is_blob { "cas" } else { "ac" };
+    format!("bazel/{kind}/{}", Digest::from_parts(hash, 0).hash_hex())
+}
+
+/// The names of blobs, but for the empty one.
+fn names(blobs: &[Digest]) -> Vec<Subject> {
+    let blobs = blobs.iter().filter(|blob| blob.size_bytes() > 0);
+    blobs.map(|blob| named::subject(&name(true, *blob.hash()))).collect()
+}
+
+/// Whether an encoded result may begin so: with the field 2 to 12, a number if it is 4 and bytes else.
+const fn begins_a_result(first: u8) -> bool {
+    let (field, wire_type) = (first >> 3, first & 7);
+    matches!((field, wire_type), (4, 0) | (2..=3 | 5..=12, 2))
+}
+
+/// The blobs that a result lists; none of what is no result. `None`: nobody could look for them.
+async fn lists(view: &View, bytes: &Bytes) -> Result<Option<Vec<Digest>>, HttpError> {
+    let Ok(result) = re::ActionResult::decode(bytes.clone()) else { return Ok(Some(Vec::new())) };
     match reapi::references(view, &result).await {
-        Ok(references) => Ok(references),
+        Ok(references) => Ok(Some(references)),
         // Bytes that happen to look like a message, with digests that are none.
-        Err(status) if status.code() == Code::InvalidArgument => Ok(Vec::new()),
+        Err(status) if status.code() == Code::InvalidArgument => Ok(Some(Vec::new())),
+        Err(_) if !view.answers().await => Ok(None),
         Err(status) => Err(HttpError::conflict(status.message())),
     }
 }
@@ -89,6 +123,20 @@ async fn references(view: &View, bytes: &Bytes) -> Result<Vec<Digest>, HttpError
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn results_are_told_from_what_else_is_put() {
+        let result =
+            re::ActionResult { exit_code: 1, stdout_raw: vec![1].into(), ..re::ActionResult::default() };
+        assert!(begins_a_result(result.encode_to_vec()[0]));
+        for field in 2..=12 {
+            assert!(begins_a_result((field << 3) | (u8::from(field != 4) * 2)), "{field}");
+        }
+        // ccache's, and packed files.
+        for first in [0xcc, 0x28, 0x1f, b'P', 0] {
+            assert!(!begins_a_result(first), "{first}");
+        }
+    }
 
     #[test]
     fn paths_end_with_a_kind_and_a_hash() {

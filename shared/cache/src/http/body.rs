@@ -1,15 +1,16 @@
 //! Bodies: in, hashed while they come; out, checked while they go.
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
+use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use futures_util::stream::try_unfold;
 use slipway_cas::Digest;
-use slipway_cas::cache::{BlobCache, BlobReader, Written};
+use slipway_cas::cache::{BlobCache, BlobReader, CacheError, Written};
 use slipway_cas::store::Expected;
 
 use super::error::HttpError;
-use crate::limits::MAX_BLOB_BYTES;
+use crate::limits::{BODY_IDLE, MAX_BLOB_BYTES};
 
 /// A body that was taken.
 pub(super) enum Taken {
@@ -19,12 +20,18 @@ pub(super) enum Taken {
     Blob(Written),
 }
 
+/// The next piece of a body.
+async fn next(stream: &mut BodyDataStream) -> Result<Option<Bytes>, HttpError> {
+    let piece = tokio::time::timeout(BODY_IDLE, stream.next()).await;
+    let piece = piece.map_err(|_| HttpError::slow(BODY_IDLE))?;
+    piece.transpose().map_err(|error| HttpError::invalid(format!("the body broke off: {error}")))
+}
+
 /// All of a body that may have so many bytes.
 pub(super) async fn all(body: Body, max_bytes: usize) -> Result<Bytes, HttpError> {
     let mut stream = body.into_data_stream();
     let mut bytes = BytesMut::new();
-    while let Some(piece) = stream.next().await {
-        let piece = piece.map_err(broke_off)?;
+    while let Some(piece) = next(&mut stream).await? {
         if bytes.len() + piece.len() > max_bytes {
             return Err(HttpError::too_large(format!("the body is longer than {max_bytes} bytes")));
         }
@@ -33,8 +40,28 @@ pub(super) async fn all(body: Body, max_bytes: usize) -> Result<Bytes, HttpError
     Ok(bytes.freeze())
 }
 
-fn broke_off(error: axum::Error) -> HttpError {
-    HttpError::invalid(format!("the body broke off: {error}"))
+/// Refuses a body that says it is too long, before a byte of it has come.
+pub(super) fn check_length(headers: &HeaderMap) -> Result<(), HttpError> {
+    let length: Option<u64> =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    match length {
+        Some(length) if length > MAX_BLOB_BYTES => {
+            Err(CacheError::TooLong { limit_bytes: MAX_BLOB_BYTES }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The first byte of a body, and the whole of it.
+pub(super) async fn peek(body: Body) -> Result<(Option<u8>, Body), HttpError> {
+    let mut stream = body.into_data_stream();
+    while let Some(piece) = next(&mut stream).await? {
+        if let Some(first) = piece.first().copied() {
+            let rest = futures_util::stream::once(async move { Ok::<_, axum::Error>(piece) }).chain(stream);
+            return Ok((Some(first), Body::from_stream(rest)));
+        }
+    }
+    Ok((None, Body::empty()))
 }
 
 /// Takes a body; one of at most `short_max` bytes is not made a blob.
@@ -47,8 +74,7 @@ pub(super) async fn incoming(
     let mut stream = body.into_data_stream();
     let mut start = BytesMut::new();
     let mut writer = None;
-    while let Some(piece) = stream.next().await {
-        let piece = piece.map_err(broke_off)?;
+    while let Some(piece) = next(&mut stream).await? {
         match &mut writer {
             None if start.len() + piece.len() <= short_max => start.extend_from_slice(&piece),
             None => {
@@ -77,6 +103,6 @@ pub(super) async fn incoming(
 pub(super) fn outgoing(reader: BlobReader) -> Body {
     Body::from_stream(try_unfold(reader, async |mut reader: BlobReader| {
         let piece = reader.next().await?;
-        Ok::<_, slipway_cas::cache::CacheError>(piece.map(|piece| (piece, reader)))
+        Ok::<_, CacheError>(piece.map(|piece| (piece, reader)))
     }))
 }

@@ -1,5 +1,7 @@
 //! What goes wrong, as clients of HTTP read it.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use slipway_cas::cache::CacheError;
@@ -12,38 +14,49 @@ use crate::view::{PutError, ReadOnly};
 pub(super) struct HttpError {
     status: StatusCode,
     reason: String,
+    /// The methods that there are, if it was another one.
+    allow: Option<&'static str>,
 }
 
 impl HttpError {
+    fn new(status: StatusCode, reason: impl Into<String>) -> Self {
+        Self { status, reason: reason.into(), allow: None }
+    }
+
     pub(super) fn invalid(reason: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, reason: reason.into() }
+        Self::new(StatusCode::BAD_REQUEST, reason)
     }
 
     pub(super) fn unauthenticated(reason: impl Into<String>) -> Self {
-        Self { status: StatusCode::UNAUTHORIZED, reason: reason.into() }
+        Self::new(StatusCode::UNAUTHORIZED, reason)
     }
 
     pub(super) fn forbidden(reason: impl Into<String>) -> Self {
-        Self { status: StatusCode::FORBIDDEN, reason: reason.into() }
+        Self::new(StatusCode::FORBIDDEN, reason)
     }
 
     pub(super) fn too_large(reason: impl Into<String>) -> Self {
-        Self { status: StatusCode::PAYLOAD_TOO_LARGE, reason: reason.into() }
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, reason)
     }
 
     pub(super) fn missing() -> Self {
-        Self { status: StatusCode::NOT_FOUND, reason: "it is not in the cache".to_owned() }
+        Self::new(StatusCode::NOT_FOUND, "it is not in the cache")
     }
 
-    pub(super) fn method() -> Self {
-        Self {
-            status: StatusCode::METHOD_NOT_ALLOWED,
-            reason: "this method is not one of this cache's".to_owned(),
-        }
+    /// `allow`: the methods that there are.
+    pub(super) fn method(allow: &'static str) -> Self {
+        let reason = format!("this cache has {allow}");
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, reason) }
+    }
+
+    /// A body that does not come on.
+    pub(super) fn slow(idle: Duration) -> Self {
+        let reason = format!("no more of the body came for {} seconds", idle.as_secs());
+        Self::new(StatusCode::REQUEST_TIMEOUT, reason)
     }
 
     pub(super) fn conflict(reason: impl Into<String>) -> Self {
-        Self { status: StatusCode::CONFLICT, reason: reason.into() }
+        Self::new(StatusCode::CONFLICT, reason)
     }
 }
 
@@ -52,7 +65,7 @@ impl From<CacheError> for HttpError {
         match error {
             error if error.is_miss() => Self::missing(),
             CacheError::TooLong { .. } | CacheError::TooManyChunks => {
-                Self { status: StatusCode::PAYLOAD_TOO_LARGE, reason: error.to_string() }
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
             }
             error => Self::invalid(error.to_string()),
         }
@@ -70,7 +83,7 @@ impl From<PutError> for HttpError {
         match error {
             PutError::ReadOnly(error) => error.into(),
             PutError::Entry(EntryError::TooLarge) => {
-                Self { status: StatusCode::PAYLOAD_TOO_LARGE, reason: error.to_string() }
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string())
             }
             PutError::Entry(EntryError::Incomplete(_)) => Self::conflict(error.to_string()),
         }
@@ -84,6 +97,9 @@ impl IntoResponse for HttpError {
             // Some tools send a password only when they are asked for one.
             let challenge = HeaderValue::from_static("Basic realm=\"slipway cache\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(allow) = self.allow {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
         }
         response
     }

@@ -10,6 +10,8 @@ use super::error::HttpError;
 use super::named::{self, Storing};
 use crate::limits::MAX_FILE_NAME_BYTES;
 
+const METHODS: &str = "GET, HEAD, PUT, PROPFIND, MKCOL, OPTIONS";
+
 /// What `PROPFIND` says of any folder: there is one wherever a client looks for it.
 fn folder(path: &str) -> Response {
     let mut href = String::from("/");
@@ -44,11 +46,11 @@ pub(super) async fn handle(
     body: Body,
 ) -> Result<Response, HttpError> {
     let view = doors.view(&headers, "")?;
-    if path.len() > MAX_FILE_NAME_BYTES {
-        return Err(HttpError::invalid(format!("the name is longer than {MAX_FILE_NAME_BYTES} bytes")));
-    }
+    check(&path)?;
     let name = format!("files/{path}");
+    let is_folder = path.is_empty() || path.ends_with('/');
     match method.as_str() {
+        "GET" | "HEAD" | "PUT" if is_folder => Err(HttpError::invalid("a file's name does not end with `/`")),
         "GET" | "HEAD" => named::find(&view, &name).await?.answer(&view, &method).await,
         "PUT" => {
             named::store(&view, &name, &headers, body, Storing::default()).await?;
@@ -59,14 +61,42 @@ pub(super) async fn handle(
             view.writable()?;
             Ok(StatusCode::CREATED.into_response())
         }
-        "OPTIONS" => Ok((
-            StatusCode::NO_CONTENT,
-            [
-                (header::ALLOW, "GET, HEAD, PUT, PROPFIND, MKCOL, OPTIONS"),
-                (header::HeaderName::from_static("dav"), "1"),
-            ],
-        )
-            .into_response()),
-        _ => Err(HttpError::method()),
+        "OPTIONS" => {
+            let dav = header::HeaderName::from_static("dav");
+            Ok((StatusCode::NO_CONTENT, [(header::ALLOW, METHODS), (dav, "1")]).into_response())
+        }
+        _ => Err(HttpError::method(METHODS)),
+    }
+}
+
+/// Names are looked up whole and lead nowhere; those that would elsewhere are refused so that no client relies on them.
+fn check(path: &str) -> Result<(), HttpError> {
+    if path.len() > MAX_FILE_NAME_BYTES {
+        return Err(HttpError::invalid(format!("the name is longer than {MAX_FILE_NAME_BYTES} bytes")));
+    }
+    if path.contains('\\') || path.chars().any(char::is_control) {
+        return Err(HttpError::invalid("a name has no backslash and no control characters"));
+    }
+    if path.split('/').any(|part| part == "." || part == "..") {
+        return Err(HttpError::invalid("no part of a name is `.` or `..`"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_would_lead_elsewhere_are_refused() {
+        for name in ["a", "a/b..c/...", "subdirs/ab/cdef", "größe", "", &"x".repeat(MAX_FILE_NAME_BYTES)] {
+            check(name).unwrap();
+        }
+        for name in
+            ["..", "a/../b", "./a", "a/.", "a\\b", "a\0b", "a\nb", &"x".repeat(MAX_FILE_NAME_BYTES + 1)]
+        {
+            assert!(check(name).is_err(), "{name:?}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use slipway_cas::Digest;
 use slipway_cas::cache::Entry;
 use slipway_cas::cache::entries::Subject;
+use slipway_cas::store::Expected;
 
 use super::body;
 use super::error::HttpError;
@@ -22,6 +23,8 @@ const VERSION: u8 = 1;
 pub(super) struct Found {
     /// A header's value that was stored with it, for each that was asked to be kept.
     pub(super) kept: Vec<(HeaderName, HeaderValue)>,
+    /// Blobs that were stored with it as what it lists.
+    pub(super) lists: Vec<Digest>,
     content: Content,
 }
 
@@ -86,6 +89,7 @@ pub(super) async fn store(
     what: Storing<'_>,
 ) -> Result<(), HttpError> {
     let write = view.writable()?;
+    body::check_length(headers)?;
     let mut kept = Vec::new();
     for name in what.keep {
         if let Some(value) = headers.get(name) {
@@ -107,22 +111,33 @@ pub(super) async fn store(
     Ok(())
 }
 
-/// Stores a file that is here, as part of an entry that lists these blobs.
-pub(super) async fn store_bytes(
+/// Stores a file that is here, with the blobs that it lists: without all of them it is not found.
+pub(super) async fn store_listing(
     view: &View,
     name: &str,
     bytes: Bytes,
-    references: Vec<Digest>,
+    lists: Vec<Digest>,
 ) -> Result<(), HttpError> {
-    view.put_entry(&subject(name), &Entry { value: encode(&[], Some(&bytes)), references }).await?;
+    let (value, references) = if bytes.len() <= MAX_INLINE_BYTES {
+        (encode(&[], Some(&bytes)), lists)
+    } else {
+        let written = view.writable()?.blobs.write(bytes, Expected::Anything).await?;
+        if !written.kept {
+            return Ok(());
+        }
+        (encode(&[], None), std::iter::once(written.digest).chain(lists).collect())
+    };
+    view.put_entry(&subject(name), &Entry { value, references }).await?;
     Ok(())
 }
 
-fn subject(name: &str) -> Subject {
+/// Under what a file lies.
+pub(super) fn subject(name: &str) -> Subject {
     Subject::Name(name.to_owned())
 }
 
-/// A version, the kept headers (how many; of each the lengths and texts), then the bytes of a short file.
+/// A version, the kept headers (how many; of each the lengths and texts), then the bytes of a short file. A longer one is the first
+/// blob that the entry refers to.
 fn encode(kept: &[(HeaderName, HeaderValue)], bytes: Option<&Bytes>) -> Bytes {
     let mut value = BytesMut::with_capacity(64 + bytes.map_or(0, Bytes::len));
     value.put_u8(VERSION);
@@ -154,13 +169,13 @@ fn decode(entry: Entry) -> Option<Found> {
         let (name, value) = (text()?, text()?);
         kept.push((HeaderName::from_bytes(&name).ok()?, HeaderValue::from_maybe_shared(value).ok()?));
     }
-    let here = take(1)?[..] == [1];
-    let content = match references.first() {
-        _ if here => Content::Here(value),
-        Some(digest) => Content::Blob(*digest),
-        None => return None,
+    let (content, lists) = if take(1)?[..] == [1] {
+        (Content::Here(value), references)
+    } else {
+        let mut references = references.into_iter();
+        (Content::Blob(references.next()?), references.collect())
     };
-    Some(Found { kept, content })
+    Some(Found { kept, lists, content })
 }
 
 #[cfg(test)]
@@ -178,8 +193,9 @@ mod tests {
         .unwrap();
         assert_eq!((short.size_bytes(), &short.kept), (5, &kept));
         let blob = Digest::of(b"blob");
-        let long = decode(Entry { value: encode(&[], None), references: vec![blob] }).unwrap();
-        assert_eq!((long.size_bytes(), long.kept.len()), (4, 0));
+        let listed = Digest::of(b"listed");
+        let long = decode(Entry { value: encode(&[], None), references: vec![blob, listed] }).unwrap();
+        assert_eq!((long.size_bytes(), long.kept.len(), long.lists), (4, 0, vec![listed]));
         let empty =
             decode(Entry { value: encode(&[], Some(&Bytes::new())), references: Vec::new() }).unwrap();
         assert_eq!(empty.size_bytes(), 0);

@@ -63,8 +63,10 @@ pub(super) async fn events(
     State(doors): State<Doors>,
     Query(team): Query<Team>,
     headers: HeaderMap,
+    body: Body,
 ) -> Result<Response, HttpError> {
     doors.view(&headers, team.name())?;
+    body::all(body, MAX_QUERY_BYTES).await?;
     Ok(StatusCode::OK.into_response())
 }
 
