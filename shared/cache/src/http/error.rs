@@ -92,7 +92,9 @@ impl From<PutError> for HttpError {
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
-        let mut response = (self.status, format!("{}\n", self.reason)).into_response();
+        // Without a character set: Nx takes a refusal for one only if it is exactly this.
+        let plain = [(header::CONTENT_TYPE, "text/plain")];
+        let mut response = (self.status, plain, format!("{}\n", self.reason)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             // Some tools send a password only when they are asked for one.
             let challenge = HeaderValue::from_static("Basic realm=\"slipway cache\"");

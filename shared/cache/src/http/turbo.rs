@@ -1,7 +1,7 @@
 //! Turborepo's remote cache, as `turbo` asks for it.
 //!
-//! A team (`slug` or `teamId`) is a cache of its own. The tag that signs an artifact, and how long its task took, come back as they were
-//! put.
+//! A team (`slug` or `teamId`) is a cache of its own. The tag that signs an artifact, how long its task took, and the commit it was
+//! made at come back as they were put.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +20,8 @@ use crate::view::View;
 
 const TAG: HeaderName = HeaderName::from_static("x-artifact-tag");
 const DURATION: HeaderName = HeaderName::from_static("x-artifact-duration");
+const COMMIT: HeaderName = HeaderName::from_static("x-artifact-sha");
+const CHANGES: HeaderName = HeaderName::from_static("x-artifact-dirty-hash");
 
 /// Whose cache.
 #[derive(Debug, Default, Deserialize)]
@@ -56,6 +58,20 @@ pub(super) async fn status(
 ) -> Result<Response, HttpError> {
     doors.view(&headers, team.name())?;
     Ok(json_answer(&json!({"status": "enabled"})))
+}
+
+/// With `--preflight` it asks before each call whether it may show its token there: it may, wherever it is.
+pub(super) async fn preflight(
+    State(doors): State<Doors>,
+    Query(team): Query<Team>,
+    headers: HeaderMap,
+) -> Result<Response, HttpError> {
+    doors.view(&headers, team.name())?;
+    let allowed = [
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, PUT"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, User-Agent"),
+    ];
+    Ok((StatusCode::NO_CONTENT, allowed).into_response())
 }
 
 /// What `turbo` counted of its hits: nobody reads it here.
@@ -129,7 +145,7 @@ pub(super) async fn put(
     body: Body,
 ) -> Result<Response, HttpError> {
     let view = doors.view(&headers, team.name())?;
-    let what = Storing { keep: &[TAG, DURATION], ..Storing::default() };
+    let what = Storing { keep: &[TAG, DURATION, COMMIT, CHANGES], ..Storing::default() };
     named::store(&view, &name(&hash)?, &headers, body, what).await?;
     let mut response = json_answer(&json!({"urls": [format!("/v8/artifacts/{hash}")]}));
     *response.status_mut() = StatusCode::ACCEPTED;

@@ -77,6 +77,8 @@ async fn nobody_gets_in_without_a_token_or_where_he_may_not() {
                 assert_eq!(refused.status, 401, "{method} {path}");
                 // Tools that have a password send it when they are asked.
                 assert_eq!(refused.header("www-authenticate"), Some("Basic realm=\"slipway cache\""));
+                // Nx reads why only if the type is exactly this.
+                assert_eq!(refused.header("content-type"), Some("text/plain"));
             }
         }
         assert_eq!(door.send("", "PUT", &path, &bytes).await.text(), "show a token\n");
@@ -88,6 +90,7 @@ async fn nobody_gets_in_without_a_token_or_where_he_may_not() {
         ("GET", "/turbo/v8/artifacts/status"),
         ("POST", "/turbo/v8/artifacts/events"),
         ("POST", "/turbo/v8/artifacts"),
+        ("OPTIONS", "/turbo/v8/artifacts/a"),
     ];
     for (method, path) in calls {
         assert_eq!(door.status("", method, path, b"{}").await, 401, "{method} {path}");
@@ -324,7 +327,12 @@ async fn webdav_clients_find_folders_wherever_they_look() {
 async fn turborepos_artifacts_keep_their_tag_and_time() {
     let door = Door::open().await;
     let path = "/turbo/v8/artifacts/abc";
-    let headers = [("x-artifact-tag", "c2lnbmVk="), ("x-artifact-duration", "1234")];
+    let headers = [
+        ("x-artifact-tag", "c2lnbmVk="),
+        ("x-artifact-duration", "1234"),
+        ("x-artifact-sha", "0123"),
+        ("x-artifact-dirty-hash", "4567"),
+    ];
     let put = door.send_with("a", "PUT", &format!("{path}?slug=t"), &headers, b"bytes").await;
     assert_eq!((put.status, put.text()), (202, "{\"urls\":[\"/v8/artifacts/abc\"]}"));
     for method in ["GET", "HEAD"] {
@@ -343,6 +351,8 @@ async fn turborepos_artifacts_keep_their_tag_and_time() {
     assert_eq!(told, serde_json::json!({"abc": expected, "def": null}));
     assert_eq!(door.status("a", "POST", "/turbo/v8/artifacts/events?slug=t", b"[]").await, 200);
     assert_eq!(door.status("a", "POST", "/turbo/v8/artifacts", b"[]").await, 400);
+    let allowed = door.send("a", "OPTIONS", path, b"").await;
+    assert!(allowed.header("access-control-allow-headers").unwrap().contains("Authorization"));
 }
 
 #[tokio::test]
