@@ -18,6 +18,7 @@ mod fixture;
 mod gradle;
 mod grpc_runs;
 mod history;
+mod job_doors;
 mod kept_results;
 mod leases;
 mod locked;
