@@ -39,6 +39,8 @@ impl Project {
         let mut bazel = Command::new("bazel");
         bazel
             .arg(format!("--output_user_root={}", root.display()))
+            // Its Java is to start fast, not to run for long.
+            .arg("--host_jvm_args=-XX:TieredStopAtLevel=1")
             .args(["--batch", "--nohome_rc", "build", "//:made", "--color=no", "--spawn_strategy=local"])
             .args(remote)
             .current_dir(self.folder.path().join("ws"));

@@ -42,6 +42,8 @@ async fn build(cache: &BuildCache, token: &str) -> String {
     gradle
         .args(["--no-daemon", "--build-cache", "--console=plain", "made", "--gradle-user-home"])
         .arg(machine.path().join("home"))
+        // Its Java is to start fast, not to run for long.
+        .env("GRADLE_OPTS", "-XX:TieredStopAtLevel=1")
         .env("SLIPWAY_CACHE_URL", cache.url("files/gradle/"))
         .env("SLIPWAY_CACHE_TOKEN", token)
         .current_dir(machine.path());
