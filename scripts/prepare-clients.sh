@@ -25,7 +25,7 @@ want actions-clients-1 SLIPWAY_ACTIONS_CLIENTS @actions/core@3.0.1 @actions/cach
 want actions-clients-old-1 SLIPWAY_ACTIONS_CLIENTS_OLD @actions/cache@3.2.4
 
 # Clients of the cache for build tools.
-want build-tools-1 SLIPWAY_BUILD_TOOLS turbo@2.11.11 nx@24.0.6
+want build-tools-1 SLIPWAY_BUILD_TOOLS turbo@2.11.11 nx@24.0.6 @moonrepo/cli@2.4.6
 
 # want_python NAME VARIABLE PROGRAM PACKAGE: in a Python of its own.
 want_python() {

@@ -23,6 +23,7 @@ mod kept_results;
 mod leases;
 mod locked;
 mod logs;
+mod moon;
 mod native;
 mod nx;
 mod records;

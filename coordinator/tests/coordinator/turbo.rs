@@ -84,10 +84,8 @@ async fn a_second_machine_builds_nothing_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_redis_fails_no_build() {
     let cache = BuildCache::dead().await;
-    for _ in 0..2 {
-        let machine = Machine::new();
-        let told = machine.build(&cache, &cache.token, "team", &[]).await;
-        assert!(machine.has_built() && !told.contains("failed to contact"), "{told}");
-    }
+    let machine = Machine::new();
+    let told = machine.build(&cache, &cache.token, "team", &[]).await;
+    assert!(machine.has_built() && !told.contains("failed to contact"), "{told}");
     assert!(!cache.is_up().await);
 }

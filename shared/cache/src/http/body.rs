@@ -106,3 +106,41 @@ pub(super) fn outgoing(reader: BlobReader) -> Body {
         Ok::<_, CacheError>(piece.map(|piece| (piece, reader)))
     }))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::convert::Infallible;
+
+    use axum::http::StatusCode;
+    use axum::response::IntoResponse as _;
+    use futures_util::stream;
+
+    use super::*;
+
+    /// Sends a few bytes, and then nothing for ever.
+    fn stuck() -> Body {
+        let start = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b"start"))]);
+        Body::from_stream(start.chain(stream::pending()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_sends_nothing_is_let_go() {
+        let started = tokio::time::Instant::now();
+        let refused = all(stuck(), 100).await.unwrap_err();
+        assert_eq!(refused.into_response().status(), StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(started.elapsed().as_secs(), BODY_IDLE.as_secs());
+        let (first, rest) = peek(stuck()).await.unwrap();
+        assert_eq!(first, Some(b's'));
+        assert_eq!(all(rest, 100).await.unwrap_err().into_response().status(), StatusCode::REQUEST_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn a_look_at_the_first_byte_takes_nothing() {
+        let pieces = [&b""[..], b"ab", b"c"].map(|piece| Ok::<_, Infallible>(Bytes::from_static(piece)));
+        let (first, rest) = peek(Body::from_stream(stream::iter(pieces))).await.unwrap();
+        assert_eq!((first, &all(rest, 3).await.unwrap()[..]), (Some(b'a'), &b"abc"[..]));
+        let (first, rest) = peek(Body::empty()).await.unwrap();
+        assert_eq!((first, all(rest, 0).await.unwrap().len()), (None, 0));
+    }
+}

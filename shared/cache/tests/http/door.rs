@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use slipway_cas::cache::breaker::{BreakerOptions, State};
@@ -109,12 +110,18 @@ impl Answer {
 
 impl Door {
     pub(crate) async fn open() -> Self {
+        Self::open_with(Duration::from_millis(10)).await
+    }
+
+    /// With a breaker that pauses so long.
+    pub(crate) async fn open_with(pause: Duration) -> Self {
+        let breaker = BreakerOptions { failures: 2, pause, max_pause: pause };
         let engine = Arc::new(Mortal {
             memory: MemoryEngine::new(1 << 30),
             dead: AtomicBool::new(false),
             asked: AtomicUsize::new(0),
         });
-        let guarded = Arc::new(Guarded::new(Shared(engine.clone()), "a test", BreakerOptions::default()));
+        let guarded = Arc::new(Guarded::new(Shared(engine.clone()), "a test", breaker));
         let shared: Arc<dyn Engine> = guarded.clone();
         let blobs = BlobCache::new(shared, Namespace::new("none").unwrap(), Compression::WherePaying);
         let router = Router::new().nest("/cache", slipway_cache::http::router(blobs, Arc::new(Words)));
