@@ -53,6 +53,8 @@ impl Found {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_LENGTH, size.into());
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        // No browser shows what a job put here as a page of the coordinator's.
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.extend(self.kept);
         Ok(response)
     }

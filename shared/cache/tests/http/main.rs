@@ -52,6 +52,9 @@ async fn files_of_any_length_come_back_by_every_door() {
             assert!((200..300).contains(&put.status), "{path}: {put:?}");
             let got = door.send("a", "GET", &path, b"").await;
             assert_eq!((got.status, got.body == blob), (200, true), "{path}");
+            if !path.contains("/cas/") || length > 0 {
+                assert_eq!(got.header("x-content-type-options"), Some("nosniff"), "{path}");
+            }
             assert_eq!(got.header("content-length"), Some(length.to_string().as_str()), "{path}");
             let head = door.send("a", "HEAD", &path, b"").await;
             assert_eq!((head.status, head.body.len()), (200, 0), "{path}");
