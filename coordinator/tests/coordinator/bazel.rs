@@ -1,15 +1,9 @@
-//! The cache of build tools with an unmodified Bazel, over gRPC: Debian's, which speaks ByteStream for every blob.
+//! The cache of build tools with an unmodified Bazel: Debian's, which over gRPC speaks ByteStream for every blob; and over HTTP.
 
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use slipway_coordinator::options::CachePlace;
-
-use crate::fixture::Fixture;
-
-/// How long one build may take; a Bazel that hangs fails its test then.
-const BUILD_TIMEOUT: Duration = Duration::from_secs(120);
+use crate::build_cache::{BuildCache, DEBIAN, run, said};
 
 const RULES: &str = r#"genrule(
     name = "made",
@@ -35,24 +29,22 @@ impl Project {
         Self { folder }
     }
 
-    /// Builds as on a machine that never did; gives what Bazel said.
-    async fn build(&self, grpc: std::net::SocketAddr, token: &str, instance: &str) -> Output {
+    /// Builds as on a machine that never did, with what says where the cache is; gives what Bazel said.
+    async fn build(&self, remote: &[String]) -> Output {
         let root = self.folder.path().join("out");
         // Bazel makes its outputs read-only, folders included.
         let _ = Command::new("chmod").args(["-R", "u+w"]).arg(&root).stderr(Stdio::null()).status();
         let _ = std::fs::remove_dir_all(&root);
         // The system's configuration stays: Debian's says where the rest of Bazel is.
-        let mut bazel = tokio::process::Command::new("bazel");
+        let mut bazel = Command::new("bazel");
         bazel
             .arg(format!("--output_user_root={}", root.display()))
+            // Its Java is to start fast, not to run for long.
+            .arg("--host_jvm_args=-XX:TieredStopAtLevel=1")
             .args(["--batch", "--nohome_rc", "build", "//:made", "--color=no", "--spawn_strategy=local"])
-            .arg(format!("--remote_cache=grpc://{grpc}"))
-            .arg(format!("--remote_header=authorization=Bearer {token}"))
-            .arg(format!("--remote_instance_name={instance}"))
-            .current_dir(self.folder.path().join("ws"))
-            .kill_on_drop(true);
-        let built = tokio::time::timeout(BUILD_TIMEOUT, bazel.output()).await;
-        built.expect("a build ends").expect("`bazel` is installed: scripts/install-deps.sh --for-tests")
+            .args(remote)
+            .current_dir(self.folder.path().join("ws"));
+        run(bazel, DEBIAN).await
     }
 
     fn made(&self) -> (String, u64) {
@@ -71,32 +63,57 @@ impl Drop for Project {
     }
 }
 
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+/// The cache over gRPC, as docs/BUILD_TOOLS.md has it.
+fn grpc(cache: &BuildCache, token: &str, instance: &str) -> Vec<String> {
+    vec![
+        format!("--remote_cache=grpc://{}", cache.grpc()),
+        format!("--remote_header=authorization=Bearer {token}"),
+        format!("--remote_instance_name={instance}"),
+    ]
 }
 
-fn token(data_dir: &Path) -> String {
-    std::fs::read_to_string(data_dir.join("cache.token")).unwrap().trim().to_owned()
+/// The same over HTTP.
+fn http(cache: &BuildCache, token: &str, instance: &str) -> Vec<String> {
+    vec![
+        format!("--remote_cache={}", cache.url(&format!("bazel/{instance}"))),
+        format!("--remote_header=authorization=Bearer {token}"),
+    ]
+}
+
+/// The same with the token as the password.
+fn password(cache: &BuildCache, token: &str, instance: &str) -> Vec<String> {
+    vec![format!("--remote_cache=http://bazel:{token}@{}/cache/bazel/{instance}", cache.http())]
 }
 
 const LARGE_BYTES: u64 = 4_088_895;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_machine_builds_nothing_again() {
-    let fixture = Fixture::start().await;
-    let grpc = fixture.handle().grpc_addr;
-    let token = token(&fixture.folder.path().join("data"));
+    let cache = BuildCache::start().await;
     let (first, second) = (Project::new(), Project::new());
-    let built = first.build(grpc, &token, "team/app").await;
+    let built = first.build(&grpc(&cache, &cache.token, "team/app")).await;
     assert!(built.status.success(), "{}", said(&built));
     assert!(!said(&built).contains("remote cache hit"), "{}", said(&built));
-    let again = second.build(grpc, &token, "team/app").await;
+    let again = second.build(&grpc(&cache, &cache.token, "team/app")).await;
     assert!(again.status.success() && said(&again).contains("1 remote cache hit"), "{}", said(&again));
     assert_eq!(second.made(), ("hello\n".to_owned(), LARGE_BYTES));
     // Another instance is another cache.
-    let other = second.build(grpc, &token, "team/other").await;
+    let other = second.build(&grpc(&cache, &cache.token, "team/other")).await;
     assert!(other.status.success() && !said(&other).contains("remote cache hit"), "{}", said(&other));
-    let refused = second.build(grpc, "slip_wrong", "team/app").await;
+    let refused = second.build(&grpc(&cache, "slip_wrong", "team/app")).await;
+    assert!(said(&refused).contains("cache.token"), "{}", said(&refused));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http_a_second_machine_builds_nothing_again() {
+    let cache = BuildCache::start().await;
+    let (first, second) = (Project::new(), Project::new());
+    let built = first.build(&http(&cache, &cache.token, "team/app")).await;
+    assert!(built.status.success() && !said(&built).contains("remote cache hit"), "{}", said(&built));
+    let again = second.build(&password(&cache, &cache.token, "team/app")).await;
+    assert!(again.status.success() && said(&again).contains("1 remote cache hit"), "{}", said(&again));
+    assert_eq!(second.made(), ("hello\n".to_owned(), LARGE_BYTES));
+    let refused = second.build(&http(&cache, "slip_wrong", "team/app")).await;
     assert!(said(&refused).contains("cache.token"), "{}", said(&refused));
 }
 
@@ -117,19 +134,22 @@ async fn a_dead_redis_fails_no_build() {
         assert!(redis.try_wait().unwrap().is_none(), "it ended at once");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let url = format!("redis://127.0.0.1:{port}");
-    let fixture = Fixture::start_with(|options| options.cache = CachePlace::Redis(url.as_str().into())).await;
-    let grpc = fixture.handle().grpc_addr;
-    let token = token(&fixture.folder.path().join("data"));
+    let cache = BuildCache::redis(&format!("redis://127.0.0.1:{port}")).await;
     let project = Project::new();
-    let built = project.build(grpc, &token, "").await;
+    let remote = grpc(&cache, &cache.token, "");
+    let built = project.build(&remote).await;
     assert!(built.status.success(), "{}", said(&built));
-    let hit = project.build(grpc, &token, "").await;
+    let hit = project.build(&remote).await;
     assert!(said(&hit).contains("1 remote cache hit"), "{}", said(&hit));
     redis.kill().await.unwrap();
-    let without = project.build(grpc, &token, "").await;
-    assert!(without.status.success() && !said(&without).contains("remote cache hit"), "{}", said(&without));
-    assert_eq!(project.made(), ("hello\n".to_owned(), LARGE_BYTES));
-    let metrics = fixture.call(reqwest::Method::GET, "/metrics", None).await.text().await.unwrap();
-    assert!(metrics.contains("\nslipway_cache_up 0\n"), "{metrics}");
+    for remote in [remote, http(&cache, &cache.token, "")] {
+        let without = project.build(&remote).await;
+        assert!(
+            without.status.success() && !said(&without).contains("remote cache hit"),
+            "{}",
+            said(&without)
+        );
+        assert_eq!(project.made(), ("hello\n".to_owned(), LARGE_BYTES));
+    }
+    assert!(!cache.is_up().await);
 }

@@ -49,7 +49,7 @@ async fn save(fixture: &Fixture, token: &str, key: &str, bytes: &'static str) {
 }
 
 /// A run on this ref with this event; its lease and token.
-async fn job_on(
+pub(crate) async fn job_on(
     fixture: &Fixture,
     agent: &mut FakeAgent,
     git_ref: &str,

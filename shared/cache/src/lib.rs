@@ -8,6 +8,7 @@
 //! fails a build.
 
 pub mod gate;
+pub mod http;
 pub mod limits;
 pub mod reapi;
 pub mod view;

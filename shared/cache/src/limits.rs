@@ -50,3 +50,24 @@ pub const ZSTD_LEVEL: i32 = 1;
 
 /// Where zstd frames that come in may look back, as a power of two of bytes: what `zstd -19` uses, and the memory it costs.
 pub const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// A file by name that is at most so long is part of its entry: it costs one round trip instead of two.
+pub const MAX_INLINE_BYTES: usize = 32 << 10;
+
+/// The longest name of a file, in bytes.
+pub const MAX_FILE_NAME_BYTES: usize = 2_048;
+
+/// The longest value of a header that is stored with a file, in bytes.
+pub const MAX_HEADER_BYTES: usize = 4_096;
+
+/// How long a client may send nothing in the middle of a body.
+pub const BODY_IDLE: Duration = Duration::from_secs(60);
+
+/// The longest result of an action that comes over HTTP, in bytes. What begins as no result does may be longer.
+pub const MAX_RESULT_BYTES: usize = 1 << 20;
+
+/// The longest question about many files at once, in bytes.
+pub const MAX_QUERY_BYTES: usize = 1 << 20;
+
+/// The most files of one such question.
+pub const MAX_QUERY_FILES: usize = 1_000;

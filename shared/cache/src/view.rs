@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use slipway_cas::Digest;
 use slipway_cas::cache::entries::{EntryError, Subject};
-use slipway_cas::cache::{BlobCache, BlobReader, CacheError, Entries, Entry};
+use slipway_cas::cache::{BlobCache, BlobReader, CacheError, Entries, Entry, Key, Kind};
 
 use crate::gate::{Access, Scope};
 
@@ -166,6 +166,27 @@ impl View {
         None
     }
 
+    /// Whether each of these entries is here, in whichever scope; a cache that cannot be asked has none.
+    pub async fn has_entries(&self, subjects: &[Subject]) -> bool {
+        let mut wanted = subjects.to_vec();
+        for entries in &self.entries {
+            if wanted.is_empty() {
+                break;
+            }
+            let Ok(there) = entries.have(&wanted).await else { continue };
+            let mut there = there.into_iter();
+            wanted.retain(|_| !there.next().unwrap_or(false));
+        }
+        wanted.is_empty()
+    }
+
+    /// Whether the cache can be asked at all: what tells a blob that is missing from one that nobody could look for.
+    pub async fn answers(&self) -> bool {
+        let Some(blobs) = self.blobs.first() else { return false };
+        let key = Key { kind: Kind::Chunk, namespace: blobs.namespace().clone(), id: Digest::of(b"") };
+        blobs.engine().have_many(&[key]).await.is_ok()
+    }
+
     /// Stores an entry all of whose blobs can be read; says whether it was stored, or the cache could not be asked.
     ///
     /// # Errors
@@ -174,7 +195,12 @@ impl View {
         let write = self.writable()?;
         let missing = self.missing(&entry.references).await;
         if !missing.is_empty() {
-            return Err(EntryError::Incomplete(missing).into());
+            // Its blobs were taken and dropped a moment ago: so is the entry.
+            return if self.answers().await {
+                Err(EntryError::Incomplete(missing).into())
+            } else {
+                Ok(false)
+            };
         }
         Ok(write.entries.put(subject, entry).await?)
     }

@@ -48,7 +48,7 @@ impl ActionCache for Reapi {
 }
 
 /// All blobs without which a result is worth nothing, each once.
-async fn references(view: &View, result: &re::ActionResult) -> Result<Vec<Digest>, Status> {
+pub(crate) async fn references(view: &View, result: &re::ActionResult) -> Result<Vec<Digest>, Status> {
     let mut digests = Vec::new();
     for file in &result.output_files {
         digests.push(status::digest("output_files.digest", file.digest.as_ref())?);

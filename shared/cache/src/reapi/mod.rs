@@ -24,6 +24,7 @@ use tonic::metadata::MetadataMap;
 use crate::gate::{Asking, Gate, Refusal};
 use crate::limits::{MAX_INSTANCE_BYTES, MAX_MESSAGE_BYTES};
 use crate::view::View;
+pub(crate) use actions::references;
 use re::action_cache_server::ActionCacheServer;
 use re::capabilities_server::CapabilitiesServer;
 use re::content_addressable_storage_server::ContentAddressableStorageServer;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use slipway_cache::reapi::Reapi;
-use slipway_cache::{Access, Asking, Gate, Refusal, Scope};
 use slipway_cas::Digest;
 use slipway_cas::cache::{BlobCache, Compression, Engine, MemoryEngine, Namespace};
 use slipway_proto::reapi::build::bazel::remote::execution::v2 as re;
@@ -17,27 +16,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Status};
 
-/// Tokens are `<scope>`, `<scope>:ro` for one that only reads, and `<scope>+<other>` for one that reads another scope too.
-struct Words;
-
-fn scope(name: &str) -> Scope {
-    let place = Namespace::new(name).unwrap();
-    Scope { blobs: place.clone(), entries: place }
-}
-
-impl Gate for Words {
-    fn admit(&self, asking: Asking<'_>) -> Result<Access, Refusal> {
-        let word = asking.authorization.and_then(|header| header.strip_prefix("Bearer "));
-        let word = word.ok_or_else(|| Refusal::Unauthenticated("show a token".to_owned()))?;
-        if asking.instance == "forbidden" {
-            return Err(Refusal::Forbidden("not that one".to_owned()));
-        }
-        let (word, writes) = word.strip_suffix(":ro").map_or((word, true), |word| (word, false));
-        let read: Vec<_> = word.split('+').map(scope).collect();
-        let write = writes.then(|| read[0].clone());
-        Ok(Access { read, write })
-    }
-}
+use crate::words::Words;
 
 #[derive(Clone)]
 pub(crate) struct Bearer(String);

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod door;
+#[path = "../words/mod.rs"]
+mod words;
 
 use bytes::Bytes;
 use door::{Door, frames, noise, read_name, wire, write_name};

@@ -12,7 +12,7 @@ use crate::Digest;
 use crate::cache::blobs::{BlobCache, CacheError, Compression, codec};
 use crate::cache::engine::{EngineError, Keep, Put};
 use crate::cache::key::{Key, Kind};
-use crate::cache::limits::{CHUNK_MAX_BYTES, MAX_NAME_BYTES, MAX_REFERENCES};
+use crate::cache::limits::{BATCH_KEYS, CHUNK_MAX_BYTES, MAX_NAME_BYTES, MAX_REFERENCES};
 
 const VERSION: u8 = 1;
 
@@ -108,6 +108,19 @@ impl Entries {
         let value =
             self.blobs.engine().get_many(std::slice::from_ref(&key)).await?.pop().and_then(|f| f.value());
         Ok(value.and_then(codec::unpack).and_then(|bytes| decode_for(subject, bytes)))
+    }
+
+    /// Which of these entries are here, in their order, whether or not their blobs are. Those that are stay young.
+    ///
+    /// # Errors
+    /// [`CacheError::Unavailable`].
+    pub async fn have(&self, subjects: &[Subject]) -> Result<Vec<bool>, CacheError> {
+        let keys: Vec<_> = subjects.iter().map(|subject| self.key(subject)).collect();
+        let mut there = Vec::with_capacity(keys.len());
+        for part in keys.chunks(BATCH_KEYS) {
+            there.extend(self.blobs.engine().have_many(part).await?);
+        }
+        Ok(there)
     }
 
     /// Removes the entry; says whether it was here.
