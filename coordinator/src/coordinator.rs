@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cache::{Cache, CacheOpenError, Users};
+use crate::cache::{Cache, CacheOpenError, Passes, Users};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::driver::{Driver, DriverParts, Standing};
 use crate::grpc::{self, GrpcError};
@@ -232,6 +232,7 @@ impl Coordinator {
             cache_token: keys.cache_token,
             admin_token: keys.admin_token.clone(),
             results: results.clone(),
+            passes: Passes::new(&keys.results, Arc::clone(&clock)),
         };
         let cache = Cache::open(&options.cache, &data_dir.path("cache"), users).await?;
         let services = Services {
@@ -264,9 +265,12 @@ impl Coordinator {
         let mut servers = JoinSet::new();
         let (for_http, for_grpc) = (services.clone(), services.clone());
         servers.spawn(async move { http::serve(for_http, http).await.map_err(StartError::Http) });
-        let (tunnels, results) = (services.tunnels.clone(), services.results.clone());
-        let stop = services.closing.clone();
-        servers.spawn(async move { tunnel::serve(tunnels, results, stop).await.map_err(StartError::Http) });
+        let (tunnels, stop) = (services.tunnels.clone(), services.closing.clone());
+        let mut of_jobs = crate::results::router(services.results.clone());
+        if let Some(cache) = &services.cache {
+            of_jobs = of_jobs.merge(cache.for_jobs());
+        }
+        servers.spawn(async move { tunnel::serve(tunnels, of_jobs, stop).await.map_err(StartError::Http) });
         let (tls, asked) = (services.options.tls.clone(), services.closing.clone());
         servers.spawn(async move { Ok(grpc::serve(for_grpc, grpc, tls.as_ref()).await?) });
         servers.spawn(async move {

@@ -29,6 +29,10 @@ const SCRIPT: &str = r#"
           call GetCacheEntryDownloadURL '{"key":"k-2","restore_keys":["k"],"version":"v"}' > found
           curl --fail-with-body --silent --show-error --output back "$(jq -r .signed_download_url found)"
           cmp entry back && echo "the entry came back"
+          auth="authorization: Bearer $(cat /tmp/token)"
+          echo "the build cache: $(status --upload-file entry $url/cache/files/entry) $(status --header "$auth" --upload-file entry $url/cache/files/entry)"
+          curl --fail-with-body --silent --show-error --header "$auth" --output again $url/cache/files/entry
+          cmp entry again && echo "the build cache gave it back"
           echo "the token is $(cat /tmp/token)"
 "#;
 
@@ -93,6 +97,8 @@ fn a_job_saves_and_restores_200_mib_over_its_own_loopback() {
         "scripts are told nothing",
         "true",
         "the entry came back",
+        "the build cache: 401 200",
+        "the build cache gave it back",
         "the token is ***",
     ] {
         assert!(log.iter().any(|logged| logged == line), "`{line}` is missing: {log:#?}");

@@ -225,6 +225,20 @@ impl Client {
         self.ask(self.stream_request(Method::POST, "/cache/prune").json(&wanted)).await
     }
 
+    /// A token for the cache of build tools that ends after so many days.
+    ///
+    /// # Errors
+    /// There is no cache; and see the module.
+    pub async fn make_cache_token(
+        &self,
+        instance: Option<&str>,
+        write: bool,
+        days: u32,
+    ) -> Result<Json, Failure> {
+        let wanted = json!({"instance": instance, "write": write, "days": days});
+        self.ask(self.request(Method::POST, "/cache/tokens").json(&wanted)).await
+    }
+
     /// Has everything in the build tools' cache read and checked, which takes as long as that does.
     ///
     /// # Errors

@@ -22,6 +22,8 @@ enum What {
     Stats(Stats),
     /// Remove what nobody used for some days
     Prune(Prune),
+    /// Make a token for people's machines: for one cache or all, to read or to write, and only for some days
+    Token(Token),
     /// Read and check all of the build tools' cache; what is damaged goes
     Check(Check),
 }
@@ -51,6 +53,24 @@ struct Prune {
 }
 
 #[derive(Debug, Args)]
+struct Token {
+    /// The only cache that it is for, as tools name it (Bazel's --remote_instance_name) [default: all of them]
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+    /// It may read and not write
+    #[arg(long)]
+    read_only: bool,
+    /// For how many days it is good; it cannot be taken back before
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=366))]
+    days: u32,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
 struct Check {
     /// Print one JSON object
     #[arg(long)]
@@ -64,6 +84,7 @@ impl Cache {
         match self.what {
             What::Stats(stats) => stats.run(settings, out).await,
             What::Prune(prune) => prune.run(settings, out).await,
+            What::Token(token) => token.run(settings, out).await,
             What::Check(check) => check.run(settings, out).await,
         }
     }
@@ -146,6 +167,20 @@ impl Prune {
         }
         let (entries, size) = (number(actions, "entries"), bytes(number(actions, "size_bytes")));
         out.line(&format!("actions/cache: {goes}: {entries} entries, {size}"))?;
+        Ok(Exit::Success)
+    }
+}
+
+impl Token {
+    async fn run(self, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
+        let client = Client::new(Target::resolve(&self.server, settings)?)?;
+        let answer = client.make_cache_token(self.instance.as_deref(), !self.read_only, self.days).await?;
+        if self.json {
+            out.json(&answer)?;
+        } else {
+            // Nothing else, so that a script can take it as it is.
+            out.line(answer["token"].as_str().unwrap_or_default())?;
+        }
         Ok(Exit::Success)
     }
 }

@@ -23,14 +23,18 @@ impl Gate for Tokens {
         if self.0.cache_token.matches(shown) || self.0.admin_token.matches(shown) {
             return Ok(scopes::of_instance(asking.instance));
         }
+        let text = bearer.as_deref().and_then(|bearer| bearer.strip_prefix("Bearer "));
+        if let Some(admitted) = text.and_then(|token| self.0.passes.admit(token, asking.instance)) {
+            return admitted;
+        }
         match self.0.results.job_of(shown) {
             Ok(job) => {
                 let refs = job.refs.into_iter().map(|(name, reads, writes)| JobRef { name, reads, writes });
                 Ok(scopes::of_job(&job.repository, &refs.collect::<Vec<_>>(), asking.instance))
             }
             Err(_) => Err(Refusal::Unauthenticated(
-                "the cache needs `authorization: Bearer <token>`, with the token of `cache.token` in the coordinator's data \
-                 directory, or that of a job that goes on"
+                "the cache needs `authorization: Bearer <token>`, with one that `slipway cache token` made, that of \
+                 `cache.token` in the coordinator's data directory, or that of a job that goes on"
                     .to_owned(),
             )),
         }

@@ -3,8 +3,10 @@
 //! The front doors themselves are [`slipway_cache`]'s; this opens the engine that the options name and decides, for each call, in
 //! which scopes its sender reads and writes ([`gate`]).
 
+mod for_jobs;
 mod gate;
 mod house;
+mod passes;
 mod scopes;
 
 use std::path::Path;
@@ -22,6 +24,7 @@ use crate::results::Results;
 use crate::token::Token;
 use gate::Tokens;
 pub(crate) use house::CacheState;
+pub(crate) use passes::{PASS_DAYS_MAX, Pass, Passes};
 
 /// Why the cache could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +43,7 @@ pub struct Cache {
     blobs: BlobCache,
     /// Redis, which may be gone; a disk is not.
     redis: Option<Arc<Guarded<RedisEngine>>>,
+    passes: Passes,
     reapi: Reapi,
     http: axum::Router,
 }
@@ -58,6 +62,8 @@ pub(crate) struct Users {
     pub(crate) admin_token: Token,
     /// Knows the tokens of jobs.
     pub(crate) results: Results,
+    /// Tokens of people's machines that end.
+    pub(crate) passes: Passes,
 }
 
 impl Cache {
@@ -88,10 +94,11 @@ impl Cache {
             }
         };
         let blobs = BlobCache::new(Arc::clone(&engine), scopes::shared(), Compression::WherePaying);
+        let passes = users.passes.clone();
         let gate: Arc<dyn Gate> = Arc::new(Tokens::new(users));
         let http = slipway_cache::http::router(blobs.clone(), Arc::clone(&gate));
         let reapi = Reapi::new(blobs.clone(), gate);
-        Ok(Some(Self { engine, blobs, redis, reapi, http }))
+        Ok(Some(Self { engine, blobs, redis, passes, reapi, http }))
     }
 
     /// The services of the remote cache protocol.
@@ -102,6 +109,16 @@ impl Cache {
     /// The same cache over HTTP, for below `/cache`.
     pub(crate) fn http(&self) -> axum::Router {
         self.http.clone()
+    }
+
+    /// All doors on one port, as jobs reach them.
+    pub(crate) fn for_jobs(&self) -> axum::Router {
+        for_jobs::router(self.http(), &self.reapi)
+    }
+
+    /// A token for one cache, or all of them, that ends after so many days; and what it says.
+    pub(crate) fn make_pass(&self, instance: Option<String>, write: bool, days: u32) -> (String, Pass) {
+        self.passes.make(instance, write, days)
     }
 
     /// Whether what backs it answers, as far as is known: nobody asks just to find out.

@@ -7,12 +7,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use slipway_cache::limits::MAX_INSTANCE_BYTES;
 use slipway_cas::cache::CacheError;
 
 use super::door::Door;
 use super::error::ApiError;
 use crate::audit::Origin;
-use crate::cache::{Cache, CacheState};
+use crate::cache::{Cache, CacheState, PASS_DAYS_MAX};
 use crate::services::Services;
 
 /// The most days that `unused_days` may say: a century.
@@ -75,11 +76,44 @@ pub(super) async fn prune(
     Ok(Json(json!({ "dry_run": dry_run, "build_tools": build_tools, "actions": caches })))
 }
 
-pub(super) async fn check(State(services): State<Services>) -> Result<Json<Value>, ApiError> {
-    let cache: &Cache = services.cache.as_ref().ok_or_else(|| {
+fn opened(services: &Services) -> Result<&Cache, ApiError> {
+    services.cache.as_ref().ok_or_else(|| {
         ApiError::new(StatusCode::CONFLICT, "conflict", "the coordinator was started with --cache off")
-    })?;
-    let checked = cache.check().await?;
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewPass {
+    /// The only cache that it is for.
+    instance: Option<String>,
+    write: bool,
+    days: u32,
+}
+
+pub(super) async fn make_pass(
+    State(services): State<Services>,
+    Door(source): Door,
+    Json(wanted): Json<NewPass>,
+) -> Result<Json<Value>, ApiError> {
+    let cache = opened(&services)?;
+    let NewPass { instance, write, days } = wanted;
+    let invalid = |why: String| ApiError::new(StatusCode::BAD_REQUEST, "invalid", why);
+    if !(1..=PASS_DAYS_MAX).contains(&days) {
+        return Err(invalid(format!("`days` is from 1 to {PASS_DAYS_MAX}")));
+    }
+    let length = instance.as_ref().map(String::len);
+    if length.is_some_and(|length| length == 0 || length > MAX_INSTANCE_BYTES) {
+        return Err(invalid(format!("`instance` has 1 to {MAX_INSTANCE_BYTES} bytes")));
+    }
+    let origin = Origin { actor: "an API client".to_owned(), source };
+    services.driver.note(origin, "cache.token", None).await?;
+    let (token, pass) = cache.make_pass(instance, write, days);
+    Ok(Json(json!({"token": token, "instance": pass.instance, "write": pass.write, "until_s": pass.until_s})))
+}
+
+pub(super) async fn check(State(services): State<Services>) -> Result<Json<Value>, ApiError> {
+    let checked = opened(&services)?.check().await?;
     Ok(Json(json!({
         "checked": checked.checked, "damaged": checked.damaged, "incomplete": checked.incomplete,
     })))

@@ -42,7 +42,7 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 23] = [
+pub const ROUTES: [&str; 24] = [
     "get /agents",
     "get /audit",
     "get /audit/verify",
@@ -61,6 +61,7 @@ pub const ROUTES: [&str; 23] = [
     "post /blobs",
     "post /cache/check",
     "post /cache/prune",
+    "post /cache/tokens",
     "post /dispatches",
     "post /history/rebuild",
     "post /runs",
@@ -88,6 +89,7 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/cache", get(cache::show))
         .route("/cache/check", post(cache::check))
         .route("/cache/prune", post(cache::prune))
+        .route("/cache/tokens", post(cache::make_pass))
         .route("/history/rebuild", post(history::rebuild))
         .route("/agents", get(agents::list))
         .route("/agents/{agent}/drain", post(agents::drain))

@@ -1,4 +1,4 @@
-//! The way in from a job: connections that agents carry to the results service, each as one `Agents.Tunnel` call.
+//! The way in from a job: connections that agents carry to its caches and artifacts, each as one `Agents.Tunnel` call.
 //!
 //! A job can't be expected to have a route to the coordinator, nor to be let through a firewall; its agent has a
 //! connection already. One call for each of the job's connections (rather than one that all share) leaves the rest to
@@ -6,14 +6,15 @@
 //! end is the call's end. Agents open another HTTP/2 connection for each job that uses it, so that logs, renewals of leases
 //! and other jobs never wait behind bytes of a cache.
 //!
-//! Invariant: a tunnel reaches [`super::router`] and nothing else. The call must name a live lease; what may be done is
-//! decided by the token in each request.
+//! Invariant: a tunnel reaches [`super::router`] and the cache for build tools, and nothing else. The call must name a live lease;
+//! what may be done is decided by the token in each request.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use axum::Router;
 use axum::serve::Listener;
 use bytes::Bytes;
 use futures_util::Stream;
@@ -25,7 +26,6 @@ use tokio_util::sync::{CancellationToken, PollSender};
 use tonic::Status;
 
 use super::limits::{TUNNEL_BACKLOG, TUNNEL_MESSAGE_BYTES, TUNNEL_QUEUE};
-use super::{Results, router};
 
 type Incoming = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
@@ -64,13 +64,13 @@ impl Tunnels {
     }
 }
 
-/// Answers tunnels until the coordinator stops.
+/// Answers tunnels, as `router` does, until the coordinator stops.
 ///
 /// # Errors
 /// Never, as things are; the server's own type says so.
-pub(crate) async fn serve(tunnels: Tunnels, results: Results, closing: CancellationToken) -> io::Result<()> {
+pub(crate) async fn serve(tunnels: Tunnels, router: Router, closing: CancellationToken) -> io::Result<()> {
     let Some(waiting) = tunnels.waiting.lock().await.take() else { return Ok(()) };
-    axum::serve(Waiting(waiting), router(results)).with_graceful_shutdown(closing.cancelled_owned()).await
+    axum::serve(Waiting(waiting), router).with_graceful_shutdown(closing.cancelled_owned()).await
 }
 
 struct Waiting(mpsc::Receiver<Connection>);

@@ -115,3 +115,47 @@ async fn a_cache_that_is_off_says_so() {
         ask(&fixture, "/api/v1/cache/prune", Some(json!({"unused_days": 0, "dry_run": false}))).await;
     assert_eq!((status, &pruned["build_tools"]), (StatusCode::OK, &Value::Null));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_ones_own_is_for_one_cache_reads_or_writes_and_ends() {
+    let fixture = Fixture::start().await;
+    let make = async |body: Value| {
+        let (status, answer) = ask(&fixture, "/api/v1/cache/tokens", Some(body)).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer["token"].as_str().unwrap().to_owned()
+    };
+    let hash = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    let send = async |method: Method, instance: &str, token: &str| {
+        let url = fixture.url(&format!("/cache/bazel/{instance}/cas/{hash}"));
+        let request = fixture.http.request(method.clone(), url).bearer_auth(token);
+        let request = if method == Method::PUT { request.body("hello") } else { request };
+        request.send().await.unwrap().status()
+    };
+    let writer = make(json!({"instance": "team/app", "write": true, "days": 30})).await;
+    let reader = make(json!({"instance": "team/app", "write": false, "days": 1})).await;
+    let all = make(json!({"write": false, "days": 1})).await;
+    assert_eq!(send(Method::PUT, "team/app", &reader).await, StatusCode::FORBIDDEN);
+    assert_eq!(send(Method::PUT, "team/other", &writer).await, StatusCode::FORBIDDEN);
+    assert_eq!(send(Method::PUT, "team/app", &writer).await, StatusCode::OK);
+    for token in [&writer, &reader, &all] {
+        assert_eq!(send(Method::GET, "team/app", token).await, StatusCode::OK);
+    }
+    assert_eq!(send(Method::GET, "team/other", &all).await, StatusCode::NOT_FOUND);
+    assert_eq!(send(Method::GET, "team/other", &reader).await, StatusCode::FORBIDDEN);
+    assert_eq!(send(Method::GET, "team/app", &format!("{reader}x")).await, StatusCode::UNAUTHORIZED);
+    fixture.clock.advance(24 * 3600 * 1_000);
+    assert_eq!(send(Method::GET, "team/app", &reader).await, StatusCode::UNAUTHORIZED, "it is over");
+    assert_eq!(send(Method::GET, "team/app", &writer).await, StatusCode::OK);
+    for (wrong, word) in [
+        (json!({"write": true, "days": 0}), "1 to 366"),
+        (json!({"write": true, "days": 367}), "1 to 366"),
+        (json!({"write": true, "days": 1, "instance": ""}), "instance"),
+    ] {
+        let (status, refused) = ask(&fixture, "/api/v1/cache/tokens", Some(wrong)).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert!(refused["error"]["message"].as_str().unwrap().contains(word), "{refused}");
+    }
+    // None of these may ask for anything but the cache.
+    let answer = fixture.http.get(fixture.url("/api/v1/runs")).bearer_auth(&writer).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+}
