@@ -1,7 +1,7 @@
 //! Every bound of the agent in one place: queues, sizes, waits, retries.
 //!
 //! Memory of one running job is bounded by [`SPOOL_READ_BYTES`] + twice [`LINE_PIECE_BYTES`] (an open line of each
-//! stream) + [`UPLOAD_BATCH_BYTES`] (records read back for sending), besides what its specification and state hold
+//! stream) + [`JOURNAL_RECENT_BYTES`] + [`UPLOAD_BATCH_BYTES`] (records read back for sending), besides what its specification and state hold
 //! ([`SPEC_MAX_BYTES`]). Everything that waits for the coordinator waits on disk: at most [`JOURNAL_BACKLOG_BYTES`] of
 //! records and one spool window a job.
 
@@ -60,10 +60,14 @@ pub const BACKGROUND_STEPS_MAX: usize = 10;
 pub const BACKGROUND_STEPS_BEGUN_MAX: usize = 32;
 
 /// How much of a spool is read before its records are appended to the journal.
-pub const SPOOL_READ_BYTES: usize = 1024 * 1024;
+/// Its records are then one batch in most cases, which is sent as it was written.
+pub const SPOOL_READ_BYTES: usize = 512 * 1024;
 
 /// Records sent in one message: well under the protocol's 4 MiB.
 pub const UPLOAD_BATCH_BYTES: usize = 1024 * 1024;
+
+/// Records in one message, half of what the protocol allows: a megabyte of empty lines is as many as a hundred thousand.
+pub const UPLOAD_BATCH_RECORDS: usize = 32 * 1024;
 
 /// Batches sent and not yet acknowledged, per job.
 pub const UPLOAD_WINDOW_BATCHES: u64 = 8;
@@ -73,6 +77,9 @@ pub const UPLOAD_ACK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A journal segment is closed above this size.
 pub const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Journal bytes of one job that are kept in memory as they are written, so that whoever sends them need not read them back.
+pub const JOURNAL_RECENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Journal bytes of one job that may wait for the coordinator; above it the job's output waits in its spool, and when
 /// that is full, the step waits.

@@ -4,6 +4,7 @@ use super::SpoolError;
 use super::spool::{Progress, Shared};
 use slipway_init::limits::FRAME_MAX_BYTES;
 use slipway_init::spool::{DecodeError, Frame, decode};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -27,14 +28,40 @@ pub struct SpoolReader {
     progress: watch::Receiver<Progress>,
     /// Logical offset of the next frame.
     offset: u64,
-    /// Bytes from `offset` on start at `start` here.
+    ahead: Ahead,
+}
+
+/// What was read and not returned.
+#[derive(Debug, Default)]
+struct Ahead {
     buffer: Vec<u8>,
+    /// Where in the buffer it begins and ends.
     start: usize,
+    end: usize,
+}
+
+impl Ahead {
+    fn bytes(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Reads at most `most` bytes from the file at `from` behind what there is; how many came.
+    fn fill(&mut self, file: &File, from: u64, most: usize) -> std::io::Result<usize> {
+        // Its size never changes afterwards: nothing is zeroed for each read.
+        self.buffer.resize(READ_BYTES + FRAME_MAX_BYTES, 0);
+        self.buffer.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        let room = self.buffer.get_mut(self.end..).unwrap_or_default();
+        let room = room.get_mut(..most.min(READ_BYTES)).unwrap_or_default();
+        let count = file.read_at(room, from)?;
+        self.end += count;
+        Ok(count)
+    }
 }
 
 impl SpoolReader {
     pub(super) fn new(shared: Arc<Shared>, progress: watch::Receiver<Progress>, offset: u64) -> Self {
-        Self { shared, progress, offset, buffer: Vec::new(), start: 0 }
+        Self { shared, progress, offset, ahead: Ahead::default() }
     }
 
     /// Logical offset of the next frame: the end of the last one returned.
@@ -53,11 +80,11 @@ impl SpoolReader {
             let announced = usize::try_from(written.saturating_sub(self.offset)).unwrap_or(usize::MAX);
             // A frame that init was still writing when it died is not an error, it just never was.
             let usable = if finished { usize::MAX } else { announced };
-            let rest = self.buffer.get(self.start..).unwrap_or_default();
+            let rest = self.ahead.bytes();
             let rest = rest.get(..usable).unwrap_or(rest);
             match decode(rest) {
                 Ok(Some((frame, length))) => {
-                    self.start += length;
+                    self.ahead.start += length;
                     self.offset = self.offset.saturating_add(length as u64);
                     return Ok(Some(SpooledFrame { frame, end_offset: self.offset }));
                 }
@@ -87,23 +114,17 @@ impl SpoolReader {
     /// Reads at most `missing` bytes behind what is buffered; `false` at the end of the file. Never reads what was not
     /// announced while init lives: it may be half written.
     async fn fill(&mut self, missing: usize) -> Result<bool, SpoolError> {
-        self.buffer.drain(..self.start.min(self.buffer.len()));
-        self.start = 0;
         let shared = Arc::clone(&self.shared);
-        let from = self.offset.saturating_add(self.buffer.len() as u64);
+        let from = self.offset.saturating_add(self.ahead.bytes().len() as u64);
+        // Whoever stops waiting loses what is ahead, and no more: it is read again from `offset` on.
+        let mut ahead = std::mem::take(&mut self.ahead);
         let read = tokio::task::spawn_blocking(move || {
-            let mut bytes = vec![0; READ_BYTES.min(missing)];
-            let count = shared.file.read_at(&mut bytes, from)?;
-            bytes.truncate(count);
-            Ok(bytes)
+            let count = ahead.fill(&shared.file, from, missing);
+            (ahead, count)
         });
-        let bytes = match read.await {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(source)) => return Err(self.failed(source)),
-            Err(stopped) => return Err(self.failed(std::io::Error::other(stopped))),
-        };
-        self.buffer.extend_from_slice(&bytes);
-        Ok(!bytes.is_empty())
+        let (ahead, count) = read.await.map_err(|stopped| self.failed(std::io::Error::other(stopped)))?;
+        self.ahead = ahead;
+        Ok(count.map_err(|source| self.failed(source))? > 0)
     }
 
     fn failed(&self, source: std::io::Error) -> SpoolError {

@@ -4,17 +4,23 @@
 //! head    "SLJ1" · u64 number of the first record
 //! group   u32 length of the payload · u32 CRC-32 of the payload · payload
 //! payload u32 length+1 of the job's state (0: none) · state · the same for the stream's state ·
-//!         u32 count of records · for each: u32 length · bytes
+//!         u32 count of records, with its highest bit set · the records, each with its length before it as a varint
 //! ```
-//! All numbers are little-endian.
+//! All numbers are little-endian. Without the highest bit, each record has a u32 length before it: so wrote earlier agents.
 
 use std::io::{BufReader, Read};
 use std::path::Path;
+
+use bytes::Bytes;
+use slipway_wire::records::Records;
 
 use crate::limits::JOURNAL_ENTRY_MAX_BYTES;
 
 /// First bytes of a segment.
 const MARK: [u8; 4] = *b"SLJ1";
+
+/// The bit of a count that says how lengths are written.
+const DELIMITED: u32 = 1 << 31;
 
 /// Length of a segment's head.
 pub(crate) const HEAD_BYTES: u64 = 12;
@@ -30,7 +36,50 @@ pub struct Group<'a> {
     /// The stream's state, if it changed.
     pub stream: Option<&'a [u8]>,
     /// Encoded records.
-    pub records: Vec<&'a [u8]>,
+    pub records: Row<'a>,
+}
+
+/// A group's records as they are in its payload.
+#[derive(Debug, Clone, Copy)]
+pub enum Row<'a> {
+    /// Each with its length before it as a varint.
+    Delimited {
+        /// How many.
+        count: u32,
+        /// All of them.
+        bytes: &'a [u8],
+    },
+    /// Each with its length before it as a u32.
+    Earlier {
+        /// How many.
+        count: u32,
+        /// All of them.
+        bytes: &'a [u8],
+    },
+}
+
+impl Row<'_> {
+    pub(crate) fn count(self) -> u32 {
+        let (Self::Delimited { count, .. } | Self::Earlier { count, .. }) = self;
+        count
+    }
+
+    /// The records, which lie in `payload`; none when they make no sense.
+    pub(crate) fn records(self, payload: &Bytes) -> Option<Records> {
+        let records = match self {
+            // The records are slices of what was read: none is copied.
+            Self::Delimited { bytes, .. } => Records::new(payload.slice_ref(bytes))?,
+            Self::Earlier { count, bytes } => {
+                let (mut records, mut rest) = (Vec::new(), bytes);
+                for _ in 0..count {
+                    let length = take_u32(&mut rest)? as usize;
+                    records.push(payload.slice_ref(take(&mut rest, length)?));
+                }
+                rest.is_empty().then(|| records.into())?
+            }
+        };
+        (records.count() == self.count() as usize).then_some(records)
+    }
 }
 
 /// What a segment holds.
@@ -53,8 +102,9 @@ pub(crate) fn encode_head(first: u64) -> [u8; 12] {
     head
 }
 
+/// A group up to its records, which follow as they are.
 pub(crate) fn encode_group(
-    records: &[Vec<u8>],
+    records: &Records,
     job: Option<&[u8]>,
     stream: Option<&[u8]>,
 ) -> std::io::Result<Vec<u8>> {
@@ -63,19 +113,19 @@ pub(crate) fn encode_group(
         put_u32(&mut group, state.map_or(0, |state| state.len() + 1))?;
         group.extend_from_slice(state.unwrap_or_default());
     }
-    put_u32(&mut group, records.len())?;
-    for record in records {
-        put_u32(&mut group, record.len())?;
-        group.extend_from_slice(record);
-    }
-    let payload = group.get(PREFIX_BYTES as usize..).unwrap_or_default();
-    if payload.len() > JOURNAL_ENTRY_MAX_BYTES {
+    put_u32(&mut group, records.count() | DELIMITED as usize)?;
+    let head = group.get(PREFIX_BYTES as usize..).unwrap_or_default();
+    let payload_bytes = head.len() + records.bytes().len();
+    if payload_bytes > JOURNAL_ENTRY_MAX_BYTES {
         return Err(std::io::Error::new(
             std::io::ErrorKind::FileTooLarge,
             format!("the job's environment and outputs take more than {JOURNAL_ENTRY_MAX_BYTES} bytes"),
         ));
     }
-    let (length, crc) = ((payload.len() as u32).to_le_bytes(), crc32fast::hash(payload).to_le_bytes());
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(head);
+    crc.update(records.bytes());
+    let (length, crc) = ((payload_bytes as u32).to_le_bytes(), crc.finalize().to_le_bytes());
     for (to, from) in group.iter_mut().zip(length.into_iter().chain(crc)) {
         *to = from;
     }
@@ -122,13 +172,12 @@ pub(crate) fn decode_payload(payload: &[u8]) -> Option<Group<'_>> {
     let mut rest = payload;
     let job = take_state(&mut rest)?;
     let stream = take_state(&mut rest)?;
-    let count = take_u32(&mut rest)?;
-    let mut records = Vec::new();
-    for _ in 0..count {
-        let length = take_u32(&mut rest)? as usize;
-        records.push(take(&mut rest, length)?);
-    }
-    rest.is_empty().then_some(Group { job, stream, records })
+    let (count, bytes) = (take_u32(&mut rest)?, rest);
+    let records = match count & DELIMITED {
+        0 => Row::Earlier { count, bytes },
+        _ => Row::Delimited { count: count & !DELIMITED, bytes },
+    };
+    Some(Group { job, stream, records })
 }
 
 fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
@@ -169,7 +218,7 @@ pub(crate) fn read_segment(path: &Path, mut seen: impl FnMut(Group<'_>)) -> std:
     let mut payload = Vec::new();
     while read_payload(&mut from, &mut payload)? {
         let Some(group) = decode_payload(&payload) else { break };
-        next += group.records.len() as u64;
+        next += u64::from(group.records.count());
         size_bytes += PREFIX_BYTES + payload.len() as u64;
         seen(group);
     }

@@ -18,20 +18,23 @@
 
 pub mod format;
 pub mod reader;
+mod recent;
 #[cfg(test)]
 mod tests;
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::io::{IoSlice, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use slipway_wire::records::Records;
 use tokio::sync::watch;
 
 use crate::limits::{JOURNAL_BACKLOG_BYTES, SEGMENT_BYTES};
 use format::{Group, read_segment};
+use recent::Recent;
 
 /// One file of a journal.
 #[derive(Debug, Clone)]
@@ -46,6 +49,7 @@ struct Segment {
 #[derive(Debug)]
 struct Shared {
     segments: Mutex<VecDeque<Segment>>,
+    recent: Mutex<Recent>,
     /// Number of the last record written.
     written: watch::Sender<u64>,
     /// Number of the last record that is durable at the coordinator.
@@ -55,6 +59,10 @@ struct Shared {
 }
 
 impl Shared {
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     fn segments(&self) -> MutexGuard<'_, VecDeque<Segment>> {
         self.segments.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -101,6 +109,7 @@ impl Journal {
         std::fs::create_dir_all(folder)?;
         let shared = Arc::new(Shared {
             segments: Mutex::default(),
+            recent: Mutex::default(),
             written: watch::Sender::new(0),
             durable: watch::Sender::new(0),
             finished: watch::Sender::new(false),
@@ -156,6 +165,7 @@ impl Journal {
         let durable = segments.front().map_or(0, |segment| segment.first.saturating_sub(1));
         let shared = Arc::new(Shared {
             segments: Mutex::new(segments),
+            recent: Mutex::default(),
             written: watch::Sender::new(next.saturating_sub(1)),
             durable: watch::Sender::new(durable),
             finished: watch::Sender::new(false),
@@ -180,25 +190,28 @@ impl Journal {
     /// was; later groups may find room.
     pub fn append(
         &mut self,
-        records: &[Vec<u8>],
+        records: &Records,
         job: Option<Vec<u8>>,
         stream: Option<Vec<u8>>,
         sync: bool,
     ) -> std::io::Result<u64> {
         let group = format::encode_group(records, job.as_deref(), stream.as_deref())?;
+        let group_bytes = (group.len() + records.bytes().len()) as u64;
         if self.torn {
             self.cut()?;
         }
-        let written = self.file.write_all(&group);
+        let written = write_both(&mut self.file, &group, records.bytes());
         if let Err(error) = written.and_then(|()| if sync { self.file.sync_data() } else { Ok(()) }) {
             // A part of the group may be there. Behind it the next one would be lost at the next start.
             self.torn = self.cut().is_err();
             return Err(error);
         }
-        self.size_bytes += group.len() as u64;
+        self.size_bytes += group_bytes;
         self.job = job.unwrap_or_else(|| std::mem::take(&mut self.job));
         self.stream = stream.unwrap_or_else(|| std::mem::take(&mut self.stream));
-        let last = self.last_record() + records.len() as u64;
+        let before = self.last_record();
+        let last = before + records.count() as u64;
+        self.shared.recent().push(before + 1, records);
         if let Some(segment) = self.shared.segments().back_mut() {
             segment.size_bytes = self.size_bytes;
         }
@@ -279,6 +292,7 @@ impl Progress {
 
     /// All records up to `number` are durable elsewhere: segments that hold no others are deleted.
     pub fn release(&self, number: u64) {
+        self.shared.recent().release(number);
         {
             let mut segments = self.shared.segments();
             while segments.get(1).is_some_and(|second| second.first <= number.saturating_add(1)) {
@@ -296,6 +310,20 @@ impl Progress {
             higher
         });
     }
+}
+
+/// Writes one piece behind the other.
+fn write_both(file: &mut File, first: &[u8], second: &[u8]) -> std::io::Result<()> {
+    let mut slices = &mut [IoSlice::new(first), IoSlice::new(second)][..];
+    while slices.iter().any(|slice| !slice.is_empty()) {
+        match file.write_vectored(slices) {
+            Ok(0) => return Err(std::io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut slices, written),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn segment_path(folder: &Path, sequence: u64) -> PathBuf {
@@ -324,7 +352,7 @@ fn start_segment(
     let draft = folder.join("next");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     let mut head = format::encode_head(first).to_vec();
-    head.extend(format::encode_group(&[], Some(job), Some(stream))?);
+    head.extend(format::encode_group(&Records::default(), Some(job), Some(stream))?);
     file.write_all(&head)?;
     std::fs::rename(&draft, segment_path(folder, sequence))?;
     Ok((file, head.len() as u64))

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use slipway_cas::Digest;
 use slipway_wire::record_digest::RecordDigest;
+use slipway_wire::records::Records;
 
 use crate::failure::{Cause, Failure};
 use crate::journal::{Journal, Progress};
@@ -119,7 +120,7 @@ impl Ledger {
     pub(super) fn append(
         &mut self,
         lane: u32,
-        records: &[Vec<u8>],
+        records: &Records,
         job: Option<Snapshot>,
         position: Option<State>,
         sync: bool,
@@ -136,7 +137,7 @@ impl Ledger {
         // What could not be written does not count: a report must never speak of records that nobody has.
         let mut digest = self.digest.clone();
         if let Some(digest) = &mut digest {
-            records.iter().for_each(|record| digest.push(record));
+            digest.push_delimited(records.bytes());
         }
         let before = std::mem::replace(&mut self.log.records_digest, digest.as_ref().map(RecordDigest::save));
         let written = self.write(records, job_changed, log_changed, sync);
@@ -147,7 +148,7 @@ impl Ledger {
         written
     }
 
-    fn write(&mut self, records: &[Vec<u8>], job: bool, log: bool, sync: bool) -> Result<(), Failure> {
+    fn write(&mut self, records: &Records, job: bool, log: bool, sync: bool) -> Result<(), Failure> {
         let job = job.then(|| bytes(&self.job)).transpose()?;
         let log = log.then(|| bytes(&self.log)).transpose()?;
         self.journal
@@ -181,6 +182,10 @@ mod tests {
 
     const JOB: &[u8] = br#"{"common":null,"lanes":{"0":null}}"#;
 
+    fn row(records: Vec<Vec<u8>>) -> Records {
+        records.into_iter().map(bytes::Bytes::from).collect::<Vec<_>>().into()
+    }
+
     fn reopened(folder: &std::path::Path) -> Ledger {
         let recovered = Journal::open(folder).unwrap().unwrap();
         Ledger::new(recovered.journal, &recovered.job, &recovered.stream).unwrap()
@@ -196,7 +201,7 @@ mod tests {
         for number in 0..40_u8 {
             let records = vec![vec![number; usize::from(number)]; 3];
             records.iter().for_each(|record| counted.push(record));
-            ledger.append(MAIN, &records, None, None, false).unwrap();
+            ledger.append(MAIN, &row(records), None, None, false).unwrap();
             // What is durable at the coordinator may be gone here.
             ledger.progress().release(ledger.last_record());
             if number % 7 == 0 {
@@ -215,9 +220,9 @@ mod tests {
         let mut ledger = Ledger::new(journal, JOB, &log).unwrap();
         let mut counted = RecordDigest::new();
         for record in [b"first".to_vec(), b"second".to_vec()] {
-            ledger.append(MAIN, std::slice::from_ref(&record), None, None, false).unwrap();
+            ledger.append(MAIN, &row(vec![record.clone()]), None, None, false).unwrap();
             counted.push(&record);
-            let too_large = vec![vec![0; crate::limits::JOURNAL_ENTRY_MAX_BYTES + 1]];
+            let too_large = row(vec![vec![0; crate::limits::JOURNAL_ENTRY_MAX_BYTES + 1]]);
             ledger.append(MAIN, &too_large, None, None, false).unwrap_err();
             assert_eq!(ledger.records_digest(), Some(counted.digest()));
         }
@@ -231,7 +236,7 @@ mod tests {
         let log = br#"{"masks":[],"lanes":{}}"#;
         let journal = Journal::create(folder.path(), JOB.to_vec(), log.to_vec()).unwrap();
         let mut ledger = Ledger::new(journal, JOB, log).unwrap();
-        ledger.append(MAIN, &[vec![1]], None, None, false).unwrap();
+        ledger.append(MAIN, &row(vec![vec![1]]), None, None, false).unwrap();
         drop(ledger);
         assert_eq!(reopened(folder.path()).records_digest(), None);
     }

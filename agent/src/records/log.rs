@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
 use slipway_kit::clock::{Clock, SystemClock};
 use slipway_proto::v1;
 use slipway_proto::v1::record::Record as Kind;
+use slipway_wire::records::RecordsBuffer;
 use slipway_workflow::job_spec::StepSpec;
 
 use super::ledger::{JobStates, Ledger, LogStates, MAIN, Snapshot, State, bytes, decode, encode};
@@ -45,7 +45,7 @@ pub struct JobLog {
     /// Index of the step that records belong to.
     step: u32,
     options: CommandOptions,
-    pending: Vec<Vec<u8>>,
+    pending: RecordsBuffer,
     effects: Vec<Effect>,
     /// Set when the position moved since the last commit.
     moved: bool,
@@ -97,7 +97,7 @@ impl JobLog {
             position,
             step: 0,
             options: CommandOptions::default(),
-            pending: Vec::new(),
+            pending: RecordsBuffer::default(),
             effects: Vec::new(),
             moved: false,
             clock: SystemClock,
@@ -130,7 +130,7 @@ impl JobLog {
             position,
             step: 0,
             options: CommandOptions::default(),
-            pending: Vec::new(),
+            pending: RecordsBuffer::default(),
             effects: Vec::new(),
             moved: true,
             clock: SystemClock,
@@ -249,7 +249,7 @@ impl JobLog {
 
     fn push(&mut self, kind: Kind) {
         let record = v1::Record { time_ms: self.clock.unix_ms(), step: self.step, record: Some(kind) };
-        self.pending.push(record.encode_to_vec());
+        self.pending.push_message(&record);
     }
 
     /// A line of Slipway's own.
@@ -297,14 +297,11 @@ impl JobLog {
     fn feed(
         &mut self,
         now_ms: u64,
-        what: impl FnOnce(&mut StepOutput, &mut Masks, &CommandOptions, &mut &mut dyn FnMut(Item)),
+        what: impl FnOnce(&mut StepOutput, &mut Masks, &CommandOptions, &mut &mut dyn FnMut(Item<'_>)),
     ) {
         let (step, pending, effects) = (self.step, &mut self.pending, &mut self.effects);
-        let mut emit = |item: Item| match item {
-            Item::Effect(effect) => effects.push(effect),
-            item => pending.extend(wire::record(step, now_ms, item).map(|record| record.encode_to_vec())),
-        };
-        let mut emit: &mut dyn FnMut(Item) = &mut emit;
+        let mut emit = |item: Item<'_>| wire::push(pending, effects, step, now_ms, item);
+        let mut emit: &mut dyn FnMut(Item<'_>) = &mut emit;
         let mut masks = self.masks.lock().unwrap_or_else(PoisonError::into_inner);
         what(&mut self.position.output, &mut masks, &self.options, &mut emit);
         drop(masks);
@@ -340,13 +337,18 @@ impl JobLog {
         progress.room().await;
         let position = self.moved.then(|| encode(&self.position)).transpose()?;
         {
+            let records = self.pending.take();
             let mut ledger = self.ledger();
             if self.moved {
                 ledger.log.masks = self.masks().added().to_vec();
             }
-            ledger.append(self.lane, &self.pending, job, position, sync)?;
+            let written = ledger.append(self.lane, &records, job, position, sync);
+            drop(ledger);
+            if written.is_err() {
+                self.pending.put_back(records);
+            }
+            written?;
         }
-        self.pending.clear();
         self.moved = false;
         if let Some(spool) = spool {
             spool

@@ -11,10 +11,11 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::coordinator::Coordinator;
 use crate::journal::Progress;
-use crate::journal::reader::Reader;
+use crate::journal::reader::{Batch, Reader};
 use crate::lease::{Attempt, Lease};
 use crate::limits::{
-    RECONNECT_FIRST, RECONNECT_MAX, UPLOAD_ACK_TIMEOUT, UPLOAD_BATCH_BYTES, UPLOAD_WINDOW_BATCHES,
+    RECONNECT_FIRST, RECONNECT_MAX, UPLOAD_ACK_TIMEOUT, UPLOAD_BATCH_BYTES, UPLOAD_BATCH_RECORDS,
+    UPLOAD_WINDOW_BATCHES,
 };
 
 /// Why sending ended.
@@ -49,8 +50,8 @@ async fn stream(
     backoff: &mut Backoff,
 ) -> Result<UploadEnd, String> {
     let (batches, outgoing) = mpsc::channel(UPLOAD_WINDOW_BATCHES as usize + 1);
-    let ask = v1::RecordBatch { lease: Some(lease.to_wire()), first: 1, records: Vec::new() };
-    batches.send(ask).await.map_err(|error| error.to_string())?;
+    let ask = |first| v1::RecordBatch { lease: Some(lease.to_wire()), first, ..v1::RecordBatch::default() };
+    batches.send(ask(1)).await.map_err(|error| error.to_string())?;
     let answer = coordinator.client().records(ReceiverStream::new(outgoing)).await;
     let mut acks = answer.map_err(|status| status.message().to_owned())?.into_inner();
     let mut written = progress.written();
@@ -60,19 +61,25 @@ async fn stream(
     // Number of the next record to send; unknown until the first answer.
     let mut next: Option<u64> = None;
     let mut durable = 0;
+    let most = Batch { count: UPLOAD_BATCH_RECORDS, bytes: UPLOAD_BATCH_BYTES };
+    // Whether the coordinator takes records in one row.
+    let mut delimited = false;
     // Last numbers of the batches under way.
     let mut under_way: std::collections::VecDeque<u64> = std::collections::VecDeque::new();
     loop {
         if let Some(first) = next
             && (under_way.len() as u64) < UPLOAD_WINDOW_BATCHES
         {
-            let records = match reader.read(first, UPLOAD_BATCH_BYTES) {
+            let records = match reader.read(first, most) {
                 Ok(records) => records,
                 Err(error) => return Ok(UploadEnd::Unreadable(error.to_string())),
             };
             if !records.is_empty() {
-                let last = first + records.len() as u64 - 1;
-                let batch = v1::RecordBatch { lease: Some(lease.to_wire()), first, records };
+                let last = first + records.count() as u64 - 1;
+                let batch = match delimited {
+                    true => v1::RecordBatch { delimited: records.bytes().clone(), ..ask(first) },
+                    false => v1::RecordBatch { records: records.each().collect(), ..ask(first) },
+                };
                 batches.send(batch).await.map_err(|_| "the stream ended".to_owned())?;
                 under_way.push_back(last);
                 next = Some(last + 1);
@@ -85,8 +92,7 @@ async fn stream(
             && !std::mem::replace(&mut asked, true)
         {
             // Asking for what is durable tells a coordinator that collects records not to wait for more.
-            let ask = v1::RecordBatch { lease: Some(lease.to_wire()), first, records: Vec::new() };
-            batches.send(ask).await.map_err(|_| "the stream ended".to_owned())?;
+            batches.send(ask(first)).await.map_err(|_| "the stream ended".to_owned())?;
         }
         let waiting = next.is_none() || !under_way.is_empty();
         tokio::select! {
@@ -108,6 +114,7 @@ async fn stream(
                     backoff.reset();
                 }
                 durable = durable.max(ack.durable);
+                delimited = ack.takes_delimited;
                 progress.release(durable);
                 while under_way.front().is_some_and(|last| *last <= durable) {
                     under_way.pop_front();

@@ -2,30 +2,35 @@
 
 use slipway_proto::v1;
 use slipway_proto::v1::record::Record as Kind;
+use slipway_wire::records::RecordsBuffer;
 
 use crate::steps::annotations::{Annotation, Level};
+use crate::steps::commands::Effect;
 use crate::steps::outcome::StepResult;
 use crate::steps::output::{Item, Source};
 
-/// The record of an item; none for effects, which stay on the agent. `now_ms` is for items without a time.
-pub(super) fn record(step: u32, now_ms: u64, item: Item) -> Option<v1::Record> {
-    let (time_ms, kind) = match item {
+/// Adds the record of an item, if it has one: an effect is applied. `now_ms` is for items without a time.
+pub(super) fn push(
+    records: &mut RecordsBuffer,
+    effects: &mut Vec<Effect>,
+    step: u32,
+    now_ms: u64,
+    item: Item<'_>,
+) {
+    let kind = match item {
         Item::Line { source, time_ms, text, partial } => {
             let stream = match source {
                 Source::Stdout => v1::Stream::Stdout,
                 Source::Stderr => v1::Stream::Stderr,
                 Source::System => v1::Stream::System,
             };
-            let stream = i32::from(stream);
-            (time_ms, Kind::Line(v1::LogLine { text: text.into(), stream, partial }))
+            return records.push_line(time_ms, step, stream, &text, partial);
         }
-        Item::Annotation(annotation) => (now_ms, Kind::Annotation(wire_annotation(annotation))),
-        Item::Summary(markdown) => {
-            (now_ms, Kind::Summary(v1::Summary { markdown: markdown.into(), tests: None }))
-        }
-        Item::Effect(_) => return None,
+        Item::Effect(effect) => return effects.push(effect),
+        Item::Annotation(annotation) => Kind::Annotation(wire_annotation(annotation)),
+        Item::Summary(markdown) => Kind::Summary(v1::Summary { markdown: markdown.into(), tests: None }),
     };
-    Some(v1::Record { time_ms, step, record: Some(kind) })
+    records.push_message(&v1::Record { time_ms: now_ms, step, record: Some(kind) });
 }
 
 fn wire_annotation(annotation: Annotation) -> v1::Annotation {

@@ -9,6 +9,7 @@ use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use slipway_proto::v1::agents_server::{Agents, AgentsServer};
 use slipway_proto::v1::{self, agent_message::Message as In, coordinator_message::Message as Out};
+use slipway_wire::records::Records;
 use slipway_workflow::job_spec::JobSpec;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -29,6 +30,8 @@ struct State {
     /// Leases handed out and not ended, by instance.
     leases: BTreeMap<String, v1::Lease>,
     records: HashMap<String, Vec<v1::Record>>,
+    /// Streams of records that were opened.
+    record_streams: usize,
     reports: HashMap<String, v1::Report>,
     declined: Vec<v1::Decline>,
     hello: Option<v1::Hello>,
@@ -381,6 +384,11 @@ impl Agents for FakeCoordinator {
         let mut batches = request.into_inner();
         let (acks, acks_out) = mpsc::channel(64);
         let fake = self.clone();
+        // Every other stream is one of an earlier coordinator.
+        let takes_delimited = self.with(|state| {
+            state.record_streams += 1;
+            state.record_streams % 2 == 1
+        });
         tokio::spawn(async move {
             while let Some(Ok(batch)) = batches.next().await {
                 let attempt = batch.lease.as_ref().and_then(|lease| lease.attempt.clone());
@@ -388,7 +396,9 @@ impl Agents for FakeCoordinator {
                     let instance = instance(batch.lease.as_ref());
                     let stale = !state.leases.contains_key(&instance);
                     let kept = state.records.entry(instance).or_default();
-                    for (record, number) in batch.records.into_iter().zip(batch.first..) {
+                    let row = Records::new(batch.delimited).unwrap();
+                    let records = batch.records.into_iter().chain(row.each());
+                    for (record, number) in records.zip(batch.first..) {
                         let record = v1::Record::decode(record).unwrap();
                         assert!(number <= kept.len() as u64 + 1, "record {number} after {}", kept.len());
                         if number == kept.len() as u64 + 1 {
@@ -400,7 +410,8 @@ impl Agents for FakeCoordinator {
                     }
                     (kept.len() as u64, stale)
                 });
-                if acks.send(Ok(v1::RecordAck { attempt, durable, stale })).await.is_err() {
+                let ack = v1::RecordAck { attempt, durable, stale, takes_delimited };
+                if acks.send(Ok(ack)).await.is_err() {
                     return;
                 }
             }

@@ -31,6 +31,9 @@ use auth::RequireToken;
 /// The longest message that is read, in bytes: a batch of records and what is around it.
 pub const MAX_MESSAGE_BYTES: usize = 5 << 20;
 
+/// The longest HTTP/2 frame that is read, in bytes: a log comes in fewer pieces than with the protocol's 16 KiB.
+const MAX_FRAME_BYTES: u32 = 256 << 10;
+
 /// After how long without traffic a peer is asked whether it lives.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -124,7 +127,8 @@ pub async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .initial_stream_window_size(Some(4 << 20))
-        .initial_connection_window_size(Some(8 << 20));
+        .initial_connection_window_size(Some(8 << 20))
+        .max_frame_size(Some(MAX_FRAME_BYTES));
     if let Some(tls) = tls {
         server = secured(server, tls)?;
     }

@@ -108,9 +108,9 @@ async fn take_all(
             send(&acks, ack(key, upload.log.durable(), false)).await?;
             continue;
         }
-        services.metrics.records.add(batch.records.len() as u64);
+        services.metrics.records.add(batch.records.count() as u64);
         services.metrics.record_bytes.add(size_bytes as u64);
-        let last = batch.first.saturating_add(batch.records.len() as u64 - 1);
+        let last = batch.first.saturating_add(batch.records.count() as u64 - 1);
         match upload.log.append(batch.first, batch.records).await {
             // All of it was there before: no progress will tell.
             Ok(()) if upload.log.durable() >= last => {
@@ -198,7 +198,7 @@ fn ack(key: AttemptKey, durable: u64, stale: bool) -> RecordAck {
         instance_id: key.instance.to_string(),
         attempt: key.attempt,
     };
-    RecordAck { attempt: Some(attempt), durable, stale }
+    RecordAck { attempt: Some(attempt), durable, stale, takes_delimited: true }
 }
 
 async fn send(acks: &mpsc::Sender<Result<RecordAck, Status>>, ack: RecordAck) -> Result<(), Status> {

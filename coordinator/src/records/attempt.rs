@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use slipway_cas::Digest;
 use slipway_wire::record_digest::RecordDigest;
+use slipway_wire::records::Records;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
@@ -140,7 +140,8 @@ impl AttemptLog {
     /// # Errors
     /// [`RecordsError::Gap`] when records are missing before `first`, [`RecordsError::Zero`],
     /// [`RecordsError::TooLong`], [`RecordsError::Closed`], [`RecordsError::Broken`].
-    pub async fn append(&self, first: u64, records: Vec<Bytes>) -> Result<(), RecordsError> {
+    pub async fn append(&self, first: u64, records: impl Into<Records>) -> Result<(), RecordsError> {
+        let mut records = records.into();
         if first == 0 {
             return Err(RecordsError::Zero);
         }
@@ -148,9 +149,7 @@ impl AttemptLog {
             return Ok(());
         }
         self.room().await;
-        // Encoding does the copying and counting; it happens before anybody is held up.
-        let bytes: usize = records.iter().map(|record| record.len() + 5).sum();
-        let units = bytes.div_ceil(MEMORY_UNIT_BYTES).max(1) as u32;
+        let units = records.bytes().len().div_ceil(MEMORY_UNIT_BYTES).max(1) as u32;
         let memory = Arc::clone(&self.shared.memory).acquire_many_owned(units).await.ok();
         let mut tail = self.shared.tail();
         if tail.broken {
@@ -163,13 +162,15 @@ impl AttemptLog {
         if first > next {
             return Err(RecordsError::Gap { first, next });
         }
-        let known = usize::try_from(next - first).unwrap_or(usize::MAX).min(records.len());
-        let new = records.get(known..).unwrap_or_default();
-        if new.is_empty() {
+        let known = usize::try_from(next - first).unwrap_or(usize::MAX);
+        if known > 0 {
+            records.take_front(known, usize::MAX);
+        }
+        if records.is_empty() {
             return Ok(());
         }
-        let frame = chunk::encode(next, new)?;
-        let total_bytes = tail.total_bytes + frame.bytes.len() as u64;
+        let frame = chunk::encode(next, &records)?;
+        let total_bytes = tail.total_bytes + frame.whole_bytes() as u64;
         if total_bytes > MAX_ATTEMPT_BYTES {
             return Err(RecordsError::TooLong {
                 what: "an attempt's records",
@@ -178,11 +179,11 @@ impl AttemptLog {
             });
         }
         if let Some(digest) = &mut tail.digest {
-            digest.push_delimited(&frame.records());
+            digest.push_delimited(&frame.records);
         }
-        tail.next += new.len() as u64;
+        tail.next += u64::from(frame.count);
         tail.total_bytes = total_bytes;
-        tail.waiting_bytes += frame.bytes.len();
+        tail.waiting_bytes += frame.whole_bytes();
         tail.waiting.push_back(Waiting { frame, since: Instant::now(), _memory: memory });
         let written = tail.next - 1;
         let start = !std::mem::replace(&mut tail.working, true);
@@ -240,7 +241,7 @@ async fn work(shared: Arc<Shared>) {
             let frames = tail.waiting.iter().map(|waiting| &waiting.frame);
             let frames = frames.take_while(|frame| {
                 let fits = size_bytes < pace.bytes;
-                size_bytes += frame.bytes.len();
+                size_bytes += frame.whole_bytes();
                 fits
             });
             (appender, frames.cloned().collect::<Vec<_>>())
@@ -286,13 +287,13 @@ impl Shared {
         tail.appender = Some(appender);
         while let Some(waiting) = tail.waiting.pop_front() {
             if waiting.frame.last() <= durable {
-                tail.waiting_bytes = tail.waiting_bytes.saturating_sub(waiting.frame.bytes.len());
+                tail.waiting_bytes = tail.waiting_bytes.saturating_sub(waiting.frame.whole_bytes());
                 continue;
             }
             // Another writer's chunk may end in the middle of a frame of ours.
             if let Some(frame) = waiting.frame.after(durable) {
                 tail.waiting_bytes =
-                    (tail.waiting_bytes + frame.bytes.len()).saturating_sub(waiting.frame.bytes.len());
+                    (tail.waiting_bytes + frame.whole_bytes()).saturating_sub(waiting.frame.whole_bytes());
                 tail.waiting.push_front(Waiting { frame, ..waiting });
             }
             break;
@@ -327,7 +328,7 @@ impl Shared {
         let frames = tail.waiting.iter().map(|waiting| &waiting.frame);
         let frames = frames.skip_while(|frame| frame.last() < wanted).take_while(|frame| {
             let fits = size_bytes < READ_BYTES;
-            size_bytes += frame.bytes.len();
+            size_bytes += frame.whole_bytes();
             fits
         });
         if covers { frames.cloned().collect() } else { Vec::new() }

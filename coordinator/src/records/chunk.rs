@@ -3,11 +3,12 @@
 //! A frame is written at once and checked as a whole, so that a torn one is found and cut. Its records stay the bytes that
 //! the agent made.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use prost::encoding::{decode_varint, encode_varint, encoded_len_varint};
+use bytes::{Buf, BufMut, Bytes};
+use prost::encoding::decode_varint;
+use slipway_wire::records::Records;
 
 use super::RecordsError;
-use super::limits::{MAX_BATCH_BYTES, MAX_RECORD_BYTES};
+use super::limits::{COPY_BELOW_BYTES, MAX_BATCH_BYTES, MAX_RECORD_BYTES};
 
 /// The first bytes of every chunk; the last digit is the format.
 pub(super) const MAGIC: &[u8; 8] = b"SLIPREC1";
@@ -62,8 +63,9 @@ impl FrameHead {
 pub struct Frame {
     pub(super) first: u64,
     pub(super) count: u32,
-    /// Head and records.
-    pub(super) bytes: Bytes,
+    pub(super) head: [u8; FRAME_HEAD_BYTES],
+    /// Its records, each with its length before it.
+    pub(super) records: Bytes,
 }
 
 impl Frame {
@@ -72,9 +74,14 @@ impl Frame {
         self.first + u64::from(self.count) - 1
     }
 
-    /// Its records, each with its length before it.
-    pub(super) fn records(&self) -> Bytes {
-        self.bytes.slice(FRAME_HEAD_BYTES..)
+    /// Bytes of head and records.
+    pub(super) fn whole_bytes(&self) -> usize {
+        FRAME_HEAD_BYTES + self.records.len()
+    }
+
+    /// Head and records in one piece.
+    pub(super) fn to_vec(&self) -> Vec<u8> {
+        [&self.head[..], &self.records].concat()
     }
 
     /// What is left of it after record `number`; none if nothing is.
@@ -82,14 +89,14 @@ impl Frame {
         if number < self.first {
             return Some(self.clone());
         }
-        let mut rest = self.records();
+        let mut rest = self.records.clone();
         let known = number - self.first + 1;
         for _ in 0..known {
             take_next(&mut rest)?;
         }
         let count =
             u32::try_from(u64::from(self.count).checked_sub(known)?).ok().filter(|count| *count > 0)?;
-        Some(frame_of(number + 1, count, |frame| frame.put_slice(&rest), rest.len()))
+        Some(of_delimited(number + 1, count, rest))
     }
 }
 
@@ -101,43 +108,32 @@ fn checksum(first: u64, count: u32, records: &[u8]) -> u32 {
     checksum.finalize()
 }
 
-fn frame_of(first: u64, count: u32, fill: impl FnOnce(&mut BytesMut), size_bytes: usize) -> Frame {
-    let mut frame = BytesMut::with_capacity(FRAME_HEAD_BYTES + size_bytes);
-    frame.put_u64_le(first);
-    frame.put_u32_le(count);
-    frame.put_u32_le(size_bytes as u32);
-    frame.put_u32_le(0);
-    fill(&mut frame);
-    let checksum = checksum(first, count, &frame[FRAME_HEAD_BYTES..]);
-    frame[FRAME_HEAD_BYTES - 4..FRAME_HEAD_BYTES].copy_from_slice(&checksum.to_le_bytes());
-    Frame { first, count, bytes: frame.freeze() }
-}
-
-/// Writes records, each encoded, as one frame.
-pub(super) fn encode(first: u64, records: &[Bytes]) -> Result<Frame, RecordsError> {
-    let mut size_bytes = 0;
-    for record in records {
-        let length = record.len();
-        if length > MAX_RECORD_BYTES {
-            return Err(too_long("a record", length, MAX_RECORD_BYTES));
-        }
-        size_bytes += encoded_len_varint(length as u64) + length;
+/// Records as one frame; none of their bytes is copied, unless they are so few that they would hold on to much more memory
+/// than they take.
+pub(super) fn encode(first: u64, records: &Records) -> Result<Frame, RecordsError> {
+    if records.longest_bytes() > MAX_RECORD_BYTES {
+        return Err(too_long("a record", records.longest_bytes(), MAX_RECORD_BYTES));
     }
+    let size_bytes = records.bytes().len();
     if size_bytes > MAX_BATCH_BYTES {
         return Err(too_long("a batch of records", size_bytes, MAX_BATCH_BYTES));
     }
-    let fill = |frame: &mut BytesMut| {
-        for record in records {
-            encode_varint(record.len() as u64, frame);
-            frame.put_slice(record);
-        }
+    let bytes = match size_bytes < COPY_BELOW_BYTES {
+        true => Bytes::copy_from_slice(records.bytes()),
+        false => records.bytes().clone(),
     };
-    Ok(frame_of(first, records.len() as u32, fill, size_bytes))
+    Ok(of_delimited(first, records.count() as u32, bytes))
 }
 
 /// A frame of records that have their lengths before them already.
-pub(super) fn of_delimited(first: u64, count: u32, records: &[u8]) -> Frame {
-    frame_of(first, count, |frame| frame.put_slice(records), records.len())
+pub(super) fn of_delimited(first: u64, count: u32, records: Bytes) -> Frame {
+    let mut head = [0; FRAME_HEAD_BYTES];
+    let mut rest = &mut head[..];
+    rest.put_u64_le(first);
+    rest.put_u32_le(count);
+    rest.put_u32_le(records.len() as u32);
+    rest.put_u32_le(checksum(first, count, &records));
+    Frame { first, count, head, records }
 }
 
 fn too_long(what: &'static str, size_bytes: usize, limit_bytes: usize) -> RecordsError {

@@ -283,11 +283,12 @@ fn write(
         let mut fits = 0;
         let mut size_bytes = chunk.size_bytes;
         while let Some(frame) = rest.get(fits).filter(|_| size_bytes < FILE_CHUNK_BYTES) {
-            size_bytes += frame.bytes.len() as u64;
+            size_bytes += frame.whole_bytes() as u64;
             fits += 1;
         }
         let (now, later) = rest.split_at(fits);
-        let mut slices: Vec<IoSlice<'_>> = now.iter().map(|frame| IoSlice::new(&frame.bytes)).collect();
+        let mut slices: Vec<IoSlice<'_>> =
+            now.iter().flat_map(|frame| [&frame.head[..], &frame.records]).map(IoSlice::new).collect();
         write_all(&mut chunk.file, &mut slices).map_err(io_at(folder))?;
         chunk.file.sync_data().map_err(io_at(folder))?;
         chunk.size_bytes = size_bytes;

@@ -8,6 +8,9 @@ pub const MAX_RECORD_BYTES: usize = 1 << 20;
 /// The most bytes of records in one batch, encoded.
 pub const MAX_BATCH_BYTES: usize = 4 << 20;
 
+/// Batches below this size are copied out of the message they came in, which may be much larger.
+pub const COPY_BELOW_BYTES: usize = 64 << 10;
+
 /// A chunk file that has this many bytes is closed and a new one begun.
 pub const FILE_CHUNK_BYTES: u64 = 8 << 20;
 

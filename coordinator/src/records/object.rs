@@ -260,7 +260,13 @@ impl Appender for ObjectAppender {
             let (Some(first), Some(last)) = (frames.first(), frames.last()) else { return Ok(0) };
             let path = part_path(self.key, PartName::Chunk(first.first));
             let head = std::iter::once(Bytes::from_static(MAGIC));
-            let chunk: PutPayload = head.chain(frames.iter().map(|frame| frame.bytes.clone())).collect();
+            let chunk: PutPayload = head
+                .chain(
+                    frames
+                        .iter()
+                        .flat_map(|frame| [Bytes::copy_from_slice(&frame.head), frame.records.clone()]),
+                )
+                .collect();
             match self.records.store().put_opts(&path, chunk, PutMode::Create.into()).await {
                 Ok(_) => Ok(last.last()),
                 // A try of ours whose answer was lost, or another writer: what is there counts.

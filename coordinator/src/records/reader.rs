@@ -105,7 +105,7 @@ impl Reader {
 fn recent(log: &AttemptLog, next: u64) -> Vec<Bytes> {
     let mut records = Vec::new();
     for frame in log.shared.recent(next) {
-        let mut bytes = frame.records();
+        let mut bytes = frame.records.clone();
         let mut number = frame.first;
         while let Some(record) = take_next(&mut bytes) {
             if number >= next {

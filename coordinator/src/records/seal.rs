@@ -129,8 +129,8 @@ impl Writer {
     async fn frame(&mut self, first: u64, count: u32, records: Bytes) -> Result<(), RecordsError> {
         let mut packer = std::mem::take(&mut self.packer);
         let packed = tokio::task::spawn_blocking(move || {
-            let frame = chunk::of_delimited(first, count, &records);
-            (packer.pack(first, &frame.bytes), packer)
+            let frame = chunk::of_delimited(first, count, records);
+            (packer.pack(first, &frame.to_vec()), packer)
         });
         let failed = |source| RecordsError::Io { place: "packing a log".to_owned(), source };
         let (packed, packer) = packed.await.map_err(|error| failed(std::io::Error::other(error)))?;

@@ -227,9 +227,10 @@ mod tests {
         let mut packer = Packer::default();
         let (mut file, mut plain) = (Vec::new(), MAGIC.to_vec());
         for first in [1, 4, 9] {
-            let frame = chunk::encode(first, &vec![Bytes::from(vec![first as u8; 5_000]); 3]).unwrap();
-            plain.extend_from_slice(&frame.bytes);
-            file.extend(packer.pack(first, &frame.bytes).unwrap());
+            let frame = chunk::encode(first, &vec![Bytes::from(vec![first as u8; 5_000]); 3].into()).unwrap();
+            let bytes = frame.to_vec();
+            plain.extend_from_slice(&bytes);
+            file.extend(packer.pack(first, &bytes).unwrap());
         }
         let digest = Digest::of(&plain);
         file.extend(packer.finish(11, digest));
@@ -281,7 +282,7 @@ mod tests {
             let packed =
                 file.get(entry.offset as usize..entry.offset as usize + entry.packed_bytes as usize)?;
             let (head, records) = unpack(entry, packed)?;
-            all.extend_from_slice(&chunk::of_delimited(head.first, head.count, &records).bytes);
+            all.extend_from_slice(&chunk::of_delimited(head.first, head.count, records).to_vec());
         }
         Some(all)
     }

@@ -174,7 +174,7 @@ async fn a_stale_writer_changes_nothing() {
 async fn an_answer_that_was_lost_is_no_other_writer() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let engine = in_memory(&store);
-    let frame = super::chunk::encode(1, &raw(&lines(1..=4))).unwrap();
+    let frame = super::chunk::encode(1, &raw(&lines(1..=4)).into()).unwrap();
     let mut first = engine.open(key(1)).await.unwrap().appender;
     for _ in 0..2 {
         assert_eq!(first.append(std::slice::from_ref(&frame)).await.unwrap(), 4);

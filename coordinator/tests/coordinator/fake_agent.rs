@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
 use prost::Message as _;
 use slipway_coordinator::Handle;
 use slipway_proto::v1::agents_client::AgentsClient;
 use slipway_proto::v1::coordinator_message::Message as In;
 use slipway_proto::v1::{self, agent_message::Message as Out};
+use slipway_wire::records::Records;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::interceptor::InterceptedService;
@@ -136,7 +138,7 @@ impl FakeAgent {
     ) -> v1::RecordAck {
         let last = first + records.len() as u64 - 1;
         let records = encoded(&records);
-        let batch = v1::RecordBatch { lease: Some(lease.clone()), first, records };
+        let batch = batch(lease, first, records);
         let (out, batches) = mpsc::channel(4);
         out.send(batch).await.unwrap();
         let mut acks = self.client.records(ReceiverStream::new(batches)).await.unwrap().into_inner();
@@ -150,7 +152,7 @@ impl FakeAgent {
 
     /// Sends records and waits for nothing: the stream breaks off when the coordinator does.
     pub(crate) async fn send(&mut self, lease: &v1::Lease, first: u64, records: Vec<v1::Record>) {
-        let batch = v1::RecordBatch { lease: Some(lease.clone()), first, records: encoded(&records) };
+        let batch = batch(lease, first, encoded(&records));
         let (out, batches) = mpsc::channel(4);
         out.send(batch).await.unwrap();
         let acks = self.client.records(ReceiverStream::new(batches)).await.unwrap();
@@ -163,7 +165,7 @@ impl FakeAgent {
 
     /// Where to go on with the records of an attempt.
     pub(crate) async fn durable(&mut self, lease: &v1::Lease) -> v1::RecordAck {
-        let batch = v1::RecordBatch { lease: Some(lease.clone()), first: 1, records: Vec::new() };
+        let batch = batch(lease, 1, Vec::new());
         let mut acks = self.client.records(tokio_stream::once(batch)).await.unwrap().into_inner();
         acks.message().await.unwrap().expect("an acknowledgement")
     }
@@ -216,6 +218,15 @@ impl FakeAgent {
             In::Accepted(accepted) => accepted.lease.unwrap(),
             other => panic!("{other:?} instead of an acceptance"),
         }
+    }
+}
+
+/// A batch as agents send it to a coordinator that takes rows if its first number is odd, else as to an earlier one.
+pub(crate) fn batch(lease: &v1::Lease, first: u64, records: Vec<Bytes>) -> v1::RecordBatch {
+    let batch = v1::RecordBatch { lease: Some(lease.clone()), first, ..v1::RecordBatch::default() };
+    match first % 2 {
+        1 => v1::RecordBatch { delimited: Records::from(records).bytes().clone(), ..batch },
+        _ => v1::RecordBatch { records, ..batch },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use slipway_proto::v1;
 
-use crate::fake_agent::{FIRST, FakeAgent, encoded, line};
+use crate::fake_agent::{FIRST, FakeAgent, batch, encoded, line};
 use crate::fixture::{Fixture, ONE_JOB};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -24,8 +24,7 @@ async fn an_upload_goes_on_where_it_broke_off_without_gap_or_repeat() {
     assert_eq!(agent.upload(&lease, 1, lines(1, 300)).await.durable, 500);
     agent.upload(&lease, 301, lines(301, 1_000)).await;
     // A batch that would leave a gap is answered with where to go on.
-    let batch =
-        v1::RecordBatch { lease: Some(lease.clone()), first: 2_000, records: encoded(&lines(2_000, 2_001)) };
+    let batch = batch(&lease, 2_000, encoded(&lines(2_000, 2_001)));
     let mut acks = agent.client.records(tokio_stream::once(batch)).await.unwrap().into_inner();
     assert_eq!(acks.message().await.unwrap().unwrap().durable, 1_000);
     agent.report(&lease, v1::Result::Success, 1_000).await;
@@ -33,7 +32,7 @@ async fn an_upload_goes_on_where_it_broke_off_without_gap_or_repeat() {
     // After the report it may still ask, and add nothing.
     assert_eq!(
         agent.durable(&lease).await,
-        v1::RecordAck { attempt: lease.attempt.clone(), durable: 1_000, stale: false }
+        v1::RecordAck { attempt: lease.attempt.clone(), durable: 1_000, stale: false, takes_delimited: true }
     );
     assert!(agent.upload(&lease, 1_001, lines(1_001, 1_001)).await.stale);
 

@@ -86,7 +86,7 @@ pub(super) fn run(input: &[u8]) {
         let shown = match item {
             Item::Line { text, .. } => {
                 assert!(text.len() <= MAX_LINE_BYTES + SECRET.len(), "a line of {} bytes", text.len());
-                text.clone()
+                text.to_vec()
             }
             Item::Annotation(annotation) => format!("{annotation:?}").into_bytes(),
             Item::Summary(text) => text.clone(),
@@ -97,11 +97,11 @@ pub(super) fn run(input: &[u8]) {
     }
 }
 
-fn items(input: &[u8], chunk: usize, options: &CommandOptions) -> Vec<Item> {
+fn items(input: &[u8], chunk: usize, options: &CommandOptions) -> Vec<Item<'static>> {
     let mut masks = Masks::new([SECRET]);
     let mut output = StepOutput::default();
     let mut items = Vec::new();
-    let mut emit = |item: Item| items.push(item);
+    let mut emit = |item: Item<'_>| items.push(item.into_owned());
     for piece in input.chunks(chunk) {
         output.push(options, &mut masks, Stream::Stdout, 1, piece, &mut emit);
     }

@@ -11,6 +11,7 @@ pub mod lease;
 pub mod limits;
 pub mod record;
 pub mod record_digest;
+pub mod records;
 pub mod report;
 pub mod result;
 

@@ -3,11 +3,11 @@
 //! Records stay in their wire form behind this check: they are bytes to keep and to pass on, exactly as the agent made
 //! them, and a second type for each line of a million-line log would be cost without use.
 
-use bytes::Bytes;
 use prost::Message as _;
 use slipway_proto::v1;
 
 use crate::lease::{self, WireLease};
+use crate::records::{self, Records};
 use crate::{WireError, limits};
 
 /// A batch whose every record is within its limits.
@@ -17,8 +17,8 @@ pub struct CheckedBatch {
     pub lease: WireLease,
     /// Number of the first record, from 1.
     pub first: u64,
-    /// The records in order, each encoded; empty: only asks what is durable.
-    pub records: Vec<Bytes>,
+    /// The records in order; empty: only asks what is durable.
+    pub records: Records,
 }
 
 /// A batch from the wire.
@@ -30,14 +30,30 @@ pub fn from_wire(batch: v1::RecordBatch) -> Result<CheckedBatch, WireError> {
     if batch.first == 0 {
         return Err(WireError::invalid("batch.first", 0, "at least 1"));
     }
-    WireError::check_limit("batch.records", batch.records.len(), limits::MAX_RECORDS_PER_BATCH)?;
-    batch.records.iter().try_for_each(check)?;
-    Ok(CheckedBatch { lease, first: batch.first, records: batch.records })
+    let records = match (batch.delimited, batch.records) {
+        (delimited, records) if delimited.is_empty() => {
+            WireError::check_limit("batch.records", records.len(), limits::MAX_RECORDS_PER_BATCH)?;
+            records.iter().try_for_each(|record| check(record))?;
+            Records::from(records)
+        }
+        (delimited, records) if records.is_empty() => {
+            let records = Records::checked(delimited, check)?.ok_or_else(|| {
+                WireError::invalid("batch.delimited", "cut short", "records with their lengths before them")
+            })?;
+            WireError::check_limit("batch.delimited", records.count(), limits::MAX_RECORDS_PER_BATCH)?;
+            records
+        }
+        _ => return Err(WireError::invalid("batch", "records twice", "`records` or `delimited`")),
+    };
+    Ok(CheckedBatch { lease, first: batch.first, records })
 }
 
-fn check(record: &Bytes) -> Result<(), WireError> {
-    // Texts are slices of the same bytes: nothing is copied for this look.
-    let record = v1::Record::decode(record.clone())
+fn check(record: &[u8]) -> Result<(), WireError> {
+    // Nearly every record is a line as our own agents write it, which a look at its few bytes of framing tells.
+    if let Some(text_bytes) = records::line_text_bytes(record) {
+        return WireError::check_limit("record.line.text", text_bytes, limits::MAX_LINE_BYTES);
+    }
+    let record = v1::Record::decode(record)
         .map_err(|error| WireError::invalid("record", error, "a slipway.v1.Record"))?;
     match record.record.as_ref().ok_or(WireError::Missing { field: "record" })? {
         v1::record::Record::Line(line) => {

@@ -105,6 +105,7 @@ fn a_record_beyond_its_limit_is_refused() {
                 .encode_to_vec()
                 .into(),
         ],
+        ..v1::RecordBatch::default()
     };
     let error = record::from_wire(batch).expect_err("too large");
     assert!(matches!(error, WireError::TooLarge { field: "record.line.text", .. }), "{error}");
@@ -121,6 +122,7 @@ fn test_cases_beyond_their_limits_are_refused() {
             records: vec![
                 v1::Record { record: Some(record), ..v1::Record::default() }.encode_to_vec().into(),
             ],
+            ..v1::RecordBatch::default()
         }
     };
     let report = |case| v1::TestReport { path: "junit.xml".to_owned(), cases: vec![case] };
@@ -155,16 +157,48 @@ fn a_record_is_kept_as_it_came_and_one_that_is_none_is_refused() {
         lease: Some(lease::to_wire(&a_lease())),
         first: 1,
         records: vec![record.into()],
+        ..v1::RecordBatch::default()
     };
     let line = v1::record::Record::Line(v1::LogLine { text: "a".into(), ..v1::LogLine::default() });
     let mut record = v1::Record { time_ms: 1, step: 0, record: Some(line) }.encode_to_vec();
     // A field that this build does not know.
     record.extend([0xf8, 0x07, 0x01]);
     let read = record::from_wire(batch(record.clone())).expect("valid");
-    assert_eq!(read.records, [record]);
+    assert_eq!(read.records.each().collect::<Vec<_>>(), [record]);
     for wrong in [vec![0xff], Vec::new()] {
         record::from_wire(batch(wrong)).expect_err("not a record");
     }
+}
+
+#[test]
+fn records_in_one_row_are_checked_as_those_apart() {
+    let batch = |delimited: Vec<u8>, records| v1::RecordBatch {
+        lease: Some(lease::to_wire(&a_lease())),
+        first: 1,
+        records,
+        delimited: delimited.into(),
+    };
+    let line = |length| {
+        let text = vec![b'x'; length].into();
+        let line = v1::record::Record::Line(v1::LogLine { text, ..v1::LogLine::default() });
+        v1::Record { time_ms: 1, step: 0, record: Some(line) }
+    };
+    let good = [line(3), line(300), line(limits::MAX_LINE_BYTES)];
+    let mut row = Vec::new();
+    good.iter().for_each(|record| record.encode_length_delimited(&mut row).expect("room"));
+    let read = record::from_wire(batch(row.clone(), Vec::new())).expect("valid");
+    assert_eq!(read.records.each().collect::<Vec<_>>(), good.map(|record| record.encode_to_vec()));
+    let too_long = line(limits::MAX_LINE_BYTES + 1).encode_length_delimited_to_vec();
+    for wrong in [
+        vec![5, 1],
+        vec![0],
+        vec![1, 0xff],
+        [row.clone(), too_long].concat(),
+        [row.clone(), vec![9]].concat(),
+    ] {
+        record::from_wire(batch(wrong, Vec::new())).expect_err("not records");
+    }
+    record::from_wire(batch(row, vec![line(1).encode_to_vec().into()])).expect_err("both");
 }
 
 proptest! {

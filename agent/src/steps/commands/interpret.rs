@@ -35,13 +35,19 @@ const HARMLESS: [&str; 6] = ["debug", "endgroup", "error", "group", "notice", "w
 const MIN_MASKED_STOP_TOKEN_CHARS: usize = 7;
 
 impl Commands {
+    /// Whether a line is sure to be no command; nearly all are, and [`Commands::interpret`] would give them back as they are.
+    pub fn passes(&mut self, line: &Line<'_>) -> bool {
+        let passes = !line.continues && !line.partial && !may_be_command(&line.text);
+        if passes && let Some(swallowing) = self.swallowing.get_mut(slot(line.stream)) {
+            *swallowing = false;
+        }
+        passes
+    }
+
     /// Interprets a line. Commands are recognised in lines of at most [`MAX_LINE_BYTES`]; a longer one is an error
     /// and is not shown, because it may hold what was to be masked.
-    pub fn interpret(&mut self, line: &Line, options: &CommandOptions) -> LineOutcome {
-        let slot = match line.stream {
-            Stream::Stdout => 0,
-            Stream::Stderr => 1,
-        };
+    pub fn interpret(&mut self, line: &Line<'_>, options: &CommandOptions) -> LineOutcome {
+        let slot = slot(line.stream);
         if line.continues {
             let swallowed = self.swallowing.get(slot).copied().unwrap_or(false);
             return if swallowed { LineOutcome::default() } else { plain(line) };
@@ -67,10 +73,10 @@ impl Commands {
             || self.stop_token.as_ref().is_some_and(|token| name.eq_ignore_ascii_case(token))
     }
 
-    fn run(&mut self, line: &Line, command: &Command, options: &CommandOptions) -> LineOutcome {
+    fn run(&mut self, line: &Line<'_>, command: &Command, options: &CommandOptions) -> LineOutcome {
         let mut outcome = LineOutcome::default();
         if let Some(token) = &self.stop_token {
-            outcome.texts.push(line.text.clone());
+            outcome.texts.push(line.text.to_vec());
             if command.is(token) {
                 self.stop_token = None;
                 debug(&mut outcome, options, "Resume processing commands");
@@ -79,7 +85,7 @@ impl Commands {
         }
         let echoed = !NEVER_ECHOED.iter().any(|name| command.is(name));
         if self.echo.unwrap_or(options.debug) && echoed && !command.is(STOP) {
-            outcome.texts.push(line.text.clone());
+            outcome.texts.push(line.text.to_vec());
         }
         if let Err(reason) = self.process(line, command, options, &mut outcome) {
             let shown = String::from_utf8_lossy(&line.text);
@@ -94,7 +100,7 @@ impl Commands {
     /// An error is GitHub's text for the log; it fails the step.
     fn process(
         &mut self,
-        line: &Line,
+        line: &Line<'_>,
         command: &Command,
         options: &CommandOptions,
         outcome: &mut LineOutcome,
@@ -131,14 +137,14 @@ impl Commands {
                 }
             }
             "remove-matcher" => remove_matcher(command, outcome),
-            _ => outcome.texts.push(line.text.clone()),
+            _ => outcome.texts.push(line.text.to_vec()),
         }
         Ok(())
     }
 
     fn stop(
         &mut self,
-        line: &Line,
+        line: &Line<'_>,
         command: &Command,
         options: &CommandOptions,
         outcome: &mut LineOutcome,
@@ -152,7 +158,7 @@ impl Commands {
         if token.chars().count() >= MIN_MASKED_STOP_TOKEN_CHARS {
             outcome.effects.push(Effect::AddMask(token.clone()));
         }
-        outcome.texts.push(line.text.clone());
+        outcome.texts.push(line.text.to_vec());
         debug(
             outcome,
             options,
@@ -228,8 +234,16 @@ fn disabled(command: &str) -> String {
     )
 }
 
-fn plain(line: &Line) -> LineOutcome {
-    LineOutcome { texts: vec![line.text.clone()], effects: Vec::new() }
+/// Where a stream's switches are.
+fn slot(stream: Stream) -> usize {
+    match stream {
+        Stream::Stdout => 0,
+        Stream::Stderr => 1,
+    }
+}
+
+fn plain(line: &Line<'_>) -> LineOutcome {
+    LineOutcome { texts: vec![line.text.to_vec()], effects: Vec::new() }
 }
 
 fn refuse_long(command: &Command) -> LineOutcome {

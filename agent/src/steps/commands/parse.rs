@@ -3,6 +3,10 @@
 //! As GitHub's `ActionCommand`: the first must start the line (after blanks), the second may stand anywhere in it; a
 //! name that is not a command leaves the line plain text.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
 /// A command's properties; keys ignore case, a later one replaces an earlier.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Properties(Vec<(String, String)>);
@@ -40,14 +44,13 @@ pub(super) struct Command {
 
 /// A cheap test that lets through every line that [`parse`] could accept.
 pub(super) fn may_be_command(line: &[u8]) -> bool {
-    let mut previous = [0u8; 2];
-    for byte in line {
-        match (previous, *byte) {
-            ([b'#', b'#'], b'[') | ([_, b':'], b':') => return true,
-            ([_, last], now) => previous = [last, now],
-        }
-    }
-    false
+    static BRACKETS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("##["));
+    let blank = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'\x0b';
+    let start = line.iter().position(|byte| !blank(byte)).unwrap_or(line.len());
+    let rest = line.get(start..).unwrap_or_default();
+    // What is not ASCII may be a blank of Unicode's.
+    let colons = rest.starts_with(b"::") || rest.first().is_some_and(|byte| !byte.is_ascii());
+    colons || BRACKETS.find(rest).is_some()
 }
 
 /// Parses a line; `is_command` says which names are commands.

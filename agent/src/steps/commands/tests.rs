@@ -4,8 +4,8 @@ use super::super::lines::{Line, Stream};
 use super::*;
 use proptest::prelude::*;
 
-fn line(text: &[u8]) -> Line {
-    Line { stream: Stream::Stdout, time_ms: 1, text: text.to_vec(), continues: false, partial: false }
+fn line(text: &[u8]) -> Line<'_> {
+    Line { stream: Stream::Stdout, time_ms: 1, text: text.into(), continues: false, partial: false }
 }
 
 fn options() -> CommandOptions {
@@ -146,7 +146,7 @@ fn stopping_and_resuming() {
 #[test]
 fn commands_too_long_are_refused_and_hidden() {
     let mut commands = Commands::default();
-    let piece = |text: &[u8], continues, partial| Line { continues, partial, ..line(text) };
+    let piece = |text: &'static [u8], continues, partial| Line { continues, partial, ..line(text) };
     let first = commands.interpret(&piece(b"::add-mask::abc", false, true), &options());
     assert_eq!(first.effects.last(), Some(&Effect::FailStep));
     assert!(!first.texts.iter().any(|text| text.ends_with(b"abc")));

@@ -3,18 +3,18 @@
 use super::*;
 use proptest::prelude::*;
 
-fn lines_of(chunks: &[&[u8]]) -> Vec<Line> {
+fn lines_of(chunks: &[&[u8]]) -> Vec<Line<'static>> {
     let mut out = Vec::new();
     let mut lines = Lines::default();
     for chunk in chunks {
-        lines.push(Stream::Stdout, 7, chunk, &mut |line| out.push(line));
+        lines.push(Stream::Stdout, 7, chunk, &mut |line| out.push(line.into_owned()));
     }
-    lines.finish(&mut |line| out.push(line));
+    lines.finish(&mut |line| out.push(line.into_owned()));
     out
 }
 
 fn texts(chunks: &[&[u8]]) -> Vec<Vec<u8>> {
-    lines_of(chunks).into_iter().map(|line| line.text).collect()
+    lines_of(chunks).into_iter().map(|line| line.text.into_owned()).collect()
 }
 
 #[test]
@@ -59,10 +59,10 @@ fn a_line_of_exactly_the_limit_is_whole_even_with_crlf() {
 fn streams_do_not_mix() {
     let mut out = Vec::new();
     let mut lines = Lines::default();
-    lines.push(Stream::Stdout, 1, b"ou", &mut |line| out.push(line));
-    lines.push(Stream::Stderr, 2, b"err\n", &mut |line| out.push(line));
-    lines.push(Stream::Stdout, 3, b"t\n", &mut |line| out.push(line));
-    let seen: Vec<_> = out.iter().map(|line| (line.stream, line.time_ms, line.text.as_slice())).collect();
+    lines.push(Stream::Stdout, 1, b"ou", &mut |line| out.push(line.into_owned()));
+    lines.push(Stream::Stderr, 2, b"err\n", &mut |line| out.push(line.into_owned()));
+    lines.push(Stream::Stdout, 3, b"t\n", &mut |line| out.push(line.into_owned()));
+    let seen: Vec<_> = out.iter().map(|line| (line.stream, line.time_ms, line.text.as_ref())).collect();
     assert_eq!(seen, [(Stream::Stderr, 2, &b"err"[..]), (Stream::Stdout, 3, b"out")]);
 }
 
@@ -84,11 +84,11 @@ proptest! {
         let (first, second) = bytes.split_at(cut.min(bytes.len()));
         let mut out = Vec::new();
         let mut lines = Lines::default();
-        lines.push(Stream::Stdout, 7, first, &mut |line| out.push(line));
+        lines.push(Stream::Stdout, 7, first, &mut |line| out.push(line.into_owned()));
         let saved = serde_json::to_string(&lines).unwrap();
         let mut lines: Lines = serde_json::from_str(&saved).unwrap();
-        lines.push(Stream::Stdout, 7, second, &mut |line| out.push(line));
-        lines.finish(&mut |line| out.push(line));
+        lines.push(Stream::Stdout, 7, second, &mut |line| out.push(line.into_owned()));
+        lines.finish(&mut |line| out.push(line.into_owned()));
         prop_assert_eq!(out, lines_of(&[&bytes]));
     }
 }

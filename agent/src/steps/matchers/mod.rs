@@ -83,6 +83,12 @@ impl Matchers {
         Ok(())
     }
 
+    /// Whether no line is looked at.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// Messages do not stretch from one step to another.
     pub fn restart(&mut self) {
         for matcher in &mut self.list {

@@ -4,6 +4,7 @@
 //! spool again gets the same items; and no text in an [`Item`] but [`Item::Effect`]'s holds a secret. The state is
 //! serialisable (it may hold unmasked text, as the spool does).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,7 @@ pub enum Source {
 
 /// What the runner does with a step's output, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Item {
+pub enum Item<'a> {
     /// A line for the log, masked.
     Line {
         /// Who wrote it.
@@ -36,7 +37,7 @@ pub enum Item {
         /// Unix time in milliseconds.
         time_ms: u64,
         /// At most [`MAX_LINE_BYTES`], without a line end.
-        text: Vec<u8>,
+        text: Cow<'a, [u8]>,
         /// The line goes on in the next item of the same source.
         partial: bool,
     },
@@ -46,6 +47,21 @@ pub enum Item {
     Summary(Vec<u8>),
     /// For [`super::state::JobState::apply`]. Not masked. Masks are applied already when it comes.
     Effect(Effect),
+}
+
+impl Item<'_> {
+    /// The same with bytes of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Item<'static> {
+        match self {
+            Self::Line { source, time_ms, text, partial } => {
+                Item::Line { source, time_ms, text: Cow::Owned(text.into_owned()), partial }
+            }
+            Self::Annotation(annotation) => Item::Annotation(annotation),
+            Self::Summary(text) => Item::Summary(text),
+            Self::Effect(effect) => Item::Effect(effect),
+        }
+    }
 }
 
 /// The output of one step under interpretation.
@@ -124,7 +140,7 @@ impl StepOutput {
         stream: Stream,
         time_ms: u64,
         chunk: &[u8],
-        emit: &mut impl FnMut(Item),
+        emit: &mut impl FnMut(Item<'_>),
     ) {
         let mut lines = std::mem::take(&mut self.lines);
         lines.push(stream, time_ms, chunk, &mut |line| self.line(options, masks, &line, emit));
@@ -132,7 +148,7 @@ impl StepOutput {
     }
 
     /// The step has ended: gives out its unterminated lines.
-    pub fn finish(&mut self, options: &CommandOptions, masks: &mut Masks, emit: &mut impl FnMut(Item)) {
+    pub fn finish(&mut self, options: &CommandOptions, masks: &mut Masks, emit: &mut impl FnMut(Item<'_>)) {
         let mut lines = std::mem::take(&mut self.lines);
         lines.finish(&mut |line| self.line(options, masks, &line, emit));
     }
@@ -144,11 +160,11 @@ impl StepOutput {
         masks: &mut Masks,
         time_ms: u64,
         outcome: LineOutcome,
-        emit: &mut impl FnMut(Item),
+        emit: &mut impl FnMut(Item<'_>),
     ) {
         add_masks(masks, &outcome.effects);
         for text in outcome.texts {
-            emit_line(Source::System, time_ms, masks.mask(&text).into_owned(), false, emit);
+            emit_line(Source::System, time_ms, masks.mask(&text), false, emit);
         }
         self.effects(masks, outcome.effects, emit);
     }
@@ -160,7 +176,7 @@ impl StepOutput {
         time_ms: u64,
         level: Level,
         message: &str,
-        emit: &mut impl FnMut(Item),
+        emit: &mut impl FnMut(Item<'_>),
     ) {
         let mut outcome = LineOutcome::default();
         outcome.remark(level, message);
@@ -168,9 +184,9 @@ impl StepOutput {
     }
 
     /// A line of the runner's own; one of several lines becomes several.
-    pub fn say(&mut self, masks: &Masks, time_ms: u64, text: &str, emit: &mut impl FnMut(Item)) {
+    pub fn say(&mut self, masks: &Masks, time_ms: u64, text: &str, emit: &mut impl FnMut(Item<'_>)) {
         for line in text.split('\n') {
-            emit_line(Source::System, time_ms, masks.mask(line.as_bytes()).into_owned(), false, emit);
+            emit_line(Source::System, time_ms, masks.mask(line.as_bytes()), false, emit);
         }
     }
 
@@ -178,15 +194,23 @@ impl StepOutput {
         &mut self,
         options: &CommandOptions,
         masks: &mut Masks,
-        line: &Line,
-        emit: &mut impl FnMut(Item),
+        line: &Line<'_>,
+        emit: &mut impl FnMut(Item<'_>),
     ) {
+        let source = match line.stream {
+            Stream::Stdout => Source::Stdout,
+            Stream::Stderr => Source::Stderr,
+        };
+        if self.matchers.is_empty() && self.commands.passes(line) {
+            emit_line(source, line.time_ms, masks.mask(&line.text), false, emit);
+            return;
+        }
         let mut outcome = self.commands.interpret(line, options);
         let whole = !line.partial && !line.continues;
         // A line that is no command comes out as it went in.
         if whole
             && outcome.effects.is_empty()
-            && outcome.texts.first() == Some(&line.text)
+            && outcome.texts.first().map(Vec::as_slice) == Some(line.text.as_ref())
             && let Some(annotation) = self.matchers.look(&line.text, &options.workspace)
         {
             let tag = format!("##[{}]", annotation.level.name());
@@ -195,19 +219,19 @@ impl StepOutput {
         }
         self.matcher_effects(&mut outcome);
         add_masks(masks, &outcome.effects);
-        let (source, stream) = match line.stream {
-            Stream::Stdout => (Source::Stdout, &mut self.stdout),
-            Stream::Stderr => (Source::Stderr, &mut self.stderr),
+        let stream = match line.stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
         };
         for text in outcome.texts {
             if line.partial || line.continues {
                 let masked = stream.push(masks, &text, !line.partial);
                 // While a long secret is held back there may be nothing to say yet.
                 if !masked.is_empty() || !line.partial {
-                    emit_line(source, line.time_ms, masked, line.partial, emit);
+                    emit_line(source, line.time_ms, masked.into(), line.partial, emit);
                 }
             } else {
-                emit_line(source, line.time_ms, masks.mask(&text).into_owned(), false, emit);
+                emit_line(source, line.time_ms, masks.mask(&text), false, emit);
             }
         }
         self.effects(masks, outcome.effects, emit);
@@ -238,7 +262,7 @@ impl StepOutput {
         }
     }
 
-    fn effects(&mut self, masks: &Masks, effects: Vec<Effect>, emit: &mut impl FnMut(Item)) {
+    fn effects(&mut self, masks: &Masks, effects: Vec<Effect>, emit: &mut impl FnMut(Item<'_>)) {
         for effect in effects {
             match effect {
                 Effect::Annotate(annotation) => self.annotate(masks, annotation, emit),
@@ -252,7 +276,7 @@ impl StepOutput {
         }
     }
 
-    fn annotate(&mut self, masks: &Masks, annotation: Annotation, emit: &mut impl FnMut(Item)) {
+    fn annotate(&mut self, masks: &Masks, annotation: Annotation, emit: &mut impl FnMut(Item<'_>)) {
         let slot = match annotation.level {
             Level::Notice => 0,
             Level::Warning => 1,
@@ -281,7 +305,13 @@ fn add_masks(masks: &mut Masks, effects: &[Effect]) {
 }
 
 /// Masking may make a line longer than a record takes; it is cut again.
-fn emit_line(source: Source, time_ms: u64, text: Vec<u8>, partial: bool, emit: &mut impl FnMut(Item)) {
+fn emit_line(
+    source: Source,
+    time_ms: u64,
+    text: Cow<'_, [u8]>,
+    partial: bool,
+    emit: &mut impl FnMut(Item<'_>),
+) {
     if text.len() <= MAX_LINE_BYTES {
         emit(Item::Line { source, time_ms, text, partial });
         return;
@@ -289,12 +319,12 @@ fn emit_line(source: Source, time_ms: u64, text: Vec<u8>, partial: bool, emit: &
     let mut pieces = text.chunks(MAX_LINE_BYTES).peekable();
     while let Some(piece) = pieces.next() {
         let partial = partial || pieces.peek().is_some();
-        emit(Item::Line { source, time_ms, text: piece.to_vec(), partial });
+        emit(Item::Line { source, time_ms, text: piece.into(), partial });
     }
 }
 
 /// Masked line by line, as GitHub does, and cut where lines end if possible.
-fn summary(masks: &Masks, text: &[u8], emit: &mut impl FnMut(Item)) {
+fn summary(masks: &Masks, text: &[u8], emit: &mut impl FnMut(Item<'_>)) {
     const MAX: usize = super::env_files::MAX_SUMMARY_PIECE_BYTES;
     let mut piece = Vec::new();
     for line in text.split_inclusive(|byte| *byte == b'\n') {

@@ -3,20 +3,21 @@
 use super::*;
 use proptest::prelude::*;
 
-fn run(secrets: &[&str], chunks: &[&[u8]]) -> Vec<Item> {
+fn run(secrets: &[&str], chunks: &[&[u8]]) -> Vec<Item<'static>> {
     let mut masks = Masks::new(secrets.iter().copied());
     let mut output = StepOutput::default();
     let mut items = Vec::new();
     let options = CommandOptions::default();
     for chunk in chunks {
-        output.push(&options, &mut masks, Stream::Stdout, 5, chunk, &mut |item| items.push(item));
+        output
+            .push(&options, &mut masks, Stream::Stdout, 5, chunk, &mut |item| items.push(item.into_owned()));
         output = serde_json::from_str(&serde_json::to_string(&output).unwrap()).unwrap();
     }
-    output.finish(&options, &mut masks, &mut |item| items.push(item));
+    output.finish(&options, &mut masks, &mut |item| items.push(item.into_owned()));
     items
 }
 
-fn texts(items: &[Item]) -> Vec<String> {
+fn texts(items: &[Item<'_>]) -> Vec<String> {
     items
         .iter()
         .filter_map(|item| match item {
@@ -86,11 +87,11 @@ fn files_and_remarks() {
     let text = format!("{}\nhunter2\n", "y".repeat(super::super::env_files::MAX_SUMMARY_PIECE_BYTES));
     let outcome =
         super::super::env_files::process(super::super::env_files::EnvFile::StepSummary, text.as_bytes());
-    output.outcome(&mut masks, 1, outcome, &mut |item| items.push(item));
+    output.outcome(&mut masks, 1, outcome, &mut |item| items.push(item.into_owned()));
     output.remark(&mut masks, 1, Level::Error, "Process completed with exit code 1.", &mut |item| {
-        items.push(item)
+        items.push(item.into_owned())
     });
-    output.say(&masks, 1, "a\nhunter2", &mut |item| items.push(item));
+    output.say(&masks, 1, "a\nhunter2", &mut |item| items.push(item.into_owned()));
     let summary: Vec<u8> = items
         .iter()
         .filter_map(|item| match item {
