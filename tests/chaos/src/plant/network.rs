@@ -156,10 +156,10 @@ fn sweep() {
         let mut words = line.split_whitespace();
         let address = words.by_ref().skip_while(|word| *word != "inet").nth(1);
         let label = words.find_map(|word| word.strip_prefix(LABEL));
-        if let (Some(address), Some(pid)) = (address, label) {
-            if dead(&format!("{PREFIX}{}", pid.trim_end_matches('\\'))).is_some() {
-                attempt("ip", &["address", "delete", address, "dev", "lo"]);
-            }
+        if let (Some(address), Some(pid)) = (address, label)
+            && dead(&format!("{PREFIX}{}", pid.trim_end_matches('\\'))).is_some()
+        {
+            attempt("ip", &["address", "delete", address, "dev", "lo"]);
         }
     }
     let rules = run("iptables", &["--wait", "-S"]);
