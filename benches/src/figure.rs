@@ -44,7 +44,7 @@ impl Figure {
             println!("{}", serde_json::to_string(self)?);
         } else {
             println!(
-                "{:<36} {:>12.3} {:<12} {:<44} {:>12.3}   ratio {:>8.3}",
+                "{:<44} {:>12.3} {:<12} {:<44} {:>12.3}   ratio {:>8.3}",
                 self.metric, self.value, self.unit, self.baseline, self.baseline_value, self.ratio
             );
         }
@@ -60,6 +60,12 @@ pub struct Samples {
 }
 
 impl Samples {
+    /// None yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { sorted: false, millis: Vec::new() }
+    }
+
     /// Adds one.
     pub fn add(&mut self, time: Duration) {
         self.sorted = false;

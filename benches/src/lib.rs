@@ -5,6 +5,7 @@
 //! fails on a busy machine.
 
 pub mod backlog;
+pub mod build_cache;
 pub mod cache;
 pub mod dispatch;
 pub mod echo;

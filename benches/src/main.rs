@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
 use slipway_bench::{
-    backlog, cache, expressions, failover, figure::Figure, journal, logs, mask, plan, results, scheduler,
-    start,
+    backlog, build_cache, cache, expressions, failover, figure::Figure, journal, logs, mask, plan, results,
+    scheduler, start,
 };
 
 #[derive(Parser)]
@@ -47,11 +47,15 @@ enum What {
         #[arg(long, default_value_t = 200)]
         mebibytes: u64,
     },
-    /// A folder saved and restored by the built-in `actions/cache`, beside GitHub's own client under Node.
+    /// The cache: a folder saved and restored by the built-in `actions/cache`, beside GitHub's own client under Node; and
+    /// what build tools ask for, with Redis and on disk, beside bare servers. Needs `redis-server`.
     Cache {
         /// The folder's size in MiB.
         #[arg(long, default_value_t = 200)]
         mebibytes: u64,
+        /// Only this half of it.
+        #[arg(long)]
+        only: Option<Half>,
     },
     /// How long nobody leads after a leader's death, and a restart after a million events. Needs PostgreSQL, and the programs
     /// built in the same profile (`cargo build --release --bins`).
@@ -129,6 +133,15 @@ enum What {
     },
 }
 
+/// Whose cache is measured.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Half {
+    /// That of jobs.
+    Actions,
+    /// That of build tools.
+    BuildTools,
+}
+
 fn main() -> ExitCode {
     match measure(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -146,7 +159,16 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         What::Mask => mask::measure()?,
         What::Start { image, rounds } => runtime()?.block_on(start::measure(image, *rounds))?,
         What::Results { mebibytes } => runtime()?.block_on(results::measure(*mebibytes))?,
-        What::Cache { mebibytes } => runtime()?.block_on(cache::measure(*mebibytes))?,
+        What::Cache { mebibytes, only } => {
+            let mut figures = Vec::new();
+            if *only != Some(Half::BuildTools) {
+                figures = runtime()?.block_on(cache::measure(*mebibytes))?;
+            }
+            if *only != Some(Half::Actions) {
+                figures.extend(runtime()?.block_on(build_cache::measure())?);
+            }
+            figures
+        }
         What::Failover { kills, hangs, events } => {
             failover::measure(failover::Load { kills: *kills, hangs: *hangs, events: *events })?
         }

@@ -1,0 +1,48 @@
+//! `cache`, the build tools' half: the remote cache over real gRPC on loopback, by a client of our own.
+//!
+//! Coordinator, client and every baseline are in this process and share its threads; Redis is a process of its own, started
+//! and ended here. A figure and its baseline take turns, round by round, and the medians count: what the machine does beside
+//! strikes both alike. Nothing is put into the figures that was not kept: after each write the cache is asked.
+
+mod bare;
+mod client;
+mod delay;
+mod disk;
+mod door;
+mod far;
+mod questions;
+mod redis_server;
+mod small;
+mod streams;
+
+use slipway_coordinator::options::CachePlace;
+
+use crate::figure::Figure;
+use bare::Bare;
+use door::Door;
+use redis_server::RedisServer;
+
+/// Measures all of it; needs `redis-server` on the path, and uses `redis-benchmark` if it is there too.
+///
+/// # Errors
+/// When a server cannot be started, or answers wrongly.
+pub async fn measure() -> anyhow::Result<Vec<Figure>> {
+    let redis = RedisServer::start().await?;
+    let bare = Bare::start().await?;
+    let door = Door::open(CachePlace::Redis(redis.url().as_str().into())).await?;
+    let mut figures = streams::measure(&door.client, &bare, &redis).await?;
+    figures.extend(small::measure(&door.client, &bare, &redis).await?);
+    redis.flush().await?;
+    figures.extend(questions::measure(&door.client, &redis).await?);
+    door.close().await;
+    redis.flush().await?;
+    figures.extend(far::measure(&redis).await?);
+    figures.extend(disk::measure().await?);
+    Ok(figures)
+}
+
+/// The middle one; NaN of none.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
