@@ -97,7 +97,7 @@ fn a_job_saves_and_restores_200_mib_over_its_own_loopback() {
         "scripts are told nothing",
         "true",
         "the entry came back",
-        "the build cache: 401 200",
+        "the build cache: 401 201",
         "the build cache gave it back",
         "the token is ***",
     ] {
