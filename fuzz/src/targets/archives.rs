@@ -7,7 +7,7 @@ use std::path::Path;
 use slipway_actions::artifact::extract;
 
 pub(super) const CORPUS: &[&[u8]] =
-    &[include_bytes!("../../corpus/small.zip"), include_bytes!("../../corpus/links.zip")];
+    &[include_bytes!("../../archives/small.zip"), include_bytes!("../../archives/links.zip")];
 
 pub(super) const DICTIONARY: &[&[u8]] = &[
     b"PK\x03\x04",
