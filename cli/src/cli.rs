@@ -65,7 +65,7 @@ enum Command {
     Audit(audit::Audit),
     /// Save all that the coordinator keeps into a file, while it works
     Backup(backup::Backup),
-    /// Show what the caches hold, remove what nobody uses, or check them
+    /// Show what the caches hold, remove what nobody uses, check them, or make a token for them
     Cache(cache::Cache),
     /// Make a new data directory from a backup
     Restore(backup::Restore),

@@ -19,7 +19,7 @@ pub const TRANSACTION_ENTRIES: usize = 1_024;
 pub const TRANSACTION_STATEMENTS: usize = 20_000;
 
 /// How many instances' runs are remembered; the tables know the others.
-pub const INSTANCES_REMEMBERED: usize = 10_000;
+pub const INSTANCES_REMEMBERED: usize = 100_000;
 
 /// How many steps of one attempt are kept. A job has a few hundred at most, with all that actions add.
 pub const STEPS_MAX: usize = 10_000;

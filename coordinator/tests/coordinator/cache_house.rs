@@ -102,6 +102,8 @@ async fn what_it_holds_is_told_pruned_and_checked() {
     let trail = fixture.get("/api/v1/audit").await;
     let prunes = trail["entries"].as_array().unwrap().iter().filter(|entry| entry["action"] == "cache.prune");
     assert_eq!(prunes.count(), 2, "dry runs change nothing: {trail}");
+    let checks = trail["entries"].as_array().unwrap().iter().filter(|entry| entry["action"] == "cache.check");
+    assert_eq!(checks.count(), 2, "{trail}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
