@@ -12,6 +12,7 @@ const USAGE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    slipway_kit::allocator::prefer_small_pages();
     let options = match Options::from_arguments(Arguments::parse()) {
         Ok(options) => options,
         Err(error) => {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use slipway_cas::{BlobWriter, Digest, FolderStore, Pending, Store, StoreError, store::MAX_PIECE_BYTES};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// The longest blob that is kept in the file, in bytes.
 const SMALL_MAX_BYTES: usize = 64 << 10;
@@ -34,6 +34,8 @@ pub(crate) struct BlobStore {
     folder: FolderStore,
     incoming: mpsc::Sender<Incoming>,
     reader: Arc<Mutex<Connection>>,
+    /// The turn to use the reader: who waits for it holds no thread.
+    turn: Arc<Semaphore>,
     place: Arc<str>,
 }
 
@@ -60,7 +62,8 @@ impl BlobStore {
             .name("small-blobs".to_owned())
             .spawn(move || commit_all(writer, waiting))
             .map_err(|source| StoreError::Io { place: place.to_string(), source })?;
-        Ok(Self { folder, incoming, reader: Arc::new(Mutex::new(reader)), place })
+        let (reader, turn) = (Arc::new(Mutex::new(reader)), Arc::new(Semaphore::new(1)));
+        Ok(Self { folder, incoming, reader, turn, place })
     }
 
     /// Asks the file; `None` at once for a blob that is too long to be in it.
@@ -72,8 +75,11 @@ impl BlobStore {
         if digest.size_bytes() > SMALL_MAX_BYTES as u64 {
             return Ok(None);
         }
+        let turn =
+            Arc::clone(&self.turn).acquire_owned().await.map_err(|error| failure(&self.place, error))?;
         let (reader, place) = (Arc::clone(&self.reader), Arc::clone(&self.place));
         let asked = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             // A panic in between leaves a connection without an open transaction.
             question(&reader.lock().unwrap_or_else(PoisonError::into_inner))
                 .map_err(|error| failure(&place, error))
@@ -152,10 +158,8 @@ impl Store for BlobStore {
             if bytes.len() > SMALL_MAX_BYTES {
                 return self.folder.put(bytes).await;
             }
+            // One that is there already costs the commit nothing.
             let digest = Digest::of(&bytes);
-            if self.has(digest).await? {
-                return Ok(digest);
-            }
             let gone = || failure(&self.place, "the thread that writes it has ended");
             let (durable, answer) = oneshot::channel();
             self.incoming.send(Incoming { digest, bytes, durable }).await.map_err(|_| gone())?;

@@ -21,6 +21,7 @@ const USAGE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    slipway_kit::allocator::prefer_small_pages();
     let mut flags = Cli::parse().flags;
     // No flag: it would show in the list of processes.
     flags.webhook_secret = std::env::var("SLIPWAY_WEBHOOK_SECRET").ok();

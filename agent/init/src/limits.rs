@@ -78,6 +78,9 @@ pub const SPOOL_CAPACITY_MIN_BYTES: u64 = SPOOL_RESERVE_BYTES + FRAME_MAX_BYTES 
 /// still be recorded as ended.
 pub const SPOOL_RESERVE_BYTES: u64 = 64 * 1024;
 
+/// Room of the pipe that a step's output goes through, where the kernel allows it: what anybody may have by default.
+pub const OUTPUT_PIPE_BYTES: usize = 1024 * 1024;
+
 /// After a step's main process has exited, its step ends when its pipes were silent for this long ...
 pub const DRAIN_QUIET_MS: u64 = 1_000;
 

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use serde_json::Value as Json;
 use slipway_cas::{Digest, StoreError};
-use slipway_scheduler::command::RunMeta;
-use slipway_scheduler::{JobResult, RunId};
+use slipway_scheduler::command::{Expansion, InstanceDefinition, RunMeta};
+use slipway_scheduler::{InstanceId, JobResult, LabelSet, RunId};
 use slipway_workflow::action::lock::pin_key;
 use slipway_workflow::calls::{CallContext, FileName};
 use slipway_workflow::plan::{
@@ -14,13 +15,17 @@ use slipway_workflow::plan::{
     outputs_of_call, resolve_job,
 };
 use slipway_workflow::syntax::{self, Workflow};
+use uuid::Uuid;
 
 use crate::driver::{OutputsRequest, PlanNeed, PlanRequest};
 use crate::services::Services;
-use crate::submit::{Bundle, RunContext};
+use crate::submit::{self, Bundle, RunContext};
 
-/// How many parsed workflows are kept.
+/// How many parsed workflows are kept ...
 const KEPT_WORKFLOWS: usize = 64;
+
+/// ... and the bytes of text of all of them. Parsed, a file is some twenty times as large.
+const KEPT_TEXT_BYTES: u64 = 2 << 20;
 
 /// Path and blob of a workflow file.
 type Key = (String, Digest);
@@ -40,7 +45,13 @@ impl Workflows {
     fn keep(&self, key: Key, workflow: Arc<Workflow>) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_front((key, workflow));
-        kept.truncate(KEPT_WORKFLOWS);
+        let mut bytes = 0_u64;
+        let fitting = kept.iter().take_while(|((_, blob), _)| {
+            bytes = bytes.saturating_add(blob.size_bytes());
+            bytes <= KEPT_TEXT_BYTES
+        });
+        let fitting = fitting.count().min(KEPT_WORKFLOWS);
+        kept.truncate(fitting);
     }
 }
 
@@ -236,11 +247,56 @@ pub(crate) fn run_facts(meta: &RunMeta, run: RunId, event: Json, triggering_acto
     }
 }
 
+/// The verdict about a job, in as little memory as it can be told in: a job of 256 instances would be megabytes.
+pub(super) enum Evaluated {
+    Skip {
+        reason: String,
+    },
+    Calls(Vec<plan::CallPlan>),
+    Instances {
+        expansion: Expansion,
+        /// The specifications that the instances name; they are to be stored.
+        specs: Vec<Bytes>,
+    },
+}
+
 impl Material {
     /// What becomes of the job, or why it cannot be told.
-    pub(super) fn evaluate(self) -> Result<Resolution, String> {
+    pub(super) fn evaluate(self) -> Result<Evaluated, String> {
         let workflow = self.workflow?;
-        resolve_job(&workflow, &self.job, &self.input).map_err(|diagnostics| told(&diagnostics))
+        match resolve_job(&workflow, &self.job, &self.input).map_err(|diagnostics| told(&diagnostics))? {
+            Resolution::Skip { reason } => Ok(Evaluated::Skip { reason }),
+            Resolution::Calls(planned) => Ok(Evaluated::Calls(planned)),
+            Resolution::Instances(planned) => instances(planned),
+        }
+    }
+}
+
+fn instances(planned: Vec<plan::InstancePlan>) -> Result<Evaluated, String> {
+    let (fail_fast, max_parallel) =
+        planned.first().map_or((true, None), |first| (first.fail_fast, first.max_parallel));
+    let mut specs = Vec::with_capacity(planned.len());
+    let mut instances = Vec::with_capacity(planned.len());
+    for instance in planned {
+        let spec = Bytes::from(serde_json::to_vec(&instance.spec).map_err(|error| error.to_string())?);
+        instances.push(definition(instance, Digest::of(&spec)));
+        specs.push(spec);
+    }
+    Ok(Evaluated::Instances { expansion: Expansion { instances, fail_fast, max_parallel }, specs })
+}
+
+fn definition(instance: plan::InstancePlan, spec: Digest) -> InstanceDefinition {
+    InstanceDefinition {
+        id: InstanceId(Uuid::now_v7()),
+        index: u32::try_from(instance.index).unwrap_or(u32::MAX),
+        name: instance.name,
+        labels: LabelSet::new(&instance.labels),
+        strict: false,
+        restart_allowed: false,
+        timeout_ms: instance.timeout_ms,
+        continue_on_error: instance.continue_on_error,
+        spec,
+        concurrency: instance.concurrency.map(submit::concurrency),
     }
 }
 

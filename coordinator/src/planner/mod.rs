@@ -7,6 +7,7 @@
 //! Deliberately absent: secrets. What may use one stays a template.
 
 mod evaluate;
+mod evaluators;
 
 pub(crate) use evaluate::run_facts;
 
@@ -14,24 +15,30 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use slipway_cas::{Digest, StoreError};
+use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
+use slipway_cas::StoreError;
 use slipway_kit::backoff::Backoff;
-use slipway_scheduler::command::{
-    CallDefinition, CallExpansion, Expansion, FinishCall, InstanceDefinition, Resolution, ResolveJob,
-};
-use slipway_scheduler::{Command, InstanceId, JobId, LabelSet, Rejection};
+use slipway_scheduler::command::{CallDefinition, CallExpansion, FinishCall, Resolution, ResolveJob};
+use slipway_scheduler::{Command, JobId, Rejection};
 use slipway_workflow::plan;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::Instrument as _;
 use tracing::field::Empty;
-use uuid::Uuid;
 
 use crate::driver::{DriverError, OutputsRequest, PlanRequest, Planning};
 use crate::services::Services;
 use crate::submit;
+use evaluate::Evaluated;
+use evaluators::Evaluators;
 
-/// How many jobs are planned at a time.
+/// How many jobs are planned at a time: while some wait for the disk, others are evaluated.
 const CONCURRENCY: usize = 16;
+
+/// How many specifications of one job are on their way to the disk at a time; one write takes many of them.
+const WRITES: usize = 64;
+
+/// The wait before threads are asked for again, where the system gives none.
+const NO_THREADS_WAIT: Duration = Duration::from_secs(1);
 
 /// The first wait before blobs are read or written again, and the longest.
 const STORE_WAITS_MS: (u64, u64) = (50, 2_000);
@@ -40,11 +47,11 @@ const STORE_WAITS_MS: (u64, u64) = (50, 2_000);
 pub(crate) async fn run(services: Services, mut requests: mpsc::UnboundedReceiver<Planning>) {
     // One entry for each job that is ready or call that is done, so the scheduler's limits bound the queue.
     let places = Arc::new(Semaphore::new(CONCURRENCY));
-    let workflows = Arc::<evaluate::Workflows>::default();
+    let planner = Planner { workflows: Arc::default(), evaluators: start_evaluators().await };
     while let Some(request) = requests.recv().await {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let place = Place { places: Arc::clone(&places), taken: Some(place) };
-        let (services, workflows) = (services.clone(), Arc::clone(&workflows));
+        let (services, planner) = (services.clone(), planner.clone());
         tokio::spawn(async move {
             let started = Instant::now();
             let (job, meta) = match &request {
@@ -57,14 +64,31 @@ pub(crate) async fn run(services: Services, mut requests: mpsc::UnboundedReceive
             }
             match request {
                 Planning::Job(request) => {
-                    plan_job(&services, workflows, request, place).instrument(span).await
+                    plan_job(&services, &planner, request, place).instrument(span).await
                 }
                 Planning::Outputs(request) => {
-                    outputs(&services, workflows, request, place).instrument(span).await
+                    outputs(&services, &planner, request, place).instrument(span).await
                 }
             }
             services.metrics.planning.observe(started.elapsed());
         });
+    }
+}
+
+/// What planning shares; cheap to clone.
+#[derive(Clone)]
+struct Planner {
+    workflows: Arc<evaluate::Workflows>,
+    evaluators: Evaluators,
+}
+
+async fn start_evaluators() -> Evaluators {
+    loop {
+        match Evaluators::start() {
+            Ok(evaluators) => return evaluators,
+            Err(error) => tracing::error!(%error, "no thread can be had to plan jobs; they wait"),
+        }
+        tokio::time::sleep(NO_THREADS_WAIT).await;
     }
 }
 
@@ -110,13 +134,8 @@ async fn persist<T, F: Future<Output = Result<T, StoreError>>>(
     }
 }
 
-async fn plan_job(
-    services: &Services,
-    workflows: Arc<evaluate::Workflows>,
-    request: PlanRequest,
-    place: Place,
-) {
-    let Some(planned) = persist(services, place, || resolve(services, &workflows, &request)).await else {
+async fn plan_job(services: &Services, planner: &Planner, request: PlanRequest, place: Place) {
+    let Some(planned) = persist(services, place, || resolve(services, planner, &request)).await else {
         return;
     };
     let resolution = planned.unwrap_or_else(|error| Resolution::Invalid {
@@ -126,17 +145,12 @@ async fn plan_job(
 }
 
 /// Evaluates the outputs of a call and answers with them.
-async fn outputs(
-    services: &Services,
-    workflows: Arc<evaluate::Workflows>,
-    request: OutputsRequest,
-    place: Place,
-) {
+async fn outputs(services: &Services, planner: &Planner, request: OutputsRequest, place: Place) {
     let evaluate = || async {
         if !request.has_outputs {
             return Ok(Ok(None));
         }
-        let found = match evaluate::outputs(services, &workflows, &request).await? {
+        let found = match evaluate::outputs(services, &planner.workflows, &request).await? {
             Ok(found) => found,
             Err(message) => return Ok(Err(message)),
         };
@@ -180,15 +194,12 @@ async fn answer(services: &Services, request: &PlanRequest, resolution: Resoluti
 
 async fn resolve(
     services: &Services,
-    workflows: &Arc<evaluate::Workflows>,
+    planner: &Planner,
     request: &PlanRequest,
 ) -> Result<Resolution, StoreError> {
-    let material = evaluate::load(services, workflows, request).await?;
-    let evaluated = tokio::task::spawn_blocking(move || material.evaluate()).await;
-    let planned = match evaluated {
-        Ok(Ok(plan::Resolution::Skip { reason })) => return Ok(Resolution::Skip { reason }),
-        Ok(Ok(plan::Resolution::Instances(planned))) => planned,
-        Ok(Ok(plan::Resolution::Calls(planned))) => return calls(services, request, planned).await,
+    let material = evaluate::load(services, &planner.workflows, request).await?;
+    let evaluated = match planner.evaluators.run(move || material.evaluate()).await {
+        Ok(Ok(evaluated)) => evaluated,
         Ok(Err(message)) => return Ok(Resolution::Invalid { message }),
         Err(panic) => {
             tracing::error!(run = %request.run, job = %request.job, %panic, "planning a job panicked");
@@ -196,17 +207,15 @@ async fn resolve(
             return Ok(Resolution::Invalid { message: message.to_owned() });
         }
     };
-    let (fail_fast, max_parallel) =
-        planned.first().map_or((true, None), |first| (first.fail_fast, first.max_parallel));
-    let mut instances = Vec::with_capacity(planned.len());
-    for instance in planned {
-        let spec = match serde_json::to_vec(&instance.spec) {
-            Ok(json) => services.store.put(Bytes::from(json)).await?,
-            Err(error) => return Ok(Resolution::Invalid { message: error.to_string() }),
-        };
-        instances.push(definition(instance, spec));
+    match evaluated {
+        Evaluated::Skip { reason } => Ok(Resolution::Skip { reason }),
+        Evaluated::Calls(planned) => calls(services, request, planned).await,
+        Evaluated::Instances { expansion, specs } => {
+            let written = stream::iter(specs).map(|spec| services.store.put(spec)).buffer_unordered(WRITES);
+            written.try_for_each(|_| future::ready(Ok(()))).await?;
+            Ok(Resolution::Instances(expansion))
+        }
     }
-    Ok(Resolution::Instances(Expansion { instances, fail_fast, max_parallel }))
 }
 
 /// The calls of a job, what each is planned with as a blob.
@@ -245,20 +254,5 @@ fn word(resolution: &Resolution) -> &'static str {
         Resolution::Instances(_) => "expanded",
         Resolution::Calls(_) => "called",
         Resolution::Invalid { .. } => "invalid",
-    }
-}
-
-fn definition(instance: plan::InstancePlan, spec: Digest) -> InstanceDefinition {
-    InstanceDefinition {
-        id: InstanceId(Uuid::now_v7()),
-        index: u32::try_from(instance.index).unwrap_or(u32::MAX),
-        name: instance.name,
-        labels: LabelSet::new(&instance.labels),
-        strict: false,
-        restart_allowed: false,
-        timeout_ms: instance.timeout_ms,
-        continue_on_error: instance.continue_on_error,
-        spec,
-        concurrency: instance.concurrency.map(submit::concurrency),
     }
 }

@@ -4,7 +4,7 @@
 //! Deliberately absent: anything that knows about workflows, leases or blobs.
 
 pub mod actions_source;
-mod allocator;
+pub mod allocator;
 pub mod backoff;
 pub mod clock;
 pub mod config;

@@ -5,7 +5,8 @@
 
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use slipway_init::limits::OUTPUT_PIPE_BYTES;
 use slipway_init::protocol::Start;
 use slipway_init::spool::SpawnStage;
 use std::ffi::{CStr, CString};
@@ -108,8 +109,8 @@ pub(crate) fn spawn(
     score: i32,
 ) -> Result<Spawned, Errno> {
     let plan = Plan::new(start)?;
-    let (stdout, stdout_write) = pipe()?;
-    let (stderr, stderr_write) = pipe()?;
+    let (stdout, stdout_write) = output_pipe()?;
+    let (stderr, stderr_write) = output_pipe()?;
     let (status, status_write) = pipe()?;
     let descriptors = [stdin.as_raw_fd(), stdout_write.as_raw_fd(), stderr_write.as_raw_fd()];
     let mut raised = oom.as_mut().filter(|oom| oom.own < score);
@@ -127,6 +128,15 @@ pub(crate) fn spawn(
 fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
     let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
     fcntl_setfl(&read, OFlags::NONBLOCK)?;
+    Ok((read, write))
+}
+
+/// A pipe for a step's output, with room for a step that writes in bursts: a full pipe stops it, and each stop costs two
+/// switches between processes.
+fn output_pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let (read, write) = pipe()?;
+    // Where the kernel allows no more (`/proc/sys/fs/pipe-max-size`, pages of a user), its own 64 KiB do.
+    let _ = fcntl_setpipe_size(&read, OUTPUT_PIPE_BYTES);
     Ok((read, write))
 }
 
