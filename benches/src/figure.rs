@@ -1,5 +1,6 @@
 //! One measured figure beside its baseline, as the contract prints it.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -38,15 +39,17 @@ impl Figure {
     /// Prints it: a JSON object a line, or a line for people.
     ///
     /// # Errors
-    /// When the figure can't be written as JSON (it is not a finite number).
+    /// When the figure can't be written as JSON (it is not a finite number), or nobody reads the output any more.
     pub fn print(&self, json: bool) -> anyhow::Result<()> {
+        let mut out = std::io::stdout().lock();
         if json {
-            println!("{}", serde_json::to_string(self)?);
+            writeln!(out, "{}", serde_json::to_string(self)?)?;
         } else {
-            println!(
+            writeln!(
+                out,
                 "{:<44} {:>12.3} {:<12} {:<44} {:>12.3}   ratio {:>8.3}",
                 self.metric, self.value, self.unit, self.baseline, self.baseline_value, self.ratio
-            );
+            )?;
         }
         Ok(())
     }

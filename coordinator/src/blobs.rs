@@ -16,6 +16,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use slipway_cas::{BlobWriter, Digest, FolderStore, Pending, Store, StoreError, store::MAX_PIECE_BYTES};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::sqlite;
+
 /// The longest blob that is kept in the file, in bytes.
 const SMALL_MAX_BYTES: usize = 64 << 10;
 
@@ -115,7 +117,7 @@ fn failure(place: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
+    let connection = sqlite::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;

@@ -25,6 +25,7 @@ mod tables;
 mod task;
 #[cfg(test)]
 mod tests;
+mod thread;
 
 pub use feed::{Committed, Feed, Tap, feed};
 pub use handle::{History, Progress, RebuildError, Rebuilding};

@@ -3,7 +3,6 @@
 //! WAL with `synchronous=NORMAL`: a power cut may take the last transactions, whole; they are made again from the journal.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, ToSql, TransactionBehavior, params_from_iter};
@@ -11,7 +10,9 @@ use rusqlite::{Connection, ErrorCode, ToSql, TransactionBehavior, params_from_it
 use super::limits::{BUSY_TIMEOUT, STATEMENTS_PREPARED};
 use super::schema::{self, Dialect, STEPS};
 use super::tables::{APPLICATION, Cursor, FORMAT, HistoryError, Pending, Row, Statement, Tables, Value};
+use super::thread::ConnectionThread;
 use crate::journal::{Hash, Mark};
+use crate::sqlite;
 
 /// The file in the data directory.
 pub const HISTORY_FILE: &str = "history.db";
@@ -23,7 +24,7 @@ const MOVE: &str = "UPDATE projection SET position = ?2, hash = ?3, rebuild_to =
 /// Projections in a SQLite file.
 #[derive(Debug)]
 pub struct SqliteTables {
-    connection: Arc<Mutex<Connection>>,
+    connection: ConnectionThread,
     place: String,
 }
 
@@ -35,7 +36,7 @@ impl SqliteTables {
     pub fn open(path: &Path) -> Result<Self, HistoryError> {
         let place = path.display().to_string();
         let failed = failed(&place);
-        let mut connection = Connection::open(path).map_err(&failed)?;
+        let mut connection = sqlite::open(path).map_err(&failed)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(&failed)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_PREPARED);
         let found = find(&connection, &place)?;
@@ -43,7 +44,9 @@ impl SqliteTables {
             .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
             .map_err(&failed)?;
         migrate(&mut connection, found).map_err(&failed)?;
-        Ok(Self { connection: Arc::new(Mutex::new(connection)), place })
+        let connection = ConnectionThread::start(connection)
+            .map_err(|error| HistoryError::Engine { place: place.clone(), reason: error.to_string() })?;
+        Ok(Self { connection, place })
     }
 
     /// Does something with the file where it may block.
@@ -51,16 +54,15 @@ impl SqliteTables {
         &self,
         work: impl FnOnce(&mut Connection) -> Result<T, Refusal> + Send + 'static,
     ) -> Pending<'static, T> {
-        let (connection, place) = (Arc::clone(&self.connection), self.place.clone());
+        let (done, place) = (self.connection.ask(work), self.place.clone());
         Box::pin(async move {
-            let done = tokio::task::spawn_blocking(move || {
-                work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))
-            });
             match done.await {
                 Ok(Ok(done)) => Ok(done),
                 Ok(Err(Refusal::Fenced)) => Err(HistoryError::Fenced),
                 Ok(Err(Refusal::Failed(error))) => Err(failed(&place)(error)),
-                Err(error) => Err(HistoryError::Engine { place, reason: error.to_string() }),
+                Err(_) => {
+                    Err(HistoryError::Engine { place, reason: "its thread has ended by a bug".to_owned() })
+                }
             }
         })
     }
