@@ -21,7 +21,7 @@ use crate::driver::{Driver, DriverParts, Standing};
 use crate::grpc::{self, GrpcError};
 use crate::history::{self, History};
 use crate::http;
-use crate::journal::{self, Journal, JournalError};
+use crate::journal::{self, Journal, JournalError, JournalPlace};
 use crate::keys::{KeyError, Keys};
 use crate::leading::{self, FromDriver};
 use crate::metrics::Metrics;
@@ -31,7 +31,7 @@ use crate::places::{self, Places};
 use crate::records::RecordsError;
 use crate::repositories::Repositories;
 use crate::results::tunnel::{self, Tunnels};
-use crate::results::{Results, ResultsError, Sharing};
+use crate::results::{IndexPlace, Results, ResultsError, ResultsPlaces, Sharing};
 use crate::secrets::Secrets;
 use crate::services::Services;
 use crate::submit::{self, NewRun, SubmitError};
@@ -155,7 +155,7 @@ impl Coordinator {
             Some(cluster) => Keys::shared(&cluster.key_file, &data_dir)?,
         };
         let shared = options.cluster.is_some();
-        let Places { folder: objects, store, records } =
+        let Places { folder: objects, bucket, store, records } =
             places::open(options.objects.as_ref(), shared, &data_dir).await?;
         // What the next leader has to know lies where all coordinators find it.
         let common = |name: &str| if shared { objects.join(name) } else { data_dir.path(name) };
@@ -224,8 +224,12 @@ impl Coordinator {
             Some(results) => results,
             None => {
                 let sharing = if shared { Sharing::Among } else { Sharing::Alone };
-                let folder = objects.join("results");
-                Results::open(&folder, &keys.results, sharing, leases, Arc::clone(&clock)).await?
+                let mut places = ResultsPlaces::folder(&objects.join("results"), sharing);
+                if let JournalPlace::Postgres(server) = &options.journal {
+                    places.index = IndexPlace::Postgres(server.clone());
+                }
+                places.bucket = bucket;
+                Results::open(places, &keys.results, leases, Arc::clone(&clock)).await?
             }
         };
         let users = Users {

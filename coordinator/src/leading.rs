@@ -28,7 +28,7 @@ pub(crate) async fn begin(services: &Services, from: FromDriver, helpers: &mut J
     if let Err(error) = services.repositories.reload() {
         tracing::error!(%error, "what is known of repositories cannot be read; schedules wait for their next push");
     }
-    if let Err(error) = services.results.tidy().await {
+    if let Err(error) = services.results.lead(services.driver.epoch()).await {
         tracing::warn!(%error, "what a crash left of caches and artifacts stays");
     }
     forget_old_runs(services).await;
