@@ -1,7 +1,6 @@
 //! The whole coordinator in one process: start, hand out, stop.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +33,7 @@ use crate::results::tunnel::{self, Tunnels};
 use crate::results::{IndexPlace, Results, ResultsError, ResultsPlaces, Sharing};
 use crate::secrets::Secrets;
 use crate::services::Services;
+use crate::small_files::SmallFiles;
 use crate::submit::{self, NewRun, SubmitError};
 use crate::token::Token;
 
@@ -158,14 +158,21 @@ impl Coordinator {
         let Places { folder: objects, bucket, store, records } =
             places::open(options.objects.as_ref(), shared, &data_dir).await?;
         // What the next leader has to know lies where all coordinators find it.
-        let common = |name: &str| if shared { objects.join(name) } else { data_dir.path(name) };
-        let (place, secrets) = (common("repositories"), common("secrets"));
-        let io_at = |place: &Path| {
-            let place = place.display().to_string();
-            move |source| DataDirError::Io { place, source }
+        let common = |name: &'static str| {
+            if let Some(bucket) = bucket.as_ref().filter(|_| shared) {
+                return Ok(SmallFiles::Objects(bucket.clone(), name));
+            }
+            let folder = if shared { objects.join(name) } else { data_dir.path(name) };
+            let failed = |source| DataDirError::Io { place: folder.display().to_string(), source };
+            std::fs::create_dir_all(&folder).map_err(failed)?;
+            Ok::<_, DataDirError>(SmallFiles::Folder(folder))
         };
-        std::fs::create_dir_all(&secrets).map_err(io_at(&secrets))?;
-        let repositories = Repositories::open(place.clone()).map_err(io_at(&place))?;
+        let (secrets, known) = (common("secrets")?, common("repositories")?);
+        let repositories = Repositories::open(known).await;
+        let repositories = repositories.map_err(|source| DataDirError::Io {
+            place: "what is known of repositories".to_owned(),
+            source,
+        })?;
         let journal = match journal {
             Some(journal) => journal,
             None => {

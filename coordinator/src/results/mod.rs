@@ -197,16 +197,17 @@ impl Results {
         }
     }
 
-    /// Writes the index into a new file, for a backup; `false`: it is a file already, which can be copied as such.
+    /// Whether the index is a file, which a backup can copy as such.
+    pub(crate) fn index_is_file(&self) -> bool {
+        self.0.index.is_file()
+    }
+
+    /// Writes what the index has into a new file, for a backup.
     ///
     /// # Errors
     /// When index or file can't be used.
-    pub(crate) async fn index_copy(&self, file: &Path) -> Result<bool, ResultsError> {
-        if self.0.index.is_file() {
-            return Ok(false);
-        }
-        self.0.index.copy_to(file).await?;
-        Ok(true)
+    pub(crate) async fn copy_index(&self, file: &Path) -> Result<(), ResultsError> {
+        self.0.index.copy_to(file).await
     }
 
     fn now_ms(&self) -> u64 {
