@@ -158,8 +158,8 @@ impl Results {
         })))
     }
 
-    /// This coordinator leads in this epoch: takes over the index of a single coordinator, if there was one, and removes
-    /// what a crash left. Nobody serves meanwhile.
+    /// This coordinator leads in this epoch: takes over the index of a single coordinator, if there was one. Where nobody else
+    /// can be writing, what a crash left goes before anything is served; else the sweep looks for it.
     ///
     /// # Errors
     /// When index or bytes can't be used.
@@ -174,19 +174,22 @@ impl Results {
                 tracing::warn!(%file, left, "some caches and artifacts have their bytes elsewhere and are not taken over");
             }
         }
-        self.tidy().await
+        match self.0.orphan_age.is_zero() {
+            true => self.tidy().await,
+            false => Ok(()),
+        }
     }
 
     /// Removes bytes that nobody names. Only the leader does this.
     ///
     /// # Errors
     /// When index or bytes can't be used.
-    pub(crate) async fn tidy(&self) -> Result<(), ResultsError> {
+    async fn tidy(&self) -> Result<(), ResultsError> {
         let named = self.0.index.named().await?;
         self.0.bytes.keep_only(named, self.0.orphan_age, self.now_ms()).await
     }
 
-    /// The same in between, while it serves: where nothing is removed but what is old.
+    /// The same while it serves, where nothing is removed but what is old.
     ///
     /// # Errors
     /// When index or bytes can't be used.

@@ -8,12 +8,12 @@ use super::limits::{CACHE_REPOSITORY_MAX_BYTES, CACHE_UNUSED, SWEEP_EVERY, SWEEP
 pub(crate) async fn run(results: Results) {
     let mut due = tokio::time::interval(SWEEP_EVERY);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    // What is left behind by a crash of another coordinator is too young when this one begins to lead.
-    let mut tidied = tokio::time::Instant::now();
+    // Again and again: what another coordinator's crash left is too young when this one begins to lead.
+    let mut tidied: Option<tokio::time::Instant> = None;
     loop {
         due.tick().await;
-        if tidied.elapsed() >= TIDY_EVERY {
-            tidied = tokio::time::Instant::now();
+        if tidied.is_none_or(|tidied| tidied.elapsed() >= TIDY_EVERY) {
+            tidied = Some(tokio::time::Instant::now());
             if let Err(error) = results.tidy_if_shared().await {
                 tracing::warn!(%error, "bytes of caches and artifacts that nobody names stay for now");
             }

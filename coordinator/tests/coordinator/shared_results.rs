@@ -163,7 +163,7 @@ async fn what_one_saves_the_other_restores_and_so_does_the_next_leader() {
     first.handle = None;
     takes_over(&second).await;
     let mut agent = FakeAgent::connect_with(second.handle(), hello(FIRST, 4, vec![lease.clone()])).await;
-    assert_eq!(agent.welcome.kept, [lease.clone()]);
+    assert_eq!(agent.welcome.kept, std::slice::from_ref(&lease));
     agent.keep(&lease);
     assert_eq!(self::token(&mut agent, &lease).await, token, "the token is the cluster's");
     let secrets = v1::FetchSecretsRequest { lease: Some(lease.clone()) };
@@ -312,7 +312,7 @@ async fn what_a_killed_coordinator_left_is_not_seen_and_goes() {
     assert!(answer.is_err() || answer.unwrap().status() != 201);
     takes_over(&second).await;
     let mut agent = FakeAgent::connect_with(second.handle(), hello(FIRST, 4, vec![lease.clone()])).await;
-    assert_eq!(agent.welcome.kept, [lease.clone()]);
+    assert_eq!(agent.welcome.kept, std::slice::from_ref(&lease));
     assert_eq!(restored(&second, &token, "half").await, None);
     assert_eq!(restored(&second, &token, "kept").await.unwrap(), "kept");
     // For all that this leader knows another coordinator is about to name what it finds.

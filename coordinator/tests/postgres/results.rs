@@ -1,8 +1,10 @@
 //! The index of caches and artifacts on a real server.
 
 use slipway_coordinator::journal::postgres::PostgresOptions;
-use slipway_coordinator::results::conformance::{IndexAt, check_cuts, check_index};
+use slipway_coordinator::results::conformance::{IndexAt, check_cuts, check_index, check_replaced};
 use slipway_tests::postgres::PostgresServer;
+
+use crate::support::leader;
 
 /// Databases of a server, each with nothing in it.
 fn places(server: &PostgresServer) -> impl FnMut() -> IndexAt {
@@ -28,4 +30,12 @@ async fn connections_that_are_cut_lose_no_change() {
     let place = IndexAt::Postgres(PostgresOptions::parse(&server.url("application_name=index")).unwrap());
     let cut = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE application_name = 'index'";
     check_cuts(&place, || drop(server.sql("postgres", cut))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_was_replaced_changes_nothing() {
+    let server = PostgresServer::start();
+    let place = IndexAt::Postgres(PostgresOptions::parse(&server.url("")).unwrap());
+    // The journal's engine waits on a thread of its own, and this one may block.
+    check_replaced(&place, || tokio::task::block_in_place(|| leader(&server.url("")).1)).await;
 }

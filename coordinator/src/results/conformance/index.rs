@@ -45,6 +45,31 @@ pub async fn check_cuts(place: &IndexAt, mut cut: impl FnMut()) {
     assert_eq!(index.usage(9).await.unwrap()[0].caches, 10);
 }
 
+/// A coordinator that was replaced as the leader changes nothing. `lead` makes a new leader of the place's journal, and gives
+/// its epoch.
+///
+/// # Panics
+/// When it changes something.
+pub async fn check_replaced(place: &IndexAt, mut lead: impl FnMut() -> u64) {
+    let (old, new) = (place.open().await, place.open().await);
+    old.lead(lead());
+    let id = save(&old, "main", "k", 1).await;
+    new.lead(lead());
+    for refused in [
+        old.create_cache(cache("main", "late", "lease"), live).await.map(drop),
+        old.forget_all(vec![id]).await,
+        old.find_cache("forge/o/n".into(), vec!["main".into()], "v".into(), vec!["k".into()], 9)
+            .await
+            .map(drop),
+    ] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("another coordinator leads"), "{error}");
+    }
+    assert_eq!(old.usage(9).await.unwrap()[0].caches, 1, "it may look");
+    assert_eq!(found(&new, "main", "k").await, Some(id));
+    save(&new, "main", "next", 2).await;
+}
+
 fn live(_: &str) -> bool {
     true
 }
