@@ -36,6 +36,8 @@ async fn connections_that_are_cut_lose_no_change() {
 async fn a_leader_that_was_replaced_changes_nothing() {
     let server = PostgresServer::start();
     let place = IndexAt::Postgres(PostgresOptions::parse(&server.url("")).unwrap());
-    // The journal's engine waits on a thread of its own, and this one may block.
-    check_replaced(&place, || tokio::task::block_in_place(|| leader(&server.url("")).1)).await;
+    // The journal is there before its index is.
+    let lead = || tokio::task::block_in_place(|| leader(&server.url("")).1);
+    lead();
+    check_replaced(&place, lead).await;
 }
