@@ -1,7 +1,6 @@
 //! The whole coordinator in one process: start, hand out, stop.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use crate::driver::{Driver, DriverParts, Standing};
 use crate::grpc::{self, GrpcError};
 use crate::history::{self, History};
 use crate::http;
-use crate::journal::{self, Journal, JournalError};
+use crate::journal::{self, Journal, JournalError, JournalPlace};
 use crate::keys::{KeyError, Keys};
 use crate::leading::{self, FromDriver};
 use crate::metrics::Metrics;
@@ -31,9 +30,10 @@ use crate::places::{self, Places};
 use crate::records::RecordsError;
 use crate::repositories::Repositories;
 use crate::results::tunnel::{self, Tunnels};
-use crate::results::{Results, ResultsError, Sharing};
+use crate::results::{IndexPlace, Results, ResultsError, ResultsPlaces, Sharing};
 use crate::secrets::Secrets;
 use crate::services::Services;
+use crate::small_files::SmallFiles;
 use crate::submit::{self, NewRun, SubmitError};
 use crate::token::Token;
 
@@ -155,17 +155,24 @@ impl Coordinator {
             Some(cluster) => Keys::shared(&cluster.key_file, &data_dir)?,
         };
         let shared = options.cluster.is_some();
-        let Places { folder: objects, store, records } =
+        let Places { folder: objects, bucket, store, records } =
             places::open(options.objects.as_ref(), shared, &data_dir).await?;
         // What the next leader has to know lies where all coordinators find it.
-        let common = |name: &str| if shared { objects.join(name) } else { data_dir.path(name) };
-        let (place, secrets) = (common("repositories"), common("secrets"));
-        let io_at = |place: &Path| {
-            let place = place.display().to_string();
-            move |source| DataDirError::Io { place, source }
+        let common = |name: &'static str| {
+            if let Some(bucket) = bucket.as_ref().filter(|_| shared) {
+                return Ok(SmallFiles::Objects(bucket.clone(), name));
+            }
+            let folder = if shared { objects.join(name) } else { data_dir.path(name) };
+            let failed = |source| DataDirError::Io { place: folder.display().to_string(), source };
+            std::fs::create_dir_all(&folder).map_err(failed)?;
+            Ok::<_, DataDirError>(SmallFiles::Folder(folder))
         };
-        std::fs::create_dir_all(&secrets).map_err(io_at(&secrets))?;
-        let repositories = Repositories::open(place.clone()).map_err(io_at(&place))?;
+        let (secrets, known) = (common("secrets")?, common("repositories")?);
+        let repositories = Repositories::open(known).await;
+        let repositories = repositories.map_err(|source| DataDirError::Io {
+            place: "what is known of repositories".to_owned(),
+            source,
+        })?;
         let journal = match journal {
             Some(journal) => journal,
             None => {
@@ -224,8 +231,12 @@ impl Coordinator {
             Some(results) => results,
             None => {
                 let sharing = if shared { Sharing::Among } else { Sharing::Alone };
-                let folder = objects.join("results");
-                Results::open(&folder, &keys.results, sharing, leases, Arc::clone(&clock)).await?
+                let mut places = ResultsPlaces::folder(&objects.join("results"), sharing);
+                if let JournalPlace::Postgres(server) = &options.journal {
+                    places.index = IndexPlace::Postgres(server.clone());
+                }
+                places.bucket = bucket;
+                Results::open(places, &keys.results, leases, Arc::clone(&clock)).await?
             }
         };
         let users = Users {

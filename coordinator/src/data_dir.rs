@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Of several coordinators on one journal each has a data directory of its own, and `secrets/` (sealed) and `repositories/`
-//! lie with the objects, where the next leader finds them.
+//! lie with the objects (in their folder or object store), where the next leader finds them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

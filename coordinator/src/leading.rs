@@ -25,10 +25,10 @@ pub(crate) struct FromDriver {
 
 /// Begins all of it; this coordinator leads. What a leader before it left behind is dealt with when this returns.
 pub(crate) async fn begin(services: &Services, from: FromDriver, helpers: &mut JoinSet<()>) {
-    if let Err(error) = services.repositories.reload() {
+    if let Err(error) = services.repositories.reload().await {
         tracing::error!(%error, "what is known of repositories cannot be read; schedules wait for their next push");
     }
-    if let Err(error) = services.results.tidy().await {
+    if let Err(error) = services.results.lead(services.driver.epoch()).await {
         tracing::warn!(%error, "what a crash left of caches and artifacts stays");
     }
     forget_old_runs(services).await;
@@ -62,9 +62,7 @@ async fn forget_old_runs(services: &Services) {
         open.map(slipway_scheduler::state::Run::id).collect::<BTreeSet<_>>()
     });
     let Ok(open) = known.await else { return };
-    let secrets = services.secrets.clone();
-    let kept = tokio::task::spawn_blocking(move || secrets.keep_only(&open)).await;
-    if let Ok(Err(error)) = kept {
+    if let Err(error) = services.secrets.keep_only(&open).await {
         tracing::warn!(%error, "secrets of old runs could not be removed");
     }
 }
@@ -79,9 +77,7 @@ async fn clean_up(
         match ended {
             RunEnded::Finished(run) => {
                 chain::raise(&services, run, chain::Activity::Completed).await;
-                let secrets = services.secrets.clone();
-                let removed = tokio::task::spawn_blocking(move || secrets.remove(run)).await;
-                if let Ok(Err(error)) = removed {
+                if let Err(error) = services.secrets.remove(run).await {
                     tracing::warn!(%run, %error, "a run's secrets stay until the next start");
                 }
             }

@@ -40,6 +40,7 @@ mod seal;
 mod secret_file;
 pub mod secrets;
 pub mod services;
+mod small_files;
 mod sqlite;
 pub mod submit;
 pub mod test_cases;

@@ -100,8 +100,8 @@ pub struct Flags {
     /// How much of the disk it may use [default: 20]
     #[arg(long, value_name = "GIB", env = "SLIPWAY_CACHE_SIZE")]
     pub cache_size: Option<u64>,
-    /// Where blobs and logs are: `file:///FOLDER`, `s3://BUCKET/PREFIX`, `gs://…` or `az://…` with the usual environment
-    /// variables for credentials [default: in the data directory]
+    /// Where blobs, logs, caches and artifacts are: `file:///FOLDER`, `s3://BUCKET/PREFIX`, `gs://…` or `az://…` with the
+    /// usual environment variables for credentials [default: in the data directory]
     #[arg(long, value_name = "URL", env = "SLIPWAY_OBJECTS")]
     pub objects: Option<String>,
     /// How many days logs are kept after their run finished [default: 90]

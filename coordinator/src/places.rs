@@ -14,8 +14,10 @@ use crate::records::{FolderRecords, ObjectRecords, Records};
 
 /// What was opened.
 pub(crate) struct Places {
-    /// A folder for what is kept in files whatever the options say: caches and artifacts.
+    /// The folder of objects; with an object store, where they were before there was one.
     pub(crate) folder: PathBuf,
+    /// The object store, where the options name one.
+    pub(crate) bucket: Option<Bucket>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) records: Records,
 }
@@ -37,8 +39,8 @@ pub(crate) async fn open(
         let bucket = Bucket::open(address)?;
         bucket.check().await?;
         let store = Arc::new(ObjectBlobs::open(bucket.clone(), data_dir.path("uploads"))?);
-        let records = Records::new(Arc::new(ObjectRecords::new(bucket)));
-        return Ok(Places { folder, store, records });
+        let records = Records::new(Arc::new(ObjectRecords::new(bucket.clone())));
+        return Ok(Places { folder, bucket: Some(bucket), store, records });
     }
     // Small blobs share a file where this coordinator is the only one: a file that several machines write is no database.
     let store: Arc<dyn Store> = match shared {
@@ -48,5 +50,5 @@ pub(crate) async fn open(
     let place = folder.join("records");
     let records = if shared { FolderRecords::open_shared(place)? } else { FolderRecords::open(place)? };
     let records = Records::new(Arc::new(records));
-    Ok(Places { folder, store, records })
+    Ok(Places { folder, bucket: None, store, records })
 }

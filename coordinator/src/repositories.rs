@@ -1,20 +1,25 @@
 //! The repositories that this coordinator knows: from their webhooks, or from its configuration.
 //!
-//! Each has one small file in the data directory, written anew as a whole (a crash leaves the old one or the new one):
+//! Each has one small file, written anew as a whole (a crash leaves the old one or the new one), where the next leader finds it:
 //! where its code is, its default branch, and what of its default branch's workflows starts by itself: schedules, and
 //! whether any waits for other workflows' runs. Deliberately absent: anything secret, and the code.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::{fs, io};
 
+use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use slipway_cas::Digest;
 
+use crate::small_files::SmallFiles;
+
 /// The most repositories that are remembered.
 pub const REPOSITORIES_MAX: usize = 10_000;
+
+/// Files that are read at a time.
+const READ_AT_ONCE: usize = 16;
 
 /// A repository.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,37 +77,43 @@ impl Scheduled {
 /// All of them; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Repositories {
-    folder: PathBuf,
+    files: SmallFiles,
     known: Arc<Mutex<BTreeMap<String, Repository>>>,
+    /// Held by whoever changes one.
+    changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Repositories {
-    /// Reads the folder, making it if need be. A file that cannot be read is left out and told: its repository is learned
-    /// again.
+    /// Reads what is there. A file that cannot be read is left out and told: its repository is learned again.
     ///
     /// # Errors
-    /// When the folder cannot be made or read.
-    pub fn open(folder: PathBuf) -> io::Result<Self> {
-        fs::create_dir_all(&folder)?;
-        let repositories = Self { folder, known: Arc::default() };
-        repositories.reload()?;
+    /// When the place cannot be read.
+    pub(crate) async fn open(files: SmallFiles) -> io::Result<Self> {
+        let repositories = Self { files, known: Arc::default(), changing: Arc::default() };
+        repositories.reload().await?;
         Ok(repositories)
     }
 
-    /// Reads the folder again: another coordinator led meanwhile.
+    /// Reads it again: another coordinator led meanwhile.
     ///
     /// # Errors
-    /// When the folder cannot be read.
-    pub fn reload(&self) -> io::Result<()> {
+    /// When the place cannot be read.
+    pub async fn reload(&self) -> io::Result<()> {
+        let _changing = self.changing.lock().await;
         let mut known = BTreeMap::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            if path.extension().is_none_or(|extension| extension != "json") {
-                continue;
-            }
-            match read(&path) {
+        let names = self.files.names().await?;
+        let names = names.into_iter().filter(|name| name.ends_with(".json"));
+        let mut read = stream::iter(names)
+            .map(|name| async move {
+                let read = self.files.read(&name).await;
+                (name, read.and_then(|bytes| Ok(serde_json::from_slice(&bytes.unwrap_or_default())?)))
+            })
+            .buffer_unordered(READ_AT_ONCE);
+        while let Some((file, read)) = read.next().await {
+            let read: io::Result<Repository> = read;
+            match read {
                 Ok(repository) => drop(known.insert(repository.name.to_ascii_lowercase(), repository)),
-                Err(error) => tracing::warn!(file = %path.display(), %error, "a repository is forgotten"),
+                Err(error) => tracing::warn!(file, %error, "a repository is forgotten"),
             }
         }
         *self.lock() = known;
@@ -125,23 +136,26 @@ impl Repositories {
     ///
     /// # Errors
     /// When its file cannot be written, or there are too many.
-    pub fn change(
+    pub async fn change(
         &self,
         name: &str,
         change: impl FnOnce(Option<Repository>) -> Option<Repository>,
     ) -> io::Result<()> {
         let key = name.to_ascii_lowercase();
-        let mut known = self.lock();
-        let before = known.get(&key).cloned();
-        if before.is_none() && known.len() >= REPOSITORIES_MAX {
+        let _changing = self.changing.lock().await;
+        let (before, count) = {
+            let known = self.lock();
+            (known.get(&key).cloned(), known.len())
+        };
+        if before.is_none() && count >= REPOSITORIES_MAX {
             return Err(io::Error::other(format!("there are {REPOSITORIES_MAX} repositories already")));
         }
         let Some(after) = change(before.clone()).filter(|after| Some(after) != before.as_ref()) else {
             return Ok(());
         };
-        let place = self.folder.join(format!("{}.json", Digest::of(key.as_bytes()).hash_hex()));
-        write(&place, &serde_json::to_vec(&after)?)?;
-        known.insert(key, after);
+        let file = format!("{}.json", Digest::of(key.as_bytes()).hash_hex());
+        self.files.write(&file, serde_json::to_vec(&after)?).await?;
+        self.lock().insert(key, after);
         Ok(())
     }
 
@@ -150,30 +164,16 @@ impl Repositories {
     }
 }
 
-fn read(path: &Path) -> io::Result<Repository> {
-    Ok(serde_json::from_slice(&fs::read(path)?)?)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = path.with_extension("draft");
-    fs::write(&draft, bytes)?;
-    fs::File::open(&draft)?.sync_all()?;
-    fs::rename(&draft, path)?;
-    match path.parent() {
-        Some(folder) => fs::File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_was_changed_is_there_after_opening_again() {
+    #[tokio::test]
+    async fn what_was_changed_is_there_after_opening_again() {
         let folder = tempfile::tempdir().unwrap();
-        let repositories = Repositories::open(folder.path().to_owned()).unwrap();
+        let files = SmallFiles::Folder(folder.path().to_owned());
+        let repositories = Repositories::open(files.clone()).await.unwrap();
         let new = Repository {
             name: "O/n".into(),
             forge: "github.com".into(),
@@ -187,12 +187,14 @@ mod tests {
                 assert!(before.is_none());
                 Some(new.clone())
             })
+            .await
             .unwrap();
         repositories
             .change("o/N", |before| Some(Repository { standing: Some(Standing::default()), ..before? }))
+            .await
             .unwrap();
         std::fs::write(folder.path().join("broken.json"), "{").unwrap();
-        let again = Repositories::open(folder.path().to_owned()).unwrap();
+        let again = Repositories::open(files).await.unwrap();
         assert_eq!(again.all().len(), 1);
         assert_eq!(again.find("o/n").unwrap().standing, Some(Standing::default()));
     }

@@ -2,17 +2,15 @@
 //!
 //! They never enter the journal, a blob or a job specification: each run's lie in a file of their own, readable by the
 //! coordinator's user alone, handed out under a live lease only, and removed when the run ends. Where several coordinators
-//! share the folder, the files are sealed under a key that only those have.
+//! share the folder or object store, they are sealed under a key that only those have.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
-use std::path::PathBuf;
 
 use slipway_scheduler::ids::RunId;
 
 use crate::seal::Seal;
-use crate::secret_file;
+use crate::small_files::SmallFiles;
 
 /// The most bytes that one run's secrets may have, names and values.
 pub const MAX_SECRETS_BYTES: usize = 1 << 20;
@@ -20,29 +18,29 @@ pub const MAX_SECRETS_BYTES: usize = 1 << 20;
 /// Names and values.
 pub type SecretMap = BTreeMap<String, String>;
 
-/// A folder with one file for each run that has secrets.
+/// One file for each run that has secrets.
 #[derive(Debug, Clone)]
 pub struct Secrets {
-    folder: PathBuf,
+    files: SmallFiles,
     seal: Option<Seal>,
 }
 
-impl Secrets {
-    /// The secrets in this folder, which exists; sealed, if others may read it.
-    #[must_use]
-    pub(crate) fn new(folder: PathBuf, seal: Option<Seal>) -> Self {
-        Self { folder, seal }
-    }
+fn name(run: RunId) -> String {
+    format!("{run}.json")
+}
 
-    fn path(&self, run: RunId) -> PathBuf {
-        self.folder.join(format!("{run}.json"))
+impl Secrets {
+    /// The secrets in this place; sealed, if others may read it.
+    #[must_use]
+    pub(crate) fn new(files: SmallFiles, seal: Option<Seal>) -> Self {
+        Self { files, seal }
     }
 
     /// Keeps a run's secrets, durably. None at all keeps nothing.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn save(&self, run: RunId, secrets: &SecretMap) -> io::Result<()> {
+    /// When they cannot be written.
+    pub async fn save(&self, run: RunId, secrets: &SecretMap) -> io::Result<()> {
         if secrets.is_empty() {
             return Ok(());
         }
@@ -50,47 +48,38 @@ impl Secrets {
         if let Some(seal) = &self.seal {
             bytes = seal.seal(&run.to_string(), &bytes)?;
         }
-        secret_file::write(&self.path(run), &bytes)
+        self.files.write(&name(run), bytes).await
     }
 
     /// A run's secrets; none when none were kept.
     ///
     /// # Errors
-    /// When the file cannot be read.
-    pub fn load(&self, run: RunId) -> io::Result<SecretMap> {
-        match fs::read(self.path(run)) {
-            Ok(mut bytes) => {
-                if let Some(seal) = &self.seal {
-                    bytes = seal.open(&run.to_string(), &bytes)?;
-                }
-                Ok(serde_json::from_slice(&bytes)?)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(SecretMap::new()),
-            Err(error) => Err(error),
+    /// When they cannot be read.
+    pub async fn load(&self, run: RunId) -> io::Result<SecretMap> {
+        let Some(mut bytes) = self.files.read(&name(run)).await? else { return Ok(SecretMap::new()) };
+        if let Some(seal) = &self.seal {
+            bytes = seal.open(&run.to_string(), &bytes)?;
         }
+        Ok(serde_json::from_slice(&bytes)?)
     }
 
     /// Removes a run's secrets.
     ///
     /// # Errors
-    /// When the file is there and cannot be removed.
-    pub fn remove(&self, run: RunId) -> io::Result<()> {
-        match fs::remove_file(self.path(run)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+    /// When they are there and cannot be removed.
+    pub async fn remove(&self, run: RunId) -> io::Result<()> {
+        self.files.remove(&name(run)).await
     }
 
     /// Removes what belongs to no run of these: left by a crash between the run's end and the removal.
     ///
     /// # Errors
-    /// When the folder cannot be read or a file cannot be removed.
-    pub fn keep_only(&self, runs: &BTreeSet<RunId>) -> io::Result<()> {
-        for entry in fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            let run = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+    /// When the place cannot be read or something in it cannot be removed.
+    pub async fn keep_only(&self, runs: &BTreeSet<RunId>) -> io::Result<()> {
+        for name in self.files.names().await? {
+            let run = name.split_once('.').and_then(|(run, _)| run.parse().ok());
             if run.is_none_or(|run| !runs.contains(&run)) {
-                fs::remove_file(path)?;
+                self.files.remove(&name).await?;
             }
         }
         Ok(())
@@ -100,24 +89,26 @@ impl Secrets {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
-    #[test]
-    fn secrets_live_as_long_as_their_run() {
+    #[tokio::test]
+    async fn secrets_live_as_long_as_their_run() {
         let folder = tempfile::tempdir().unwrap();
-        let secrets = Secrets::new(folder.path().to_owned(), None);
+        let secrets = Secrets::new(SmallFiles::Folder(folder.path().to_owned()), None);
         let (first, second) = (RunId::from_u128(1), RunId::from_u128(2));
         let map = SecretMap::from([("TOKEN".to_owned(), "s3cret".to_owned())]);
-        secrets.save(first, &map).unwrap();
-        secrets.save(second, &map).unwrap();
-        assert_eq!(secrets.load(first).unwrap(), map);
-        secrets.keep_only(&BTreeSet::from([second])).unwrap();
-        assert!(secrets.load(first).unwrap().is_empty());
-        assert_eq!(secrets.load(second).unwrap(), map);
-        secrets.remove(second).unwrap();
-        secrets.remove(second).unwrap();
+        secrets.save(first, &map).await.unwrap();
+        secrets.save(second, &map).await.unwrap();
+        assert_eq!(secrets.load(first).await.unwrap(), map);
+        secrets.keep_only(&BTreeSet::from([second])).await.unwrap();
+        assert!(secrets.load(first).await.unwrap().is_empty());
+        assert_eq!(secrets.load(second).await.unwrap(), map);
+        secrets.remove(second).await.unwrap();
+        secrets.remove(second).await.unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-        secrets.save(first, &SecretMap::new()).unwrap();
+        secrets.save(first, &SecretMap::new()).await.unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -32,7 +32,8 @@ pub struct Up {
     /// The image for jobs with this label; may be repeated
     #[arg(long = "image", value_name = "LABEL=IMAGE", value_parser = image, env = "SLIPWAY_IMAGES", value_delimiter = ',')]
     images: Vec<(String, String)>,
-    /// Where blobs and logs are: file:///FOLDER, s3://BUCKET/PREFIX, gs://… or az://… [default: in the data directory]
+    /// Where blobs, logs, caches and artifacts are: file:///FOLDER, s3://BUCKET/PREFIX, gs://… or az://… [default: in the
+    /// data directory]
     #[arg(long, value_name = "URL", env = "SLIPWAY_OBJECTS")]
     objects: Option<String>,
     /// How many days logs are kept after their run finished [default: 90]

@@ -24,7 +24,10 @@ const PIECES_QUEUED: usize = 8;
 const PIECE_BYTES: usize = 256 << 10;
 
 /// Databases below the objects' folder: copied as a database and not as a file.
-const DATABASES: [&str; 2] = ["small.sqlite", "results/index.sqlite"];
+const DATABASES: [&str; 2] = ["small.sqlite", INDEX];
+
+/// The index of caches and artifacts.
+const INDEX: &str = "results/index.sqlite";
 
 /// What of the data directory goes along.
 const DATA: [&str; 5] = ["admin.token", "agent.token", "results.key", "repositories", "secrets"];
@@ -99,7 +102,14 @@ fn write(services: &Services, runtime: &Handle, outlet: Outlet) -> io::Result<()
     if let Some(history) = &history {
         backup.copy(history, &format!("data/{HISTORY_FILE}"))?;
     }
+    if let Some(copy) = index(services, runtime)? {
+        backup.copy(&copy, &format!("objects/{INDEX}"))?;
+    }
     for name in DATABASES {
+        // Of an index that is in a database now there may still be the file that it was.
+        if name == INDEX && !services.results.index_is_file() {
+            continue;
+        }
         if let Some(copy) = copy_of(&objects.join(name), &options.data_dir)? {
             backup.copy(&copy, &format!("objects/{name}"))?;
         }
@@ -172,12 +182,21 @@ fn copy_of(place: &Path, scratch: &Path) -> io::Result<Option<Scratch>> {
     if !place.exists() {
         return Ok(None);
     }
-    let copy = scratch.join(format!("backup-{}.sqlite", uuid::Uuid::new_v4().simple()));
-    let copy = Scratch(copy);
+    let copy = Scratch::new(scratch);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
     Connection::open_with_flags(place, flags)
         .and_then(|from| from.execute("VACUUM INTO ?1", [copy.0.display().to_string()]))
         .map_err(io::Error::other)?;
+    Ok(Some(copy))
+}
+
+/// The index of caches and artifacts, where it is in a database: as the file that a restored coordinator has it in.
+fn index(services: &Services, runtime: &Handle) -> io::Result<Option<Scratch>> {
+    if services.results.index_is_file() {
+        return Ok(None);
+    }
+    let copy = Scratch::new(&services.options.data_dir);
+    runtime.block_on(services.results.copy_index(&copy.0)).map_err(io::Error::other)?;
     Ok(Some(copy))
 }
 
@@ -194,6 +213,12 @@ fn history(options: &Options) -> Option<Scratch> {
 
 /// A file that goes when it is not needed any more.
 struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(folder: &Path) -> Self {
+        Self(folder.join(format!("backup-{}.sqlite", uuid::Uuid::new_v4().simple())))
+    }
+}
 
 impl Drop for Scratch {
     fn drop(&mut self) {

@@ -12,7 +12,7 @@ use crate::services::Services;
 const SCHEDULES_MAX: usize = 500;
 
 /// Remembers the repository of a delivery.
-pub(super) fn remember(services: &Services, occasion: &Occasion, payload: &Json) {
+pub(super) async fn remember(services: &Services, occasion: &Occasion, payload: &Json) {
     let mut kept = Map::new();
     for key in ["repository", "organization"] {
         if let Some(value) = payload.get(key).filter(|value| value.is_object()) {
@@ -43,7 +43,7 @@ pub(super) fn remember(services: &Services, occasion: &Occasion, payload: &Json)
             standing,
         })
     });
-    if let Err(error) = changed {
+    if let Err(error) = changed.await {
         tracing::warn!(repository = occasion.repository, %error, "the repository is not remembered");
     }
 }
@@ -64,7 +64,7 @@ pub(crate) async fn learn_standing(
         let standing = merge(found, before.standing.clone().unwrap_or_default());
         Some(Repository { standing: Some(standing), ..before })
     });
-    changed.map_err(|error| MirrorError::Failed(format!("the schedules cannot be kept: {error}")))?;
+    changed.await.map_err(|error| MirrorError::Failed(format!("the schedules cannot be kept: {error}")))?;
     services.schedules.notify_one();
     Ok(())
 }
@@ -144,6 +144,7 @@ pub(crate) async fn find_repository(
     };
     let kept =
         services.repositories.change(&repository.name, |before| before.or_else(|| Some(repository.clone())));
-    kept.map_err(|error| MirrorError::Failed(format!("the repository cannot be remembered: {error}")))?;
+    kept.await
+        .map_err(|error| MirrorError::Failed(format!("the repository cannot be remembered: {error}")))?;
     Ok(Some(repository))
 }

@@ -71,7 +71,7 @@ pub(super) async fn deal_with(services: &Services, id: &str, delivery: &PendingD
         let known = learn::find_repository(services, &occasion.repository).await;
         occasion.default_branch = known.ok().flatten().map(|known| known.default_branch).unwrap_or_default();
     }
-    learn::remember(services, &occasion, &payload);
+    learn::remember(services, &occasion, &payload).await;
     let mut outcomes = Vec::new();
     for start in &occasion.starts {
         outcomes.extend(begin(services, id, &payload, &occasion, start).await);

@@ -95,10 +95,8 @@ impl Agents for AgentsService {
         if !self.services.driver.leases().is_live(&lease) {
             return Err(Status::permission_denied("the lease is not current"));
         }
-        let secrets = self.services.secrets.clone();
-        let loaded = tokio::task::spawn_blocking(move || secrets.load(lease.run)).await;
+        let loaded = self.services.secrets.load(lease.run).await;
         let secrets = loaded
-            .map_err(|error| Status::internal(error.to_string()))?
             .map_err(|error| Status::unavailable(format!("the run's secrets cannot be read: {error}")))?;
         let token = self.services.results.token(&self.services, lease).await;
         let runtime_token =

@@ -69,18 +69,15 @@ impl ClusterOptions {
                  leader finds them",
             ));
         };
-        if matches!(objects, Objects::Bucket(_)) {
-            return Err(wrong(
-                "--objects",
-                "several coordinators need a folder that all of them have: secrets of runs, artifacts and what is known \
-                 of repositories lie there, which a bucket does not hold yet",
-            ));
+        let is_folder = matches!(objects, Objects::Folder(_));
+        if flags.objects_shared && !is_folder {
+            return Err(wrong("--objects-shared", "is for a folder: an object store is everybody's already"));
         }
-        if !flags.objects_shared {
+        if is_folder && !flags.objects_shared {
             return Err(wrong(
                 "--objects",
-                "a folder on one machine is lost to the other coordinators; name one that all of them have (a network \
-                 file system) and say so with --objects-shared",
+                "a folder on one machine is lost to the other coordinators; name an object store (s3://BUCKET/PREFIX), or \
+                 a folder that all of them have (a network file system) and say so with --objects-shared",
             ));
         }
         if let Some(url) = flags.advertise_http.as_ref().filter(|url| url.starts_with("https://")) {
@@ -148,6 +145,8 @@ fn check_url(flag: &'static str, url: &str) -> Result<(), OptionsError> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use slipway_cas::objects::BucketAddress;
+
     use super::*;
 
     fn flags() -> ClusterFlags {
@@ -167,6 +166,16 @@ mod tests {
             let error = told(ClusterFlags { advertise_grpc: Some(url.into()), ..flags() }, true);
             assert!(error.starts_with(&format!("--advertise-grpc: `{url}`")), "{error}");
         }
+    }
+
+    #[test]
+    fn an_object_store_is_shared_without_a_word() {
+        let bucket =
+            Objects::Bucket(BucketAddress { url: "s3://logs/team".to_owned(), settings: Vec::new() });
+        let alone = ClusterFlags { objects_shared: false, ..flags() };
+        ClusterOptions::load(alone, Some(&bucket)).unwrap();
+        let error = ClusterOptions::load(flags(), Some(&bucket)).unwrap_err().to_string();
+        assert!(error.starts_with("--objects-shared: is for a folder"), "{error}");
     }
 
     #[test]

@@ -43,9 +43,9 @@ impl Results {
         check_own(claims, run, instance)?;
         check_name(name)?;
         let mime_type = mime_type.filter(|mime_type| !mime_type.is_empty()).unwrap_or_else(|| ZIP.to_owned());
-        if mime_type.len() > MEDIA_TYPE_MAX_BYTES {
+        if mime_type.len() > MEDIA_TYPE_MAX_BYTES || mime_type.contains('\0') {
             return Err(ResultsError::Invalid(format!(
-                "a media type has at most {MEDIA_TYPE_MAX_BYTES} bytes"
+                "a media type has at most {MEDIA_TYPE_MAX_BYTES} bytes and no NUL"
             )));
         }
         let now_ms = self.now_ms();
@@ -64,7 +64,7 @@ impl Results {
             expires_ms: expires_ms.unwrap_or(latest).min(latest),
         };
         let (id, replaced) = self.0.index.create_artifact(new, self.is_live()).await?;
-        self.0.files.remove(replaced.into_iter().collect()).await;
+        self.0.bytes.remove(replaced.into_iter().collect()).await;
         Ok(id)
     }
 
@@ -108,7 +108,7 @@ impl Results {
             )));
         }
         let (_, parts) = self.0.index.parts(id).await?;
-        let sha256 = hex::encode(self.0.files.sha256(id, parts).await?);
+        let sha256 = hex::encode(self.0.bytes.sha256(id, parts).await?);
         let announced = hash.map(|hash| hash.strip_prefix("sha256:").unwrap_or(hash));
         match announced.filter(|announced| !announced.eq_ignore_ascii_case(&sha256)) {
             None => Ok(sha256),
@@ -156,7 +156,7 @@ impl Results {
     ) -> Result<i64, ResultsError> {
         let (repository, family) = (claims.repository.clone(), claims.family.clone());
         let id = self.0.index.delete_artifact(repository, family, run, name).await?;
-        self.0.files.remove(vec![id]).await;
+        self.0.bytes.remove(vec![id]).await;
         Ok(id)
     }
 }

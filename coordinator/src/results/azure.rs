@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use super::Results;
 use super::address::{Permission, Signed};
 use super::block_list;
+use super::bytes::Kept;
 use super::error::ResultsError;
-use super::files::Kept;
 use super::index::{Placed, too_large};
 use super::limits::CALL_MAX_BYTES;
 use super::range;
@@ -101,7 +101,7 @@ impl Results {
         }
         let stopping = |_| ResultsError::Failed("the coordinator is stopping".to_owned());
         let _writing = self.0.writing.acquire().await.map_err(stopping)?;
-        let mut incoming = self.0.files.begin(id, upload.limit_bytes).await?;
+        let mut incoming = self.0.bytes.begin(id, upload.limit_bytes).await?;
         let mut pieces = body.into_data_stream();
         while let Some(piece) = pieces.next().await {
             let piece =
@@ -152,7 +152,7 @@ pub(super) async fn upload(
             return Err(ResultsError::Invalid(format!("`comp={other}` is not spoken here")).into());
         }
     };
-    results.0.files.remove_parts(id, replaced).await;
+    results.0.bytes.remove_parts(id, replaced).await;
     let mut answer = common(&results, id);
     answer.insert("x-ms-request-server-encrypted", HeaderValue::from_static("false"));
     Ok((StatusCode::CREATED, answer).into_response())
@@ -204,7 +204,7 @@ pub(super) async fn download(
         },
     };
     set(header::CONTENT_LENGTH, (until - from).to_string());
-    let body = Body::from_stream(results.0.files.read(id, parts, from, until));
+    let body = Body::from_stream(results.0.bytes.read(id, parts, from, until));
     Ok((status, answer, body).into_response())
 }
 

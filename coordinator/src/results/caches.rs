@@ -12,17 +12,19 @@ use super::token::{Claims, lease_word};
 const WRITE_DENIED: &str = "cache write denied: ";
 
 fn check_key(key: &str) -> Result<(), ResultsError> {
-    if key.is_empty() || key.chars().count() > KEY_MAX_CHARS || key.contains(',') {
+    if key.is_empty() || key.chars().count() > KEY_MAX_CHARS || key.contains([',', '\0']) {
         return Err(ResultsError::Invalid(format!(
-            "a cache key has 1 to {KEY_MAX_CHARS} characters and no comma; this one is `{key}`"
+            "a cache key has 1 to {KEY_MAX_CHARS} characters and neither comma nor NUL; this one is `{key}`"
         )));
     }
     Ok(())
 }
 
 fn check_version(version: &str) -> Result<(), ResultsError> {
-    if version.is_empty() || version.len() > VERSION_MAX_BYTES {
-        return Err(ResultsError::Invalid(format!("a cache version has 1 to {VERSION_MAX_BYTES} bytes")));
+    if version.is_empty() || version.len() > VERSION_MAX_BYTES || version.contains('\0') {
+        return Err(ResultsError::Invalid(format!(
+            "a cache version has 1 to {VERSION_MAX_BYTES} bytes and no NUL"
+        )));
     }
     Ok(())
 }
@@ -56,7 +58,7 @@ impl Results {
     ) -> Result<i64, ResultsError> {
         let new = self.new_cache(claims, key, version)?;
         let (id, replaced) = self.0.index.create_cache(new, self.is_live()).await?;
-        self.0.files.remove(replaced.into_iter().collect()).await;
+        self.0.bytes.remove(replaced.into_iter().collect()).await;
         Ok(id)
     }
 

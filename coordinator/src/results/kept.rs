@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use slipway_kit::clock::Clock;
 
-use super::Results;
-use super::Sharing;
 use super::error::ResultsError;
+use super::{Results, ResultsPlaces, Sharing};
 use crate::driver::leases::LeaseTable;
 use crate::key::SigningKey;
 
@@ -39,7 +38,8 @@ impl Results {
         clock: Arc<dyn Clock>,
     ) -> Option<Self> {
         let opened = async {
-            let results = Self::open(&kept.folder, key, Sharing::Alone, leases, clock).await?;
+            let places = ResultsPlaces::folder(&kept.folder, Sharing::Alone);
+            let results = Self::open(places, key, leases, clock).await?;
             results.keep_artifacts_of(&kept.runs).await?;
             Ok::<_, ResultsError>(results)
         };

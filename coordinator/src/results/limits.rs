@@ -60,8 +60,28 @@ pub const WRITE_BYTES: usize = 1 << 20;
 /// How many bytes of a download are read at a time.
 pub const READ_BYTES: usize = 1 << 19;
 
-/// How many blocks are written at a time; further ones wait.
+/// How many blocks are written into a folder at a time; further ones wait.
 pub const WRITING_MAX: usize = 64;
+
+/// Size of the objects that a block is in, in bytes. A block's name holds it, so that another build with another size reads
+/// it. With as much again being gathered it is what a block under way takes of memory.
+pub const OBJECT_BYTES: usize = 8 << 20;
+
+/// How many blocks are sent to an object store at a time; further ones wait.
+pub const SENDING_MAX: usize = 16;
+
+/// How many bytes of a download are asked of an object store at a time.
+pub const OBJECT_READ_BYTES: u64 = 2 << 20;
+
+/// How many pieces of a download are asked for before the first has been sent on.
+pub const OBJECT_READ_AHEAD: usize = 4;
+
+/// How old bytes are that no row names before they count as left behind: another coordinator may be sending a block, and its
+/// row comes last. Longer than an address can be used.
+pub const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
+
+/// How often the leader looks for bytes that nobody names.
+pub const TIDY_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 /// How long a signed address can be used. It ends with its job in any case.
 pub const SIGNED_FOR: Duration = Duration::from_secs(6 * 3600);

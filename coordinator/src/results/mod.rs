@@ -2,8 +2,8 @@
 //!
 //! Unmodified clients come in by three doors: [`twirp`] (`@actions/artifact`, `@actions/cache` and others, in JSON and
 //! protobuf), [`v1`] (older cache clients), and [`azure`], where the bytes go up and down under signed addresses as to an
-//! Azure block blob. Behind them is one [`index`] in SQLite and one folder of [`files`]. Who may do what stands in the
-//! job's [`token`]. docs/RESULTS.md is the page for users.
+//! Azure block blob. Behind them is one [`index`], in SQLite or PostgreSQL, and [`bytes`] in a folder or an object store. Who
+//! may do what stands in the job's [`token`]. docs/RESULTS.md is the page for users.
 //!
 //! Invariants: nothing is seen before it is whole and durable; a cache entry never changes; a job that is over can
 //! neither read nor write; what comes from outside writes no entry that the repository's own runs would find.
@@ -15,9 +15,10 @@ mod address;
 mod artifacts;
 mod azure;
 mod block_list;
+mod bytes;
 mod caches;
+pub mod conformance;
 mod error;
-mod files;
 mod grant;
 mod house;
 mod index;
@@ -27,19 +28,24 @@ pub mod outside;
 mod range;
 mod scopes;
 mod sweep;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 mod token;
 pub mod tunnel;
 mod twirp;
 mod v1;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, header};
 use axum::middleware;
 use axum::routing::{get, post, put};
+use slipway_cas::objects::Bucket;
 use slipway_kit::clock::Clock;
 use tokio::sync::Semaphore;
 
@@ -52,11 +58,12 @@ use crate::driver::message::RunLease;
 use crate::http::read_refused;
 use crate::key::SigningKey;
 use address::Permission;
-use files::Files;
-use index::Index;
-pub(crate) use index::Sharing;
+use bytes::Bytes;
+pub(crate) use bytes::BytesPlace;
+use index::{Index, Taken};
+pub(crate) use index::{IndexPlace, Sharing};
 pub use index::{Unused, Usage};
-use limits::{CALL_MAX_BYTES, SIGNED_FOR, WRITING_MAX};
+use limits::{CALL_MAX_BYTES, ORPHAN_AGE, SIGNED_FOR};
 use token::{Claims, lease_of_word};
 
 /// The results service; cheap to clone.
@@ -65,12 +72,38 @@ pub struct Results(Arc<Parts>);
 
 struct Parts {
     index: Index,
-    files: Files,
+    bytes: Bytes,
+    /// Where an index is that was a file, if this one is not.
+    before: PathBuf,
+    /// How old bytes are that nobody names before they are removed.
+    orphan_age: Duration,
     tokens: SigningKey,
     addresses: SigningKey,
     leases: Arc<LeaseTable>,
     clock: Arc<dyn Clock>,
     writing: Semaphore,
+}
+
+/// The file of an index in a folder.
+pub(crate) const INDEX_FILE: &str = "index.sqlite";
+
+/// Where caches and artifacts are.
+#[derive(Debug, Clone)]
+pub(crate) struct ResultsPlaces {
+    /// The folder of bytes and of an index in a file; with neither, where they may be from before.
+    pub(crate) folder: PathBuf,
+    /// The index.
+    pub(crate) index: IndexPlace,
+    /// The object store of the bytes; none: the folder.
+    pub(crate) bucket: Option<Bucket>,
+}
+
+impl ResultsPlaces {
+    /// All of it in one folder.
+    pub(crate) fn folder(folder: &Path, sharing: Sharing) -> Self {
+        let index = IndexPlace::File(folder.join(INDEX_FILE), sharing);
+        Self { folder: folder.to_owned(), index, bucket: None }
+    }
 }
 
 /// A job, as its token tells.
@@ -89,37 +122,95 @@ impl std::fmt::Debug for Results {
 }
 
 impl Results {
-    /// Opens the folder, making it if need be. Blocks for a moment.
+    /// Opens the places, making them if need be.
     ///
     /// # Errors
-    /// When index or folder can't be used.
+    /// When one can't be used.
     pub(crate) async fn open(
-        folder: &Path,
+        places: ResultsPlaces,
         key: &SigningKey,
-        sharing: Sharing,
         leases: Arc<LeaseTable>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ResultsError> {
-        let files = Files::open(folder.join("data"))?;
-        let index = Index::open(&folder.join("index.sqlite"), sharing)?;
+        let ResultsPlaces { folder, index, bucket } = places;
+        let before = folder.join(INDEX_FILE);
+        if bucket.is_none() || matches!(index, IndexPlace::File(..)) {
+            std::fs::create_dir_all(&folder).map_err(error::io_at(&folder))?;
+        }
+        // One process alone knows that nothing is under way when it starts.
+        let orphan_age = match (&index, &bucket) {
+            (IndexPlace::File(_, Sharing::Alone), None) => Duration::ZERO,
+            _ => ORPHAN_AGE,
+        };
+        let index = Index::open(&index).await?;
+        let bytes = Bytes::open(BytesPlace { folder: folder.join("data"), bucket })?;
+        let writing = Semaphore::new(bytes.writing_max());
         Ok(Self(Arc::new(Parts {
             index,
-            files,
+            bytes,
+            before,
+            orphan_age,
             tokens: key.derive("token"),
             addresses: key.derive("address"),
             leases,
             clock,
-            writing: Semaphore::new(WRITING_MAX),
+            writing,
         })))
     }
 
-    /// Removes what a crash left in the folder. Nobody may write meanwhile: only the leader does this, before it serves.
+    /// This coordinator leads in this epoch: takes over the index of a single coordinator, if there was one. Where nobody else
+    /// can be writing, what a crash left goes before anything is served; else the sweep looks for it.
     ///
     /// # Errors
-    /// When index or folder can't be used.
-    pub(crate) async fn tidy(&self) -> Result<(), ResultsError> {
-        let numbers = self.0.index.numbers().await?;
-        self.0.files.keep_only(&numbers)
+    /// When index or bytes can't be used.
+    pub(crate) async fn lead(&self, epoch: u64) -> Result<(), ResultsError> {
+        self.0.index.lead(epoch);
+        let bytes = self.0.bytes.clone();
+        let taken = self.0.index.take_over(&self.0.before, move |file| bytes.is_here(file)).await?;
+        if let Some(Taken { taken, left }) = taken {
+            let file = self.0.before.display();
+            tracing::info!(%file, taken, left, "caches and artifacts of this index are in the database now");
+            if left > 0 {
+                tracing::warn!(%file, left, "some caches and artifacts have their bytes elsewhere and are not taken over");
+            }
+        }
+        match self.0.orphan_age.is_zero() {
+            true => self.tidy().await,
+            false => Ok(()),
+        }
+    }
+
+    /// Removes bytes that nobody names. Only the leader does this.
+    ///
+    /// # Errors
+    /// When index or bytes can't be used.
+    async fn tidy(&self) -> Result<(), ResultsError> {
+        let named = self.0.index.named().await?;
+        self.0.bytes.keep_only(named, self.0.orphan_age, self.now_ms()).await
+    }
+
+    /// The same while it serves, where nothing is removed but what is old.
+    ///
+    /// # Errors
+    /// When index or bytes can't be used.
+    async fn tidy_if_shared(&self) -> Result<(), ResultsError> {
+        match self.0.orphan_age.is_zero() {
+            true => Ok(()),
+            false => self.tidy().await,
+        }
+    }
+
+    /// Whether the index is a file, which a backup can copy as such.
+    pub(crate) fn index_is_file(&self) -> bool {
+        self.0.index.is_file()
+    }
+
+    /// Writes what the index has into a new file, for a backup.
+    ///
+    /// # Errors
+    /// When index or file can't be used.
+    pub(crate) async fn copy_index(&self, file: &Path) -> Result<(), ResultsError> {
+        self.0.index.copy_to(file).await
     }
 
     fn now_ms(&self) -> u64 {
@@ -158,7 +249,7 @@ impl Results {
     }
 
     /// Whether the lease of a word is live.
-    fn is_live(&self) -> impl Fn(&str) -> bool + Send + use<> {
+    fn is_live(&self) -> impl Fn(&str) -> bool + Send + Sync + use<> {
         let leases = Arc::clone(&self.0.leases);
         move |word| lease_of_word(word).is_some_and(|lease| leases.is_live(&lease))
     }
@@ -169,13 +260,13 @@ impl Results {
         format!("{origin}{}", address::sign(&self.0.addresses, id, permission, until_s, lease))
     }
 
-    /// Forgets uploads, then removes their files.
+    /// Forgets uploads, then removes their bytes.
     async fn remove(&self, ids: Vec<i64>) -> Result<(), ResultsError> {
         if ids.is_empty() {
             return Ok(());
         }
         self.0.index.forget_all(ids.clone()).await?;
-        self.0.files.remove(ids).await;
+        self.0.bytes.remove(ids).await;
         Ok(())
     }
 }

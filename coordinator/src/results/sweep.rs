@@ -2,14 +2,22 @@
 
 use super::Results;
 use super::error::ResultsError;
-use super::limits::{CACHE_REPOSITORY_MAX_BYTES, CACHE_UNUSED, SWEEP_EVERY, SWEEP_STEP};
+use super::limits::{CACHE_REPOSITORY_MAX_BYTES, CACHE_UNUSED, SWEEP_EVERY, SWEEP_STEP, TIDY_EVERY};
 
 /// Sweeps for as long as the coordinator runs.
 pub(crate) async fn run(results: Results) {
     let mut due = tokio::time::interval(SWEEP_EVERY);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // Again and again: what another coordinator's crash left is too young when this one begins to lead.
+    let mut tidied: Option<tokio::time::Instant> = None;
     loop {
         due.tick().await;
+        if tidied.is_none_or(|tidied| tidied.elapsed() >= TIDY_EVERY) {
+            tidied = Some(tokio::time::Instant::now());
+            if let Err(error) = results.tidy_if_shared().await {
+                tracing::warn!(%error, "bytes of caches and artifacts that nobody names stay for now");
+            }
+        }
         if let Err(error) = results.sweep(CACHE_REPOSITORY_MAX_BYTES).await {
             tracing::warn!(%error, "old caches and artifacts could not be removed");
         }

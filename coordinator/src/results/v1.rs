@@ -151,7 +151,7 @@ pub(super) async fn upload(
     }
     let replaced = results.0.index.add_part(id, first.to_string(), kept.part.clone()).await?;
     kept.keep();
-    results.0.files.remove_parts(id, replaced).await;
+    results.0.bytes.remove_parts(id, replaced).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -166,7 +166,7 @@ async fn fire(services: &Services, tick: Tick) {
         }
         Some(after)
     });
-    if let Err(error) = kept {
+    if let Err(error) = kept.await {
         tracing::warn!(repository = name, %error, "that a schedule ran is not kept; its submission's name keeps it from running twice");
     }
 }

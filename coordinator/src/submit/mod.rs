@@ -302,15 +302,11 @@ async fn check_source(services: &Services, source: &Source) -> Result<(), Submit
 }
 
 async fn keep_secrets(services: &Services, run: RunId, secrets: SecretMap) -> Result<(), SubmitError> {
-    let store = services.secrets.clone();
-    let kept = tokio::task::spawn_blocking(move || store.save(run, &secrets)).await;
-    kept.map_err(|error| SubmitError::Secrets(std::io::Error::other(error)))?.map_err(SubmitError::Secrets)
+    services.secrets.save(run, &secrets).await.map_err(SubmitError::Secrets)
 }
 
 async fn forget_secrets(services: &Services, run: RunId) {
-    let store = services.secrets.clone();
-    let removed = tokio::task::spawn_blocking(move || store.remove(run)).await;
-    if let Ok(Err(error)) = removed {
+    if let Err(error) = services.secrets.remove(run).await {
         tracing::warn!(%run, %error, "the secrets of a refused run stay until the next start");
     }
 }

@@ -65,7 +65,11 @@ impl FakeAgent {
     }
 
     pub(crate) async fn connect_with(handle: &Handle, hello: v1::Hello) -> Self {
-        let mut client = client(handle.grpc_addr, handle.agent_token.reveal()).await;
+        Self::connect_at(handle.grpc_addr, handle.agent_token.reveal(), hello).await
+    }
+
+    pub(crate) async fn connect_at(address: SocketAddr, token: &str, hello: v1::Hello) -> Self {
+        let mut client = client(address, token).await;
         let (out, messages) = mpsc::channel(64);
         out.send(v1::AgentMessage { message: Some(Out::Hello(hello)) }).await.unwrap();
         let incoming = client.session(ReceiverStream::new(messages)).await.unwrap().into_inner();

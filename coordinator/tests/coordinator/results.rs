@@ -10,37 +10,42 @@ use crate::clients::{job, token};
 use crate::fake_agent::{FIRST, FakeAgent, SECOND, hello};
 use crate::fixture::{Fixture, ONE_JOB};
 
-const CACHE: &str = "/twirp/github.actions.results.api.v1.CacheService";
-const ARTIFACTS: &str = "/twirp/github.actions.results.api.v1.ArtifactService";
+pub(crate) const CACHE: &str = "/twirp/github.actions.results.api.v1.CacheService";
+pub(crate) const ARTIFACTS: &str = "/twirp/github.actions.results.api.v1.ArtifactService";
 
-async fn call(fixture: &Fixture, token: &str, path: &str, body: Value) -> (StatusCode, Value) {
+pub(crate) async fn call(fixture: &Fixture, token: &str, path: &str, body: Value) -> (StatusCode, Value) {
     let request = fixture.http.post(fixture.url(path)).bearer_auth(token).json(&body);
     let answer = request.send().await.unwrap();
     (answer.status(), answer.json().await.unwrap())
 }
 
-async fn create(fixture: &Fixture, token: &str, key: &str) -> (StatusCode, Value) {
+pub(crate) async fn create(fixture: &Fixture, token: &str, key: &str) -> (StatusCode, Value) {
     call(fixture, token, &format!("{CACHE}/CreateCacheEntry"), json!({"key": key, "version": "v"})).await
 }
 
-async fn finalize(fixture: &Fixture, token: &str, key: &str, size: usize) -> (StatusCode, Value) {
+pub(crate) async fn finalize(fixture: &Fixture, token: &str, key: &str, size: usize) -> (StatusCode, Value) {
     let body = json!({"key": key, "version": "v", "size_bytes": size.to_string()});
     call(fixture, token, &format!("{CACHE}/FinalizeCacheEntryUpload"), body).await
 }
 
-async fn find(fixture: &Fixture, token: &str, key: &str, restore_keys: &[&str]) -> Value {
+pub(crate) async fn find(fixture: &Fixture, token: &str, key: &str, restore_keys: &[&str]) -> Value {
     let body = json!({"key": key, "restore_keys": restore_keys, "version": "v"});
     let (status, answer) = call(fixture, token, &format!("{CACHE}/GetCacheEntryDownloadURL"), body).await;
     assert_eq!(status, 200, "{answer}");
     answer
 }
 
-async fn put(fixture: &Fixture, address: &str, query: &str, body: impl Into<reqwest::Body>) -> Response {
+pub(crate) async fn put(
+    fixture: &Fixture,
+    address: &str,
+    query: &str,
+    body: impl Into<reqwest::Body>,
+) -> Response {
     fixture.http.put(format!("{address}{query}")).body(body).send().await.unwrap()
 }
 
 /// Saves an entry.
-async fn save(fixture: &Fixture, token: &str, key: &str, bytes: &'static str) {
+pub(crate) async fn save(fixture: &Fixture, token: &str, key: &str, bytes: &'static str) {
     let (status, answer) = create(fixture, token, key).await;
     assert_eq!((status, &answer["ok"]), (StatusCode::OK, &json!(true)), "{answer}");
     let address = answer["signed_upload_url"].as_str().unwrap();

@@ -20,7 +20,7 @@ use crate::fake_agent::{FIRST, FakeAgent, digest, hello, line};
 use crate::fixture::{Fixture, ONE_JOB};
 
 /// A server of a test's own.
-struct S3 {
+pub(crate) struct S3 {
     process: Child,
     port: u16,
 }
@@ -34,7 +34,7 @@ impl Drop for S3 {
 }
 
 impl S3 {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let program = std::env::var_os("SLIPWAY_S3_SERVER").map(PathBuf::from).unwrap_or_else(|| {
             // Beside the test program: target/debug/deps/….
             let target = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned();
@@ -64,9 +64,18 @@ impl S3 {
         panic!("the S3 server does not answer");
     }
 
-    fn address(&self, url: &str) -> BucketAddress {
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn address(&self, url: &str) -> BucketAddress {
+        Self::address_at(url, self.port)
+    }
+
+    /// The same through something else that listens on this port.
+    pub(crate) fn address_at(url: &str, port: u16) -> BucketAddress {
         let settings = [
-            ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{}", self.port)),
+            ("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}")),
             ("AWS_ACCESS_KEY_ID", "key".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
             ("AWS_REGION", "eu-central-1".to_owned()),
@@ -75,7 +84,7 @@ impl S3 {
         BucketAddress { url: url.to_owned(), settings }
     }
 
-    async fn names(&self, below: &str) -> Vec<String> {
+    pub(crate) async fn names(&self, below: &str) -> Vec<String> {
         use futures_util::TryStreamExt as _;
         let bucket = Bucket::open(&self.address("s3://logs/team")).unwrap();
         let found: Vec<_> = bucket.store().list(Some(&Path::from(below))).try_collect().await.unwrap();

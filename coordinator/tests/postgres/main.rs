@@ -11,4 +11,5 @@ mod fake_agent;
 mod history;
 mod leading;
 mod refusals;
+mod results;
 mod support;

@@ -33,7 +33,7 @@ pub(super) fn of_statement(place: &str) -> impl Fn(Error) -> Failure + Copy + '_
 }
 
 /// Whether another try may do, on this server or on another one.
-pub(super) fn passes(error: &Error) -> bool {
+pub(crate) fn passes(error: &Error) -> bool {
     let Some(code) = error.code() else {
         return error.is_closed() || cause::<io::Error>(error).is_some() || timed_out(error);
     };

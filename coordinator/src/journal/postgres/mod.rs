@@ -26,7 +26,7 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::mpsc;
 
 use self::engine::Engine;
-pub(crate) use self::failure::words;
+pub(crate) use self::failure::{passes, words};
 pub use self::options::{PostgresOptions, Roots, TlsMode};
 pub(crate) use self::session::Link;
 use super::{Address, Entry, Hash, Journal, JournalError, Leader, MAX_READ, Mark, Record, Snapshot};

@@ -1,10 +1,9 @@
 //! Artifacts: a name once in an attempt of a run.
 
-use rusqlite::{OptionalExtension as _, Row, params};
-
 use super::super::error::ResultsError;
 use super::super::limits::{ARTIFACTS_LISTED_MAX, ARTIFACTS_PER_JOB_MAX};
 use super::Index;
+use super::sql::{Row, all, first, only, values};
 use super::uploads::{self, Known, Upload, Way};
 
 /// An artifact to make.
@@ -38,58 +37,79 @@ pub(in super::super) struct Artifact {
     pub(in super::super) ready: bool,
 }
 
-const SELECT: &str =
-    "SELECT artifact.id, run, instance, name, mime_type, sha256, size_bytes, created_ms, ready
- FROM artifact JOIN upload USING (id)";
-
-fn artifact(row: &Row<'_>) -> rusqlite::Result<Artifact> {
+fn artifact(row: &Row) -> Result<Artifact, ResultsError> {
     Ok(Artifact {
-        id: row.get(0)?,
-        run: row.get(1)?,
-        instance: row.get(2)?,
-        name: row.get(3)?,
-        mime_type: row.get(4)?,
-        sha256: row.get(5)?,
-        size_bytes: row.get(6)?,
-        created_ms: row.get(7)?,
-        ready: row.get(8)?,
+        id: row.number(0)?,
+        run: row.text(1)?,
+        instance: row.text(2)?,
+        name: row.text(3)?,
+        mime_type: row.text(4)?,
+        sha256: row.text(5)?,
+        size_bytes: row.count(6)?,
+        created_ms: row.count(7)?,
+        ready: row.yes(8)?,
     })
 }
+
+const KNOWN: &str = "SELECT artifact.id, ready, lease,
+     CAST(CASE WHEN EXISTS (SELECT 1 FROM part WHERE part.upload = artifact.id) THEN 0 ELSE 1 END AS BIGINT)
+     FROM artifact JOIN upload USING (id)
+     WHERE repository = ?1 AND family = ?2 AND run_attempt = ?3 AND name = ?4";
+
+const CREATE: &str = "INSERT INTO artifact
+     (id, repository, family, run_attempt, name, run, instance, mime_type, created_ms, expires_ms)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+
+const OWN: &str = "SELECT artifact.id, run, instance, name, mime_type, sha256, size_bytes, created_ms, ready
+     FROM artifact JOIN upload USING (id) WHERE run = ?1 AND name = ?2 AND lease = ?3";
+
+const LIST: &str = "SELECT artifact.id, run, instance, name, mime_type, sha256, size_bytes, created_ms, ready
+     FROM artifact JOIN upload USING (id)
+     WHERE repository = ?1 AND family = ?2 AND ready = 1 AND expires_ms > ?3
+     AND (CAST(?4 AS TEXT) IS NULL OR name = CAST(?4 AS TEXT))
+     AND (CAST(?5 AS BIGINT) IS NULL OR artifact.id = CAST(?5 AS BIGINT))
+     ORDER BY artifact.id LIMIT ?6";
+
+const SEEN: &str = "SELECT id FROM artifact
+     WHERE repository = ?1 AND family = ?2 AND run = ?3 AND name = ?4 AND ready = 1";
 
 impl Index {
     /// Makes an artifact that is to be filled, and says which upload it replaces; see [`Index::create_cache`].
     pub(in super::super) async fn create_artifact(
         &self,
         new: NewArtifact,
-        is_live: impl Fn(&str) -> bool + Send + 'static,
+        is_live: impl Fn(&str) -> bool + Send + Sync + 'static,
     ) -> Result<(i64, Option<i64>), ResultsError> {
-        self.change(move |transaction| {
-            let mut statement = transaction.prepare_cached(&format!(
-                "SELECT {} FROM artifact JOIN upload USING (id) WHERE repository = ?1 AND family = ?2 AND run_attempt = ?3 AND name = ?4",
-                Known::columns("artifact")
-            ))?;
-            let known = statement.query_row(params![new.repository, new.family, new.run_attempt, new.name], Known::of).optional()?;
-            let taken = || format!("an artifact with this name already exists on the workflow run: {}", new.name);
-            let replaced = match uploads::make_way(transaction, known, &new.lease, is_live, taken)? {
+        self.change(move |sql| {
+            let of = values![&new.repository, &new.family, new.run_attempt, &new.name];
+            let known = first(sql, KNOWN, of)?.as_ref().map(Known::of).transpose()?;
+            let taken =
+                || format!("an artifact with this name already exists on the workflow run: {}", new.name);
+            let replaced = match uploads::make_way(sql, known, &new.lease, &is_live, taken)? {
                 Way::Again(id) => return Ok((id, None)),
                 Way::Free(replaced) => replaced,
             };
-            let count: u32 = transaction.query_row(
-                "SELECT count(*) FROM artifact WHERE run = ?1 AND instance = ?2",
-                params![new.run, new.instance],
-                |row| row.get(0),
-            )?;
-            if count >= ARTIFACTS_PER_JOB_MAX {
-                return Err(ResultsError::TooLarge(format!("a job has at most {ARTIFACTS_PER_JOB_MAX} artifacts")));
+            let of = values![&new.run, &new.instance];
+            let count =
+                only(sql, "SELECT count(*) FROM artifact WHERE run = ?1 AND instance = ?2", of)?.count(0)?;
+            if count >= u64::from(ARTIFACTS_PER_JOB_MAX) {
+                let reason = format!("a job has at most {ARTIFACTS_PER_JOB_MAX} artifacts");
+                return Err(ResultsError::TooLarge(reason).into());
             }
-            let id = uploads::begin(transaction, &new.lease, new.limit_bytes)?;
-            transaction.execute(
-                "INSERT INTO artifact
-                 (id, repository, family, run_attempt, name, run, instance, mime_type, created_ms, expires_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                params![
-                    id, new.repository, new.family, new.run_attempt, new.name, new.run, new.instance, new.mime_type,
-                    new.now_ms, new.expires_ms,
+            let id = uploads::begin(sql, &new.lease, new.limit_bytes)?;
+            sql.execute(
+                CREATE,
+                values![
+                    id,
+                    &new.repository,
+                    &new.family,
+                    new.run_attempt,
+                    &new.name,
+                    &new.run,
+                    &new.instance,
+                    &new.mime_type,
+                    new.now_ms,
+                    new.expires_ms,
                 ],
             )?;
             Ok((id, replaced))
@@ -104,15 +124,12 @@ impl Index {
         name: String,
         lease: String,
     ) -> Result<(Artifact, Upload), ResultsError> {
-        self.change(move |transaction| {
-            let found = transaction
-                .prepare_cached(&format!("{SELECT} WHERE run = ?1 AND name = ?2 AND lease = ?3"))?
-                .query_row(params![run, name, lease], artifact)
-                .optional()?;
-            let found = found.ok_or_else(|| {
-                ResultsError::NotFound(format!("this job did not begin an artifact of the name {name}"))
-            })?;
-            let upload = uploads::seal(transaction, found.id)?;
+        self.change(move |sql| {
+            let none =
+                || ResultsError::NotFound(format!("this job did not begin an artifact of the name {name}"));
+            let found = first(sql, OWN, values![&run, &name, &lease])?.ok_or_else(none)?;
+            let found = artifact(&found)?;
+            let upload = uploads::seal(sql, found.id)?;
             Ok((found, upload))
         })
         .await
@@ -124,9 +141,8 @@ impl Index {
         id: i64,
         sha256: String,
     ) -> Result<(), ResultsError> {
-        self.change(move |transaction| {
-            transaction
-                .execute("UPDATE artifact SET ready = 1, sha256 = ?2 WHERE id = ?1", params![id, sha256])?;
+        self.change(move |sql| {
+            sql.execute("UPDATE artifact SET ready = 1, sha256 = ?2 WHERE id = ?1", values![id, &sha256])?;
             Ok(())
         })
         .await
@@ -141,15 +157,9 @@ impl Index {
         id: Option<i64>,
         now_ms: u64,
     ) -> Result<Vec<Artifact>, ResultsError> {
-        self.look(move |connection| {
-            let mut statement = connection.prepare_cached(&format!(
-                "{SELECT} WHERE repository = ?1 AND family = ?2 AND ready = 1 AND expires_ms > ?3
-                 AND (?4 IS NULL OR name = ?4) AND (?5 IS NULL OR artifact.id = ?5)
-                 ORDER BY artifact.id LIMIT ?6",
-            ))?;
-            let rows = statement
-                .query_map(params![repository, family, now_ms, name, id, ARTIFACTS_LISTED_MAX], artifact)?;
-            Ok(rows.collect::<Result<_, _>>()?)
+        self.look(move |sql| {
+            let of = values![&repository, &family, now_ms, name.as_deref(), id, ARTIFACTS_LISTED_MAX];
+            all(sql, LIST, of, artifact)
         })
         .await
     }
@@ -162,17 +172,11 @@ impl Index {
         run: String,
         name: String,
     ) -> Result<i64, ResultsError> {
-        self.change(move |transaction| {
-            let found: Option<i64> = transaction
-                .query_row(
-                    "SELECT id FROM artifact
-                     WHERE repository = ?1 AND family = ?2 AND run = ?3 AND name = ?4 AND ready = 1",
-                    params![repository, family, run, name],
-                    |row| row.get(0),
-                )
-                .optional()?;
-            let id = found.ok_or_else(|| ResultsError::NotFound(format!("there is no artifact {name}")))?;
-            uploads::forget(transaction, id)?;
+        self.change(move |sql| {
+            let none = || ResultsError::NotFound(format!("there is no artifact {name}"));
+            let found = first(sql, SEEN, values![&repository, &family, &run, &name])?.ok_or_else(none)?;
+            let id = found.number(0)?;
+            uploads::forget(sql, id)?;
             Ok(id)
         })
         .await
@@ -183,20 +187,17 @@ impl Index {
         &self,
         id: i64,
     ) -> Result<Option<(String, String)>, ResultsError> {
-        self.look(move |connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT name, mime_type FROM artifact WHERE id = ?1")?;
-            Ok(statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+        self.look(move |sql| {
+            let found = first(sql, "SELECT name, mime_type FROM artifact WHERE id = ?1", values![id])?;
+            Ok(found.map(|row| Ok::<_, ResultsError>((row.text(0)?, row.text(1)?))).transpose()?)
         })
         .await
     }
 
     /// All artifacts, finished or not, and what the attempts of their runs share.
     pub(in super::super) async fn artifact_families(&self) -> Result<Vec<(i64, String)>, ResultsError> {
-        self.look(move |connection| {
-            let mut statement = connection.prepare("SELECT id, family FROM artifact")?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            Ok(rows.collect::<Result<_, _>>()?)
+        self.look(move |sql| {
+            all(sql, "SELECT id, family FROM artifact", values![], |row| Ok((row.number(0)?, row.text(1)?)))
         })
         .await
     }
@@ -207,11 +208,9 @@ impl Index {
         now_ms: u64,
         limit: u32,
     ) -> Result<Vec<i64>, ResultsError> {
-        self.look(move |connection| {
-            let mut statement =
-                connection.prepare_cached("SELECT id FROM artifact WHERE expires_ms <= ?1 LIMIT ?2")?;
-            let ids = statement.query_map(params![now_ms, limit], |row| row.get(0))?;
-            Ok(ids.collect::<Result<_, _>>()?)
+        self.look(move |sql| {
+            let over = "SELECT id FROM artifact WHERE expires_ms <= ?1 LIMIT ?2";
+            all(sql, over, values![now_ms, limit], |row| row.number(0))
         })
         .await
     }

@@ -1,27 +1,26 @@
-//! The bytes of uploads, as files: `data/<upload>/<part>`.
+//! Bytes as files: `data/<upload>/<part>`.
 //!
 //! Invariants: a part is durable when [`Incoming::finish`] returned; memory holds at most [`WRITE_BYTES`] and one piece of
 //! the network for each part under way, and [`READ_BYTES`] twice for each download; no thread waits for the network.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{IoSlice, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use sha2::{Digest as _, Sha256};
 
-use super::error::{ResultsError, io_at};
-use super::index::Part;
-use super::index::too_large;
-use super::limits::{READ_BYTES, WRITE_BYTES};
+use super::super::error::{ResultsError, io_at};
+use super::super::index::{Named, Part, too_large};
+use super::super::limits::{READ_BYTES, WRITE_BYTES};
 
 /// The folder of all uploads; cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Files {
+pub(in super::super) struct Folder {
     root: Arc<PathBuf>,
 }
 
@@ -32,7 +31,7 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(ResultsError::Failed(error.to_string())))
 }
 
-impl Files {
+impl Folder {
     /// Opens the folder, making it if need be.
     pub(super) fn open(root: PathBuf) -> Result<Self, ResultsError> {
         fs::create_dir_all(&root).map_err(io_at(&root))?;
@@ -91,16 +90,30 @@ impl Files {
         let _ = removed.await;
     }
 
-    /// Removes what belongs to none of these uploads: left by a crash.
-    pub(super) fn keep_only(&self, ids: &BTreeSet<i64>) -> Result<(), ResultsError> {
-        for entry in fs::read_dir(&*self.root).map_err(io_at(&self.root))? {
-            let path = entry.map_err(io_at(&self.root))?.path();
-            let id = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
-            if id.is_none_or(|id| !ids.contains(&id)) {
-                remove_folder(&path);
+    /// Removes what belongs to none of these uploads, if it is older than this: left by a crash.
+    pub(super) async fn keep_only(
+        &self,
+        named: Arc<Named>,
+        age: Duration,
+        now_ms: u64,
+    ) -> Result<(), ResultsError> {
+        let root = Arc::clone(&self.root);
+        blocking(move || {
+            for entry in fs::read_dir(&*root).map_err(io_at(&root))? {
+                let path = entry.map_err(io_at(&root))?.path();
+                let id = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+                if id.is_none_or(|id: i64| !named.contains_key(&id)) && is_older(&path, age, now_ms) {
+                    remove_folder(&path);
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        fs::read_dir(&*self.root).is_ok_and(|mut entries| entries.next().is_none())
     }
 
     /// Bytes `from..until` of an upload with these parts. A part that is read whole is checked.
@@ -160,6 +173,14 @@ impl Files {
         })
         .await
     }
+}
+
+/// Without an age everything is old.
+fn is_older(path: &Path, age: Duration, now_ms: u64) -> bool {
+    let changed = fs::metadata(path).and_then(|metadata| metadata.modified());
+    // One that is gone needs no removing.
+    let since = changed.ok().and_then(|changed| changed.duration_since(UNIX_EPOCH).ok());
+    age.is_zero() || since.is_some_and(|since| since + age < Duration::from_millis(now_ms))
 }
 
 fn remove_folder(path: &Path) {
@@ -224,9 +245,15 @@ struct Open {
 }
 
 /// Removes its file unless that became a part.
-struct Unfinished {
+pub(super) struct Unfinished {
     path: PathBuf,
     keep: bool,
+}
+
+impl Unfinished {
+    pub(super) fn keep(mut self) {
+        self.keep = true;
+    }
 }
 
 impl Drop for Unfinished {
@@ -238,8 +265,8 @@ impl Drop for Unfinished {
     }
 }
 
-/// A part on its way in. Dropped before [`Incoming::finish`], it leaves nothing behind.
-pub(super) struct Incoming {
+/// A part on its way in.
+pub(in super::super) struct Incoming {
     /// `None` while a write is under way, and after one failed.
     open: Option<Open>,
     name: String,
@@ -288,26 +315,13 @@ impl Incoming {
         Ok(())
     }
 
-    /// Makes it durable. It is removed again unless [`Kept::keep`] is called.
-    pub(super) async fn finish(mut self) -> Result<Kept, ResultsError> {
+    /// Makes it durable.
+    pub(super) async fn finish(mut self) -> Result<(Part, Unfinished), ResultsError> {
         self.flush(true).await?;
         let lost = || ResultsError::Failed("an earlier write of this block failed".to_owned());
         let open = self.open.take().ok_or_else(lost)?;
         let part = Part { file: self.name, size_bytes: open.size_bytes, crc32: open.hash.finalize() };
-        Ok(Kept { part, drop: self.drop })
-    }
-}
-
-/// A durable part that the index does not name yet.
-pub(super) struct Kept {
-    pub(super) part: Part,
-    drop: Unfinished,
-}
-
-impl Kept {
-    /// The index names it.
-    pub(super) fn keep(mut self) {
-        self.drop.keep = true;
+        Ok((part, self.drop))
     }
 }
 
