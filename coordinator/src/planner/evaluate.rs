@@ -303,3 +303,32 @@ fn definition(instance: plan::InstancePlan, spec: Digest) -> InstanceDefinition 
 fn told(diagnostics: &[slipway_workflow::diagnostics::Diagnostic]) -> String {
     diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn key(number: usize, size_bytes: u64) -> Key {
+        (format!("{number}.yml"), Digest::from_parts([0; 32], size_bytes))
+    }
+
+    fn kept(sizes: &[u64]) -> Vec<usize> {
+        let workflows = Workflows::default();
+        let text = "on: push\njobs:\n  job:\n    runs-on: any\n    steps: [{ run: 'true' }]\n";
+        let workflow = Arc::new(syntax::parse("a.yml", text).unwrap());
+        for (number, size_bytes) in sizes.iter().enumerate() {
+            workflows.keep(key(number, *size_bytes), Arc::clone(&workflow));
+        }
+        let there =
+            |(number, size_bytes): (usize, &u64)| workflows.get(&key(number, *size_bytes)).map(|_| number);
+        sizes.iter().enumerate().filter_map(there).collect()
+    }
+
+    #[test]
+    fn parsed_workflows_are_kept_up_to_a_number_and_to_bytes_of_text() {
+        assert_eq!(kept(&[1; KEPT_WORKFLOWS + 3]), (3..KEPT_WORKFLOWS + 3).collect::<Vec<_>>());
+        assert_eq!(kept(&[KEPT_TEXT_BYTES / 2; 3]), [1, 2]);
+        assert_eq!(kept(&[1, KEPT_TEXT_BYTES]), [1]);
+    }
+}
