@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::coordinator::{AddressError, Coordinator};
+use crate::credential::{self, CredentialError};
 use crate::docker::Engine;
 use crate::docker::network::NetworkPool;
 use crate::failure::Failure;
@@ -34,6 +35,9 @@ pub enum StartError {
     /// The coordinator's address or token can't be used.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// It is no member of the fleet.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     /// The programs for containers can't be put into the data directory.
     #[error("{0}")]
     Init(#[from] InitError),
@@ -67,8 +71,16 @@ impl Agent {
     pub async fn start(options: Options) -> Result<Handle, StartError> {
         let identity = Identity::take(&options.data_dir)?;
         let id = identity.id.to_string();
-        let coordinator = Coordinator::new(&options.servers, &options.token)?;
+        // Before a token is used up: an agent without an engine is of no use.
         let engine = Engine::connect(&options.docker_host, &id).await?;
+        let presented = credential::obtain(
+            &options.servers,
+            &options.token,
+            &options.data_dir,
+            identity.id,
+            &options.name,
+        );
+        let coordinator = Coordinator::new(&options.servers, &presented.await?)?;
         let installed = init::Programs::install(&options.data_dir)?;
         let networks = NetworkPool::new(engine.clone(), options.subnets, options.slots as usize);
         let introduction = Introduction {

@@ -13,6 +13,7 @@ pub mod actions;
 pub mod agent;
 pub mod checkout;
 pub mod coordinator;
+mod credential;
 pub mod docker;
 pub mod externals;
 pub mod failure;

@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand};
 use slipway_kit::telemetry::{self, TelemetryOptions};
 
 use crate::commands::{
-    admin, agents, audit, backup, cache, cancel, dispatch, eval, lint, lock, logs, plan, rerun, run, runs,
-    show, up,
+    admin, agents, audit, backup, cache, cancel, dispatch, doctor, eval, lint, lock, logs, plan, pools,
+    rerun, run, runs, secrets, show, up,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Out};
@@ -61,6 +61,12 @@ enum Command {
     Dispatch(dispatch::Dispatch),
     /// List the agents, or steer one
     Agents(agents::Agents),
+    /// List the pools: agents of one kind, what waits for them, and how many there should be
+    Pools(pools::Pools),
+    /// Keep what workflows find in the `secrets` context
+    Secrets(secrets::Secrets),
+    /// Check this machine and the coordinator, and say what to do
+    Doctor(doctor::Doctor),
     /// Show who asked for what, or check that nobody changed the record of it
     Audit(audit::Audit),
     /// Save all that the coordinator keeps into a file, while it works
@@ -136,6 +142,9 @@ async fn execute(command: Command, settings: Settings) -> Result<Exit, Failure> 
         Command::Rerun(rerun) => rerun.run(&settings, &mut out).await,
         Command::Dispatch(dispatch) => dispatch.run(&settings, &mut out).await,
         Command::Agents(agents) => agents.run(&settings, &mut out).await,
+        Command::Pools(pools) => pools.run(&settings, &mut out).await,
+        Command::Secrets(secrets) => secrets.run(&settings, &mut out).await,
+        Command::Doctor(doctor) => doctor.run(&settings, &mut out).await,
         Command::Audit(audit) => audit.run(&settings, &mut out).await,
         Command::Backup(backup) => backup.run(&settings, &mut out).await,
         Command::Cache(cache) => cache.run(&settings, &mut out).await,

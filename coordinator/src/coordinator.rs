@@ -36,6 +36,7 @@ use crate::services::Services;
 use crate::small_files::SmallFiles;
 use crate::submit::{self, NewRun, SubmitError};
 use crate::token::Token;
+use crate::vault::Vault;
 
 /// How long streams have to end when the coordinator stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -167,7 +168,7 @@ impl Coordinator {
             std::fs::create_dir_all(&folder).map_err(failed)?;
             Ok::<_, DataDirError>(SmallFiles::Folder(folder))
         };
-        let (secrets, known) = (common("secrets")?, common("repositories")?);
+        let (secrets, known, vault) = (common("secrets")?, common("repositories")?, common("vault")?);
         let repositories = Repositories::open(known).await;
         let repositories = repositories.map_err(|source| DataDirError::Io {
             place: "what is known of repositories".to_owned(),
@@ -257,6 +258,7 @@ impl Coordinator {
             cache,
             clock,
             secrets: Secrets::new(secrets, keys.seal),
+            vault: Vault::new(vault, keys.vault),
             admin_token: keys.admin_token.clone(),
             agent_token: keys.agent_token.clone(),
             deliveries: Arc::default(),

@@ -22,6 +22,8 @@ pub(crate) struct Keys {
     pub(crate) results: SigningKey,
     /// Seals secrets of runs where other coordinators may read them; none: they stay in the data directory.
     pub(crate) seal: Option<Seal>,
+    /// Seals the secrets that are kept.
+    pub(crate) vault: Seal,
 }
 
 /// A key or token file that cannot be used.
@@ -42,12 +44,15 @@ impl Keys {
             Token::load_or_create(&path).map_err(|error| at(&path, error))
         };
         let key = data_dir.path("results.key");
+        let vault = data_dir.path("vault.key");
+        let vault = SigningKey::load_or_create(&vault).map_err(|error| at(&vault, error))?;
         Ok(Self {
             admin_token: token("admin.token")?,
             agent_token: token("agent.token")?,
             cache_token: token("cache.token")?,
             results: SigningKey::load_or_create(&key).map_err(|error| at(&key, error))?,
             seal: None,
+            vault: Seal::new(&vault),
         })
     }
 
@@ -68,6 +73,7 @@ impl Keys {
             cache_token: token("cache token", "cache.token")?,
             results: key.derive("results"),
             seal: Some(Seal::new(&key.derive("secrets of runs"))),
+            vault: Seal::new(&key.derive("kept secrets")),
         })
     }
 }

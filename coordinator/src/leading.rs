@@ -32,6 +32,7 @@ pub(crate) async fn begin(services: &Services, from: FromDriver, helpers: &mut J
         tracing::warn!(%error, "what a crash left of caches and artifacts stays");
     }
     forget_old_runs(services).await;
+    forget_old_values(services).await;
     chain::raise_missed(services).await;
     helpers.spawn(planner::run(services.clone(), from.to_plan));
     let (to_seal, ended) = mpsc::channel(SEAL_QUEUE);
@@ -64,6 +65,17 @@ async fn forget_old_runs(services: &Services) {
     let Ok(open) = known.await else { return };
     if let Err(error) = services.secrets.keep_only(&open).await {
         tracing::warn!(%error, "secrets of old runs could not be removed");
+    }
+}
+
+/// Removes sealed values that no secret names.
+async fn forget_old_values(services: &Services) {
+    let named = services.driver.query(|view| {
+        view.ledger.house().secrets().map(|secret| secret.file.clone()).collect::<BTreeSet<_>>()
+    });
+    let Ok(named) = named.await else { return };
+    if let Err(error) = services.vault.keep_only(&named).await {
+        tracing::warn!(%error, "sealed values that no secret names stay");
     }
 }
 

@@ -19,6 +19,7 @@ pub mod driver;
 pub mod github;
 pub mod grpc;
 pub mod history;
+pub mod house;
 pub mod http;
 pub mod journal;
 mod key;
@@ -45,6 +46,7 @@ mod sqlite;
 pub mod submit;
 pub mod test_cases;
 pub mod token;
+pub mod vault;
 pub mod view;
 
 pub use coordinator::{Coordinator, Handle, StartError};

@@ -20,6 +20,7 @@ use crate::results::Results;
 use crate::results::tunnel::Tunnels;
 use crate::secrets::Secrets;
 use crate::token::Token;
+use crate::vault::Vault;
 
 /// The coordinator's parts; cheap to clone.
 #[derive(Clone)]
@@ -44,6 +45,8 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// Secrets of open runs.
     pub secrets: Secrets,
+    /// Secrets that are kept for many runs.
+    pub vault: Vault,
     /// Who has it may use the API.
     pub admin_token: Token,
     /// Who has it may be an agent.

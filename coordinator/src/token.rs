@@ -8,10 +8,23 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use slipway_wire::enrolment;
 use subtle::ConstantTimeEq as _;
 
 use crate::key::SigningKey;
 use crate::secret_file;
+
+/// What an `authorization` header carries as a bearer token.
+pub(crate) fn given(authorization: Option<&[u8]>) -> Option<&str> {
+    let (scheme, token) = authorization?.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| std::str::from_utf8(token).ok()).flatten()
+}
+
+/// SHA-256 of a token's text, in hexadecimal: what is kept of those that only their owners know. They are random and long, so
+/// that nothing slower is needed.
+pub(crate) fn sha256(token: &str) -> String {
+    slipway_cas::Digest::of(token.as_bytes()).hash_hex()
+}
 
 /// The longest token that is read from a file, in bytes.
 const MAX_TOKEN_BYTES: usize = 1_024;
@@ -32,6 +45,13 @@ impl Token {
     pub fn random() -> Self {
         let half = || uuid::Uuid::new_v4().simple().to_string();
         Self(format!("slip_{}{}", half(), half()))
+    }
+
+    /// A token for enrolment.
+    #[must_use]
+    pub fn for_enrolment() -> Self {
+        let half = || uuid::Uuid::new_v4().simple().to_string();
+        Self(format!("{}{}{}", enrolment::TOKEN_PREFIX, half(), half()))
     }
 
     /// The token that follows from a key.

@@ -19,6 +19,7 @@ use thiserror::Error;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Endpoint;
+use uuid::Uuid;
 
 use self::explain::Explained;
 use self::plain::Plain;
@@ -107,6 +108,14 @@ pub enum BlobError {
     /// The bytes could not be kept.
     #[error("cannot keep a blob: {0}")]
     Io(#[from] std::io::Error),
+}
+
+/// Why the agent is no member of the fleet.
+#[derive(Debug, Error)]
+pub enum EnrolError {
+    /// The token is not good, or something about the request.
+    #[error("the coordinator does not take this agent: {0}")]
+    Refused(String),
 }
 
 /// Why there are no secrets.
@@ -243,6 +252,48 @@ impl Coordinator {
             *offset += data.len() as u64;
         }
         Ok(())
+    }
+
+    /// Becomes a member of the fleet with the token that this was made with; asks until the coordinator answers. The labels that
+    /// the token gives.
+    ///
+    /// # Errors
+    /// When the coordinator refuses.
+    pub async fn enrol(
+        &self,
+        id: Uuid,
+        name: &str,
+        credential_sha256: &str,
+    ) -> Result<Vec<String>, EnrolError> {
+        let mut backoff = Backoff::new(RECONNECT_FIRST, RECONNECT_MAX);
+        loop {
+            let request = v1::EnrolRequest {
+                agent_id: id.to_string(),
+                name: name.to_owned(),
+                credential_sha256: credential_sha256.to_owned(),
+            };
+            let status = match self.client().enrol(request).await {
+                Ok(answer) => return Ok(answer.into_inner().labels),
+                Err(status) => status,
+            };
+            match status.code() {
+                tonic::Code::Unauthenticated
+                | tonic::Code::PermissionDenied
+                | tonic::Code::InvalidArgument
+                | tonic::Code::ResourceExhausted => {
+                    return Err(EnrolError::Refused(status.message().to_owned()));
+                }
+                tonic::Code::Unimplemented => {
+                    let reason = "it is of a version that knows no enrolment; give the agent its agent.token";
+                    return Err(EnrolError::Refused(reason.to_owned()));
+                }
+                _ => {
+                    tracing::warn!(reason = status.message(), "not enrolled yet");
+                    self.turn(Some(&status));
+                    tokio::time::sleep(backoff.next_wait()).await;
+                }
+            }
+        }
     }
 
     /// The secrets and the token of a leased attempt; asks until the coordinator answers.

@@ -47,6 +47,23 @@ pub struct Engine {
     agent: String,
 }
 
+/// An engine's own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// Its version.
+    pub version: String,
+    /// The folder of its images and containers.
+    pub root: String,
+    /// Whether containers outlive its restart.
+    pub live_restore: bool,
+    /// Whether it runs without root's rights.
+    pub rootless: bool,
+    /// Whether a container's memory can be bounded.
+    pub memory_limit: bool,
+    /// Whether a container's processes can be bounded.
+    pub pids_limit: bool,
+}
+
 impl Engine {
     /// Connects to the engine at `host` (`unix://…`) for the agent with this id and asks whether it is there.
     ///
@@ -77,6 +94,23 @@ impl Engine {
     /// `engine_unavailable`.
     pub async fn ping(&self) -> Result<(), Failure> {
         self.docker.ping().await.map(drop).map_err(|error| unavailable(&self.host, &error))
+    }
+
+    /// What the engine says of itself, for whoever looks after its machine.
+    ///
+    /// # Errors
+    /// `engine_unavailable`.
+    pub async fn about(&self) -> Result<About, Failure> {
+        let info = self.docker.info().await.map_err(|error| unavailable(&self.host, &error))?;
+        let options = info.security_options.unwrap_or_default();
+        Ok(About {
+            version: info.server_version.unwrap_or_default(),
+            root: info.docker_root_dir.unwrap_or_default(),
+            live_restore: info.live_restore_enabled.unwrap_or_default(),
+            rootless: options.iter().any(|option| option.contains("rootless")),
+            memory_limit: info.memory_limit.unwrap_or_default(),
+            pids_limit: info.pids_limit.unwrap_or_default(),
+        })
     }
 
     /// Turns an error of a request into a fleet failure: `otherwise` unless the engine was out of reach or its disk

@@ -91,6 +91,8 @@ pub(super) struct Attempt {
     pub(super) repository: String,
     pub(super) saved: Saved,
     pub(super) secrets: Vec<(String, String)>,
+    /// Those of its environment, which no call hands down.
+    pub(super) environment_secrets: Vec<(String, String)>,
     /// What its lanes share.
     pub(super) common: JobWide,
     /// [`MAIN`], or the number of a lane beside it.
@@ -298,6 +300,7 @@ impl Attempt {
             repository,
             saved,
             secrets: Vec::new(),
+            environment_secrets: Vec::new(),
             common,
             lane: MAIN,
             lanes: Lanes::default(),
@@ -334,11 +337,13 @@ impl Attempt {
             SecretsError::Unavailable(_) => End::Fleet(Failure::new(Cause::Internal, error.to_string())),
         })?;
         self.secrets = secrets.secrets.into_iter().collect();
+        self.environment_secrets = secrets.environment_secrets.into_iter().collect();
         self.runtime_token = secrets.runtime_token;
         // What a call hands down may be no secret of the run itself.
         let scoped = scoped_secrets(&self.spec, &self.secrets);
         let scoped = scoped.map_err(|error| End::Work(error.to_string()))?;
-        let secrets = self.secrets.iter().chain(&scoped).map(|(_, value)| value.as_str());
+        let secrets = self.secrets.iter().chain(&scoped).chain(&self.environment_secrets);
+        let secrets = secrets.map(|(_, value)| value.as_str());
         log.mask(secrets.chain([self.runtime_token.as_str()]));
         let mut vessel = self.vessel(log).await?;
         let opened = self.open_results(log, &vessel, &self.folder).await?;
@@ -404,7 +409,7 @@ impl Attempt {
             event_path: layout.event_path(),
             debug: self.debug(),
         };
-        let mut contexts = Contexts::new(&self.spec, &facts, &self.secrets);
+        let mut contexts = Contexts::new(&self.spec, &facts, &self.secrets, &self.environment_secrets);
         if let Some(prepared) = self.saved.prepared.as_ref().filter(|_| in_container) {
             contexts.set_container(&prepared.container, &prepared.network);
         }

@@ -163,6 +163,7 @@ impl Attempt {
             repository: self.repository.clone(),
             saved,
             secrets: self.secrets.clone(),
+            environment_secrets: self.environment_secrets.clone(),
             common: self.common.clone(),
             lane: lane_of(place),
             lanes: Lanes::default(),

@@ -450,7 +450,11 @@ impl Agents for FakeCoordinator {
             state.leases.contains_key(&instance(lease.as_ref())).then(|| state.secrets.clone())
         });
         let secrets = secrets.ok_or_else(|| Status::permission_denied("the lease is not current"))?;
-        Ok(Response::new(v1::FetchSecretsResponse { secrets, runtime_token: RUNTIME_TOKEN.to_owned() }))
+        Ok(Response::new(v1::FetchSecretsResponse {
+            secrets,
+            runtime_token: RUNTIME_TOKEN.to_owned(),
+            ..Default::default()
+        }))
     }
 
     /// Sends back what comes, until it ends.

@@ -24,6 +24,18 @@ pub struct ServerArgs {
     pub allow_plaintext: bool,
 }
 
+impl ServerArgs {
+    /// These, and what they leave open from others: flags of a subcommand win over those before it.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        Self {
+            server: self.server.or(others.server),
+            token: self.token.or(others.token),
+            allow_plaintext: self.allow_plaintext || others.allow_plaintext,
+        }
+    }
+}
+
 /// A coordinator's address and the token for it.
 #[derive(Clone)]
 pub struct Target {

@@ -1,15 +1,24 @@
-//! `slipway agents`: the fleet as the coordinator sees it; `drain` and `resume` steer one agent.
+//! `slipway agents`: the fleet as the coordinator sees it; `drain` and `resume` steer one agent, `token` lets a new one in, `remove`
+//! keeps one out.
+
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::Value as Json;
 
 use super::runs::SHORT_ID;
+use slipway_kit::clock::{Clock as _, SystemClock};
+
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
 use crate::output::escape;
+use crate::output::style;
 use crate::output::table::{Table, result, text};
 use crate::settings::Settings;
+
+/// The longest that a token may be good for: 30 days, in seconds.
+const LIFE_S_MAX: u64 = 30 * 86_400;
 
 /// Flags of `slipway agents`.
 #[derive(Debug, Args)]
@@ -29,6 +38,14 @@ enum Order {
     Drain(One),
     /// Give a drained agent jobs again
     Resume(One),
+    /// Remove an agent for good: its credential is void and its jobs go to others
+    Remove(One),
+    /// Make a token with which one new agent enrols, once
+    Token(Token),
+    /// List the tokens that nobody used yet
+    Tokens(Tokens),
+    /// Make a token that nobody used yet good for nothing
+    Revoke(Revoke),
 }
 
 #[derive(Debug, Args)]
@@ -39,29 +56,141 @@ struct One {
     server: ServerArgs,
 }
 
+#[derive(Debug, Args)]
+struct Token {
+    /// Labels that the agent gets with it, beside its own; comma-separated
+    #[arg(long, visible_alias = "labels", value_delimiter = ',')]
+    label: Vec<String>,
+    /// For how long it is good, such as 30m, 1h or 7d
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = life)]
+    expires: Duration,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+struct Tokens {
+    /// One JSON array
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+struct Revoke {
+    /// Its id, as `slipway agents tokens` lists it
+    token: String,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
 impl Agents {
     pub(crate) async fn run(self, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
-        let (order, one) = match self.order {
-            None => return list(&self.server, self.json, settings, out).await,
-            Some(Order::Drain(one)) => ("drain", one),
-            Some(Order::Resume(one)) => ("resume", one),
-        };
-        let server = ServerArgs {
-            server: one.server.server.or(self.server.server),
-            token: one.server.token.or(self.server.token),
-            allow_plaintext: one.server.allow_plaintext || self.server.allow_plaintext,
-        };
-        let client = Client::new(Target::resolve(&server, settings)?)?;
-        let agent = find(&client.agents().await?, &one.agent)?;
-        client.steer_agent(&agent, order).await?;
-        let said = if order == "drain" { "takes no new job" } else { "takes jobs again" };
+        let client =
+            |server: ServerArgs| Client::new(Target::resolve(&server.or(self.server.clone()), settings)?);
+        match self.order {
+            None => list(&client(ServerArgs::default())?, self.json, out).await,
+            Some(Order::Drain(one)) => {
+                one.steer(&client(one.server.clone())?, Some("drain"), "takes no new job", out).await
+            }
+            Some(Order::Resume(one)) => {
+                one.steer(&client(one.server.clone())?, Some("resume"), "takes jobs again", out).await
+            }
+            Some(Order::Remove(one)) => {
+                one.steer(&client(one.server.clone())?, None, "is removed", out).await
+            }
+            Some(Order::Token(token)) => token.make(&client(token.server.clone())?, out).await,
+            Some(Order::Tokens(tokens)) => tokens.list(&client(tokens.server.clone())?, out).await,
+            Some(Order::Revoke(revoke)) => {
+                client(revoke.server)?.revoke_agent_token(&revoke.token).await?;
+                out.line(&format!("token {} is good for nothing any more", revoke.token))?;
+                Ok(Exit::Success)
+            }
+        }
+    }
+}
+
+impl One {
+    /// `order`: what it is told; none: it is removed.
+    async fn steer(
+        &self,
+        client: &Client,
+        order: Option<&'static str>,
+        said: &str,
+        out: &mut Out,
+    ) -> Result<Exit, Failure> {
+        let agent = find(&client.agents().await?, &self.agent)?;
+        match order {
+            Some(order) => client.steer_agent(&agent, order).await?,
+            None => client.remove_agent(&agent).await?,
+        }
         out.line(&format!("agent {agent} {said}"))?;
         Ok(Exit::Success)
     }
 }
 
-async fn list(server: &ServerArgs, json: bool, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
-    let client = Client::new(Target::resolve(server, settings)?)?;
+impl Token {
+    async fn make(&self, client: &Client, out: &mut Out) -> Result<Exit, Failure> {
+        let made = client.make_agent_token(&self.label, self.expires.as_secs()).await?;
+        if self.json {
+            out.json(&made)?;
+        } else {
+            // Nothing else, so that a script can take it as it is.
+            out.line(field(&made, "token"))?;
+        }
+        Ok(Exit::Success)
+    }
+}
+
+impl Tokens {
+    async fn list(&self, client: &Client, out: &mut Out) -> Result<Exit, Failure> {
+        let tokens = client.agent_tokens().await?;
+        if self.json {
+            out.json(&tokens)?;
+            return Ok(Exit::Success);
+        }
+        let tokens = tokens.as_array().map(Vec::as_slice).unwrap_or_default();
+        if tokens.is_empty() {
+            out.line("no token waits to be used; `slipway agents token` makes one")?;
+            return Ok(Exit::Success);
+        }
+        let now_ms = SystemClock.unix_ms();
+        let mut table = Table::new(&["TOKEN", "MADE", "GOOD FOR", "LABELS"]);
+        for token in tokens {
+            let left_ms = number(token, "expires_at_ms").unwrap_or_default().saturating_sub(now_ms);
+            table.row(vec![
+                text(field(token, "id")),
+                text(style::ago(number(token, "made_at_ms").unwrap_or_default(), now_ms)),
+                text(style::duration_ms(left_ms)),
+                text(labels(token)),
+            ]);
+        }
+        out.text(&table.render(out.colours))?;
+        Ok(Exit::Success)
+    }
+}
+
+/// A time such as `45s`, `30m`, `1h` or `7d`, up to 30 days.
+fn life(text: &str) -> Result<Duration, String> {
+    let wrong = || "write a time such as 30m, 1h or 7d, at most 30d".to_owned();
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = text.get(..text.len() - 1).and_then(|count| count.parse().ok()).ok_or_else(wrong)?;
+    let seconds = count.checked_mul(seconds).filter(|seconds| (1..=LIFE_S_MAX).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(wrong)
+}
+
+async fn list(client: &Client, json: bool, out: &mut Out) -> Result<Exit, Failure> {
     let agents = client.agents().await?;
     if json {
         out.json(&agents)?;

@@ -13,6 +13,7 @@ use slipway_scheduler::{Command, Event, Rejection, Rules, RunId, State, Timestam
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::credentials::CredentialTable;
 use super::effects::{self, Effect, Planning, RunEnded};
 use super::leases::LeaseTable;
 use super::ledger::Ledger;
@@ -27,6 +28,7 @@ use super::{
 };
 use crate::audit::{AuditEntry, Origin};
 use crate::history::{Committed, Tap};
+use crate::house::HouseEvent;
 use crate::journal::{BEAT_EVERY, Entry, Journal, JournalError, Snapshot};
 use crate::metrics::Metrics;
 
@@ -40,6 +42,15 @@ pub(super) struct Later {
     answers: Vec<Box<dyn FnOnce() + Send>>,
     queries: Vec<Look>,
     stop: Option<oneshot::Sender<()>>,
+    /// What became of the fleet, to be published.
+    pub(super) house: Vec<HouseEvent>,
+}
+
+/// What the driver publishes for those who check without asking it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tables {
+    pub(super) leases: Arc<LeaseTable>,
+    pub(super) credentials: Arc<CredentialTable>,
 }
 
 pub(super) struct Core {
@@ -66,11 +77,11 @@ pub(super) struct Core {
     beat_at: Uptime,
     clock: Arc<dyn Clock>,
     pub(super) rules: Rules,
-    leases: Arc<LeaseTable>,
+    pub(super) tables: Tables,
     watchers: Arc<Watchers>,
     planner: mpsc::UnboundedSender<Planning>,
     ended: mpsc::UnboundedSender<RunEnded>,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
     tap: Option<Tap>,
     kill: CancellationToken,
 }
@@ -83,18 +94,19 @@ impl Core {
         parts: DriverParts,
         recovered: Recovered,
         epoch: u64,
-        leases: Arc<LeaseTable>,
+        tables: Tables,
         watchers: Arc<Watchers>,
     ) -> Result<Self, JournalError> {
         let DriverParts { clock, rules, planner, ended, metrics, tap, kill, .. } = parts;
         let Recovered { state, ledger, snapshot, .. } = recovered;
         let (now, uptime) = (Timestamp(clock.unix_ms()), Uptime(clock.boottime_ms()));
         let fleet = Fleet::recover(&state, uptime, now);
-        for (lease, _) in state.leases() {
+        for (lease, agent) in state.leases() {
             if let Some(lease) = effects::run_lease(&state, lease) {
-                leases.begin(lease.run, lease.lease);
+                tables.leases.begin(lease.run, lease.lease, agent);
             }
         }
+        tables.credentials.replace(ledger.house());
         let unplanned = effects::unplanned(&state);
         let mut core = Self {
             state,
@@ -113,7 +125,7 @@ impl Core {
             beat_at: uptime,
             clock,
             rules,
-            leases,
+            tables,
             watchers,
             planner,
             ended,
@@ -238,6 +250,10 @@ impl Core {
                 self.audit(origin, action, &result, |_| agent.to_string());
                 self.answer(answer, Ok(known));
             }
+            Request::House { command, origin, answer } => {
+                let result = self.house(command, origin);
+                self.answer(answer, result);
+            }
             Request::Read { position, answer } => {
                 // Damage far back is no reason to stop: whoever asked tells a person.
                 let read =
@@ -259,8 +275,8 @@ impl Core {
                 }
                 self.answer(answer, Ok(news));
             }
-            Request::Note { origin, action, refused, answer } => {
-                self.audit(origin, action, &refused.map_or(Ok(()), Err), |_| String::new());
+            Request::Note { origin, action, target, refused, answer } => {
+                self.audit(origin, action, &refused.map_or(Ok(()), Err), |_| target);
                 self.answer(answer, Ok(()));
             }
             Request::Snapshot { answer } => {
@@ -288,7 +304,7 @@ impl Core {
     }
 
     /// Journals who asked for something, with what came of it. `target`: the run or agent.
-    fn audit<T, E: std::fmt::Display>(
+    pub(super) fn audit<T, E: std::fmt::Display>(
         &mut self,
         origin: Origin,
         action: &str,
@@ -418,8 +434,8 @@ impl Core {
     fn act(&mut self) {
         for (effect, session) in std::mem::take(&mut self.later.effects) {
             match effect {
-                Effect::LeaseBegan(lease) => self.leases.begin(lease.run, lease.lease),
-                Effect::LeaseEnded(lease) => self.leases.end(&lease),
+                Effect::LeaseBegan(lease, agent) => self.tables.leases.begin(lease.run, lease.lease, agent),
+                Effect::LeaseEnded(lease) => self.tables.leases.end(&lease),
                 Effect::Tell(agent, message) => {
                     if let Some(cut_off) = self.sessions.tell(agent, session, message) {
                         self.fleet.disconnect(agent, cut_off);
@@ -446,6 +462,9 @@ impl Core {
                     let _ = self.ended.send(ended);
                 }
             }
+        }
+        for event in std::mem::take(&mut self.later.house) {
+            self.publish(&event);
         }
         for answer in self.later.answers.drain(..) {
             answer();

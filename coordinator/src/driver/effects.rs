@@ -108,7 +108,7 @@ pub enum RunEnded {
 #[derive(Debug, PartialEq)]
 pub(super) enum Effect {
     /// A lease began: uploads under it are taken.
-    LeaseBegan(RunLease),
+    LeaseBegan(RunLease, AgentId),
     /// A lease ended.
     LeaseEnded(LeaseRef),
     /// Tell an agent, if it has a session.
@@ -278,7 +278,7 @@ pub(super) fn of(state: &State, event: &Event, effects: &mut Vec<Effect>) {
         Event::Leased { instance, attempt, agent, token, .. } => {
             let lease = LeaseRef { instance: *instance, attempt: *attempt, token: *token };
             let Some(lease) = run_lease(state, lease) else { return };
-            effects.push(Effect::LeaseBegan(lease));
+            effects.push(Effect::LeaseBegan(lease, *agent));
             effects.extend(assignment(state, lease.lease).map(|assign| Effect::Tell(*agent, assign)));
             effects.push(Effect::Changed(lease.run));
         }

@@ -10,6 +10,7 @@ use slipway_cas::Digest;
 use slipway_scheduler::{AgentId, Event, InstanceId, RunId};
 
 use super::payload::{AttemptNote, DeliveryEvent, DrainOrder, Payload};
+use crate::house::{House, HouseEvent};
 
 /// How many deliveries are remembered after they were dealt with, so that a repeated one does nothing. GitHub repeats only
 /// by hand and within days.
@@ -33,6 +34,9 @@ pub struct Ledger {
     /// Agents that a person drains, oldest order first; they stay drained when they come back.
     #[serde(default)]
     drained: VecDeque<AgentId>,
+    /// What admins decided about the fleet.
+    #[serde(default)]
+    house: House,
     #[serde(skip)]
     done_index: BTreeSet<String>,
 }
@@ -78,6 +82,12 @@ impl Ledger {
                     self.done_index.remove(&oldest);
                 }
             }
+            Payload::House(event) => {
+                self.house.apply(event);
+                if let HouseEvent::AgentRemoved { agent, .. } = event {
+                    self.drained.retain(|drained| drained != agent);
+                }
+            }
             Payload::AttemptNote(note) => self.notes.entry(note.run).or_default().push(note.clone()),
             Payload::DrainOrder(DrainOrder { agent, on, .. }) => {
                 self.drained.retain(|drained| drained != agent);
@@ -89,6 +99,12 @@ impl Ledger {
                 }
             }
         }
+    }
+
+    /// What admins decided about the fleet.
+    #[must_use]
+    pub fn house(&self) -> &House {
+        &self.house
     }
 
     /// The number of the next run of this workflow, from 1.

@@ -8,8 +8,10 @@
 //! Deliberately absent: IO other than the journal, evaluation of workflows (the planner), any knowledge of gRPC or HTTP.
 
 mod core;
+pub mod credentials;
 mod effects;
 mod follow;
+mod house;
 pub mod leases;
 pub mod ledger;
 pub mod message;
@@ -31,11 +33,13 @@ use slipway_scheduler::{AgentId, Command, Rejection, Rules, RunId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use self::core::Core;
+use self::core::{Core, Tables};
 use crate::audit::Origin;
 use crate::history::Tap;
+use crate::house::{HouseCommand, HouseError};
 use crate::journal::{self, Address, Journal, JournalError, Leader, Snapshot};
 use crate::metrics::Metrics;
+use credentials::CredentialTable;
 pub use effects::{OutputsRequest, PlanNeed, PlanRequest, Planning, RunEnded};
 use follow::Follower;
 use leases::LeaseTable;
@@ -87,6 +91,14 @@ pub enum DriverError {
     /// An agent cannot be taken in.
     #[error("{0}")]
     Refused(String),
+    /// An admin removed the agent.
+    #[error(
+        "an admin removed this agent; to take it back, start it with a new token from `slipway agents token`"
+    )]
+    Removed,
+    /// An admin's request makes no sense.
+    #[error(transparent)]
+    House(#[from] HouseError),
 }
 
 /// Where the leader is, in words.
@@ -121,7 +133,7 @@ pub struct DriverParts {
 #[derive(Debug, Clone)]
 pub struct Driver {
     requests: mpsc::Sender<Request>,
-    leases: Arc<LeaseTable>,
+    tables: Tables,
     watchers: Arc<Watchers>,
     role: watch::Receiver<Role>,
 }
@@ -138,13 +150,13 @@ impl Driver {
     ) -> Result<(Self, oneshot::Receiver<JournalError>), JournalError> {
         let (requests, mut inbox) = mpsc::channel(REQUEST_QUEUE);
         let (failed, failure) = oneshot::channel();
-        let (leases, watchers) = (Arc::<LeaseTable>::default(), Arc::<Watchers>::default());
+        let (tables, watchers) = (Tables::default(), Arc::<Watchers>::default());
         let beginning = match parts.standing.clone() {
             Standing::Alone => {
                 let epoch = journal::lead(&mut *journal, &Address::default())?;
                 let recovered = recover::recover(&mut *journal)?;
-                let (leases, watchers) = (Arc::clone(&leases), Arc::clone(&watchers));
-                Beginning::Leader(Box::new(Core::lead(journal, parts, recovered, epoch, leases, watchers)?))
+                let (tables, watchers) = (tables.clone(), Arc::clone(&watchers));
+                Beginning::Leader(Box::new(Core::lead(journal, parts, recovered, epoch, tables, watchers)?))
             }
             Standing::Among { address } => {
                 let recovered = recover::recover(&mut *journal)?;
@@ -162,10 +174,10 @@ impl Driver {
             reason: format!("its thread cannot start: {error}"),
         };
         let runtime = runtime.map_err(cannot)?;
-        let shared = (Arc::clone(&leases), Arc::clone(&watchers));
+        let shared = (tables.clone(), Arc::clone(&watchers));
         let thread = std::thread::Builder::new().name("driver".to_owned()).spawn(move || {
-            let (leases, watchers) = shared;
-            let driving = drive(beginning, &mut inbox, told, leases, watchers);
+            let (tables, watchers) = shared;
+            let driving = drive(beginning, &mut inbox, told, tables, watchers);
             if let Err(error) = runtime.block_on(driving) {
                 tracing::error!(%error, "the journal failed; the coordinator stops");
                 // Nobody listens when the coordinator is going down already.
@@ -173,7 +185,7 @@ impl Driver {
             }
         });
         thread.map_err(cannot)?;
-        Ok((Self { requests, leases, watchers, role }, failure))
+        Ok((Self { requests, tables, watchers, role }, failure))
     }
 
     /// Whether this coordinator leads, now and as it changes.
@@ -199,7 +211,13 @@ impl Driver {
     /// The live leases.
     #[must_use]
     pub fn leases(&self) -> &Arc<LeaseTable> {
-        &self.leases
+        &self.tables.leases
+    }
+
+    /// The credentials of enrolled agents.
+    #[must_use]
+    pub fn credentials(&self) -> &Arc<CredentialTable> {
+        &self.tables.credentials
     }
 
     /// Hears of every change of a run.
@@ -277,6 +295,14 @@ impl Driver {
         self.ask(|answer| Request::Drain { agent, on, origin, answer }).await
     }
 
+    /// Does what an admin decided about the fleet, or enrols an agent; durable when this returns.
+    ///
+    /// # Errors
+    /// [`DriverError::House`] says why it makes no sense.
+    pub async fn house(&self, command: HouseCommand, origin: Origin) -> Result<(), DriverError> {
+        self.ask(|answer| Request::House { command, origin, answer }).await
+    }
+
     /// Puts into the audit trail what somebody asked for and the scheduler knows nothing of; `refused`: why it is not done.
     ///
     /// # Errors
@@ -287,7 +313,21 @@ impl Driver {
         action: &'static str,
         refused: Option<String>,
     ) -> Result<(), DriverError> {
-        self.ask(|answer| Request::Note { origin, action, refused, answer }).await
+        let target = String::new();
+        self.ask(|answer| Request::Note { origin, action, target, refused, answer }).await
+    }
+
+    /// Puts into the audit trail what somebody did with something.
+    ///
+    /// # Errors
+    /// [`DriverError`].
+    pub async fn note_about(
+        &self,
+        origin: Origin,
+        action: &'static str,
+        target: String,
+    ) -> Result<(), DriverError> {
+        self.ask(|answer| Request::Note { origin, action, target, refused: None, answer }).await
     }
 
     /// A piece of the journal after a position; empty at its end. The driver's thread reads it: ask for a few at a time.
@@ -361,7 +401,7 @@ async fn drive(
     beginning: Beginning,
     inbox: &mut mpsc::Receiver<Request>,
     told: watch::Sender<Role>,
-    leases: Arc<LeaseTable>,
+    tables: Tables,
     watchers: Arc<Watchers>,
 ) -> Result<(), JournalError> {
     let mut core = match beginning {
@@ -376,7 +416,7 @@ async fn drive(
                 kill: parts.kill.clone(),
             };
             let Some(won) = follower.follow(journal, address, inbox).await? else { return Ok(()) };
-            let core = Core::lead(won.journal, parts, won.recovered, won.epoch, leases, watchers)?;
+            let core = Core::lead(won.journal, parts, won.recovered, won.epoch, tables, watchers)?;
             told.send_replace(Role::Leading { epoch: core.epoch() });
             Box::new(core)
         }

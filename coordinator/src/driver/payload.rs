@@ -1,6 +1,7 @@
 //! What the journal's payloads hold: the scheduler's events and the coordinator's own.
 
 use crate::audit::AuditEntry;
+use crate::house::HouseEvent;
 use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
 use slipway_scheduler::{AgentId, Event, InstanceId, RunId, Timestamp};
@@ -19,6 +20,8 @@ pub enum Payload {
     DrainOrder(DrainOrder),
     /// Somebody asked for something.
     Audit(AuditEntry),
+    /// An admin decided something about the fleet, or an agent enrolled.
+    House(HouseEvent),
 }
 
 /// A person's order to an agent. It stands until the opposite one, whatever restarts.

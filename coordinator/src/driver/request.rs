@@ -11,6 +11,7 @@ use super::ledger::Ledger;
 use super::message::{RunLease, SessionLink};
 use super::payload::DeliveryEvent;
 use crate::audit::Origin;
+use crate::house::HouseCommand;
 use crate::journal::{Hash, Journal, JournalError, Mark, Record, Snapshot};
 
 /// The driver's answer to whoever asked.
@@ -84,10 +85,22 @@ pub(super) enum Request {
     FromAgent { agent: AgentId, session: u64, message: FromAgent },
     /// A person wants an agent to drain or to go on.
     Drain { agent: AgentId, on: bool, origin: Origin, answer: Answer<bool> },
+    /// An admin decides something about the fleet, or an agent enrols.
+    House { command: HouseCommand, origin: Origin, answer: Answer<()> },
     /// Something about a webhook delivery; answers whether it was news.
     Delivery { event: DeliveryEvent, answer: Answer<bool> },
     /// Somebody asked for something that the scheduler knows nothing of.
-    Note { origin: Origin, action: &'static str, refused: Option<String>, answer: Answer<()> },
+    Note {
+        /// Who.
+        origin: Origin,
+        /// What.
+        action: &'static str,
+        /// Of what; may be empty.
+        target: String,
+        /// Why it is not done.
+        refused: Option<String>,
+        answer: Answer<()>,
+    },
     /// Somebody wants to read the journal after this position.
     Read { position: u64, answer: Answer<Piece> },
     /// The projections want so many records after this position.
@@ -113,6 +126,7 @@ impl Request {
             Self::Stretch { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Read { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Hello { answer, .. } => drop(answer.send(Err(error.clone()))),
+            Self::House { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Drain { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Delivery { answer, .. } => drop(answer.send(Err(error.clone()))),
             // Without sessions there is nothing to end and nobody to hear.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use slipway_kit::telemetry;
 use slipway_scheduler::command::{ExtendLease, LeaseRef, Report};
 use slipway_scheduler::fleet::AgentProfile;
+use slipway_scheduler::state::Instance;
 use slipway_scheduler::{AgentId, Command, Outcome};
 
 use super::DriverError;
@@ -53,7 +54,7 @@ impl Sessions {
         self.close(agent)
     }
 
-    fn close(&mut self, agent: AgentId) -> Option<u64> {
+    pub(super) fn close(&mut self, agent: AgentId) -> Option<u64> {
         let open = self.open.remove(&agent)?;
         open.link.over.cancel();
         Some(open.fleet_number)
@@ -72,12 +73,16 @@ impl Core {
         self.later.effects.push((Effect::Tell(agent, message), session));
     }
 
-    fn run_leases(&self, leases: &[LeaseRef]) -> Vec<RunLease> {
+    pub(super) fn run_leases(&self, leases: &[LeaseRef]) -> Vec<RunLease> {
         leases.iter().filter_map(|lease| effects::run_lease(&self.state, *lease)).collect()
     }
 
-    pub(super) fn hello(&mut self, hello: AgentHello, link: SessionLink) -> Result<u64, DriverError> {
+    pub(super) fn hello(&mut self, mut hello: AgentHello, link: SessionLink) -> Result<u64, DriverError> {
         let agent = hello.profile.id;
+        self.check_welcome(agent)?;
+        if let Some(enrolled) = self.ledger.house().agent(agent) {
+            hello.profile.labels = hello.profile.labels.with(&enrolled.labels);
+        }
         let presented = refs(&hello.held);
         let answer = self
             .fleet
@@ -220,7 +225,14 @@ impl Core {
             telemetry::continue_trace(&span, parent);
         }
         let _entered = span.enter();
-        let before = self.state.leased(&lease.lease).is_some();
+        let leased = self.state.leased(&lease.lease);
+        let before = leased.is_some();
+        if leased.and_then(Instance::lease).is_some_and(|(_, holder)| holder != agent) {
+            // Tokens can be guessed: only the holder's word counts.
+            let reason = "the lease is another agent's".to_owned();
+            self.tell(agent, ToAgent::Stop { lease, reason });
+            return;
+        }
         match self.decide(Command::Report(report)) {
             Ok(()) => {
                 if before && !message.is_empty() {

@@ -10,6 +10,7 @@ use slipway_scheduler::{AgentId, Command, RunId, State};
 use tokio::sync::oneshot;
 
 use super::core::Core;
+use super::core::Tables;
 use super::leases::LeaseTable;
 use super::message::SessionLink;
 use super::recover::{self, Recovered};
@@ -59,16 +60,16 @@ impl Warm {
         parts: DriverParts,
         epoch: u64,
     ) -> Result<Stepped, JournalError> {
-        let (leases, watchers) = (Arc::<LeaseTable>::default(), Arc::default());
-        let core = Core::lead(journal, parts, self.recovered, epoch, Arc::clone(&leases), watchers)?;
-        Ok(Stepped { core, leases, asked: Vec::new() })
+        let (tables, watchers) = (Tables::default(), Arc::default());
+        let core = Core::lead(journal, parts, self.recovered, epoch, tables.clone(), watchers)?;
+        Ok(Stepped { core, tables, asked: Vec::new() })
     }
 }
 
 /// A driver that leads. What is asked waits for the next [`Stepped::turn`].
 pub struct Stepped {
     core: Core,
-    leases: Arc<LeaseTable>,
+    tables: Tables,
     asked: Vec<Request>,
 }
 
@@ -97,7 +98,7 @@ impl Stepped {
     /// The live leases.
     #[must_use]
     pub fn leases(&self) -> &LeaseTable {
-        &self.leases
+        &self.tables.leases
     }
 
     /// As [`super::Driver::submit`].

@@ -2,17 +2,27 @@
 
 use std::pin::Pin;
 
+use serde::Deserialize;
 use slipway_proto::v1::agents_server::Agents;
 use slipway_proto::v1::{
-    AgentMessage, BlobChunk, CoordinatorMessage, FetchSecretsRequest, FetchSecretsResponse, GetBlobRequest,
-    PutBlobResponse, RecordAck, RecordBatch, TunnelData,
+    AgentMessage, BlobChunk, CoordinatorMessage, EnrolRequest, EnrolResponse, FetchSecretsRequest,
+    FetchSecretsResponse, GetBlobRequest, PutBlobResponse, RecordAck, RecordBatch, TunnelData,
 };
+use slipway_wire::enrolment::Newcomer;
+use slipway_workflow::job_spec::EnvironmentSpec;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::auth::Caller;
 use super::session::Opened;
-use super::{blobs, outbound, records, session, to_wire, tunnel};
+use super::{blobs, driver_status, outbound, records, session, to_wire, tunnel};
+use crate::audit::Origin;
+use crate::driver::View;
+use crate::driver::message::RunLease;
+use crate::house::HouseCommand;
+use crate::secrets::SecretMap;
 use crate::services::Services;
+use crate::vault;
 
 /// Answers agents.
 pub(super) struct AgentsService {
@@ -23,6 +33,38 @@ impl AgentsService {
     pub(super) fn new(services: Services) -> Self {
         Self { services }
     }
+}
+
+impl AgentsService {
+    /// The secrets that are kept for this job, but for those that its run was given another value for.
+    async fn kept_secrets(&self, lease: RunLease, given: &SecretMap) -> Result<vault::JobSecrets, Status> {
+        let unavailable = |error: &dyn std::fmt::Display| {
+            Status::unavailable(format!("kept secrets cannot be read: {error}"))
+        };
+        let services = &self.services;
+        let look = move |view: View<'_>| {
+            let spec = view.state.leased(&lease.lease)?.definition().spec;
+            view.ledger.house().secrets().next().map(|_| spec)
+        };
+        let asked = services.driver.query(look).await.map_err(|error| driver_status(&error))?;
+        let Some(spec) = asked else { return Ok(vault::JobSecrets::default()) };
+        let spec = services.store.get(spec).await.map_err(|error| unavailable(&error))?;
+        let spec: OfEnvironment = serde_json::from_slice(&spec).map_err(|error| unavailable(&error))?;
+        let environment = spec.environment.map(|environment| environment.name);
+        let kept = vault::for_job(services, lease.run, lease.lease, environment).await;
+        let mut kept = kept.map_err(|error| unavailable(&error))?;
+        let is_given = |name: &String| given.keys().any(|given| given.eq_ignore_ascii_case(name));
+        kept.common.retain(|name, _| !is_given(name));
+        kept.environment.retain(|name, _| !is_given(name));
+        Ok(kept)
+    }
+}
+
+/// Of a job specification, what secrets depend on.
+#[derive(Deserialize)]
+struct OfEnvironment {
+    #[serde(default)]
+    environment: Option<EnvironmentSpec>,
 }
 
 type Outbound<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -38,6 +80,7 @@ impl Agents for AgentsService {
         &self,
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
+        let caller = Caller::agent(&request)?;
         let mut inbound = request.into_inner();
         let services = self.services.clone();
         let (stream, mut speaker) = outbound::channel();
@@ -45,7 +88,7 @@ impl Agents for AgentsService {
         self.services.tasks.spawn(async move {
             // Boxed: a session is many kilobytes while it opens, and next to nothing for the weeks after.
             let Opened { agent, number, outbox, over } =
-                match Box::pin(session::open(&services, &mut inbound)).await {
+                match Box::pin(session::open(&services, caller, &mut inbound)).await {
                     Ok(opened) => opened,
                     Err(status) => return speaker.end(status),
                 };
@@ -67,13 +110,15 @@ impl Agents for AgentsService {
         &self,
         request: Request<Streaming<RecordBatch>>,
     ) -> Result<Response<Self::RecordsStream>, Status> {
-        Ok(Response::new(Box::pin(records::take(self.services.clone(), request.into_inner()))))
+        let caller = Caller::agent(&request)?;
+        Ok(Response::new(Box::pin(records::take(self.services.clone(), caller, request.into_inner()))))
     }
 
     async fn get_blob(
         &self,
         request: Request<GetBlobRequest>,
     ) -> Result<Response<Self::GetBlobStream>, Status> {
+        Caller::agent(&request)?;
         let stream = blobs::get(self.services.clone(), request.into_inner()).await?;
         Ok(Response::new(Box::pin(stream)))
     }
@@ -82,17 +127,37 @@ impl Agents for AgentsService {
         &self,
         request: Request<Streaming<BlobChunk>>,
     ) -> Result<Response<PutBlobResponse>, Status> {
+        Caller::agent(&request)?;
         blobs::put(&self.services, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn enrol(&self, request: Request<EnrolRequest>) -> Result<Response<EnrolResponse>, Status> {
+        let Some(Caller::Newcomer(token_sha256)) = request.extensions().get().cloned() else {
+            return Err(Status::permission_denied(
+                "only a token from `slipway agents token` is good for `Enrol`",
+            ));
+        };
+        let peer = request.remote_addr().map_or_else(String::new, |peer| format!(" {}", peer.ip()));
+        let newcomer = slipway_wire::enrolment::from_wire(request.get_ref())
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let Newcomer { agent, name, credential_sha256: credential } = newcomer;
+        let origin = Origin { actor: format!("agent {name}"), source: format!("grpc{peer}") };
+        let command = HouseCommand::Enrol { agent, name, token_sha256, credential };
+        self.services.driver.house(command, origin).await.map_err(|error| driver_status(&error))?;
+        let labels = move |view: View<'_>| view.ledger.house().agent(agent).map(|known| known.labels.clone());
+        let labels = self.services.driver.query(labels).await.map_err(|error| driver_status(&error))?;
+        Ok(Response::new(EnrolResponse { labels: labels.unwrap_or_default() }))
     }
 
     async fn fetch_secrets(
         &self,
         request: Request<FetchSecretsRequest>,
     ) -> Result<Response<FetchSecretsResponse>, Status> {
+        let caller = Caller::agent(&request)?;
         let lease = slipway_wire::lease::from_wire(request.get_ref().lease.as_ref())
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let lease = to_wire::from_wire_lease(&lease);
-        if !self.services.driver.leases().is_live(&lease) {
+        if !self.services.driver.leases().is_live_for(&lease, caller) {
             return Err(Status::permission_denied("the lease is not current"));
         }
         let loaded = self.services.secrets.load(lease.run).await;
@@ -101,14 +166,19 @@ impl Agents for AgentsService {
         let token = self.services.results.token(&self.services, lease).await;
         let runtime_token =
             token.map_err(|error| Status::unavailable(format!("the job's token cannot be made: {error}")))?;
-        Ok(Response::new(FetchSecretsResponse { secrets: secrets.into_iter().collect(), runtime_token }))
+        let kept = self.kept_secrets(lease, &secrets).await?;
+        let vault::JobSecrets { common, environment } = kept;
+        let secrets = common.into_iter().chain(secrets).collect();
+        let environment_secrets = environment.into_iter().collect();
+        Ok(Response::new(FetchSecretsResponse { secrets, runtime_token, environment_secrets }))
     }
 
     async fn tunnel(
         &self,
         request: Request<Streaming<TunnelData>>,
     ) -> Result<Response<Self::TunnelStream>, Status> {
-        let stream = tunnel::open(&self.services, request.into_inner()).await?;
+        let caller = Caller::agent(&request)?;
+        let stream = tunnel::open(&self.services, caller, request.into_inner()).await?;
         Ok(Response::new(Box::pin(stream)))
     }
 }

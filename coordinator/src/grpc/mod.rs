@@ -1,6 +1,7 @@
 //! The gRPC front door: agents, the client API, health and reflection.
 //!
-//! Generated types stop here: [`slipway_wire`] checks what comes in. Every call of `Agents` carries the agent token,
+//! Generated types stop here: [`slipway_wire`] checks what comes in. Every call of `Agents` carries the agent token or an
+//! agent's own credential,
 //! every call of `Runs` the admin token; health and reflection are open. The cache's services decide by themselves, for each call.
 
 mod agents;
@@ -24,9 +25,10 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use crate::driver::DriverError;
+use crate::house::HouseError;
 use crate::options::TlsOptions;
 use crate::services::Services;
-use auth::RequireToken;
+use auth::{RequireAgent, RequireToken};
 
 /// The longest message that is read, in bytes: a batch of records and what is around it.
 pub const MAX_MESSAGE_BYTES: usize = 5 << 20;
@@ -119,7 +121,7 @@ pub async fn serve(
     let runs = RunsServer::new(runs::RunsService::new(services.clone()))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let for_agents = RequireToken::new(services.agent_token.clone(), &services);
+    let for_agents = RequireAgent::new(&services);
     let for_clients = RequireToken::new(services.admin_token.clone(), &services);
 
     let doors = services.cache.as_ref().map(|cache| cache.reapi().clone());
@@ -155,7 +157,14 @@ fn driver_status(error: &DriverError) -> Status {
     match error {
         DriverError::Stopped | DriverError::Follows(_) => Status::unavailable(error.to_string()),
         DriverError::Journal(_) => Status::data_loss(error.to_string()),
-        DriverError::Refused(_) => Status::resource_exhausted(error.to_string()),
+        DriverError::Refused(_) | DriverError::House(HouseError::Limit(_)) => {
+            Status::resource_exhausted(error.to_string())
+        }
+        DriverError::Removed | DriverError::House(HouseError::Token) => {
+            Status::unauthenticated(error.to_string())
+        }
+        DriverError::House(HouseError::NotFound(_)) => Status::not_found(error.to_string()),
+        DriverError::House(HouseError::Invalid(_)) => Status::invalid_argument(error.to_string()),
         DriverError::Rejected(rejection) => match rejection {
             Rejection::UnknownRun { .. } | Rejection::UnknownJob { .. } => {
                 Status::not_found(error.to_string())

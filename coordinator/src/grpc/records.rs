@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use prost::Message as _;
 use slipway_proto::v1::{AttemptRef, RecordAck, RecordBatch};
+use slipway_scheduler::AgentId;
 use slipway_wire::limits::MAX_BATCH_BYTES;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -27,6 +28,7 @@ const MAX_ATTEMPTS: usize = slipway_wire::limits::MAX_LEASES_PER_MESSAGE;
 
 pub(super) fn take(
     services: Services,
+    caller: Option<AgentId>,
     inbound: Streaming<RecordBatch>,
 ) -> impl Stream<Item = Result<RecordAck, Status>> {
     let (acks, stream) = mpsc::channel(ACK_QUEUE);
@@ -34,7 +36,7 @@ pub(super) fn take(
     tasks.spawn(async move {
         let closing = services.closing.clone();
         let taken = tokio::select! {
-            taken = take_all(services, inbound, acks.clone()) => taken,
+            taken = take_all(services, caller, inbound, acks.clone()) => taken,
             () = acks.closed() => Ok(()),
             () = closing.cancelled() => Ok(()),
         };
@@ -61,6 +63,7 @@ impl Drop for Upload {
 
 async fn take_all(
     services: Services,
+    caller: Option<AgentId>,
     mut inbound: Streaming<RecordBatch>,
     acks: mpsc::Sender<Result<RecordAck, Status>>,
 ) -> Result<(), Status> {
@@ -76,7 +79,7 @@ async fn take_all(
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let lease = to_wire::from_wire_lease(&batch.lease);
         let key = AttemptKey { run: lease.run, instance: lease.lease.instance, attempt: lease.lease.attempt };
-        let live = services.driver.leases().is_live(&lease);
+        let live = services.driver.leases().is_live_for(&lease, caller);
         if !live {
             uploads.remove(&key);
             let ack = over(&services, &lease, key, batch.records.is_empty()).await?;

@@ -33,6 +33,7 @@ pub(super) struct Opened {
 /// Reads the hello and opens the session.
 pub(super) async fn open(
     services: &Services,
+    caller: Option<AgentId>,
     inbound: &mut Streaming<v1::AgentMessage>,
 ) -> Result<Opened, Status> {
     let first = tokio::time::timeout(HELLO_TIMEOUT, inbound.message())
@@ -44,6 +45,9 @@ pub(super) async fn open(
     let hello =
         slipway_wire::hello::from_wire(&hello).map_err(|e| Status::invalid_argument(e.to_string()))?;
     let agent = hello.agent;
+    if caller.is_some_and(|caller| caller != agent) {
+        return Err(Status::permission_denied("the credential is another agent's"));
+    }
     tracing::info!(%agent, name = hello.name, version = hello.version, held = hello.held.len(), "agent says hello");
     let (sender, outbox) = mpsc::channel(SESSION_QUEUE);
     let over = CancellationToken::new();

@@ -11,6 +11,7 @@ use slipway_workflow::diagnostics::Diagnostic;
 
 use crate::dispatch::DispatchError;
 use crate::driver::DriverError;
+use crate::house::HouseError;
 use crate::records::RecordsError;
 use crate::rerun::RerunError;
 use crate::submit::SubmitError;
@@ -60,6 +61,12 @@ impl From<DriverError> for ApiError {
             DriverError::Follows(_) => (StatusCode::SERVICE_UNAVAILABLE, "follows"),
             DriverError::Journal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "journal"),
             DriverError::Refused(_) => (StatusCode::SERVICE_UNAVAILABLE, "full"),
+            DriverError::Removed | DriverError::House(HouseError::Token) => {
+                (StatusCode::UNAUTHORIZED, "unauthorized")
+            }
+            DriverError::House(HouseError::NotFound(_)) => (StatusCode::NOT_FOUND, "not_found"),
+            DriverError::House(HouseError::Invalid(_)) => (StatusCode::BAD_REQUEST, "bad_request"),
+            DriverError::House(HouseError::Limit(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "limit"),
             DriverError::Rejected(rejection) => match rejection {
                 Rejection::UnknownRun { .. } | Rejection::UnknownJob { .. } => {
                     (StatusCode::NOT_FOUND, "not_found")

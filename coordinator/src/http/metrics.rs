@@ -10,6 +10,7 @@ use super::error::ApiError;
 use crate::driver::View;
 use crate::metrics::{Page, escape_label};
 use crate::services::Services;
+use crate::view::PoolView;
 
 /// What is read from the state when somebody asks.
 struct Gauges {
@@ -18,6 +19,7 @@ struct Gauges {
     agents: [u64; 3],
     slots: [u64; 2],
     open_runs: u64,
+    pools: Vec<PoolView>,
 }
 
 fn read(view: View<'_>) -> Gauges {
@@ -29,6 +31,7 @@ fn read(view: View<'_>) -> Gauges {
         agents: [0; 3],
         slots: [0; 2],
         open_runs: view.state.runs().filter(|run| run.end().is_none()).count() as u64,
+        pools: crate::view::pools(view).pools,
     };
     for agent in view.fleet.agents() {
         let place = if !agent.connected {
@@ -45,6 +48,18 @@ fn read(view: View<'_>) -> Gauges {
         }
     }
     gauges
+}
+
+/// For autoscalers: what waits for each pool and how many agents it should have.
+fn for_pools(page: &mut Page, pools: &[PoolView]) {
+    let each = |count: fn(&PoolView) -> u64| -> Vec<(String, u64)> {
+        let named = |pool: &PoolView| format!("pool=\"{}\",arch=\"{}\"", escape_label(&pool.name), pool.arch);
+        pools.iter().map(|pool| (named(pool), count(pool))).collect()
+    };
+    page.gauge("slipway_pool_ready", "Agents of a pool that take jobs.", &each(|pool| pool.ready.into()));
+    page.gauge("slipway_pool_busy_slots", "Slots of a pool that have a job.", &each(|pool| pool.busy.into()));
+    page.gauge("slipway_pool_queued", "Jobs that wait for a pool.", &each(|pool| pool.queued));
+    page.gauge("slipway_pool_desired", "Agents that a pool should have.", &each(|pool| pool.desired.into()));
 }
 
 /// The cache of build tools; no figures: it cannot be asked at the moment.
@@ -97,6 +112,7 @@ pub(super) async fn page(State(services): State<Services>) -> Result<impl IntoRe
         "Slots of connected agents.",
         &labelled("use", &[("used", used), ("free", free)]),
     );
+    for_pools(&mut page, &gauges.pools);
     page.counter("slipway_leases_granted_total", "Leases granted.", metrics.leases_granted.get());
     page.counter(
         "slipway_journal_records_total",

@@ -11,14 +11,17 @@ mod blobs;
 mod cache;
 mod dispatches;
 mod door;
+mod enrolment;
 mod error;
 mod events;
 mod forward;
 mod health;
 mod history;
+mod kept_secrets;
 mod metrics;
 pub mod openapi;
 mod page;
+mod pools;
 mod records;
 mod remainder;
 mod runs;
@@ -29,7 +32,7 @@ use std::net::SocketAddr;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post, put};
 
 pub(crate) use error::ApiError;
 pub(crate) use remainder::read_refused;
@@ -42,13 +45,19 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 24] = [
+pub const ROUTES: [&str; 34] = [
+    "delete /agents/tokens/{token}",
+    "delete /agents/{agent}",
+    "delete /pools/{pool}",
+    "delete /secrets/{secret}",
     "get /agents",
+    "get /agents/tokens",
     "get /audit",
     "get /audit/verify",
     "get /backup",
     "get /cache",
     "get /openapi.json",
+    "get /pools",
     "get /runs",
     "get /runs/{run}",
     "get /runs/{run}/carried",
@@ -56,6 +65,8 @@ pub const ROUTES: [&str; 24] = [
     "get /runs/{run}/logs",
     "get /runs/{run}/records",
     "get /runs/{run}/tests",
+    "get /secrets",
+    "post /agents/tokens",
     "post /agents/{agent}/drain",
     "post /agents/{agent}/resume",
     "post /blobs",
@@ -67,6 +78,8 @@ pub const ROUTES: [&str; 24] = [
     "post /runs",
     "post /runs/{run}/cancel",
     "post /runs/{run}/rerun",
+    "put /pools/{pool}",
+    "put /secrets/{secret}",
 ];
 
 /// All routes.
@@ -92,6 +105,13 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/cache/tokens", post(cache::make_pass))
         .route("/history/rebuild", post(history::rebuild))
         .route("/agents", get(agents::list))
+        .route("/agents/tokens", get(enrolment::list_tokens).post(enrolment::make_token))
+        .route("/agents/tokens/{token}", delete(enrolment::revoke_token))
+        .route("/agents/{agent}", delete(enrolment::remove))
+        .route("/pools", get(pools::list))
+        .route("/pools/{pool}", put(pools::set).delete(pools::remove))
+        .route("/secrets", get(kept_secrets::list))
+        .route("/secrets/{secret}", put(kept_secrets::set).delete(kept_secrets::remove))
         .route("/agents/{agent}/drain", post(agents::drain))
         .route("/agents/{agent}/resume", post(agents::resume))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))

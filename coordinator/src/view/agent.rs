@@ -28,6 +28,8 @@ pub struct AgentView {
     pub draining: bool,
     /// Whether it runs code from outside too.
     pub accepts_untrusted: bool,
+    /// Whether it has a credential of its own.
+    pub enrolled: bool,
 }
 
 /// The architecture that an agent of these labels has.
@@ -35,11 +37,13 @@ pub(crate) fn arch(labels: &LabelSet) -> &'static str {
     if labels.contains("arm64") { "ARM64" } else { "X64" }
 }
 
-/// All agents that are known.
+/// All agents that are known, but for those that an admin removed.
 #[must_use]
 pub fn agents(view: View<'_>) -> Vec<AgentView> {
+    let house = view.ledger.house();
     view.fleet
         .agents()
+        .filter(|agent| !house.is_removed(agent.profile.id))
         .map(|agent| AgentView {
             agent_id: agent.profile.id.to_string(),
             name: agent.profile.name.clone(),
@@ -51,6 +55,7 @@ pub fn agents(view: View<'_>) -> Vec<AgentView> {
             connected: agent.connected,
             draining: agent.draining,
             accepts_untrusted: agent.profile.accepts_untrusted,
+            enrolled: house.agent(agent.profile.id).is_some(),
         })
         .collect()
 }

@@ -1,10 +1,12 @@
 //! Runs and agents as the API shows them: one form for HTTP and gRPC, made from the driver's durable state.
 
 mod agent;
+mod pool;
 mod run;
 
 pub(crate) use agent::arch;
 pub use agent::{AgentView, agents};
+pub use pool::{PoolView, Pools, pools};
 pub use run::{
     AttemptView, Detail, InstanceView, JobView, RunView, StateWord, find_run, recent_runs, run,
     waiting_reasons,

@@ -49,6 +49,15 @@ impl LabelSet {
         self.0.binary_search(&label).is_ok()
     }
 
+    /// This set and these labels.
+    #[must_use]
+    pub fn with(&self, labels: &[String]) -> Self {
+        if labels.is_empty() {
+            return self.clone();
+        }
+        Self::new(self.iter().chain(labels.iter().map(String::as_str)))
+    }
+
     /// Makes this set share its memory with the one before, if they are equal, and be the one before for the next: those of a
     /// matrix are, and each was read or evaluated by itself.
     pub(crate) fn share(&mut self, before: &mut Self) {

@@ -5,6 +5,7 @@
 //! IO, and any knowledge of who is connected.
 
 pub mod digest;
+pub mod enrolment;
 mod error;
 pub mod hello;
 pub mod lease;

@@ -62,8 +62,14 @@ pub struct Contexts {
 
 impl Contexts {
     /// Puts the contexts together. `secrets` are names and values of the run, of which the job sees what its callers hand
-    /// down; `GITHUB_TOKEN` among them is also `github.token`.
-    pub fn new(spec: &JobSpec, runner: &RunnerFacts, secrets: &[(String, String)]) -> Self {
+    /// down; `GITHUB_TOKEN` among them is also `github.token`. `environment` are those of the job's environment, which it sees
+    /// whoever called it, before others of their names.
+    pub fn new(
+        spec: &JobSpec,
+        runner: &RunnerFacts,
+        secrets: &[(String, String)],
+        environment: &[(String, String)],
+    ) -> Self {
         let object = |json: &Json| match json {
             Json::Object(_) => Value::from(json),
             _ => Value::Object(Arc::new(Object::new())),
@@ -78,10 +84,12 @@ impl Contexts {
         set("event_path", &runner.event_path);
         let token = secrets.iter().find(|(name, _)| name.eq_ignore_ascii_case("GITHUB_TOKEN"));
         set("token", token.map_or("", |(_, value)| value));
-        let (scoped, secrets_error) = match scoped_secrets(spec, secrets) {
+        let (mut scoped, secrets_error) = match scoped_secrets(spec, secrets) {
             Ok(scoped) => (scoped, None),
             Err(error) => (Vec::new(), Some(error)),
         };
+        scoped.retain(|(name, _)| !environment.iter().any(|(nearer, _)| nearer.eq_ignore_ascii_case(name)));
+        scoped.extend_from_slice(environment);
         Self {
             workflow_file: spec.workflow_file.clone(),
             github,

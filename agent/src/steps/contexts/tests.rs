@@ -41,7 +41,12 @@ fn contexts() -> Contexts {
         event_path: "/t/event.json".into(),
         debug: false,
     };
-    Contexts::new(&spec, &runner, &[("GITHUB_TOKEN".into(), "tok".into()), ("Key".into(), "s3cret".into())])
+    Contexts::new(
+        &spec,
+        &runner,
+        &[("GITHUB_TOKEN".into(), "tok".into()), ("Key".into(), "s3cret".into())],
+        &[],
+    )
 }
 
 fn state() -> JobState {

@@ -1,0 +1,146 @@
+//! Calls that keep house: tokens of agents, pools, secrets.
+
+use std::time::Duration;
+
+use reqwest::{Method, Url};
+use serde_json::{Value as Json, json};
+
+use super::{Client, listing};
+use crate::failure::Failure;
+
+/// Whose a secret is.
+#[derive(Debug, Clone, Copy)]
+pub struct SecretPlace<'a> {
+    /// `owner/name`; none: everybody's.
+    pub repository: Option<&'a str>,
+    /// One of the repository's environments.
+    pub environment: Option<&'a str>,
+}
+
+/// A name that is a piece of a path: checked here, so that one with `/` or `?` is no other call.
+fn piece<'a>(what: &str, name: &'a str) -> Result<&'a str, Failure> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    match !name.is_empty() && name.bytes().all(plain) && !name.starts_with('.') {
+        true => Ok(name),
+        false => Err(Failure::usage(format!(
+            "`{}` cannot be a {what}: it has letters, digits, `-`, `_` and `.` only",
+            name.escape_debug()
+        ))),
+    }
+}
+
+impl Client {
+    /// Whether the coordinator is ready (else why not), and what its clock said (the header `Date`).
+    ///
+    /// # Errors
+    /// It is not there.
+    pub async fn ready(&self, patience: Duration) -> Result<(Result<(), String>, Option<String>), Failure> {
+        let request = self.http.get(format!("{}/readyz", self.target.url())).timeout(patience);
+        let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let date = answer.headers().get("date").and_then(|date| date.to_str().ok()).map(ToOwned::to_owned);
+        let status = answer.status();
+        let body = self.body(answer).await?;
+        let ready = match status.is_success() {
+            true => Ok(()),
+            false => Err(self.refusal(status, &body).to_string()),
+        };
+        Ok((ready, date))
+    }
+
+    /// A token with which one agent enrols.
+    ///
+    /// # Errors
+    /// See [`super`].
+    pub async fn make_agent_token(&self, labels: &[String], expires_in_s: u64) -> Result<Json, Failure> {
+        let wanted = json!({"labels": labels, "expires_in_s": expires_in_s});
+        self.ask(self.request(Method::POST, "/agents/tokens").json(&wanted)).await
+    }
+
+    /// The tokens that nobody used yet.
+    ///
+    /// # Errors
+    /// See [`super`].
+    pub async fn agent_tokens(&self) -> Result<Json, Failure> {
+        Ok(listing(self.ask(self.request(Method::GET, "/agents/tokens")).await?, "tokens"))
+    }
+
+    /// Makes a token good for nothing.
+    ///
+    /// # Errors
+    /// There is none; and see [`super`].
+    pub async fn revoke_agent_token(&self, id: &str) -> Result<(), Failure> {
+        let path = format!("/agents/tokens/{}", piece("token's id", id)?);
+        self.ask(self.request(Method::DELETE, &path)).await.map(drop)
+    }
+
+    /// Removes an agent for good.
+    ///
+    /// # Errors
+    /// See [`super`].
+    pub async fn remove_agent(&self, agent: &str) -> Result<(), Failure> {
+        self.ask(self.request(Method::DELETE, &format!("/agents/{agent}"))).await.map(drop)
+    }
+
+    /// The pools, and how many jobs wait for none.
+    ///
+    /// # Errors
+    /// See [`super`].
+    pub async fn pools(&self) -> Result<Json, Failure> {
+        self.ask(self.request(Method::GET, "/pools")).await
+    }
+
+    /// Says how large a pool may be.
+    ///
+    /// # Errors
+    /// See [`super`].
+    pub async fn set_pool(&self, name: &str, rule: &Json) -> Result<Json, Failure> {
+        let path = format!("/pools/{}", piece("pool's name", name)?);
+        self.ask(self.request(Method::PUT, &path).json(rule)).await
+    }
+
+    /// Forgets a pool's rule.
+    ///
+    /// # Errors
+    /// See [`super`].
+    pub async fn remove_pool(&self, name: &str) -> Result<(), Failure> {
+        let path = format!("/pools/{}", piece("pool's name", name)?);
+        self.ask(self.request(Method::DELETE, &path)).await.map(drop)
+    }
+
+    /// Which secrets are kept.
+    ///
+    /// # Errors
+    /// See [`super`].
+    pub async fn secrets(&self) -> Result<Json, Failure> {
+        Ok(listing(self.ask(self.request(Method::GET, "/secrets")).await?, "secrets"))
+    }
+
+    /// Gives a secret a value.
+    ///
+    /// # Errors
+    /// See [`super`].
+    pub async fn set_secret(&self, name: &str, value: &str, place: SecretPlace<'_>) -> Result<(), Failure> {
+        let path = format!("/secrets/{}", piece("secret's name", name)?);
+        let mut body = json!({ "value": value });
+        for (key, text) in [("repository", place.repository), ("environment", place.environment)] {
+            if let Some(text) = text {
+                body[key] = json!(text);
+            }
+        }
+        self.ask(self.request(Method::PUT, &path).json(&body)).await.map(drop)
+    }
+
+    /// Removes a secret.
+    ///
+    /// # Errors
+    /// There is none; and see [`super`].
+    pub async fn remove_secret(&self, name: &str, place: SecretPlace<'_>) -> Result<(), Failure> {
+        let path = format!("/secrets/{}", piece("secret's name", name)?);
+        let given = [("repository", place.repository), ("environment", place.environment)];
+        let given = given.into_iter().filter_map(|(key, text)| Some((key, text?)));
+        // Only for its encoding.
+        let query = Url::parse_with_params("http://localhost/", given);
+        let query = query.ok().and_then(|url| Some(format!("?{}", url.query()?))).unwrap_or_default();
+        self.ask(self.request(Method::DELETE, &format!("{path}{query}"))).await.map(drop)
+    }
+}

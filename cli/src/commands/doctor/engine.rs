@@ -1,0 +1,71 @@
+//! The container engine and the images that jobs run in.
+
+use std::path::PathBuf;
+
+use slipway_agent::docker::{About, Engine};
+use slipway_agent::options::RUNNER_IMAGE;
+
+use super::{Finding, Status};
+
+/// Who asks the engine.
+const ASKER: &str = "slipway-doctor";
+
+/// What is found, and the folder of the engine's images if it is on this machine.
+pub(super) async fn look(host: &str) -> (Vec<Finding>, Option<PathBuf>) {
+    let about = match Engine::connect(host, ASKER).await {
+        Ok(engine) => engine.about().await.map(|about| (engine, about)),
+        Err(failure) => Err(failure),
+    };
+    let (engine, about) = match about {
+        Ok(found) => found,
+        Err(failure) => {
+            let (what, hint) = split(&failure.to_string());
+            return (vec![Finding::new("engine", Status::Failed, what, hint)], None);
+        }
+    };
+    let mut findings = vec![engine_itself(&about)];
+    findings.push(match engine.image(RUNNER_IMAGE).await {
+        Ok(Some(_)) => Finding::ok("runner image", format!("{RUNNER_IMAGE} is here")),
+        Ok(None) => Finding::new(
+            "runner image",
+            Status::Warning,
+            format!("{RUNNER_IMAGE} is not here: jobs without `container:` cannot start"),
+            "make it with scripts/runner-image.sh, or name another with the agent's --default-image",
+        ),
+        Err(failure) => Finding::new("runner image", Status::Failed, failure.to_string(), ""),
+    });
+    (findings, Some(PathBuf::from(&about.root)))
+}
+
+fn engine_itself(about: &About) -> Finding {
+    let mut found = format!("Docker {}", about.version);
+    if about.rootless {
+        found.push_str(", rootless");
+    }
+    let unbounded: Vec<&str> = [(about.memory_limit, "memory"), (about.pids_limit, "processes")]
+        .into_iter()
+        .filter_map(|(bounded, what)| (!bounded).then_some(what))
+        .collect();
+    if !unbounded.is_empty() {
+        let message = format!("{found}; it cannot bound a job's {}", unbounded.join(" and "));
+        let hint = "one job can take the whole machine: mount the cgroup controllers `memory` and `pids`";
+        return Finding::new("engine", Status::Warning, message, hint);
+    }
+    if about.live_restore {
+        return Finding::ok("engine", format!("{found}, containers outlive its restart"));
+    }
+    Finding::new(
+        "engine",
+        Status::Note,
+        format!("{found}; its restart ends the jobs that run"),
+        "set \"live-restore\": true in /etc/docker/daemon.json, and jobs go on while it is upgraded",
+    )
+}
+
+/// What is wrong, and what follows the colon: what to do.
+fn split(message: &str) -> (String, String) {
+    match message.rsplit_once("): ") {
+        Some((what, hint)) => (format!("{what})"), hint.to_owned()),
+        None => (message.to_owned(), String::new()),
+    }
+}

@@ -1,0 +1,197 @@
+//! What an admin's or a new agent's request leads to.
+
+use slipway_scheduler::{AgentId, Timestamp};
+
+use super::tokens::TOKEN_LIFE_MS_MAX;
+use super::{
+    ENROLLED_MAX, EnrolToken, EnrolledAgent, House, HouseEvent, KeptSecret, POOL_AGENTS_MAX, POOLS_MAX,
+    PoolRule, SECRETS_MAX, SecretAddress, TOKENS_MAX,
+};
+
+/// A request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HouseCommand {
+    /// A token for enrolment.
+    MakeToken {
+        /// Its new id.
+        id: String,
+        /// SHA-256 of its text.
+        sha256: String,
+        /// What it gives.
+        labels: Vec<String>,
+        /// For how long, in milliseconds.
+        life_ms: u64,
+    },
+    /// A token is not to be used.
+    RevokeToken {
+        /// Which.
+        id: String,
+    },
+    /// An agent presents a token.
+    Enrol {
+        /// The agent.
+        agent: AgentId,
+        /// What it calls itself.
+        name: String,
+        /// SHA-256 of the token's text.
+        token_sha256: String,
+        /// SHA-256 of the credential that it made.
+        credential: String,
+    },
+    /// An agent is to go for good. The caller knows whether there is one.
+    RemoveAgent {
+        /// Which.
+        agent: AgentId,
+    },
+    /// How large a pool may be.
+    SetPool(PoolRule),
+    /// No rule for a pool.
+    RemovePool {
+        /// Its name.
+        name: String,
+    },
+    /// A secret's new value is in this file.
+    SetSecret(KeptSecret),
+    /// A secret is to go.
+    RemoveSecret(SecretAddress),
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HouseError {
+    /// There is no such thing.
+    #[error("{0}")]
+    NotFound(String),
+    /// It makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// Too many.
+    #[error("{0}")]
+    Limit(String),
+    /// A token that is not good (any more).
+    #[error(
+        "the enrolment token is not good: it was used, revoked, has expired or never was; make another with `slipway agents token`"
+    )]
+    Token,
+}
+
+impl HouseCommand {
+    /// The action's name in the audit trail.
+    pub(crate) fn action(&self) -> &'static str {
+        match self {
+            Self::MakeToken { .. } => "agent.token",
+            Self::RevokeToken { .. } => "agent.token_revoke",
+            Self::Enrol { .. } => "agent.enrol",
+            Self::RemoveAgent { .. } => "agent.remove",
+            Self::SetPool(_) => "pool.set",
+            Self::RemovePool { .. } => "pool.remove",
+            Self::SetSecret(_) => "secret.set",
+            Self::RemoveSecret(_) => "secret.remove",
+        }
+    }
+
+    /// What it is about, for the audit trail.
+    pub(crate) fn target(&self) -> String {
+        match self {
+            Self::MakeToken { id, .. } | Self::RevokeToken { id } => id.clone(),
+            Self::Enrol { agent, .. } | Self::RemoveAgent { agent } => agent.to_string(),
+            Self::SetPool(PoolRule { name, .. }) | Self::RemovePool { name } => name.clone(),
+            Self::SetSecret(KeptSecret { address, .. }) | Self::RemoveSecret(address) => address.describe(),
+        }
+    }
+}
+
+fn limit(what: &str, count: usize, most: usize) -> Result<(), HouseError> {
+    match count < most {
+        true => Ok(()),
+        false => Err(HouseError::Limit(format!("there are {most} {what} already, the limit; remove some"))),
+    }
+}
+
+impl House {
+    /// The facts that a request leads to; none: it was done before.
+    ///
+    /// # Errors
+    /// [`HouseError`] says why nothing happens.
+    pub fn decide(&self, command: HouseCommand, now: Timestamp) -> Result<Option<HouseEvent>, HouseError> {
+        Ok(Some(match command {
+            HouseCommand::MakeToken { id, sha256, labels, life_ms } => {
+                if !(1..=TOKEN_LIFE_MS_MAX).contains(&life_ms) {
+                    return Err(HouseError::Invalid("a token is good for 1 second to 30 days".to_owned()));
+                }
+                limit("tokens for enrolment", self.tokens(now).count(), TOKENS_MAX)?;
+                let expires_at = Timestamp(now.0.saturating_add(life_ms));
+                HouseEvent::TokenMade(EnrolToken { id, sha256, labels, made_at: now, expires_at })
+            }
+            HouseCommand::RevokeToken { id } => {
+                if !self.tokens(now).any(|token| token.id == id) {
+                    return Err(HouseError::NotFound(format!("there is no unused token `{id}`")));
+                }
+                HouseEvent::TokenRevoked { id, at: now }
+            }
+            HouseCommand::Enrol { agent, name, token_sha256, credential } => {
+                if let Some(known) = self.agent(agent)
+                    && known.token_sha256 == token_sha256
+                    && known.credential == credential
+                {
+                    // It did not hear the answer.
+                    return Ok(None);
+                }
+                let token =
+                    self.tokens(now).find(|token| token.sha256 == token_sha256).ok_or(HouseError::Token)?;
+                if self.agent(agent).is_none() {
+                    limit("enrolled agents", self.agents.len(), ENROLLED_MAX)?;
+                }
+                HouseEvent::AgentEnrolled(EnrolledAgent {
+                    agent,
+                    name,
+                    credential,
+                    token: token.id.clone(),
+                    token_sha256,
+                    labels: token.labels.clone(),
+                    at: now,
+                })
+            }
+            HouseCommand::RemoveAgent { agent } => HouseEvent::AgentRemoved { agent, at: now },
+            HouseCommand::SetPool(rule) => {
+                if rule.min > rule.max || rule.max > POOL_AGENTS_MAX {
+                    let message = format!(
+                        "a pool has min ≤ max ≤ {POOL_AGENTS_MAX}; {} and {} were given",
+                        rule.min, rule.max
+                    );
+                    return Err(HouseError::Invalid(message));
+                }
+                let name = rule.name.to_ascii_lowercase();
+                let twin = self.pools.iter().find(|(known, pool)| {
+                    **known != name && pool.arch == rule.arch && pool.labels == rule.labels
+                });
+                if let Some((twin, _)) = twin {
+                    let message = format!("pool `{twin}` has this architecture and these labels already");
+                    return Err(HouseError::Invalid(message));
+                }
+                if !self.pools.contains_key(&name) {
+                    limit("pools", self.pools.len(), POOLS_MAX)?;
+                }
+                HouseEvent::PoolSet(PoolRule { at: now, ..rule })
+            }
+            HouseCommand::RemovePool { name } => {
+                if !self.pools.contains_key(&name.to_ascii_lowercase()) {
+                    return Err(HouseError::NotFound(format!("there is no rule for a pool `{name}`")));
+                }
+                HouseEvent::PoolRemoved { name, at: now }
+            }
+            HouseCommand::SetSecret(secret) => {
+                if !self.secrets.contains_key(&secret.address.key()) {
+                    limit("secrets", self.secrets.len(), SECRETS_MAX)?;
+                }
+                HouseEvent::SecretSet(KeptSecret { at: now, ..secret })
+            }
+            HouseCommand::RemoveSecret(address) => {
+                if !self.secrets.contains_key(&address.key()) {
+                    return Err(HouseError::NotFound(format!("there is no secret {}", address.describe())));
+                }
+                HouseEvent::SecretRemoved { address, at: now }
+            }
+        }))
+    }
+}

@@ -1,0 +1,249 @@
+//! Values of kept secrets, sealed.
+//!
+//! Each value has a file of its own with a name that no other ever had; the journal says which file a secret's value is in
+//! ([`crate::house`]). So a value that was set is whole, and one of before stays until the new one counts. What no secret names is
+//! left by a crash and goes when the next leader begins. The seal binds a value to its secret and file: one cannot be put in
+//! another's place.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use slipway_scheduler::RunId;
+use slipway_scheduler::command::{LeaseRef, Trust};
+
+use crate::audit::Origin;
+use crate::driver::{DriverError, View};
+use crate::house::{HouseCommand, KeptSecret, SecretAddress, SecretPlace};
+use crate::seal::Seal;
+use crate::secrets::SecretMap;
+use crate::services::Services;
+use crate::small_files::SmallFiles;
+
+/// The longest value, in bytes: GitHub's limit.
+pub const MAX_VALUE_BYTES: usize = 48 << 10;
+
+/// The longest name, in bytes.
+pub const MAX_NAME_BYTES: usize = 255;
+
+/// Sealed values; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Vault {
+    files: SmallFiles,
+    seal: Seal,
+}
+
+/// Why a secret is not set, removed or read.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// Its name or value makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// The driver refused.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// Its file cannot be written or read.
+    #[error("secret {name} cannot be kept or read: {source}")]
+    Io {
+        /// Which.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What a job gets beside its run's own secrets.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct JobSecrets {
+    /// Those of the server and of its repository.
+    pub common: SecretMap,
+    /// Those of its environment.
+    pub environment: SecretMap,
+}
+
+/// A name as GitHub takes it, in upper case.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn checked_name(name: &str) -> Result<String, VaultError> {
+    let invalid = |why: &str| Err(VaultError::Invalid(format!("`{name}` cannot be a secret's name: {why}")));
+    let begins = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    if name.is_empty() || name.len() > MAX_NAME_BYTES {
+        return invalid("it has 1 to 255 characters");
+    }
+    if !name.bytes().next().is_some_and(begins)
+        || !name.bytes().all(|byte| begins(byte) || byte.is_ascii_digit())
+    {
+        return invalid("letters, digits and _ make one, and no digit comes first");
+    }
+    if name.get(..7).is_some_and(|prefix| prefix.eq_ignore_ascii_case("GITHUB_")) {
+        return invalid("GITHUB_ is for GitHub's own");
+    }
+    Ok(name.to_ascii_uppercase())
+}
+
+impl Vault {
+    pub(crate) fn new(files: SmallFiles, seal: Seal) -> Self {
+        Self { files, seal }
+    }
+
+    async fn write(&self, address: &SecretAddress, value: &str) -> io::Result<String> {
+        let file = format!("{}.sealed", uuid::Uuid::new_v4().simple());
+        let sealed = self.seal.seal(&bound(address, &file), value.as_bytes())?;
+        self.files.write(&file, sealed).await?;
+        Ok(file)
+    }
+
+    async fn read(&self, secret: &KeptSecret) -> io::Result<String> {
+        let sealed = self.files.read(&secret.file).await?.ok_or(io::ErrorKind::NotFound)?;
+        let value = self.seal.open(&bound(&secret.address, &secret.file), &sealed)?;
+        String::from_utf8(value).map_err(io::Error::other)
+    }
+
+    /// Removes what no secret names.
+    ///
+    /// # Errors
+    /// When the place cannot be read or a file not removed.
+    pub(crate) async fn keep_only(&self, named: &BTreeSet<String>) -> io::Result<()> {
+        for name in self.files.names().await? {
+            if name.ends_with(".sealed") && !named.contains(&name) {
+                self.files.remove(&name).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn bound(address: &SecretAddress, file: &str) -> String {
+    format!("{}\n{file}", address.key())
+}
+
+fn file_of(view: &View<'_>, key: &str) -> Option<String> {
+    view.ledger.house().secrets().find(|secret| secret.address.key() == key).map(|secret| secret.file.clone())
+}
+
+/// Gives a secret a value; it counts for jobs that begin from now on.
+///
+/// # Errors
+/// [`VaultError`].
+pub async fn set(
+    services: &Services,
+    address: SecretAddress,
+    value: &str,
+    origin: Origin,
+) -> Result<(), VaultError> {
+    if value.is_empty() || value.len() > MAX_VALUE_BYTES {
+        return Err(VaultError::Invalid(format!("a secret's value has 1 to {MAX_VALUE_BYTES} bytes")));
+    }
+    let failed = |source| VaultError::Io { name: address.describe(), source };
+    let key = address.key();
+    let before = services.driver.query(move |view| file_of(&view, &key)).await?;
+    let file = services.vault.write(&address, value).await.map_err(failed)?;
+    let secret = KeptSecret { address: address.clone(), file, at: slipway_scheduler::Timestamp(0) };
+    services.driver.house(HouseCommand::SetSecret(secret), origin).await?;
+    forget(services, before).await;
+    Ok(())
+}
+
+/// Removes a secret.
+///
+/// # Errors
+/// [`VaultError`].
+pub async fn remove(services: &Services, address: SecretAddress, origin: Origin) -> Result<(), VaultError> {
+    let key = address.key();
+    let before = services.driver.query(move |view| file_of(&view, &key)).await?;
+    services.driver.house(HouseCommand::RemoveSecret(address), origin).await?;
+    forget(services, before).await;
+    Ok(())
+}
+
+/// A file whose value does not count any more.
+async fn forget(services: &Services, file: Option<String>) {
+    let Some(file) = file else { return };
+    if let Err(error) = services.vault.files.remove(&file).await {
+        tracing::warn!(%error, "a secret's old value, sealed, stays until another leader begins");
+    }
+}
+
+/// What a leased job may have: nothing where its run is of code from outside. Who read which is in the audit trail.
+///
+/// # Errors
+/// [`VaultError`].
+pub async fn for_job(
+    services: &Services,
+    run: RunId,
+    lease: LeaseRef,
+    environment: Option<String>,
+) -> Result<JobSecrets, VaultError> {
+    let look = move |view: View<'_>| {
+        let meta = view.state.run(run)?.meta();
+        let agent = view.state.leased(&lease).and_then(|instance| Some(instance.lease()?.1));
+        if meta.trust == Trust::Untrusted {
+            return None;
+        }
+        let secrets = view.ledger.house().secrets_for(&meta.repository, environment.as_deref());
+        Some((agent, secrets.into_iter().cloned().collect::<Vec<_>>()))
+    };
+    let Some((agent, secrets)) = services.driver.query(look).await? else { return Ok(JobSecrets::default()) };
+    let mut given = JobSecrets::default();
+    if secrets.is_empty() {
+        return Ok(given);
+    }
+    let mut names = BTreeMap::new();
+    for secret in &secrets {
+        let failed = |source| VaultError::Io { name: secret.address.describe(), source };
+        let value = services.vault.read(secret).await.map_err(failed)?;
+        let name = secret.address.name.clone();
+        names.insert(name.clone(), secret.address.describe());
+        match secret.address.place {
+            SecretPlace::Environment { .. } => given.environment.insert(name, value),
+            SecretPlace::Server | SecretPlace::Repository { .. } => given.common.insert(name, value),
+        };
+    }
+    let names = names.into_values().collect::<Vec<_>>().join(", ");
+    let agent = agent.map_or_else(String::new, |agent| agent.to_string());
+    let origin = Origin { actor: format!("run {run}"), source: format!("agent {agent}") };
+    services.driver.note_about(origin, "secret.read", names).await?;
+    Ok(given)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::key::SigningKey;
+
+    fn vault(folder: &std::path::Path) -> Vault {
+        let key = SigningKey::load_or_create(&folder.join("key")).unwrap();
+        Vault::new(SmallFiles::Folder(folder.to_owned()), Seal::new(&key))
+    }
+
+    fn address(name: &str) -> SecretAddress {
+        SecretAddress { name: name.to_owned(), place: SecretPlace::Server }
+    }
+
+    #[tokio::test]
+    async fn a_value_is_sealed_and_bound_to_its_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = vault(folder.path());
+        let file = vault.write(&address("TOKEN"), "correct horse").await.unwrap();
+        let kept =
+            KeptSecret { address: address("TOKEN"), file: file.clone(), at: slipway_scheduler::Timestamp(1) };
+        assert_eq!(vault.read(&kept).await.unwrap(), "correct horse");
+        let bytes = std::fs::read(folder.path().join(&file)).unwrap();
+        assert!(!bytes.windows(5).any(|part| part == b"horse"), "it lies there sealed");
+        let other = KeptSecret { address: address("OTHER"), ..kept.clone() };
+        assert!(vault.read(&other).await.is_err(), "one secret's file is no other's");
+        vault.keep_only(&BTreeSet::from([file])).await.unwrap();
+        assert_eq!(vault.read(&kept).await.unwrap(), "correct horse");
+        vault.keep_only(&BTreeSet::new()).await.unwrap();
+        assert!(vault.read(&kept).await.is_err());
+    }
+
+    #[test]
+    fn names_are_as_github_has_them() {
+        assert_eq!(checked_name("npm_Token1").unwrap(), "NPM_TOKEN1");
+        for wrong in ["", "1A", "A-B", "GITHUB_TOKEN", "github_x", "É", "A B", &"A".repeat(256)] {
+            assert!(checked_name(wrong).is_err(), "{wrong}");
+        }
+    }
+}
