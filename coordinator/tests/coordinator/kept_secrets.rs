@@ -1,0 +1,132 @@
+//! Secrets that are kept for many runs: who gets which, and that nobody else sees them.
+
+use std::collections::HashMap;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use slipway_proto::v1;
+
+use crate::fake_agent::{FIRST, FakeAgent, hello};
+use crate::fixture::{Fixture, ONE_JOB};
+
+const DEPLOY: &str = "on: push\njobs:\n  deploy:\n    runs-on: ubuntu-latest\n    environment: Production\n    steps:\n      - run: echo\n";
+
+async fn set(fixture: &Fixture, name: &str, body: Value) -> StatusCode {
+    fixture.call(Method::PUT, &format!("/api/v1/secrets/{name}"), Some(body)).await.status()
+}
+
+/// What a job's agent is given, and what of it is its environment's.
+async fn fetched(agent: &mut FakeAgent) -> (HashMap<String, String>, HashMap<String, String>) {
+    let lease = agent.next_assigned().await.lease;
+    let request = v1::FetchSecretsRequest { lease: lease.clone() };
+    let answer = agent.client.fetch_secrets(request).await.unwrap().into_inner();
+    agent.report(&lease.unwrap(), v1::Result::Success, 0).await;
+    (answer.secrets, answer.environment_secrets)
+}
+
+fn map(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_gets_those_of_its_repository_and_environment_and_no_others() {
+    let mut fixture = Fixture::start().await;
+    for (name, body) in [
+        ("shared", json!({"value": "of all"})),
+        ("TOKEN", json!({"value": "of all"})),
+        ("token", json!({"value": "of the repository", "repository": "O/N"})),
+        ("TOKEN", json!({"value": "of production", "repository": "o/n", "environment": "production"})),
+        ("OTHER", json!({"value": "hidden", "repository": "o/other"})),
+        ("LATER", json!({"value": "hidden", "repository": "o/n", "environment": "test"})),
+    ] {
+        assert_eq!(set(&fixture, name, body.clone()).await, StatusCode::OK, "{body}");
+    }
+    fixture.kill_and_restart().await;
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    fixture.submit(ONE_JOB).await;
+    let common = map(&[("SHARED", "of all"), ("TOKEN", "of the repository")]);
+    assert_eq!(fetched(&mut agent).await, (common.clone(), HashMap::new()));
+    fixture.submit(DEPLOY).await;
+    assert_eq!(fetched(&mut agent).await, (common, map(&[("TOKEN", "of production")])));
+    // What a run is given itself comes first.
+    let mut given = Fixture::submission(DEPLOY);
+    given["secrets"] = json!({"Token": "of the run"});
+    fixture.submit_value(given).await;
+    let expected = map(&[("SHARED", "of all"), ("Token", "of the run")]);
+    assert_eq!(fetched(&mut agent).await, (expected, HashMap::new()));
+    let trail = fixture.get("/api/v1/audit").await;
+    let read = trail["entries"].as_array().unwrap().iter().filter(|entry| entry["action"] == "secret.read");
+    let targets: Vec<&str> = read.filter_map(|entry| entry["target"].as_str()).collect();
+    assert!(targets[1].contains("TOKEN of o/n for production"), "{targets:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn code_from_outside_gets_none() {
+    let fixture = Fixture::start().await;
+    set(&fixture, "TOKEN", json!({"value": "v"})).await;
+    let accepts = v1::Hello { accepts_untrusted: true, ..hello(FIRST, 4, Vec::new()) };
+    let mut agent = FakeAgent::connect_with(fixture.handle(), accepts).await;
+    let mut outside = Fixture::submission(ONE_JOB);
+    outside["trust"] = json!("untrusted");
+    fixture.submit_value(outside).await;
+    assert_eq!(fetched(&mut agent).await, (HashMap::new(), HashMap::new()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_lie_sealed_and_go_when_they_are_replaced_or_removed() {
+    let fixture = Fixture::start().await;
+    let vault = fixture.folder.path().join("data/vault");
+    let files = || std::fs::read_dir(&vault).unwrap().count();
+    set(&fixture, "TOKEN", json!({"value": "first-value"})).await;
+    set(&fixture, "TOKEN", json!({"value": "second-value"})).await;
+    assert_eq!(files(), 1, "the old value is gone");
+    let listed = fixture.get("/api/v1/secrets").await;
+    assert_eq!(listed["secrets"].as_array().unwrap().len(), 1);
+    let mut everything = listed.to_string().into_bytes();
+    for entry in std::fs::read_dir(&vault).unwrap() {
+        everything.extend(std::fs::read(entry.unwrap().path()).unwrap());
+    }
+    for file in ["journal.db", "journal.db-wal"] {
+        everything.extend(std::fs::read(fixture.folder.path().join("data").join(file)).unwrap_or_default());
+    }
+    assert!(!everything.windows(6).any(|part| part == b"-value"), "no value anywhere in the clear");
+    let removed = fixture.call(Method::DELETE, "/api/v1/secrets/token", None).await;
+    assert_eq!(removed.status(), StatusCode::OK);
+    assert_eq!(files(), 0);
+    let again = fixture.call(Method::DELETE, "/api/v1/secrets/token", None).await;
+    assert_eq!(again.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_crash_left_goes_when_the_next_leader_begins() {
+    let mut fixture = Fixture::start().await;
+    set(&fixture, "TOKEN", json!({"value": "v"})).await;
+    let stray = fixture.folder.path().join("data/vault/stray.sealed");
+    std::fs::write(&stray, b"half").unwrap();
+    fixture.kill_and_restart().await;
+    assert!(!stray.exists());
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    fixture.submit(ONE_JOB).await;
+    assert_eq!(fetched(&mut agent).await.0, map(&[("TOKEN", "v")]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_names_places_and_values_are_refused() {
+    let fixture = Fixture::start().await;
+    let long = "x".repeat(49_153);
+    for (name, body) in [
+        ("1A", json!({"value": "v"})),
+        ("GITHUB_TOKEN", json!({"value": "v"})),
+        ("A", json!({"value": ""})),
+        ("A", json!({"value": long})),
+        ("A", json!({"value": "v", "environment": "production"})),
+        ("A", json!({"value": "v", "repository": ""})),
+        ("A", json!({"value": "v", "repo": "o/n"})),
+        ("A", json!({})),
+    ] {
+        assert!(set(&fixture, name, body).await.is_client_error(), "{name}");
+    }
+    assert_eq!(fixture.get("/api/v1/secrets").await["secrets"], json!([]));
+    let anonymous = fixture.http.get(fixture.url("/api/v1/secrets")).send().await.unwrap();
+    assert_eq!(anonymous.status(), StatusCode::UNAUTHORIZED);
+}
