@@ -3,10 +3,11 @@
 
 mod program;
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::Read as _;
+use std::process::{Command, Stdio};
 
-use program::{Done, Place, finish, refuses};
+use program::refuses;
+use program::up::Up;
 use serde_json::Value as Json;
 
 const WORKFLOW: &str = "\
@@ -16,64 +17,6 @@ jobs:
   build: {runs-on: [self-hosted, gpu], steps: [{run: 'true'}]}
   never: {if: false, runs-on: x, steps: [{run: 'true'}]}
 ";
-
-struct Up {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    http: String,
-    place: Place,
-    line: String,
-}
-
-impl Up {
-    fn start() -> Self {
-        let place = Place::new();
-        let mut command =
-            place.command(&["up", "--agents", "0", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]);
-        command.args(["--data-dir", "data"]).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.read_line(&mut line).unwrap();
-        let http =
-            line.split(' ').find_map(|word| word.strip_prefix("http=")).expect("a ready line").to_owned();
-        Up { child, stdout, http, place, line }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.place.command(arguments);
-        command.env("SLIPWAY_SERVER", &self.http).env("SLIPWAY_DATA_DIR", self.place.path().join("data"));
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Done {
-        finish(self.command(arguments))
-    }
-
-    fn json(&self, arguments: &[&str]) -> Json {
-        let done = self.run(arguments);
-        assert_eq!(done.code, 0, "{done:?}");
-        serde_json::from_str(&done.out).unwrap()
-    }
-
-    /// Asks until it is so; a limit against hanging is the test runner's.
-    fn until(&self, arguments: &[&str], is: impl Fn(&Json) -> bool) -> Json {
-        loop {
-            let answer = self.json(arguments);
-            if is(&answer) {
-                return answer;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-    }
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[test]
 fn one_ready_line_a_token_and_a_graceful_end() {

@@ -239,6 +239,22 @@ impl Agent {
         Self::start_among(&[coordinator], options)
     }
 
+    /// The same with another token than the one that all agents share.
+    #[must_use]
+    pub fn start_with_token(coordinator: &Coordinator, options: AgentOptions, token_file: PathBuf) -> Self {
+        let data = tempfile::Builder::new().prefix("slipway-agent-").tempdir().unwrap();
+        let mut agent = Self { data, options, grpc: coordinator.grpc_url(), token_file, server: None };
+        agent.start_again();
+        agent.wait_until_listed(coordinator);
+        agent
+    }
+
+    /// What it said so far, for people.
+    #[must_use]
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.data.path().join("agent.log")).unwrap_or_default()
+    }
+
     /// The same with several coordinators that share a journal.
     #[must_use]
     pub fn start_among(coordinators: &[&Coordinator], options: AgentOptions) -> Self {

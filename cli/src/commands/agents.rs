@@ -83,7 +83,8 @@ struct Tokens {
 #[derive(Debug, Args)]
 struct Revoke {
     /// Its id, as `slipway agents tokens` lists it
-    token: String,
+    #[arg(value_name = "TOKEN")]
+    id: String,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -106,8 +107,8 @@ impl Agents {
             Some(Order::Token(token)) => token.make(&client(token.server.clone())?, out).await,
             Some(Order::Tokens(tokens)) => tokens.list(&client(tokens.server.clone())?, out).await,
             Some(Order::Revoke(revoke)) => {
-                client(revoke.server)?.revoke_agent_token(&revoke.token).await?;
-                out.line(&format!("token {} is good for nothing any more", revoke.token))?;
+                client(revoke.server)?.revoke_agent_token(&revoke.id).await?;
+                out.line(&format!("token {} is good for nothing any more", revoke.id))?;
                 Ok(Exit::Success)
             }
         }

@@ -1,6 +1,8 @@
 //! The built program in a directory of its own, without the machine's configuration.
 #![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
 
+pub mod up;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use slipway_coordinator::submit::NewRun;
 use slipway_proto::v1;
+use slipway_scheduler::command::Trust;
 
 use crate::fake_agent::{FIRST, FakeAgent, hello};
 use crate::fixture::{Fixture, ONE_JOB};
@@ -66,9 +68,16 @@ async fn code_from_outside_gets_none() {
     set(&fixture, "TOKEN", json!({"value": "v"})).await;
     let accepts = v1::Hello { accepts_untrusted: true, ..hello(FIRST, 4, Vec::new()) };
     let mut agent = FakeAgent::connect_with(fixture.handle(), accepts).await;
-    let mut outside = Fixture::submission(ONE_JOB);
-    outside["trust"] = json!("untrusted");
-    fixture.submit_value(outside).await;
+    let outside = NewRun {
+        workflow_file: ".github/workflows/ci.yml".to_owned(),
+        workflow: ONE_JOB.to_owned(),
+        event_name: "pull_request".to_owned(),
+        event: json!({}),
+        repository: "o/n".to_owned(),
+        trust: Trust::Untrusted,
+        ..NewRun::default()
+    };
+    fixture.handle().submit(outside).await.unwrap();
     assert_eq!(fetched(&mut agent).await, (HashMap::new(), HashMap::new()));
 }
 
