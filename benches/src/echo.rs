@@ -78,6 +78,10 @@ impl Agents for Echo {
         absent()
     }
 
+    async fn enrol(&self, _: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolResponse>, Status> {
+        absent()
+    }
+
     async fn fetch_secrets(
         &self,
         _: Request<v1::FetchSecretsRequest>,

@@ -21,6 +21,15 @@ pub mod reapi {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/reapi.descriptor.bin"));
 }
 
+/// KEDA's external scaler.
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+pub mod keda {
+    tonic::include_proto!("externalscaler");
+
+    /// The encoded `FileDescriptorSet`, for gRPC reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/keda.descriptor.bin"));
+}
+
 /// The encoded `FileDescriptorSet`, for gRPC reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/slipway.descriptor.bin"));
 

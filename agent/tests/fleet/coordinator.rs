@@ -441,6 +441,10 @@ impl Agents for FakeCoordinator {
         Err(Status::unimplemented("no agent writes blobs"))
     }
 
+    async fn enrol(&self, _: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolResponse>, Status> {
+        Err(Status::unimplemented("these agents have the token that all share"))
+    }
+
     async fn fetch_secrets(
         &self,
         request: Request<v1::FetchSecretsRequest>,

@@ -2,11 +2,12 @@
 //!
 //! Generated types stop here: [`slipway_wire`] checks what comes in. Every call of `Agents` carries the agent token or an
 //! agent's own credential,
-//! every call of `Runs` the admin token; health and reflection are open. The cache's services decide by themselves, for each call.
+//! every call of `Runs` the admin token; health, reflection and KEDA's scaler are open. The cache's services decide by themselves, for each call.
 
 mod agents;
 mod auth;
 mod blobs;
+mod keda;
 mod outbound;
 mod records;
 mod runs;
@@ -18,6 +19,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use slipway_cache::reapi::Reapi;
+use slipway_proto::keda::external_scaler_server::ExternalScalerServer;
 use slipway_proto::v1::agents_server::AgentsServer;
 use slipway_proto::v1::runs_server::RunsServer;
 use tonic::Status;
@@ -112,6 +114,7 @@ pub async fn serve(
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(slipway_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(slipway_proto::reapi::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(slipway_proto::keda::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|error| transport(error.to_string()))?;
@@ -139,6 +142,7 @@ pub async fn serve(
         .add_optional_service(doors.as_ref().map(Reapi::blobs))
         .add_optional_service(doors.as_ref().map(Reapi::actions))
         .add_optional_service(doors.as_ref().map(Reapi::streams))
+        .add_service(ExternalScalerServer::new(keda::Keda::new(services.clone())))
         .add_service(health_service)
         .add_service(reflection)
         .add_service(tonic::service::interceptor::InterceptedService::new(agents, for_agents))

@@ -2,6 +2,8 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use slipway_proto::keda::external_scaler_client::ExternalScalerClient;
+use slipway_proto::keda::{GetMetricsRequest, ScaledObjectRef};
 use slipway_proto::v1;
 
 use crate::fake_agent::{FIRST, FakeAgent, SECOND, hello};
@@ -106,4 +108,37 @@ async fn a_pool_that_makes_no_sense_is_refused_with_a_reason() {
     let missing = fixture.call(Method::DELETE, "/api/v1/pools/none", None).await;
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     assert_eq!(fixture.get("/api/v1/pools").await["pools"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keda_is_told_how_many_agents_a_pool_wants_and_when_that_begins() {
+    let fixture = Fixture::start().await;
+    set(&fixture, "arm64", json!({"min": 0, "max": 2})).await;
+    let address = format!("http://{}", fixture.handle().grpc_addr);
+    let mut keda = ExternalScalerClient::connect(address).await.unwrap();
+    let asks = |pool: &str| ScaledObjectRef {
+        scaler_metadata: [("pool".to_owned(), pool.to_owned())].into(),
+        ..ScaledObjectRef::default()
+    };
+    assert!(!keda.is_active(asks("ARM64")).await.unwrap().into_inner().result);
+    let mut stream = keda.stream_is_active(asks("arm64")).await.unwrap().into_inner();
+    assert!(!stream.message().await.unwrap().unwrap().result);
+    let run = fixture.submit(&jobs("[self-hosted, ARM64]", 5)).await;
+    waiting(&fixture, &run, 5).await;
+    assert!(stream.message().await.unwrap().unwrap().result, "told when it changes");
+    let specs = keda.get_metric_spec(asks("arm64")).await.unwrap().into_inner().metric_specs;
+    assert_eq!((specs[0].metric_name.as_str(), specs[0].target_size), ("agents", 1));
+    let metric = |pool: &str, name: &str| GetMetricsRequest {
+        scaled_object_ref: Some(asks(pool)),
+        metric_name: name.to_owned(),
+    };
+    let values = keda.get_metrics(metric("arm64", "agents")).await.unwrap().into_inner().metric_values;
+    assert_eq!((values[0].metric_value, values[0].metric_value_float), (2, 2.0), "5, but for its max");
+    for (request, code) in [
+        (metric("none", "agents"), tonic::Code::NotFound),
+        (metric("arm64", "other"), tonic::Code::NotFound),
+        (GetMetricsRequest { scaled_object_ref: None, ..metric("", "agents") }, tonic::Code::InvalidArgument),
+    ] {
+        assert_eq!(keda.get_metrics(request).await.unwrap_err().code(), code);
+    }
 }

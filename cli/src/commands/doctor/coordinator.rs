@@ -63,10 +63,12 @@ fn clock(date: &str) -> Option<Finding> {
     let skew_s = ours.as_second().abs_diff(theirs.as_second());
     let found = format!("{skew_s} s apart from the coordinator's");
     let hint = "let both machines keep time (systemd-timesyncd or chrony)";
-    Some(match skew_s {
-        0..=SKEW_LOW_S => Finding::ok("clock", found),
-        ..=SKEW_HIGH_S => Finding::new("clock", Status::Warning, found, hint),
-        _ => Finding::new("clock", Status::Failed, found, hint),
+    Some(if skew_s <= SKEW_LOW_S {
+        Finding::ok("clock", found)
+    } else if skew_s <= SKEW_HIGH_S {
+        Finding::new("clock", Status::Warning, found, hint)
+    } else {
+        Finding::new("clock", Status::Failed, found, hint)
     })
 }
 
