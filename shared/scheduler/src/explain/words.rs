@@ -43,6 +43,31 @@ impl fmt::Display for Clock {
     }
 }
 
+/// A day and a time of day in UTC.
+pub(super) struct Moment(pub(super) Timestamp);
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = i64::try_from(self.0.0).unwrap_or(i64::MAX);
+        let moment = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX);
+        write!(f, "{}", moment.strftime("%Y-%m-%d %H:%M:%S UTC"))
+    }
+}
+
+/// A text as an argument for a shell.
+pub(super) struct Argument<'a>(pub(super) &'a str);
+
+impl fmt::Display for Argument<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |c: char| c.is_alphanumeric() || "-_./@:+".contains(c);
+        if !self.0.is_empty() && !self.0.starts_with('-') && self.0.chars().all(plain) {
+            return f.write_str(self.0);
+        }
+        let dashes = if self.0.starts_with('-') { "-- " } else { "" };
+        write!(f, "{dashes}'{}'", self.0.replace('\'', r"'\''"))
+    }
+}
+
 /// An instance that the fleet failed for good: how often it was tried, and what failed how often.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GaveUp {
