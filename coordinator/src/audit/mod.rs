@@ -33,7 +33,7 @@ pub struct AuditEntry {
     pub actor: String,
     /// By which door.
     pub source: String,
-    /// `run.submit`, `run.rerun`, `run.cancel`, `agent.drain`, `agent.resume`, `backup`, `cache.check`, `cache.prune`, `cache.token`, `history.rebuild`.
+    /// `run.submit`, `run.rerun`, `run.cancel`, `run.approve`, `run.reject`, `agent.drain`, `agent.resume`, `backup`, `cache.check`, `cache.prune`, `cache.token`, `history.rebuild`.
     pub action: String,
     /// The run or agent.
     pub target: String,

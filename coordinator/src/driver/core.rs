@@ -6,10 +6,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use slipway_kit::clock::Clock;
-use slipway_scheduler::command::Submit;
+use slipway_scheduler::command::{DecideGates, Submit};
 use slipway_scheduler::fleet::Fleet;
 use slipway_scheduler::limits::FINISHED_RUNS_MAX;
-use slipway_scheduler::{Command, Event, Rejection, Rules, RunId, State, Timestamp, Uptime, decide};
+use slipway_scheduler::{
+    Command, Event, InstanceId, Rejection, Rules, RunId, State, Timestamp, Uptime, decide,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +34,9 @@ use crate::metrics::Metrics;
 
 /// How many runs one batch retires at most.
 const BATCH_RETIRED: usize = 16;
+
+/// How many gates of environments one batch looks after at most, because their time has come.
+const BATCH_GATES: usize = 256;
 
 /// What is done after the batch is durable, in this order.
 #[derive(Default)]
@@ -198,7 +203,9 @@ impl Core {
         let lease = self.fleet.next_wakeup().map(|at| at.since(uptime));
         // A retry whose time has come waits for an agent, not for the clock.
         let retry = self.state.next_retry().filter(|at| *at > now).map(|at| at.since(now));
-        let sleep_ms = lease.into_iter().chain(retry).min().unwrap_or(MAX_SLEEP_MS).min(MAX_SLEEP_MS);
+        let gate = self.state.next_gate().filter(|at| *at > now).map(|at| at.since(now));
+        let sleep_ms =
+            lease.into_iter().chain(retry).chain(gate).min().unwrap_or(MAX_SLEEP_MS).min(MAX_SLEEP_MS);
         Duration::from_millis(sleep_ms)
     }
 
@@ -216,6 +223,12 @@ impl Core {
                 let run = cancel.run;
                 let result = self.decide(Command::Cancel(cancel)).map_err(DriverError::from);
                 self.audit(origin, "run.cancel", &result, |_| run.to_string());
+                self.answer(answer, result);
+            }
+            Request::DecideGates { decision, origin, answer } => {
+                let result = self.decide_gates(decision.clone());
+                let action = if decision.approve { "run.approve" } else { "run.reject" };
+                self.audit(origin, action, &result, |_| format!("{} {}", decision.run, decision.environment));
                 self.answer(answer, result);
             }
             Request::Command { command, answer } => {
@@ -285,6 +298,15 @@ impl Core {
             Err(Rejection::Duplicate { run }) => Ok(run),
             Err(rejection) => Err(rejection.into()),
         }
+    }
+
+    /// Decides about all that waits for an environment; answers with what was decided.
+    fn decide_gates(&mut self, decision: DecideGates) -> Result<Vec<InstanceId>, DriverError> {
+        let waiting = self.state.awaiting_review(decision.run);
+        let waiting = waiting.filter(|(_, gate)| gate.is_for(&decision.environment));
+        let decided = waiting.map(|(instance, _)| instance.id()).collect();
+        self.decide(Command::DecideGates(decision))?;
+        Ok(decided)
     }
 
     /// Journals who asked for something, with what came of it. `target`: the run or agent.
@@ -363,6 +385,12 @@ impl Core {
         for command in self.fleet.due(self.uptime) {
             if let Err(rejection) = self.decide(command) {
                 tracing::debug!(%rejection, "a lease ended otherwise");
+            }
+        }
+        let gates: Vec<InstanceId> = self.state.due_gates(self.now).take(BATCH_GATES).collect();
+        for instance in gates {
+            if let Err(rejection) = self.decide(Command::PassGate { instance }) {
+                tracing::warn!(%instance, %rejection, "a gate cannot be passed");
             }
         }
         let surplus: Vec<RunId> = self.state.retirable(FINISHED_RUNS_MAX).take(BATCH_RETIRED).collect();

@@ -4,6 +4,7 @@
 //! Every error has one form: `{"error":{"code","message"}}`. GitHub's JSON stops at [`crate::github`].
 
 mod agents;
+mod approvals;
 mod audit;
 mod auth;
 mod backup;
@@ -42,7 +43,7 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 24] = [
+pub const ROUTES: [&str; 25] = [
     "get /agents",
     "get /audit",
     "get /audit/verify",
@@ -65,6 +66,7 @@ pub const ROUTES: [&str; 24] = [
     "post /dispatches",
     "post /history/rebuild",
     "post /runs",
+    "post /runs/{run}/approvals",
     "post /runs/{run}/cancel",
     "post /runs/{run}/rerun",
 ];
@@ -79,6 +81,7 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/runs/{run}/logs", get(events::logs))
         .route("/runs/{run}/records", get(records::verify))
         .route("/runs/{run}/tests", get(test_cases::tests))
+        .route("/runs/{run}/approvals", post(approvals::decide))
         .route("/runs/{run}/cancel", post(runs::cancel))
         .route("/runs/{run}/carried", get(dispatches::carried))
         .route("/runs/{run}/rerun", post(dispatches::rerun))

@@ -16,7 +16,7 @@ use crate::state::{CallPhase, Instance, Job, Phase, Run, Stage, State, is_over};
 use crate::time::Timestamp;
 
 use words::{Argument, Clock, Moment, Span, kind};
-pub use words::{GaveUp, gave_up};
+pub use words::{GaveUp, gate_refusal, gave_up};
 
 /// Why a job or an instance is not running.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -80,6 +80,8 @@ faults! {
     FleetFailure = "fleet failures", 150, Both;
     /// Somebody cancelled a run.
     Cancel = "cancels", 10, Both;
+    /// Somebody decided about an environment, of whatever run, as whoever.
+    Review = "reviews", 100, Both;
     /// A delivery came twice.
     DeliveryRepeated = "deliveries repeated", 10, Both;
     /// An agent declined a lease.

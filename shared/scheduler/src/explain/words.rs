@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::label::LabelSet;
-use crate::outcome::{FleetCause, Outcome};
+use crate::outcome::{FleetCause, GateVerdict, Outcome};
 use crate::state::Instance;
 use crate::time::Timestamp;
 
@@ -98,4 +98,23 @@ pub fn gave_up(instance: &Instance) -> Option<GaveUp> {
         }
     }
     Some(GaveUp { attempts: instance.attempts().len(), causes })
+}
+
+/// Why an instance ended at its environment's gate; `None` when it did not.
+#[must_use]
+pub fn gate_refusal(instance: &Instance) -> Option<String> {
+    let (gate, review) = (instance.gate()?, instance.review()?);
+    let environment = &gate.environment;
+    match review.verdict {
+        GateVerdict::Approved => None,
+        GateVerdict::Rejected if review.comment.is_empty() => {
+            Some(format!("{} rejected `{environment}`", review.actor))
+        }
+        GateVerdict::Rejected => {
+            Some(format!("{} rejected `{environment}`: {}", review.actor, review.comment))
+        }
+        GateVerdict::Expired => {
+            Some(format!("nobody approved `{environment}` within {}", Span(gate.expires_ms / 1_000)))
+        }
+    }
 }
