@@ -27,9 +27,16 @@ struct Up {
 
 impl Up {
     fn start() -> Self {
-        let place = Place::new();
+        Self::start_at(Place::new())
+    }
+
+    /// The same in a place that may have a configuration file.
+    fn start_at(place: Place) -> Self {
         let mut command =
             place.command(&["up", "--agents", "0", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]);
+        if place.path().join("slipway.toml").exists() {
+            command.args(["--config", "slipway.toml"]);
+        }
         command.args(["--data-dir", "data"]).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
@@ -138,6 +145,65 @@ fn a_run_waits_says_why_and_is_cancelled() {
     assert_eq!(up.json(&["show", &run, "--json"])["state"], "finished");
     assert_eq!(up.run(&["logs", &run]).code, 0);
     refuses(&up.run(&["logs", &run, "nothing"]), 2, &["`nothing`", "build"]);
+}
+
+const DEPLOY: &str = "\
+name: Deploys
+on: push
+jobs:
+  deploy: {environment: production, runs-on: [self-hosted, gpu], steps: [{run: 'true'}]}
+";
+
+#[test]
+fn a_job_waits_until_its_environment_is_approved() {
+    let place = Place::new();
+    place.write("slipway.toml", "[[environment]]\nname = 'production'\nreviewers = ['Alice']\n");
+    place.write(".github/workflows/ci.yml", DEPLOY);
+    let up = Up::start_at(place);
+    let mut client = up.command(&["run", "--json"]);
+    let client = client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    up.until(&["runs", "--json"], |runs| runs.as_array().is_some_and(|runs| !runs.is_empty()));
+    let waits = |reason: &str| {
+        up.until(&["show", "latest", "--json"], |run| run["instances"][0]["wait"]["reason"] == reason)
+    };
+    let run = waits("approval")["run_id"].as_str().unwrap().to_owned();
+    let command = format!(
+        "deploy waits: waits for approval of `production` by Alice: slipway approve {run} production"
+    );
+    let people = up.run(&["show", "latest"]);
+    assert!(people.out.contains(&command), "{people:?}");
+    let table = up.run(&["runs"]);
+    assert!(table.out.contains(&format!("{} waits for approval of production", &run[..13])), "{table:?}");
+
+    refuses(&up.run(&["approve", "latest", "staging", "--actor", "alice"]), 2, &["`staging`", "production"]);
+    refuses(&up.run(&["approve", "latest", "production", "--actor", "bob"]), 2, &["`bob` may not", "Alice"]);
+    let unknown = "ffffffff-0000-7000-8000-000000000000";
+    refuses(&up.run(&["approve", unknown, "production", "--actor", "alice"]), 2, &[unknown]);
+    let mut nobody = up.command(&["approve", "latest", "production"]);
+    nobody.env_remove("USER").env_remove("SLIPWAY_ACTOR");
+    refuses(&finish(nobody), 2, &["--actor"]);
+    let approved =
+        up.json(&["approve", &run[..13], "PRODUCTION", "--actor", "alice", "--comment", "go", "--json"]);
+    assert_eq!((&approved["decision"], &approved["run"]), (&"approved".into(), &run.clone().into()));
+    waits("no_agents");
+    let people = up.run(&["show", "latest"]);
+    assert!(people.out.contains("alice approved production: go"), "{people:?}");
+    let again = ["approve", "latest", "production", "--reject", "--actor", "alice"];
+    refuses(&up.run(&again), 2, &["alice approved it"]);
+    assert_eq!(up.run(&["cancel", "latest"]).code, 0);
+    let done = client.wait_with_output().unwrap();
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert!(done.status.code() == Some(1) && told.contains("deploy waits for approval"), "{told}");
+}
+
+#[test]
+fn rules_that_make_no_sense_are_told_before_anything_starts() {
+    let place = Place::new();
+    place.write("slipway.toml", "[[environment]]\nname = 'production'\nwait_minutes = 99999\n");
+    let done =
+        finish(place.command(&["up", "--agents", "0", "--config", "slipway.toml", "--data-dir", "data"]));
+    refuses(&done, 2, &["[[environment]]", "`production`", "`wait_minutes` is 99999"]);
+    assert!(!place.path().join("data").exists());
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod bad_input;
 mod calls;
 mod chaos;
 mod delivery;
+mod environments;
 mod events;
 mod failover;
 mod local_rerun;

@@ -12,6 +12,7 @@ mod called;
 mod calls;
 mod ccache;
 mod clients;
+mod environments;
 mod events;
 mod fair;
 mod fake_agent;

@@ -28,7 +28,8 @@ impl fmt::Display for Span {
         match self.0 {
             seconds @ ..60 => write!(f, "{} s", seconds.max(1)),
             seconds @ ..7_200 => write!(f, "{} min", seconds.div_ceil(60)),
-            seconds => write!(f, "{} h", seconds.div_ceil(3_600)),
+            seconds @ ..172_800 => write!(f, "{} h", seconds.div_ceil(3_600)),
+            seconds => write!(f, "{} days", seconds.div_ceil(86_400)),
         }
     }
 }
