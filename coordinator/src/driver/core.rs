@@ -6,12 +6,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use slipway_kit::clock::Clock;
-use slipway_scheduler::command::{DecideGates, Submit};
+use slipway_scheduler::command::Submit;
 use slipway_scheduler::fleet::Fleet;
 use slipway_scheduler::limits::FINISHED_RUNS_MAX;
-use slipway_scheduler::{
-    Command, Event, InstanceId, Rejection, Rules, RunId, State, Timestamp, Uptime, decide,
-};
+use slipway_scheduler::{Command, Event, Rejection, Rules, RunId, State, Timestamp, Uptime, decide};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -34,9 +32,6 @@ use crate::metrics::Metrics;
 
 /// How many runs one batch retires at most.
 const BATCH_RETIRED: usize = 16;
-
-/// How many gates of environments one batch looks after at most, because their time has come.
-const BATCH_GATES: usize = 256;
 
 /// What is done after the batch is durable, in this order.
 #[derive(Default)]
@@ -225,12 +220,7 @@ impl Core {
                 self.audit(origin, "run.cancel", &result, |_| run.to_string());
                 self.answer(answer, result);
             }
-            Request::DecideGates { decision, origin, answer } => {
-                let result = self.decide_gates(decision.clone());
-                let action = if decision.approve { "run.approve" } else { "run.reject" };
-                self.audit(origin, action, &result, |_| format!("{} {}", decision.run, decision.environment));
-                self.answer(answer, result);
-            }
+            Request::DecideGates { decision, origin, answer } => self.review(decision, origin, answer),
             Request::Command { command, answer } => {
                 let result = self.decide(command).map_err(DriverError::from);
                 self.answer(answer, result);
@@ -300,17 +290,8 @@ impl Core {
         }
     }
 
-    /// Decides about all that waits for an environment; answers with what was decided.
-    fn decide_gates(&mut self, decision: DecideGates) -> Result<Vec<InstanceId>, DriverError> {
-        let waiting = self.state.awaiting_review(decision.run);
-        let waiting = waiting.filter(|(_, gate)| gate.is_for(&decision.environment));
-        let decided = waiting.map(|(instance, _)| instance.id()).collect();
-        self.decide(Command::DecideGates(decision))?;
-        Ok(decided)
-    }
-
     /// Journals who asked for something, with what came of it. `target`: the run or agent.
-    fn audit<T, E: std::fmt::Display>(
+    pub(super) fn audit<T, E: std::fmt::Display>(
         &mut self,
         origin: Origin,
         action: &str,
@@ -322,7 +303,7 @@ impl Core {
         self.take(Payload::Audit(AuditEntry::new(origin, action, target, refused, self.now)));
     }
 
-    fn answer<T: Send + 'static>(
+    pub(super) fn answer<T: Send + 'static>(
         &mut self,
         answer: oneshot::Sender<Result<T, DriverError>>,
         result: Result<T, DriverError>,
@@ -387,12 +368,7 @@ impl Core {
                 tracing::debug!(%rejection, "a lease ended otherwise");
             }
         }
-        let gates: Vec<InstanceId> = self.state.due_gates(self.now).take(BATCH_GATES).collect();
-        for instance in gates {
-            if let Err(rejection) = self.decide(Command::PassGate { instance }) {
-                tracing::warn!(%instance, %rejection, "a gate cannot be passed");
-            }
-        }
+        self.pass_gates();
         let surplus: Vec<RunId> = self.state.retirable(FINISHED_RUNS_MAX).take(BATCH_RETIRED).collect();
         for run in surplus {
             if let Err(rejection) = self.decide(Command::RetireRun { run }) {

@@ -10,6 +10,7 @@
 mod core;
 mod effects;
 mod follow;
+mod gates;
 pub mod leases;
 pub mod ledger;
 pub mod message;
