@@ -107,7 +107,8 @@ fn an_approved_job_runs_although_coordinator_and_agent_died_while_it_waited() {
     let shown = waiting.coordinator.finished(&waiting.run);
     assert_eq!(shown["result"], "success", "{shown:#}");
     assert_eq!(job(&shown, "deploy").unwrap()["attempt"], 1);
-    assert_eq!(waiting.coordinator.logs(&waiting.run, "deploy"), ["deployed"]);
+    let log = waiting.coordinator.logs(&waiting.run, "deploy");
+    assert_eq!(log.iter().filter(|line| *line == "deployed").count(), 1, "{log:?}");
     let people = waiting.coordinator.plain(&["show", "latest"]).stdout;
     assert!(people.contains("alice approved production: ship it"), "{people}");
     let (code, said) = waiting.approve(&["--actor", "alice", "--reject"]);

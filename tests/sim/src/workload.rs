@@ -30,6 +30,13 @@ pub(crate) const ENVIRONMENTS: [&str; 3] = ["production", "staging", "nowhere"];
 /// Who reviews them; nobody may review as the last.
 pub(crate) const PEOPLE: [&str; 3] = ["alice", "bob", "eve"];
 
+/// What an instance's environment asks. It depends on the instance alone: the rest of a world is as it would be without.
+fn gate_of(instance: InstanceId) -> Option<Box<Gate>> {
+    let (high, low) = instance.0.as_u64_pair();
+    let mut random = Random::about(high, &[low, Random::name("gate")]);
+    random.chance(60).then(|| Box::new(gate(&mut random)))
+}
+
 /// Everything that an environment may ask for. What nobody decides about ends in minutes: a healed world has to.
 fn gate(random: &mut Random) -> Gate {
     let approval = random.chance(700);
@@ -206,9 +213,12 @@ impl Workload {
             continue_on_error: continue_on_error || random.chance(50),
             spec: blob(random),
             concurrency: if groups && random.chance(200) { self.concurrency(random) } else { None },
-            gate: random.chance(100).then(|| Box::new(gate(random))),
+            gate: None,
         });
-        let instances = instances.collect();
+        let mut instances: Vec<InstanceDefinition> = instances.collect();
+        for instance in &mut instances {
+            instance.gate = gate_of(instance.id);
+        }
         let max_parallel = random.chance(300).then(|| random.between(1, 3) as u32);
         Expansion { instances, fail_fast: random.chance(600), max_parallel }
     }
