@@ -180,6 +180,7 @@ impl Hall {
                 continue_on_error: false,
                 spec: blob,
                 concurrency: None,
+                gate: None,
             }
         });
         let expansion = Expansion { instances: instances.collect(), fail_fast: false, max_parallel: None };

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use slipway_kit::telemetry::{self, TelemetryOptions};
 
 use crate::commands::{
-    admin, agents, audit, backup, cache, cancel, dispatch, doctor, eval, lint, lock, logs, plan, pools,
+    admin, agents, approve, audit, backup, cache, cancel, dispatch, doctor, eval, lint, lock, logs, plan, pools,
     rerun, run, runs, secrets, show, up,
 };
 use crate::failure::{Exit, Failure};
@@ -24,7 +24,7 @@ use crate::settings::Settings;
                         2 wrong usage or an invalid workflow, 3 the fleet failed.\n\
                         Configuration file: server, token, allow_plaintext, data_dir, http, grpc, agents, objects, keep_logs, \
                          journal, journal_file, keep_journal, \
-                        actions_source, externals, original_actions, otlp, webhook_secret_file, allow_repositories, and tables [images] and [[repository]].")]
+                        actions_source, externals, original_actions, otlp, webhook_secret_file, allow_repositories, and tables [images], [[repository]] and [[environment]].")]
 struct Cli {
     /// A configuration file (TOML); flags and SLIPWAY_* variables win over it
     #[arg(long, global = true, value_name = "FILE", env = "SLIPWAY_CONFIG")]
@@ -55,6 +55,8 @@ enum Command {
     Logs(logs::Logs),
     /// Cancel a run
     Cancel(cancel::Cancel),
+    /// Let what waits for an environment go on, or not
+    Approve(approve::Approve),
     /// Run a finished run again, or only what failed of it
     Rerun(rerun::Rerun),
     /// Start a workflow that has `workflow_dispatch`
@@ -139,6 +141,7 @@ async fn execute(command: Command, settings: Settings) -> Result<Exit, Failure> 
         Command::Show(show) => show.run(&settings, &mut out).await,
         Command::Logs(logs) => logs.run(&settings, &mut out).await,
         Command::Cancel(cancel) => cancel.run(&settings, &mut out).await,
+        Command::Approve(approve) => approve.run(&settings, &mut out).await,
         Command::Rerun(rerun) => rerun.run(&settings, &mut out).await,
         Command::Dispatch(dispatch) => dispatch.run(&settings, &mut out).await,
         Command::Agents(agents) => agents.run(&settings, &mut out).await,

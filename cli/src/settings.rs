@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 pub use slipway_coordinator::options::DEFAULT_HTTP;
-use slipway_coordinator::options::{JournalUrl, Repository};
+use slipway_coordinator::options::{EnvironmentSetting, JournalUrl, Repository};
 
 use crate::failure::Failure;
 use crate::user_folders;
@@ -53,6 +53,9 @@ pub struct Settings {
     /// Repositories whose webhooks `up` accepts, with their own clone address.
     #[serde(default)]
     pub repository: Vec<Repository>,
+    /// What environments ask of jobs at `up`.
+    #[serde(default)]
+    pub environment: Vec<EnvironmentSetting>,
     /// Where actions and reusable workflows of other repositories come from.
     pub actions_source: Option<String>,
     /// Folder with Node for JavaScript actions.

@@ -3,10 +3,10 @@
 
 mod program;
 
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 
-use program::refuses;
+use program::{Place, finish, refuses};
 use program::up::Up;
 use serde_json::Value as Json;
 
@@ -81,6 +81,65 @@ fn a_run_waits_says_why_and_is_cancelled() {
     assert_eq!(up.json(&["show", &run, "--json"])["state"], "finished");
     assert_eq!(up.run(&["logs", &run]).code, 0);
     refuses(&up.run(&["logs", &run, "nothing"]), 2, &["`nothing`", "build"]);
+}
+
+const DEPLOY: &str = "\
+name: Deploys
+on: push
+jobs:
+  deploy: {environment: production, runs-on: [self-hosted, gpu], steps: [{run: 'true'}]}
+";
+
+#[test]
+fn a_job_waits_until_its_environment_is_approved() {
+    let place = Place::new();
+    place.write("slipway.toml", "[[environment]]\nname = 'production'\nreviewers = ['Alice']\n");
+    place.write(".github/workflows/ci.yml", DEPLOY);
+    let up = Up::start_at(place);
+    let mut client = up.command(&["run", "--json"]);
+    let mut client = client.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    // Whoever follows the run is told.
+    let mut lines = BufReader::new(client.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("deploy waits for approval of `production` by Alice")));
+    let waits = |reason: &str| {
+        up.until(&["show", "latest", "--json"], |run| run["instances"][0]["wait"]["reason"] == reason)
+    };
+    let run = waits("approval")["run_id"].as_str().unwrap().to_owned();
+    let command = format!(
+        "deploy waits: waits for approval of `production` by Alice: slipway approve {run} production"
+    );
+    let people = up.run(&["show", "latest"]);
+    assert!(people.out.contains(&command), "{people:?}");
+    let table = up.run(&["runs"]);
+    assert!(table.out.contains(&format!("{} waits for approval of production", &run[..13])), "{table:?}");
+
+    refuses(&up.run(&["approve", "latest", "staging", "--actor", "alice"]), 2, &["`staging`", "production"]);
+    refuses(&up.run(&["approve", "latest", "production", "--actor", "bob"]), 2, &["`bob` may not", "Alice"]);
+    let unknown = "ffffffff-0000-7000-8000-000000000000";
+    refuses(&up.run(&["approve", unknown, "production", "--actor", "alice"]), 2, &[unknown]);
+    let mut nobody = up.command(&["approve", "latest", "production"]);
+    nobody.env_remove("USER").env_remove("SLIPWAY_ACTOR");
+    refuses(&finish(nobody), 2, &["--actor"]);
+    let approved =
+        up.json(&["approve", &run[..13], "PRODUCTION", "--actor", "alice", "--comment", "go", "--json"]);
+    assert_eq!((&approved["decision"], &approved["run"]), (&"approved".into(), &run.clone().into()));
+    waits("no_agents");
+    let people = up.run(&["show", "latest"]);
+    assert!(people.out.contains("alice approved production: go"), "{people:?}");
+    let again = ["approve", "latest", "production", "--reject", "--actor", "alice"];
+    refuses(&up.run(&again), 2, &["alice approved it"]);
+    assert_eq!(up.run(&["cancel", "latest"]).code, 0);
+    assert_eq!(client.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn rules_that_make_no_sense_are_told_before_anything_starts() {
+    let place = Place::new();
+    place.write("slipway.toml", "[[environment]]\nname = 'production'\nwait_minutes = 99999\n");
+    let done =
+        finish(place.command(&["up", "--agents", "0", "--config", "slipway.toml", "--data-dir", "data"]));
+    refuses(&done, 2, &["[[environment]]", "`production`", "`wait_minutes` is 99999"]);
+    assert!(!place.path().join("data").exists());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod cache;
 mod cluster;
+mod environments;
 mod scheduling;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use slipway_kit::config::{self, ConfigError};
 
 pub use self::cache::{CachePlace, CacheUrl};
 pub use self::cluster::{ClusterFlags, ClusterOptions};
+pub use self::environments::{EnvironmentSetting, Environments};
 pub use crate::journal::{JournalPlace, JournalUrl};
 use crate::records::limits::KEEP_LOGS_DAYS;
 pub use scheduling::Scheduling;
@@ -166,6 +168,7 @@ struct Settings {
     share: Vec<ShareSetting>,
     priority: Vec<PrioritySetting>,
     retry: RetrySetting,
+    environment: Vec<EnvironmentSetting>,
 }
 
 /// Where blobs and records are.
@@ -249,6 +252,8 @@ pub struct Options {
     pub cluster: Option<ClusterOptions>,
     /// Shares, priorities and retries.
     pub scheduling: Scheduling,
+    /// What environments ask of jobs.
+    pub environments: Environments,
     /// What backs the cache of build tools.
     pub cache: CachePlace,
     /// Whether projections are made. A coordinator that serves one run and goes needs none.
@@ -275,6 +280,7 @@ impl Options {
             otlp: None,
             cluster: None,
             scheduling: Scheduling::default(),
+            environments: Environments::default(),
             cache: CachePlace::default(),
             history: true,
         }
@@ -348,6 +354,7 @@ impl Options {
         let otlp = flags.otlp.or(file.otlp);
         let lease_seconds = flags.lease_seconds.or(file.lease_seconds);
         let scheduling = Scheduling::from_settings(file.share, file.priority, &file.retry, lease_seconds)?;
+        let environments = Environments::from_settings(file.environment)?;
         let options = Self {
             data_dir,
             http,
@@ -363,6 +370,7 @@ impl Options {
             otlp,
             cluster,
             scheduling,
+            environments,
             cache,
             history: true,
         };

@@ -12,6 +12,7 @@ mod calls;
 mod chaos;
 mod delivery;
 mod enrolment;
+mod environments;
 mod events;
 mod failover;
 mod local_rerun;

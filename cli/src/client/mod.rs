@@ -162,6 +162,14 @@ impl Client {
         self.ask(request).await.map(drop)
     }
 
+    /// Approves or rejects what waits for an environment; gives what the coordinator says.
+    ///
+    /// # Errors
+    /// Nothing waits for it, it was decided, or somebody else has to; and see the module.
+    pub async fn approve(&self, run: &str, wanted: &Json) -> Result<Json, Failure> {
+        self.ask(self.request(Method::POST, &format!("/runs/{run}/approvals")).json(wanted)).await
+    }
+
     /// Runs a finished run again; gives the new run's id.
     ///
     /// # Errors
@@ -385,6 +393,10 @@ impl Client {
         let url = self.target.url();
         let said = types::refusal_text(body);
         match status {
+            // The token is good; whoever has it may not do this.
+            StatusCode::FORBIDDEN if types::refusal_code(body).as_deref() == Some("not_a_reviewer") => {
+                Failure::usage(said.unwrap_or_default())
+            }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::usage(format!(
                 "the coordinator at {url} does not accept {}: give the token in its data directory's `admin.token` with --token or SLIPWAY_TOKEN",
                 self.target.token_origin()

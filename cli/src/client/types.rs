@@ -132,6 +132,9 @@ pub struct Run {
     /// Unix milliseconds, once finished.
     #[serde(default)]
     pub finished_ms: Option<u64>,
+    /// Environments whose approval something of it waits for.
+    #[serde(default)]
+    pub awaits_review: Vec<String>,
     /// Its jobs.
     #[serde(default)]
     pub instances: Vec<Instance>,
@@ -172,9 +175,32 @@ pub struct Instance {
     /// What agents must have to run it.
     #[serde(default)]
     pub labels: Vec<String>,
+    /// What its environment asked, where it asked for anything.
+    #[serde(default)]
+    pub gate: Option<Gate>,
     /// All tries, the present one last.
     #[serde(default)]
     pub attempts: Vec<Attempt>,
+}
+
+/// What an environment asked of a job, and what came of it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Gate {
+    /// The environment.
+    #[serde(default)]
+    pub environment: String,
+    /// Whether somebody's decision is what the job waits for now.
+    #[serde(default)]
+    pub awaits_review: bool,
+    /// `approved`, `rejected` or `expired`, once it was decided.
+    #[serde(default)]
+    pub decision: Option<String>,
+    /// Who decided.
+    #[serde(default)]
+    pub by: Option<String>,
+    /// Why.
+    #[serde(default)]
+    pub comment: Option<String>,
 }
 
 /// One try at a job.
@@ -328,6 +354,12 @@ impl Event {
 pub fn read<T: DeserializeOwned>(answer: Json) -> Result<T, Failure> {
     serde_json::from_value(answer)
         .map_err(|error| Failure::fleet(format!("the coordinator's answer is not understood: {error}")))
+}
+
+/// What a refusal says to a program.
+pub(super) fn refusal_code(body: &[u8]) -> Option<String> {
+    let body: Json = serde_json::from_slice(body).ok()?;
+    Some(body.get("error")?.get("code")?.as_str()?.to_owned())
 }
 
 /// What a refusal says to a person: its `error` or `message`, and the workflow's diagnostics where it has some.

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod agents;
+pub mod approve;
 pub mod audit;
 pub mod backup;
 pub mod cache;

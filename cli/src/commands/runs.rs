@@ -7,7 +7,7 @@ use crate::client::types::{self, Run};
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
 use crate::output::table::{Table, result, text};
-use crate::output::{Out, style};
+use crate::output::{Out, escape, style};
 use crate::settings::Settings;
 
 /// Characters of a run's id in the table: enough to be one of a kind.
@@ -42,7 +42,13 @@ impl Runs {
         let now_ms = SystemClock.unix_ms();
         let mut table =
             Table::new(&["RUN", "RESULT", "WORKFLOW", "EVENT", "REF", "REPOSITORY", "STARTED", "TOOK"]);
+        let mut reviews = Vec::new();
         for run in runs {
+            reviews.extend(run.awaits_review.iter().map(|environment| {
+                let id = run.run_id.get(..SHORT_ID).unwrap_or(&run.run_id);
+                let told = format!("{id} waits for approval of {environment}; `slipway show {id}` tells how");
+                escape::name(&told)
+            }));
             table.row(vec![
                 text(run.run_id.get(..SHORT_ID).unwrap_or(&run.run_id)),
                 result(run.result.as_deref().unwrap_or(&run.state)),
@@ -55,6 +61,9 @@ impl Runs {
             ]);
         }
         out.text(&table.render(out.colours))?;
+        for line in reviews {
+            out.line(&line)?;
+        }
         Ok(Exit::Success)
     }
 }

@@ -50,7 +50,7 @@ impl Show {
         let run: Run = types::read(answer)?;
         out.text(&heading(&run, out.colours))?;
         out.text(&jobs(&run, SystemClock.unix_ms()).render(out.colours))?;
-        for line in waiting(&run).into_iter().chain(given_up(&run)) {
+        for line in waiting(&run).into_iter().chain(reviews(&run)).chain(given_up(&run)) {
             out.line(&line)?;
         }
         if run.instances.iter().any(|instance| instance.result.as_deref() == Some("failure")) {
@@ -141,6 +141,28 @@ fn waiting(run: &Run) -> Vec<String> {
     .collect()
 }
 
+/// What was decided about environments, once for all jobs that it was about.
+fn reviews(run: &Run) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for gate in run.instances.iter().filter_map(|instance| instance.gate.as_ref()) {
+        let environment = escape::name(&gate.environment);
+        let line = match (gate.decision.as_deref(), &gate.by) {
+            (Some("expired"), _) => format!("nobody approved {environment} in time"),
+            (Some(decision), Some(by)) => {
+                let why = gate.comment.as_deref().filter(|why| !why.is_empty());
+                let why = why.map_or_else(String::new, |why| format!(": {why}"));
+                let told = format!("{by} {decision} {}{why}", gate.environment);
+                escape::name(&told)
+            }
+            _ => continue,
+        };
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
 /// What the fleet failed for good, and why.
 fn given_up(run: &Run) -> Vec<String> {
     let told = |instance: &Instance| {
@@ -219,6 +241,25 @@ mod tests {
         assert!(rows[0].contains("agent_lost") && rows[0].contains("1.5s"), "{table}");
         assert_eq!(waiting(&run), ["gpu waits: no agent has the label `gpu`"]);
         assert_eq!(given_up(&run), ["pull: given up after 5 attempts: image_pull 5 times"]);
+        assert!(reviews(&run).is_empty());
+    }
+
+    #[test]
+    fn what_was_decided_about_an_environment_is_told_once() {
+        let gate = |decision: &str, by: &str, comment: &str| serde_json::json!({"environment": "prod\u{1b}", "decision": decision, "by": by, "comment": comment});
+        let run = serde_json::json!({"run_id": "r", "instances": [
+            {"instance_id": "a", "gate": gate("approved", "alice", "go")},
+            {"instance_id": "b", "gate": gate("approved", "alice", "go")},
+            {"instance_id": "c", "gate": gate("rejected", "bob", "")},
+            {"instance_id": "d", "gate": {"environment": "slow", "decision": "expired", "by": null}},
+            {"instance_id": "e", "gate": {"environment": "open", "awaits_review": true, "decision": null}},
+        ]});
+        let lines = reviews(&types::read(run).unwrap());
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[0].starts_with("alice approved prod") && lines[0].ends_with(": go"), "{lines:?}");
+        assert!(!lines[0].contains('\u{1b}'), "{lines:?}");
+        assert!(lines[1].starts_with("bob rejected prod"), "{lines:?}");
+        assert_eq!(lines[2], "nobody approved slow in time");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use slipway_coordinator::options::{ClusterFlags, Flags, JournalUrl, Options};
+use slipway_coordinator::options::{ClusterFlags, Environments, Flags, JournalUrl, Options};
 use slipway_kit::shutdown::{self, Stage};
 
 use crate::failure::{Exit, Failure};
@@ -139,6 +139,8 @@ impl Up {
         };
         let mut options = Options::load(flags).map_err(|error| Failure::usage(error.to_string()))?;
         options.webhook.repositories.clone_from(&settings.repository);
+        let environments = Environments::from_settings(settings.environment.clone());
+        options.environments = environments.map_err(|error| Failure::usage(error.to_string()))?;
         Ok(options)
     }
 }

@@ -3,6 +3,7 @@
 //! The stream and the coordinator's view of the jobs are read by tasks of their own, so that drawing and signals never
 //! wait for the network.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use slipway_kit::clock::{Clock, SystemClock};
@@ -70,6 +71,7 @@ pub async fn follow(
     let mut politely = stop.clone();
     let mut cancelled = false;
     let mut given_up: Option<(String, Instant)> = None;
+    let mut approvals = Approvals::default();
     loop {
         let now_ms = SystemClock.unix_ms();
         tokio::select! {
@@ -88,6 +90,9 @@ pub async fn follow(
             }
             Some(seen) = status.recv() => {
                 board.take_status(&seen, now_ms);
+                for line in approvals.news(&seen) {
+                    screen.note(&line);
+                }
                 if given_up.is_none() && let Some(reason) = seen.instances.iter().find_map(unserved) {
                     cancelled = true;
                     request_cancel(client, run, &reason);
@@ -117,6 +122,22 @@ pub async fn follow(
                 }
             }
         }
+    }
+}
+
+/// What was said of jobs that wait for somebody's approval: a log that stands still for days has to tell why.
+#[derive(Default)]
+struct Approvals {
+    told: BTreeSet<String>,
+}
+
+impl Approvals {
+    /// Why jobs wait, of each reason that was not told before.
+    fn news(&mut self, run: &Run) -> Vec<String> {
+        let waiting =
+            run.instances.iter().filter(|it| it.gate.as_ref().is_some_and(|gate| gate.awaits_review));
+        let reasons = waiting.filter_map(|it| Some(format!("{} {}", it.name, it.waits_for.as_ref()?)));
+        reasons.filter(|line| self.told.insert(line.clone())).collect()
     }
 }
 

@@ -19,9 +19,16 @@ pub struct Up {
 
 impl Up {
     pub fn start() -> Self {
-        let place = Place::new();
+        Self::start_at(Place::new())
+    }
+
+    /// The same in a place that may have a configuration file.
+    pub fn start_at(place: Place) -> Self {
         let mut command =
             place.command(&["up", "--agents", "0", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]);
+        if place.path().join("slipway.toml").exists() {
+            command.args(["--config", "slipway.toml"]);
+        }
         command.args(["--data-dir", "data"]).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();

@@ -33,7 +33,7 @@ pub struct AuditEntry {
     pub actor: String,
     /// By which door.
     pub source: String,
-    /// `run.submit`, `run.rerun`, `run.cancel`, `agent.drain`, `agent.resume`, `backup`, `cache.check`, `cache.prune`, `cache.token`, `history.rebuild`, `agent.token`, `agent.token_revoke`,
+    /// `run.submit`, `run.rerun`, `run.cancel`, `run.approve`, `run.reject`, `agent.drain`, `agent.resume`, `backup`, `cache.check`, `cache.prune`, `cache.token`, `history.rebuild`, `agent.token`, `agent.token_revoke`,
     /// `agent.enrol`, `agent.remove`, `pool.set`, `pool.remove`, `secret.set`, `secret.remove`, `secret.read`.
     pub action: String,
     /// The run or agent.

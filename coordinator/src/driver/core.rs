@@ -210,7 +210,9 @@ impl Core {
         let lease = self.fleet.next_wakeup().map(|at| at.since(uptime));
         // A retry whose time has come waits for an agent, not for the clock.
         let retry = self.state.next_retry().filter(|at| *at > now).map(|at| at.since(now));
-        let sleep_ms = lease.into_iter().chain(retry).min().unwrap_or(MAX_SLEEP_MS).min(MAX_SLEEP_MS);
+        let gate = self.state.next_gate().filter(|at| *at > now).map(|at| at.since(now));
+        let sleep_ms =
+            lease.into_iter().chain(retry).chain(gate).min().unwrap_or(MAX_SLEEP_MS).min(MAX_SLEEP_MS);
         Duration::from_millis(sleep_ms)
     }
 
@@ -230,6 +232,7 @@ impl Core {
                 self.audit(origin, "run.cancel", &result, |_| run.to_string());
                 self.answer(answer, result);
             }
+            Request::DecideGates { decision, origin, answer } => self.review(decision, origin, answer),
             Request::Command { command, answer } => {
                 let result = self.decide(command).map_err(DriverError::from);
                 self.answer(answer, result);
@@ -316,7 +319,7 @@ impl Core {
         self.take(Payload::Audit(AuditEntry::new(origin, action, target, refused, self.now)));
     }
 
-    fn answer<T: Send + 'static>(
+    pub(super) fn answer<T: Send + 'static>(
         &mut self,
         answer: oneshot::Sender<Result<T, DriverError>>,
         result: Result<T, DriverError>,
@@ -381,6 +384,7 @@ impl Core {
                 tracing::debug!(%rejection, "a lease ended otherwise");
             }
         }
+        self.pass_gates();
         let surplus: Vec<RunId> = self.state.retirable(FINISHED_RUNS_MAX).take(BATCH_RETIRED).collect();
         for run in surplus {
             if let Err(rejection) = self.decide(Command::RetireRun { run }) {

@@ -271,6 +271,8 @@ pub(super) fn of(state: &State, event: &Event, effects: &mut Vec<Effect>) {
         Event::InstanceQueued { instance, .. }
         | Event::InstanceBlocked { instance, .. }
         | Event::InstanceAdmitted { instance, .. }
+        | Event::GateDecided { instance, .. }
+        | Event::GateOpened { instance, .. }
         | Event::RetryScheduled { instance, .. }
         | Event::InstanceFinished { instance, .. } => {
             effects.extend(state.instance(*instance).map(|instance| Effect::Changed(instance.run())));

@@ -12,6 +12,7 @@ pub mod credentials;
 mod effects;
 mod follow;
 mod house;
+mod gates;
 pub mod leases;
 pub mod ledger;
 pub mod message;
@@ -28,8 +29,8 @@ pub mod watchers;
 use std::sync::Arc;
 
 use slipway_kit::clock::Clock;
-use slipway_scheduler::command::{Cancel, Submit};
-use slipway_scheduler::{AgentId, Command, Rejection, Rules, RunId};
+use slipway_scheduler::command::{Cancel, DecideGates, Submit};
+use slipway_scheduler::{AgentId, Command, InstanceId, Rejection, Rules, RunId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -262,6 +263,19 @@ impl Driver {
     /// [`DriverError`].
     pub async fn cancel(&self, cancel: Cancel, origin: Origin) -> Result<(), DriverError> {
         self.ask(|answer| Request::Cancel { cancel, origin, answer }).await
+    }
+
+    /// Lets what waits for an environment go on, or fail, because somebody says so; durable when this returns. Answers with the
+    /// instances.
+    ///
+    /// # Errors
+    /// [`DriverError`].
+    pub async fn decide_gates(
+        &self,
+        decision: DecideGates,
+        origin: Origin,
+    ) -> Result<Vec<InstanceId>, DriverError> {
+        self.ask(|answer| Request::DecideGates { decision, origin, answer }).await
     }
 
     /// Opens a session; its number is the answer. Welcome and all that follows come over the link.

@@ -1,9 +1,9 @@
 //! What the driver is asked.
 
 use slipway_cas::Digest;
-use slipway_scheduler::command::{Cancel, LeaseRef, Submit};
+use slipway_scheduler::command::{Cancel, DecideGates, LeaseRef, Submit};
 use slipway_scheduler::fleet::{AgentProfile, Fleet};
-use slipway_scheduler::{AgentId, Command, Outcome, Rejection, RunId, State};
+use slipway_scheduler::{AgentId, Command, InstanceId, Outcome, Rejection, RunId, State};
 use tokio::sync::oneshot;
 
 use super::DriverError;
@@ -77,6 +77,8 @@ pub(super) enum Request {
     Command { command: Command, answer: Answer<()> },
     /// Somebody wants a run to end.
     Cancel { cancel: Cancel, origin: Origin, answer: Answer<()> },
+    /// Somebody lets what waits for an environment go on, or not; answers with what was decided.
+    DecideGates { decision: DecideGates, origin: Origin, answer: Answer<Vec<InstanceId>> },
     /// An agent opened a session.
     Hello { hello: AgentHello, link: SessionLink, answer: Answer<u64> },
     /// A session's stream ended.
@@ -121,6 +123,7 @@ impl Request {
             Self::Submit { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Command { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Cancel { answer, .. } => drop(answer.send(Err(error.clone()))),
+            Self::DecideGates { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Note { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Snapshot { answer } => drop(answer.send(Err(error.clone()))),
             Self::Stretch { answer, .. } => drop(answer.send(Err(error.clone()))),

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use slipway_scheduler::command::{Cancel, Submit};
-use slipway_scheduler::{AgentId, Command, RunId, State};
+use slipway_scheduler::command::{Cancel, DecideGates, Submit};
+use slipway_scheduler::{AgentId, Command, InstanceId, RunId, State};
 use tokio::sync::oneshot;
 
 use super::core::Core;
@@ -114,6 +114,11 @@ impl Stepped {
     /// As [`super::Driver::cancel`].
     pub fn cancel(&mut self, cancel: Cancel, origin: Origin) -> Answered<()> {
         self.ask(|answer| Request::Cancel { cancel, origin, answer })
+    }
+
+    /// As [`super::Driver::decide_gates`].
+    pub fn decide_gates(&mut self, decision: DecideGates, origin: Origin) -> Answered<Vec<InstanceId>> {
+        self.ask(|answer| Request::DecideGates { decision, origin, answer })
     }
 
     /// As [`super::Driver::hello`].

@@ -2,10 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use slipway_cas::Digest;
-use slipway_scheduler::command::{Concurrency, InstanceDefinition, LeaseRef, Queueing};
+use slipway_scheduler::command::{Concurrency, Gate, InstanceDefinition, LeaseRef, Queueing};
 use slipway_scheduler::{
-    AgentId, CancelReason, Event, FencingToken, FleetCause, InstanceId, JobId, JobResult, LabelSet, Outcome,
-    RunId, Timestamp,
+    AgentId, CancelReason, Event, FencingToken, FleetCause, GateVerdict, InstanceId, JobId, JobResult,
+    LabelSet, Outcome, RunId, Timestamp,
 };
 
 use super::rows::{self, Entry};
@@ -87,6 +87,17 @@ fn each_event_has_its_rows() {
         (
             Event::InstanceQueued { instance: INSTANCE, at: AT },
             vec![(sql::QUEUED, vec![instance(), number(50)])],
+        ),
+        (Event::GateOpened { instance: INSTANCE, at: AT }, vec![(sql::QUEUED, vec![instance(), number(50)])]),
+        (
+            Event::GateDecided {
+                instance: INSTANCE,
+                verdict: GateVerdict::Rejected,
+                actor: "ada".into(),
+                comment: "late".into(),
+                at: AT,
+            },
+            vec![(sql::QUEUED, vec![instance(), Value::Null])],
         ),
         (
             Event::InstanceBlocked { instance: INSTANCE, at: AT },
@@ -245,20 +256,30 @@ fn instances_wait_for_an_agent_from_the_moment_that_nothing_holds_them_back() {
         continue_on_error: false,
         spec: Digest::of(b""),
         concurrency,
+        gate: None,
     };
     let group = Concurrency { group: "g".into(), cancel_in_progress: false, queue: Queueing::Single };
-    let instances = vec![instance(0, None), instance(1, Some(group)), instance(2, None)];
+    let gate = Gate {
+        environment: "production".into(),
+        approval: true,
+        reviewers: Vec::new(),
+        barred: Vec::new(),
+        wait_ms: 0,
+        expires_ms: 1,
+    };
+    let gated = InstanceDefinition { gate: Some(Box::new(gate)), ..instance(3, None) };
+    let instances = vec![instance(0, None), instance(1, Some(group)), gated, instance(2, None)];
     let event = Event::JobExpanded {
         run: RUN,
         job: JobId::new("build"),
         instances,
         fail_fast: true,
-        max_parallel: Some(2),
+        max_parallel: Some(3),
         at: AT,
     };
     let statements = told(Payload::Scheduler(event), None);
     let queued: Vec<&Value> = statements.iter().map(|statement| &statement.values[9]).collect();
-    assert_eq!(queued, [&number(50), &Value::Null, &Value::Null]);
+    assert_eq!(queued, [&number(50), &Value::Null, &Value::Null, &Value::Null]);
     let labels_and_strict = &statements[0].values[5..7];
     assert_eq!(labels_and_strict, [text("arm64, linux"), number(1)]);
 }

@@ -68,8 +68,12 @@ impl From<DriverError> for ApiError {
             DriverError::House(HouseError::Invalid(_)) => (StatusCode::BAD_REQUEST, "bad_request"),
             DriverError::House(HouseError::Limit(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "limit"),
             DriverError::Rejected(rejection) => match rejection {
-                Rejection::UnknownRun { .. } | Rejection::UnknownJob { .. } => {
+                Rejection::UnknownRun { .. } | Rejection::UnknownJob { .. } | Rejection::NoGate { .. } => {
                     (StatusCode::NOT_FOUND, "not_found")
+                }
+                Rejection::GateDecided { .. } => (StatusCode::CONFLICT, "decided"),
+                Rejection::NotReviewer { .. } | Rejection::SelfReview { .. } => {
+                    (StatusCode::FORBIDDEN, "not_a_reviewer")
                 }
                 Rejection::Limit { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "limit"),
                 Rejection::InvalidJobs(_) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_workflow"),

@@ -4,6 +4,7 @@
 //! Every error has one form: `{"error":{"code","message"}}`. GitHub's JSON stops at [`crate::github`].
 
 mod agents;
+mod approvals;
 mod audit;
 mod auth;
 mod backup;
@@ -45,7 +46,7 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 34] = [
+pub const ROUTES: [&str; 35] = [
     "delete /agents/tokens/{token}",
     "delete /agents/{agent}",
     "delete /pools/{pool}",
@@ -76,6 +77,7 @@ pub const ROUTES: [&str; 34] = [
     "post /dispatches",
     "post /history/rebuild",
     "post /runs",
+    "post /runs/{run}/approvals",
     "post /runs/{run}/cancel",
     "post /runs/{run}/rerun",
     "put /pools/{pool}",
@@ -92,6 +94,7 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/runs/{run}/logs", get(events::logs))
         .route("/runs/{run}/records", get(records::verify))
         .route("/runs/{run}/tests", get(test_cases::tests))
+        .route("/runs/{run}/approvals", post(approvals::decide))
         .route("/runs/{run}/cancel", post(runs::cancel))
         .route("/runs/{run}/carried", get(dispatches::carried))
         .route("/runs/{run}/rerun", post(dispatches::rerun))

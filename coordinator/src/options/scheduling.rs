@@ -48,7 +48,7 @@ struct PriorityRule {
 
 /// `owner/name` or `owner/*`, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct RepositoryPattern {
+pub(super) struct RepositoryPattern {
     owner: String,
     /// `None`: all of the owner's.
     name: Option<String>,
@@ -167,7 +167,7 @@ impl Scheduling {
 
 impl Share {
     fn fits(&self, repository: &str, exact: bool) -> bool {
-        self.repositories.iter().any(|pattern| pattern.name.is_some() == exact && pattern.fits(repository))
+        self.repositories.iter().any(|pattern| pattern.is_exact() == exact && pattern.fits(repository))
     }
 }
 
@@ -183,7 +183,7 @@ impl PriorityRule {
 }
 
 impl RepositoryPattern {
-    fn parse(place: &'static str, text: &str) -> Result<Self, OptionsError> {
+    pub(super) fn parse(place: &'static str, text: &str) -> Result<Self, OptionsError> {
         match text.to_lowercase().split_once('/') {
             Some((owner, name)) if is_name(owner) && (name == "*" || is_name(name)) => {
                 let name = (name != "*").then(|| name.to_owned());
@@ -193,7 +193,12 @@ impl RepositoryPattern {
         }
     }
 
-    fn fits(&self, repository: &str) -> bool {
+    /// Whether it names one repository.
+    pub(super) fn is_exact(&self) -> bool {
+        self.name.is_some()
+    }
+
+    pub(super) fn fits(&self, repository: &str) -> bool {
         let repository = repository.to_lowercase();
         let Some((owner, name)) = repository.split_once('/') else { return false };
         owner == self.owner && self.name.as_ref().is_none_or(|wanted| wanted == name)

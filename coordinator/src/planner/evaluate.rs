@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use serde_json::Value as Json;
 use slipway_cas::{Digest, StoreError};
-use slipway_scheduler::command::{Expansion, InstanceDefinition, RunMeta};
+use slipway_scheduler::command::{Expansion, Gate, InstanceDefinition, RunMeta};
 use slipway_scheduler::{InstanceId, JobResult, LabelSet, RunId};
 use slipway_workflow::action::lock::pin_key;
 use slipway_workflow::calls::{CallContext, FileName};
+use slipway_workflow::job_spec::JobSpec;
 use slipway_workflow::plan::{
     self, Ancestors, CallOutputsInput, NeededJob, Resolution, ResolveInput, RunFacts, github_context,
     outputs_of_call, resolve_job,
@@ -18,6 +19,7 @@ use slipway_workflow::syntax::{self, Workflow};
 use uuid::Uuid;
 
 use crate::driver::{OutputsRequest, PlanNeed, PlanRequest};
+use crate::options::Options;
 use crate::services::Services;
 use crate::submit::{self, Bundle, RunContext};
 
@@ -60,6 +62,24 @@ pub(super) struct Material {
     workflow: Result<Arc<Workflow>, String>,
     job: String,
     input: ResolveInput,
+    gates: Gates,
+}
+
+/// What the environments of its instances ask.
+struct Gates {
+    options: Arc<Options>,
+    meta: RunMeta,
+    triggering_actor: String,
+}
+
+impl Gates {
+    /// What a job specification's environment asks, or why it may not be used.
+    fn of(&self, spec: &JobSpec) -> Result<Option<Box<Gate>>, String> {
+        let Some(environment) = &spec.environment else { return Ok(None) };
+        let started_by = [self.meta.actor.as_str(), &self.triggering_actor];
+        let gate = self.options.environments.gate(&environment.name, &self.meta, &started_by)?;
+        Ok(gate.map(Box::new))
+    }
 }
 
 pub(super) async fn load(
@@ -101,6 +121,11 @@ pub(super) async fn load(
         }
     }
     let lineage = request.lineage;
+    let gates = Gates {
+        options: Arc::clone(&services.options),
+        meta: request.meta.clone(),
+        triggering_actor: context.triggering_actor.clone(),
+    };
     let input = ResolveInput {
         github: github_context(&run_facts(&request.meta, request.run, event, &context.triggering_actor)),
         inputs: call.as_ref().map_or(context.inputs, |call| call.inputs.clone()),
@@ -117,7 +142,7 @@ pub(super) async fn load(
         callee,
         action_pins,
     };
-    Ok(Material { workflow, job: request.local.clone(), input })
+    Ok(Material { workflow, job: request.local.clone(), input, gates })
 }
 
 fn vars(vars: BTreeMap<String, String>) -> Json {
@@ -267,25 +292,26 @@ impl Material {
         match resolve_job(&workflow, &self.job, &self.input).map_err(|diagnostics| told(&diagnostics))? {
             Resolution::Skip { reason } => Ok(Evaluated::Skip { reason }),
             Resolution::Calls(planned) => Ok(Evaluated::Calls(planned)),
-            Resolution::Instances(planned) => instances(planned),
+            Resolution::Instances(planned) => instances(planned, &self.gates),
         }
     }
 }
 
-fn instances(planned: Vec<plan::InstancePlan>) -> Result<Evaluated, String> {
+fn instances(planned: Vec<plan::InstancePlan>, gates: &Gates) -> Result<Evaluated, String> {
     let (fail_fast, max_parallel) =
         planned.first().map_or((true, None), |first| (first.fail_fast, first.max_parallel));
     let mut specs = Vec::with_capacity(planned.len());
     let mut instances = Vec::with_capacity(planned.len());
     for instance in planned {
         let spec = Bytes::from(serde_json::to_vec(&instance.spec).map_err(|error| error.to_string())?);
-        instances.push(definition(instance, Digest::of(&spec)));
+        let gate = gates.of(&instance.spec)?;
+        instances.push(definition(instance, Digest::of(&spec), gate));
         specs.push(spec);
     }
     Ok(Evaluated::Instances { expansion: Expansion { instances, fail_fast, max_parallel }, specs })
 }
 
-fn definition(instance: plan::InstancePlan, spec: Digest) -> InstanceDefinition {
+fn definition(instance: plan::InstancePlan, spec: Digest, gate: Option<Box<Gate>>) -> InstanceDefinition {
     InstanceDefinition {
         id: InstanceId(Uuid::now_v7()),
         index: u32::try_from(instance.index).unwrap_or(u32::MAX),
@@ -297,6 +323,7 @@ fn definition(instance: plan::InstancePlan, spec: Digest) -> InstanceDefinition 
         continue_on_error: instance.continue_on_error,
         spec,
         concurrency: instance.concurrency.map(submit::concurrency),
+        gate,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use slipway_scheduler::explain::gate_refusal;
 use slipway_scheduler::state::{Call, Job, Run, Stage};
 use slipway_scheduler::{InstanceId, RunId};
 use tokio::sync::watch;
@@ -63,6 +64,7 @@ fn progress(view: View<'_>, id: RunId) -> Option<Progress> {
             let Some(result) = instance.result() else { continue };
             let attempt = instance.attempts().last().map_or(0, |attempt| attempt.number);
             let note = view.ledger.note(id, instance.id(), attempt);
+            let message = (!note.is_empty()).then(|| note.to_owned()).or_else(|| gate_refusal(instance));
             progress.results.push(InstanceResult {
                 instance: instance.id().to_string(),
                 line: RunLine::Job {
@@ -72,7 +74,7 @@ fn progress(view: View<'_>, id: RunId) -> Option<Progress> {
                     result,
                     attempt,
                     cause: instance.cause(),
-                    message: (!note.is_empty()).then(|| note.to_owned()),
+                    message,
                 },
             });
         }

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use slipway_cas::Digest;
-use slipway_scheduler::explain::{WaitReason, explain_job, explain_wait, gave_up};
-use slipway_scheduler::state::{Attempt, Call, Instance, Job, Phase, Run, Stage};
+use slipway_scheduler::explain::{WaitReason, explain_job, explain_wait, gate_refusal, gave_up};
+use slipway_scheduler::state::{Attempt, Call, Instance, Job, Phase, Review, Run, Stage};
 use slipway_scheduler::{FleetCause, JobResult, Outcome, RunId};
 
 use super::{FindError, MIN_PREFIX};
@@ -85,6 +85,8 @@ pub struct RunView {
     pub priority: i8,
     /// The share that it belongs to; `None`: its repository's own.
     pub share: Option<String>,
+    /// Environments whose approval something of it waits for.
+    pub awaits_review: Vec<String>,
     /// Its jobs in file order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jobs: Option<Vec<JobView>>,
@@ -139,8 +141,36 @@ pub struct InstanceView {
     pub waits_for: Option<String>,
     /// The same for programs.
     pub wait: Option<WaitReason>,
+    /// What its environment asked, and what came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<GateView>,
     /// All attempts.
     pub attempts: Vec<AttemptView>,
+}
+
+/// What an environment asks of an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GateView {
+    /// The environment.
+    pub environment: String,
+    /// Whether somebody has to approve.
+    pub approval: bool,
+    /// Who may; empty: everybody.
+    pub reviewers: Vec<String>,
+    /// Who may not: whoever started the run, where nobody may review their own.
+    pub not_by: Vec<String>,
+    /// The wait timer, in milliseconds.
+    pub wait_ms: u64,
+    /// Whether somebody's decision is what it waits for now.
+    pub awaits_review: bool,
+    /// `approved`, `rejected` or `expired` (nobody decided in time), once it was decided.
+    pub decision: Option<&'static str>,
+    /// Who decided.
+    pub by: Option<String>,
+    /// Why.
+    pub comment: Option<String>,
+    /// When, Unix milliseconds.
+    pub decided_ms: Option<u64>,
 }
 
 /// An attempt.
@@ -240,10 +270,25 @@ fn show(view: View<'_>, run: &Run, detail: Detail) -> RunView {
         traceparent: meta.traceparent.clone(),
         priority: run.standing().priority,
         share: run.standing().share.clone(),
+        awaits_review: awaited(view, run),
         jobs: full.then(|| jobs.iter().map(|job| show_job(view, run, job)).collect()),
         instances: full
             .then(|| instances().map(|(job, instance)| show_instance(view, run, job, instance)).collect()),
     }
+}
+
+/// Each environment once, in the order of the jobs.
+fn awaited(view: View<'_>, run: &Run) -> Vec<String> {
+    let mut environments: Vec<String> = Vec::new();
+    if run.end().is_some() || view.state.gated_len() == 0 {
+        return environments;
+    }
+    for (_, gate) in view.state.awaiting_review(run.id()) {
+        if !environments.iter().any(|known| gate.is_for(known)) {
+            environments.push(gate.environment.clone());
+        }
+    }
+    environments
 }
 
 fn run_state(view: View<'_>, run: &Run) -> StateWord {
@@ -275,7 +320,9 @@ fn show_job(view: View<'_>, run: &Run, job: &Job) -> JobView {
 
 fn show_instance(view: View<'_>, run: &Run, job: &Job, instance: &Instance) -> InstanceView {
     let state = match instance.phase() {
-        Phase::Held | Phase::Blocked { .. } | Phase::Waiting { .. } => StateWord::Waiting,
+        Phase::Held | Phase::Gated { .. } | Phase::Blocked { .. } | Phase::Waiting { .. } => {
+            StateWord::Waiting
+        }
         Phase::Leased { .. } | Phase::Settling => StateWord::Running,
         Phase::Finished { .. } => StateWord::Finished,
     };
@@ -291,14 +338,32 @@ fn show_instance(view: View<'_>, run: &Run, job: &Job, instance: &Instance) -> I
         result: instance.result(),
         attempt: last.map_or(0, |attempt| attempt.attempt),
         cause: instance.cause(),
-        message: last.and_then(|attempt| attempt.message.clone()),
+        message: last.and_then(|attempt| attempt.message.clone()).or_else(|| gate_refusal(instance)),
         gave_up: gave_up(instance).map(|told| told.to_string()),
         agent: last.map(|attempt| attempt.agent.clone()),
         labels: instance.labels().iter().map(str::to_owned).collect(),
         waits_for: wait.as_ref().map(ToString::to_string),
         wait,
+        gate: show_gate(instance),
         attempts,
     }
+}
+
+fn show_gate(instance: &Instance) -> Option<GateView> {
+    let (gate, review) = (instance.gate()?, instance.review());
+    let said = |text: fn(&Review) -> &String| review.map(text).filter(|text| !text.is_empty()).cloned();
+    Some(GateView {
+        environment: gate.environment.clone(),
+        approval: gate.approval,
+        reviewers: gate.reviewers.clone(),
+        not_by: gate.barred.clone(),
+        wait_ms: gate.wait_ms,
+        awaits_review: instance.awaits_review().is_some(),
+        decision: review.map(|review| review.verdict.as_str()),
+        by: said(|review| &review.actor),
+        comment: said(|review| &review.comment),
+        decided_ms: review.map(|review| review.at.0),
+    })
 }
 
 fn show_attempt(view: View<'_>, run: &Run, instance: &Instance, attempt: &Attempt) -> AttemptView {

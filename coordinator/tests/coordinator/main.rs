@@ -13,6 +13,7 @@ mod calls;
 mod ccache;
 mod clients;
 mod enrolment;
+mod environments;
 mod events;
 mod fair;
 mod fake_agent;

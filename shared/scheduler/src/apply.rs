@@ -8,7 +8,7 @@ mod run;
 use crate::event::Event;
 use crate::ids::{FencingToken, InstanceId};
 use crate::outcome::CancelReason;
-use crate::state::{Attempt, AttemptEnd, Instance, Phase, State};
+use crate::state::{Attempt, AttemptEnd, Instance, Phase, Review, State};
 
 impl State {
     /// Makes the event part of the state.
@@ -35,6 +35,11 @@ impl State {
             Event::InstanceQueued { instance, at } => self.queue(*instance, *at),
             Event::InstanceBlocked { instance, .. } => self.block(*instance),
             Event::InstanceAdmitted { instance, at } => self.wait(*instance, *at),
+            Event::GateDecided { instance, verdict, actor, comment, at } => {
+                let (actor, comment) = (actor.clone(), comment.clone());
+                self.review(*instance, Review { verdict: *verdict, actor, comment, at: *at });
+            }
+            Event::GateOpened { instance, at } => self.pass_gate(*instance, *at),
             Event::Leased { instance, attempt, agent, token, lease_ms, at } => {
                 let attempt = Attempt::begun(*attempt, *agent, *token, *at);
                 self.lease(*instance, attempt, *lease_ms);
@@ -65,8 +70,12 @@ impl State {
         if matches!(instance.phase, Phase::Leased { .. }) {
             self.leased.remove(&id);
         }
+        if let Some(due) = instance.gate_due() {
+            self.gates.remove(&(due, id));
+        }
         instance.phase = phase;
         self.queues.insert(instance);
+        self.gates.extend(instance.gate_due().map(|due| (due, id)));
         if matches!(instance.phase, Phase::Leased { .. }) {
             self.leased.insert(id);
         }

@@ -33,6 +33,13 @@ pub enum Command {
     ExtendLease(ExtendLease),
     /// Somebody wants a run to stop.
     Cancel(Cancel),
+    /// Somebody lets what waits for an environment go on, or not.
+    DecideGates(DecideGates),
+    /// A gate's time may have come: [`crate::State::next_gate`] says when.
+    PassGate {
+        /// The instance that waits behind it.
+        instance: InstanceId,
+    },
     /// The coordinator ends an attempt whose agent let its time limit pass.
     TimeOutInstance(LeaseRef),
     /// A new leader begins.
@@ -263,6 +270,36 @@ pub struct InstanceDefinition {
     /// The job's `concurrency`: it waits for an agent only once it holds the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Concurrency>,
+    /// What its environment asks for before anything else: it enters its concurrency group, and waits for an agent, only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Box<Gate>>,
+}
+
+/// The rules of an environment that hold a job back. Part of the journal, so that replay needs no configuration, and a
+/// changed configuration counts for jobs that are planned after it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Gate {
+    /// The environment's name; case does not matter.
+    pub environment: String,
+    /// Whether somebody has to approve.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approval: bool,
+    /// Who may, without regard to case; empty: everybody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reviewers: Vec<String>,
+    /// Who may not, although a reviewer: whoever asked for the run, where nobody may review what is their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub barred: Vec<String>,
+    /// The wait timer, in milliseconds, from when the job began to wait; it runs while people think.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub wait_ms: u64,
+    /// How long it waits for somebody to decide before it fails, in milliseconds.
+    pub expires_ms: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde gives a reference.
+const fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 /// The calls that a job becomes.
@@ -395,4 +432,19 @@ pub struct Cancel {
     pub actor: String,
     /// Why, for people.
     pub reason: String,
+}
+
+/// [`Command::DecideGates`]: all of the run's instances that wait for approval of the environment now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecideGates {
+    /// The run.
+    pub run: RunId,
+    /// The environment, without regard to case.
+    pub environment: String,
+    /// Whether they go on; else they fail.
+    pub approve: bool,
+    /// Who says so.
+    pub actor: String,
+    /// Why, for people; may be empty.
+    pub comment: String,
 }

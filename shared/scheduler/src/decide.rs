@@ -7,6 +7,7 @@ mod enter_group;
 mod expire;
 mod extend_lease;
 mod finish_call;
+mod gate;
 mod grant;
 mod report;
 mod resolve_job;
@@ -51,6 +52,8 @@ pub fn decide(
         Command::Expire(expire) => expire::decide(state, &expire, rules, now),
         Command::ExtendLease(extend) => extend_lease::decide(state, &extend),
         Command::Cancel(cancel) => cancel::decide(state, cancel, now),
+        Command::DecideGates(decision) => gate::decide(state, decision, now),
+        Command::PassGate { instance } => gate::pass(state, instance, now),
         Command::TimeOutInstance(lease) => time_out::decide(state, lease, rules, now),
         Command::TakeOver { epoch } => take_over::decide(state, epoch, now),
         Command::RetireRun { run } => retire_run::decide(state, run),

@@ -11,7 +11,7 @@ use crate::command::{
 };
 use crate::ids::{AgentId, FencingToken, InstanceId, JobId, RunId};
 use crate::limits::LEASE_MS;
-use crate::outcome::{CancelReason, FleetCause, JobResult, Outcome};
+use crate::outcome::{CancelReason, FleetCause, GateVerdict, JobResult, Outcome};
 use crate::time::Timestamp;
 
 /// A fact. What a driver does about each once it is durable stands at the variant.
@@ -188,8 +188,8 @@ pub enum Event {
         /// Where and what, for people.
         message: String,
     },
-    /// A job became instances; the first `max_parallel` of them (all, without) wait for an agent from now on, or are about to
-    /// enter their concurrency group.
+    /// A job became instances; the first `max_parallel` of them (all, without) wait for an agent from now on, for what their
+    /// environment asks, or are about to enter their concurrency group.
     /// Effect: look for agents.
     JobExpanded {
         /// The run.
@@ -206,8 +206,8 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
-    /// An instance that `max-parallel` held back waits for an agent from now on, or for its concurrency group. Effect: look
-    /// for agents.
+    /// An instance that `max-parallel` held back waits for an agent from now on, for what its environment asks, or for its
+    /// concurrency group. Effect: look for agents.
     InstanceQueued {
         /// The instance.
         instance: InstanceId,
@@ -223,6 +223,30 @@ pub enum Event {
     },
     /// An instance holds its concurrency group and waits for an agent from now on. Effect: look for agents.
     InstanceAdmitted {
+        /// The instance.
+        instance: InstanceId,
+        /// When.
+        at: Timestamp,
+    },
+    /// What an environment asks of an instance was decided. [`Event::GateOpened`] follows an approval, unless the wait timer
+    /// goes on; [`Event::InstanceFinished`] follows anything else. Effect: tell who follows the run.
+    GateDecided {
+        /// The instance.
+        instance: InstanceId,
+        /// What.
+        verdict: GateVerdict,
+        /// Who; empty: time.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        actor: String,
+        /// Why, for people.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        comment: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// All that an environment asked of an instance is so: it waits for an agent from now on, or is about to enter its
+    /// concurrency group. Effect: look for agents.
+    GateOpened {
         /// The instance.
         instance: InstanceId,
         /// When.

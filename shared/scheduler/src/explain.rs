@@ -15,8 +15,8 @@ use crate::outcome::{FleetCause, Outcome};
 use crate::state::{CallPhase, Instance, Job, Phase, Run, Stage, State, is_over};
 use crate::time::Timestamp;
 
-use words::{Clock, Span, kind};
-pub use words::{GaveUp, gave_up};
+use words::{Argument, Clock, Moment, Span, kind};
+pub use words::{GaveUp, gate_refusal, gave_up};
 
 /// Why a job or an instance is not running.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,25 @@ pub enum WaitReason {
         holder: Option<RunId>,
         /// How many wait before it.
         ahead: usize,
+    },
+    /// Its environment asks for somebody's approval.
+    Approval {
+        /// The environment.
+        environment: String,
+        /// Who may approve; empty: everybody.
+        #[serde(default)]
+        reviewers: Vec<String>,
+        /// The run, which the approval names.
+        run: RunId,
+        /// When it fails if nobody does.
+        until: Timestamp,
+    },
+    /// Its environment has a wait timer.
+    WaitTimer {
+        /// The environment.
+        environment: String,
+        /// When the timer ends.
+        until: Timestamp,
     },
     /// It is being planned.
     Planning,
@@ -120,6 +139,18 @@ impl fmt::Display for WaitReason {
                 }
                 if *ahead > 0 { write!(f, "; {ahead} before it") } else { Ok(()) }
             }
+            Self::Approval { environment, reviewers, run, .. } => {
+                write!(f, "waits for approval of `{environment}`")?;
+                if let Some((last, others)) = reviewers.split_last() {
+                    let others = others.join(", ");
+                    let or = if others.is_empty() { "" } else { " or " };
+                    write!(f, " by {others}{or}{last}")?;
+                }
+                write!(f, ": slipway approve {run} {}", Argument(environment))
+            }
+            Self::WaitTimer { environment, until } => {
+                write!(f, "the wait timer of `{environment}` ends at {}", Moment(*until))
+            }
             Self::Planning => f.write_str("is being planned"),
             Self::MaxParallel { limit } => write!(f, "held back: `max-parallel` is {limit}"),
             Self::Backoff { until, cause } => {
@@ -155,6 +186,16 @@ pub fn explain_wait(state: &State, fleet: &Fleet, id: InstanceId, now: Timestamp
         Phase::Held => {
             let limit = state.job_of(instance).and_then(|job| job.max_parallel).unwrap_or_default();
             Some(WaitReason::MaxParallel { limit })
+        }
+        Phase::Gated { since } => {
+            let (gate, run) = (instance.gate()?, instance.run());
+            let environment = gate.environment.clone();
+            Some(if instance.is_approved() {
+                WaitReason::WaitTimer { environment, until: since.after(gate.wait_ms) }
+            } else {
+                let (reviewers, until) = (gate.reviewers.clone(), since.after(gate.expires_ms));
+                WaitReason::Approval { environment, reviewers, run, until }
+            })
         }
         Phase::Blocked { order } => {
             let run = state.run(instance.run())?;

@@ -33,7 +33,7 @@ pub use explain::{GaveUp, WaitReason, explain_job, explain_wait, gave_up};
 pub use fleet::Fleet;
 pub use ids::{AgentId, FencingToken, InstanceId, JobId, RunId};
 pub use label::LabelSet;
-pub use outcome::{CancelReason, FleetCause, JobResult, Outcome};
+pub use outcome::{CancelReason, FleetCause, GateVerdict, JobResult, Outcome};
 pub use policy::Rules;
 pub use rejection::{InvalidJobs, Rejection};
 pub use state::State;

@@ -35,6 +35,16 @@ pub const IDEMPOTENCY_KEYS_MAX: usize = 50_000;
 pub const GROUP_CHARS_MAX: usize = 400;
 /// Runs and jobs of one concurrency group that may wait under `queue: max`, as on GitHub.
 pub const GROUP_WAITING_MAX: usize = 100;
+/// Characters of an environment's name, as on GitHub.
+pub const ENVIRONMENT_CHARS_MAX: usize = 255;
+/// People who may approve one environment. Each instance's definition has their names in the journal.
+pub const REVIEWERS_MAX: usize = 32;
+/// Bytes of a reviewer's name.
+pub const REVIEWER_BYTES_MAX: usize = 128;
+/// The longest wait timer of an environment, in milliseconds: GitHub's 43,200 minutes, which are 30 days.
+pub const GATE_WAIT_MS_MAX: u64 = 43_200 * 60_000;
+/// How long a job waits for somebody to approve it, in milliseconds: 30 days, as on GitHub.
+pub const GATE_EXPIRES_MS: u64 = 30 * 24 * 3_600_000;
 /// The lowest and the highest priority of a run.
 pub const PRIORITY_MIN: i8 = -100;
 /// As above.

@@ -166,3 +166,27 @@ pub enum CancelReason {
         group: String,
     },
 }
+
+/// What came of an environment's gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateVerdict {
+    /// Somebody let the job go on.
+    Approved,
+    /// Somebody did not: it fails.
+    Rejected,
+    /// Nobody decided in time: it fails.
+    Expired,
+}
+
+impl GateVerdict {
+    /// As in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+        }
+    }
+}

@@ -70,6 +70,46 @@ pub enum Rejection {
         /// The agent.
         agent: AgentId,
     },
+    /// Nothing of the run waits for approval of this environment, nor has any been decided.
+    #[error("{}", no_gate(run, environment, waiting))]
+    NoGate {
+        /// The run.
+        run: RunId,
+        /// The environment that was named.
+        environment: String,
+        /// Those that something of the run waits for.
+        waiting: Vec<String>,
+    },
+    /// What waited for this environment was decided before, or does not wait for anybody any more.
+    #[error("nothing of run {run} waits for approval of `{environment}` any more: {how}")]
+    GateDecided {
+        /// The run.
+        run: RunId,
+        /// The environment.
+        environment: String,
+        /// What became of it, for people.
+        how: String,
+    },
+    /// The environment names its reviewers, and this is none of them.
+    #[error("`{actor}` may not review `{environment}`; who may: {}", reviewers.join(", "))]
+    NotReviewer {
+        /// Who tried.
+        actor: String,
+        /// The environment.
+        environment: String,
+        /// Who may.
+        reviewers: Vec<String>,
+    },
+    /// Nobody may review what they started themselves.
+    #[error("`{actor}` started run {run}, and `{environment}` has to be reviewed by somebody else")]
+    SelfReview {
+        /// Who tried.
+        actor: String,
+        /// The run.
+        run: RunId,
+        /// The environment.
+        environment: String,
+    },
     /// The job does not wait for a resolution: its needs are open, or it has one.
     #[error("the job `{job}` does not wait for a resolution")]
     NotReady {
@@ -161,4 +201,12 @@ pub enum InvalidJobs {
     /// Every job is carried.
     #[error("every job is carried over: nothing is left to run")]
     AllCarried,
+}
+
+fn no_gate(run: &RunId, environment: &str, waiting: &[String]) -> String {
+    let known = match waiting {
+        [] => "nothing of it waits for any approval".to_owned(),
+        waiting => format!("what waits, waits for {}", waiting.join(", ")),
+    };
+    format!("no job of run {run} waits for approval of `{environment}`: {known}")
 }

@@ -7,8 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use scene::{FAILURE, SUCCESS, Scene, call, expansion, fleet_failure, instances, submit, view};
 use slipway_scheduler::command::{
-    CallDefinition, CallExpansion, Cancel, Concurrency, Expansion, Expire, ExtendLease, FinishCall, Grant,
-    LeaseRef, Queueing, Report, Resolution, ResolveJob, Standing,
+    CallDefinition, CallExpansion, Cancel, Concurrency, DecideGates, Expansion, Expire, ExtendLease,
+    FinishCall, Gate, Grant, LeaseRef, Queueing, Report, Resolution, ResolveJob, Standing,
 };
 use slipway_scheduler::state::{CallPhase, Job, Stage};
 use slipway_scheduler::{
@@ -75,6 +75,11 @@ enum Step {
         strict: bool,
         group: Option<u8>,
         cancel_in_progress: bool,
+        gate: Option<Gate>,
+    },
+    /// Looks after what waits for an environment, whether its time has come or not.
+    PassGate {
+        pick: usize,
     },
     Report {
         pick: usize,
@@ -101,7 +106,8 @@ fn step() -> impl Strategy<Value = Step> {
     let jobs = ["a", "b", "c", "d", "x"];
     let matrix = || (any::<usize>(), 1u8..5, any::<bool>(), proptest::option::of(1u32..3));
     let group = || (proptest::option::weighted(0.3, 0u8..2), any::<bool>());
-    let plan = (matrix(), any::<bool>(), any::<bool>(), group());
+    let gate = || proptest::option::weighted(0.3, gate());
+    let plan = (matrix(), any::<bool>(), any::<bool>(), group(), gate());
     let call = (matrix(), any::<bool>(), group());
     prop_oneof![
         2 => (run_id(), proptest::option::weighted(0.3, 0u8..2), any::<bool>(), standing()).prop_map(|(run, group, cancels, standing)| {
@@ -110,10 +116,15 @@ fn step() -> impl Strategy<Value = Step> {
             new.concurrency = concurrency(group, cancels);
             Step::Plain(Command::Submit(Box::new(new)))
         }),
-        8 => plan.prop_map(|((pick, count, fail_fast, max_parallel), skip, strict, (group, cancel_in_progress))| {
+        8 => plan.prop_map(|((pick, count, fail_fast, max_parallel), skip, strict, (group, cancel_in_progress), gate)| {
             let skip = skip && count == 1;
-            Step::Plan { pick, count, fail_fast, max_parallel, skip, strict, group, cancel_in_progress }
+            Step::Plan { pick, count, fail_fast, max_parallel, skip, strict, group, cancel_in_progress, gate }
         }),
+        4 => (run_id(), 0u8..3, any::<bool>(), 0u8..3).prop_map(|(run, environment, approve, actor)| {
+            let (environment, actor) = (format!("e{environment}"), format!("p{actor}"));
+            Step::Plain(Command::DecideGates(DecideGates { run, environment, approve, actor, comment: String::new() }))
+        }),
+        4 => any::<usize>().prop_map(|pick| Step::PassGate { pick }),
         4 => call.prop_map(|((pick, count, fail_fast, max_parallel), has_outputs, (group, cancel_in_progress))| {
             Step::Call { pick, count, fail_fast, max_parallel, has_outputs, group, cancel_in_progress }
         }),
@@ -144,6 +155,20 @@ fn step() -> impl Strategy<Value = Step> {
         }),
         2 => (0u64..150_000).prop_map(|milliseconds| Step::Pass { milliseconds }),
     ]
+}
+
+/// Everything that an environment may ask for.
+fn gate() -> impl Strategy<Value = Gate> {
+    (0u8..2, any::<bool>(), proptest::option::of(0u8..3), 0u64..60_000, 0u64..200_000).prop_map(
+        |(environment, approval, reviewer, wait_ms, expires_ms)| Gate {
+            environment: format!("e{environment}"),
+            approval,
+            reviewers: reviewer.iter().map(|number| format!("P{number}")).collect(),
+            barred: vec!["p2".to_owned()],
+            wait_ms,
+            expires_ms,
+        },
+    )
 }
 
 /// A few shares and priorities, and sometimes none.
@@ -227,7 +252,24 @@ fn command(scene: &mut Scene, step: Step, next_id: &mut u128) -> Option<Command>
                 Resolution::Calls(CallExpansion { calls: made.collect(), fail_fast, max_parallel });
             Command::ResolveJob(ResolveJob { run, job, cancelled, resolution })
         }
-        Step::Plan { pick, count, fail_fast, max_parallel, skip, strict, group, cancel_in_progress } => {
+        Step::PassGate { pick } => {
+            let all = scene.state.runs().flat_map(|run| run.jobs()).flat_map(Job::instances);
+            let gated: Vec<_> = all
+                .filter(|id| scene.state.instance(**id).is_some_and(|it| it.gate_due().is_some()))
+                .collect();
+            Command::PassGate { instance: **gated.get(pick % gated.len().max(1))? }
+        }
+        Step::Plan {
+            pick,
+            count,
+            fail_fast,
+            max_parallel,
+            skip,
+            strict,
+            group,
+            cancel_in_progress,
+            gate,
+        } => {
             let (run, cancelled, job) = ready(scene, pick)?;
             let numbers: Vec<_> = (0..u128::from(count)).map(|at| *next_id + at).collect();
             *next_id += 10;
@@ -235,6 +277,7 @@ fn command(scene: &mut Scene, step: Step, next_id: &mut u128) -> Option<Command>
             for instance in &mut matrix.instances {
                 instance.strict = strict;
                 instance.concurrency = concurrency(group, cancel_in_progress);
+                instance.gate = gate.clone().map(Box::new);
             }
             let resolution =
                 if skip { Resolution::Skip { reason: "no".into() } } else { Resolution::Instances(matrix) };

@@ -128,6 +128,9 @@ faults! {
     BitRot = "records damaged", 4, Whole;
     /// A coordinator of an older version ran beside a newer one.
     MixedVersions = "mixed versions", 8, Whole;
+    // New kinds come last: what a seed means for the others stays.
+    /// Somebody decided about an environment, of whatever run, as whoever.
+    Review = "reviews", 100, Both;
 }
 
 impl Fault {

@@ -34,6 +34,8 @@ kinds!(COMMANDS, command, Command, {
     Command::Decline(_) => "decline",
     Command::ExtendLease(_) => "extend lease",
     Command::Cancel(_) => "cancel",
+    Command::DecideGates(_) => "decide gates",
+    Command::PassGate { .. } => "pass gate",
     Command::TimeOutInstance(_) => "time out instance",
     Command::TakeOver { .. } => "take over",
     Command::RetireRun { .. } => "retire run",
@@ -50,6 +52,10 @@ kinds!(REJECTIONS, rejection, Rejection, {
     Rejection::UnknownInstance { .. } => "unknown instance",
     Rejection::NotWaiting { .. } => "not waiting",
     Rejection::DoesNotFit { .. } => "does not fit",
+    Rejection::NoGate { .. } => "no gate",
+    Rejection::GateDecided { .. } => "gate decided",
+    Rejection::NotReviewer { .. } => "not a reviewer",
+    Rejection::SelfReview { .. } => "self review",
     Rejection::NotReady { .. } => "not ready",
     Rejection::NotDone { .. } => "not done",
     Rejection::StaleResolution { .. } => "stale resolution",
@@ -62,7 +68,7 @@ kinds!(REJECTIONS, rejection, Rejection, {
 });
 
 /// The names of the events, in the order of [`event`].
-pub const EVENTS: [&str; 29] = [
+pub const EVENTS: [&str; 31] = [
     "epoch began",
     "run submitted",
     "job ready",
@@ -92,6 +98,8 @@ pub const EVENTS: [&str; 29] = [
     "call finished",
     "instance blocked",
     "instance admitted",
+    "gate decided",
+    "gate opened",
 ];
 
 /// By number, not by name: there is one for every event of every seed.
@@ -126,6 +134,8 @@ const fn event(event: &Event) -> usize {
         Event::CallFinished { .. } => 26,
         Event::InstanceBlocked { .. } => 27,
         Event::InstanceAdmitted { .. } => 28,
+        Event::GateDecided { .. } => 29,
+        Event::GateOpened { .. } => 30,
     }
 }
 

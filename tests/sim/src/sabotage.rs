@@ -59,6 +59,8 @@ sabotages! {
     ForgetRenewal = "forget-renewal", Scheduler;
     /// `max-parallel` is not honoured.
     IgnoreMaxParallel = "ignore-max-parallel", Scheduler;
+    /// What waits for somebody's approval goes on without it.
+    OpenUnapproved = "open-unapproved", Scheduler;
     /// A share never has its turn while another one waits.
     SkipShare = "skip-share", Scheduler;
     /// The highest priority goes first, however long others have waited.

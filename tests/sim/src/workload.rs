@@ -2,7 +2,7 @@
 
 use slipway_cas::Digest;
 use slipway_scheduler::command::{
-    CallDefinition, CallExpansion, Concurrency, Expansion, InstanceDefinition, JobDefinition, Queueing,
+    CallDefinition, CallExpansion, Concurrency, Expansion, Gate, InstanceDefinition, JobDefinition, Queueing,
     Resolution, ResolveJob, RunMeta, Standing, Submit, Trust,
 };
 use slipway_scheduler::fleet::AgentProfile;
@@ -22,6 +22,36 @@ fn standing(random: &mut Random) -> Standing {
     let weight = if share.is_some() { 3 } else { 1 };
     let priority = if random.chance(300) { random.below(5) as i8 - 2 } else { 0 };
     Standing { share, weight, priority }
+}
+
+/// The environments; the last is nobody's.
+pub(crate) const ENVIRONMENTS: [&str; 3] = ["production", "staging", "nowhere"];
+
+/// Who reviews them; nobody may review as the last.
+pub(crate) const PEOPLE: [&str; 3] = ["alice", "bob", "eve"];
+
+/// What an instance's environment asks. It depends on the instance alone: the rest of a world is as it would be without.
+fn gate_of(instance: InstanceId) -> Option<Box<Gate>> {
+    let (high, low) = instance.0.as_u64_pair();
+    let mut random = Random::about(high, &[low, Random::name("gate")]);
+    random.chance(60).then(|| Box::new(gate(&mut random)))
+}
+
+/// Everything that an environment may ask for. What nobody decides about ends in minutes: a healed world has to.
+fn gate(random: &mut Random) -> Gate {
+    let approval = random.chance(700);
+    Gate {
+        environment: ENVIRONMENTS[random.below(2) as usize].to_owned(),
+        approval,
+        reviewers: if random.chance(500) {
+            vec![PEOPLE[0].to_owned(), PEOPLE[2].to_owned()]
+        } else {
+            Vec::new()
+        },
+        barred: vec![PEOPLE[2].to_owned()],
+        wait_ms: if random.chance(500) { random.between(1, 60_000) } else { 0 },
+        expires_ms: random.between(60_000, 600_000),
+    }
 }
 
 /// Names and label sets that every seed shares.
@@ -183,8 +213,12 @@ impl Workload {
             continue_on_error: continue_on_error || random.chance(50),
             spec: blob(random),
             concurrency: if groups && random.chance(200) { self.concurrency(random) } else { None },
+            gate: None,
         });
-        let instances = instances.collect();
+        let mut instances: Vec<InstanceDefinition> = instances.collect();
+        for instance in &mut instances {
+            instance.gate = gate_of(instance.id);
+        }
         let max_parallel = random.chance(300).then(|| random.between(1, 3) as u32);
         Expansion { instances, fail_fast: random.chance(600), max_parallel }
     }

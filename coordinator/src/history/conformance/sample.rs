@@ -243,6 +243,7 @@ impl Sample {
                 cancel_in_progress: false,
                 queue: slipway_scheduler::command::Queueing::Max,
             }),
+            gate: None,
         });
         let instances = instances.collect();
         let max_parallel = (self.below(3) == 0).then_some(1);

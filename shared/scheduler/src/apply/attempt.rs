@@ -4,7 +4,7 @@ use slipway_cas::Digest;
 
 use crate::command::LeaseRef;
 use crate::ids::{AgentId, InstanceId};
-use crate::state::{Attempt, AttemptEnd, Backoff, Job, Phase, State};
+use crate::state::{Attempt, AttemptEnd, Backoff, Job, Phase, Review, State};
 use crate::time::Timestamp;
 
 impl State {
@@ -18,8 +18,26 @@ impl State {
         self.enter(id, at);
     }
 
-    /// Lets an instance wait for its concurrency group, if it has one, else for an agent.
+    /// Lets an instance wait for what its environment asks, if it asks for anything, else for what comes after that.
     pub(super) fn enter(&mut self, id: InstanceId, at: Timestamp) {
+        if self.instances.get(&id).is_none_or(|instance| instance.gate().is_none()) {
+            return self.pass_gate(id, at);
+        }
+        self.set_phase(id, Phase::Gated { since: at });
+    }
+
+    /// Notes what was decided about a gate.
+    pub(super) fn review(&mut self, id: InstanceId, review: Review) {
+        let Some(instance) = self.instances.get_mut(&id) else { return };
+        if let Some(due) = instance.gate_due() {
+            self.gates.remove(&(due, id));
+        }
+        instance.review = Some(review);
+        self.gates.extend(instance.gate_due().map(|due| (due, id)));
+    }
+
+    /// Lets an instance wait for its concurrency group, if it has one, else for an agent.
+    pub(super) fn pass_gate(&mut self, id: InstanceId, at: Timestamp) {
         if self.instances.get(&id).is_none_or(|instance| instance.definition.concurrency.is_none()) {
             return self.wait(id, at);
         }

@@ -207,6 +207,7 @@ impl State {
                 phase: Phase::Held,
                 attempts: Vec::new(),
                 cancel: None,
+                review: None,
             };
             self.instances.insert(id, instance);
             if place < queued {

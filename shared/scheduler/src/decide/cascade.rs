@@ -80,8 +80,13 @@ impl<'s> Cascade<'s> {
         outputs: Option<Digest>,
         cause: Option<FleetCause>,
     ) {
-        let Some((run, job)) = self.job_of(instance) else { return };
         self.end_instance(instance, result, outputs, cause);
+        self.follow_end(instance, result);
+    }
+
+    /// What follows for the job of an instance that has its result.
+    pub(super) fn follow_end(&mut self, instance: &Instance, result: JobResult) {
+        let Some((run, job)) = self.job_of(instance) else { return };
         let failed = policy::effective(result, instance.definition.continue_on_error) == JobResult::Failure;
         if job.fail_fast && failed {
             self.stop_instances(job, &CancelReason::FailFast { by: instance.id() });
@@ -208,7 +213,8 @@ impl<'s> Cascade<'s> {
         })
     }
 
-    fn end_instance(
+    /// Gives an instance its result; [`Cascade::follow_end`] comes after.
+    pub(super) fn end_instance(
         &mut self,
         instance: &Instance,
         result: JobResult,
@@ -238,7 +244,7 @@ impl<'s> Cascade<'s> {
             return;
         }
         match instance.phase {
-            Phase::Held | Phase::Blocked { .. } | Phase::Waiting { .. } => {
+            Phase::Held | Phase::Gated { .. } | Phase::Blocked { .. } | Phase::Waiting { .. } => {
                 self.end_instance(instance, JobResult::Cancelled, None, None);
             }
             Phase::Leased { .. } if instance.cancel.is_none() => {

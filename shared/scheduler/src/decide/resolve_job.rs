@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::command::{CallExpansion, Concurrency, Expansion, Resolution, ResolveJob};
+use crate::command::{CallExpansion, Concurrency, Expansion, Gate, Resolution, ResolveJob};
 use crate::decide::cascade::Cascade;
 use crate::decide::submit::check_jobs;
 use crate::decide::{cut, within};
 use crate::event::Event;
 use crate::ids::JobId;
 use crate::limits::{
-    CALL_LEVELS_MAX, GROUP_CHARS_MAX, INSTANCES_MAX, INSTANCES_PER_JOB_MAX, JOB_ID_BYTES_MAX,
-    JOBS_PER_RUN_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, NEEDS_PER_JOB_MAX, TIMEOUT_MS_MAX,
+    CALL_LEVELS_MAX, ENVIRONMENT_CHARS_MAX, GATE_EXPIRES_MS, GATE_WAIT_MS_MAX, GROUP_CHARS_MAX,
+    INSTANCES_MAX, INSTANCES_PER_JOB_MAX, JOB_ID_BYTES_MAX, JOBS_PER_RUN_MAX, LABEL_BYTES_MAX, LABELS_MAX,
+    META_BYTES_MAX, NAME_BYTES_MAX, NEEDS_PER_JOB_MAX, REVIEWERS_MAX, TIMEOUT_MS_MAX,
 };
 use crate::outcome::JobResult;
 use crate::policy;
@@ -147,6 +148,23 @@ fn check_group(concurrency: Option<&Concurrency>) -> Result<(), Rejection> {
     within("characters of a concurrency group", chars, GROUP_CHARS_MAX)
 }
 
+fn check_gate(gate: Option<&Gate>) -> Result<(), Rejection> {
+    let Some(gate) = gate else { return Ok(()) };
+    within("characters of an environment's name", gate.environment.chars().count(), ENVIRONMENT_CHARS_MAX)?;
+    let names = gate.reviewers.iter().chain(&gate.barred);
+    within("reviewers of an environment", gate.reviewers.len().max(gate.barred.len()), REVIEWERS_MAX)?;
+    within("bytes of a reviewer's name", names.map(String::len).max().unwrap_or(0), META_BYTES_MAX)?;
+    for (what, time_ms, limit) in [
+        ("milliseconds of a wait timer", gate.wait_ms, GATE_WAIT_MS_MAX),
+        ("milliseconds that a job waits for approval", gate.expires_ms, GATE_EXPIRES_MS),
+    ] {
+        if time_ms > limit {
+            return Err(Rejection::Limit { what, limit });
+        }
+    }
+    Ok(())
+}
+
 fn check(state: &State, job: &JobId, expansion: &Expansion) -> Result<(), Rejection> {
     let invalid = |problem| Err(Rejection::InvalidInstances { job: job.clone(), problem });
     let instances = &expansion.instances;
@@ -161,6 +179,7 @@ fn check(state: &State, job: &JobId, expansion: &Expansion) -> Result<(), Reject
     let mut ids = BTreeSet::new();
     for instance in instances {
         check_group(instance.concurrency.as_ref())?;
+        check_gate(instance.gate.as_deref())?;
         within("bytes in an instance's name", instance.name.len(), NAME_BYTES_MAX)?;
         within("labels of a job", instance.labels.len(), LABELS_MAX)?;
         for label in instance.labels.iter() {

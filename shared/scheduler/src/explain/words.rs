@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::label::LabelSet;
-use crate::outcome::{FleetCause, Outcome};
+use crate::outcome::{FleetCause, GateVerdict, Outcome};
 use crate::state::Instance;
 use crate::time::Timestamp;
 
@@ -28,7 +28,8 @@ impl fmt::Display for Span {
         match self.0 {
             seconds @ ..60 => write!(f, "{} s", seconds.max(1)),
             seconds @ ..7_200 => write!(f, "{} min", seconds.div_ceil(60)),
-            seconds => write!(f, "{} h", seconds.div_ceil(3_600)),
+            seconds @ ..172_800 => write!(f, "{} h", seconds.div_ceil(3_600)),
+            seconds => write!(f, "{} days", seconds.div_ceil(86_400)),
         }
     }
 }
@@ -40,6 +41,31 @@ impl fmt::Display for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.0 / 1_000 % 86_400;
         write!(f, "{:02}:{:02}:{:02} UTC", seconds / 3_600, seconds / 60 % 60, seconds % 60)
+    }
+}
+
+/// A day and a time of day in UTC.
+pub(super) struct Moment(pub(super) Timestamp);
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = i64::try_from(self.0.0).unwrap_or(i64::MAX);
+        let moment = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX);
+        write!(f, "{}", moment.strftime("%Y-%m-%d %H:%M:%S UTC"))
+    }
+}
+
+/// A text as an argument for a shell.
+pub(super) struct Argument<'a>(pub(super) &'a str);
+
+impl fmt::Display for Argument<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |c: char| c.is_alphanumeric() || "-_./@:+".contains(c);
+        if !self.0.is_empty() && !self.0.starts_with('-') && self.0.chars().all(plain) {
+            return f.write_str(self.0);
+        }
+        let dashes = if self.0.starts_with('-') { "-- " } else { "" };
+        write!(f, "{dashes}'{}'", self.0.replace('\'', r"'\''"))
     }
 }
 
@@ -73,4 +99,23 @@ pub fn gave_up(instance: &Instance) -> Option<GaveUp> {
         }
     }
     Some(GaveUp { attempts: instance.attempts().len(), causes })
+}
+
+/// Why an instance ended at its environment's gate; `None` when it did not.
+#[must_use]
+pub fn gate_refusal(instance: &Instance) -> Option<String> {
+    let (gate, review) = (instance.gate()?, instance.review()?);
+    let environment = &gate.environment;
+    match review.verdict {
+        GateVerdict::Approved => None,
+        GateVerdict::Rejected if review.comment.is_empty() => {
+            Some(format!("{} rejected `{environment}`", review.actor))
+        }
+        GateVerdict::Rejected => {
+            Some(format!("{} rejected `{environment}`: {}", review.actor, review.comment))
+        }
+        GateVerdict::Expired => {
+            Some(format!("nobody approved `{environment}` within {}", Span(gate.expires_ms / 1_000)))
+        }
+    }
 }

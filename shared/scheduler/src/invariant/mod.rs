@@ -101,6 +101,9 @@ pub enum Violation {
     /// A strict job started again after a step began.
     #[error("the strict instance {0} started again after a step began")]
     StrictRestart(InstanceId),
+    /// An instance is behind its environment's gate without what that asks for, or the gates and it disagree.
+    #[error("the gate of instance {0} and where it is disagree")]
+    Gate(InstanceId),
     /// Too many of higher priorities went before one that has waited so long that it is the most urgent.
     #[error("instance {0} starves below higher priorities")]
     Starved(InstanceId),

@@ -79,6 +79,18 @@ impl Monitor {
                     return Err(Violation::GroupMembers);
                 }
             }
+            Event::GateDecided { instance, .. } => {
+                if find(state, *instance)?.awaits_review().is_none() {
+                    return Err(Violation::Gate(*instance));
+                }
+            }
+            Event::GateOpened { instance, at } => {
+                let target = find(state, *instance)?;
+                // Not before its time, and not without the approval that it needs.
+                if !target.is_approved() || target.gate_due().is_none_or(|due| due > *at) {
+                    return Err(Violation::Gate(*instance));
+                }
+            }
             Event::RetryScheduled { instance, attempt, .. } => {
                 let target = find(state, *instance)?;
                 if target.phase != Phase::Settling || *attempt as usize != target.attempts.len() + 1 {
@@ -220,6 +232,13 @@ pub(super) fn check_instance(state: &State, instance: &Instance) -> Result<(), V
     if leased != state.leased.contains(&id) {
         return Err(Violation::Leases(id));
     }
+    let due = instance.gate_due();
+    let listed = due.is_some_and(|due| state.gates.contains(&(due, id)));
+    let beyond =
+        matches!(instance.phase, Phase::Blocked { .. } | Phase::Waiting { .. } | Phase::Leased { .. });
+    if matches!(instance.phase, Phase::Gated { .. }) != listed || (beyond && !instance.is_approved()) {
+        return Err(Violation::Gate(id));
+    }
     let numbered = (1..).zip(&instance.attempts).all(|(number, attempt)| attempt.number == number);
     let rising = instance.attempts.windows(2).all(|pair| matches!(pair, [a, b] if a.token < b.token));
     let over = instance.attempts.iter().rev().skip(usize::from(leased)).all(|attempt| attempt.end.is_some());
@@ -227,7 +246,10 @@ pub(super) fn check_instance(state: &State, instance: &Instance) -> Result<(), V
         (Phase::Leased { token, .. }, last) => {
             last.is_some_and(|last| last.end.is_none() && last.token == *token)
         }
-        (Phase::Waiting { backoff: None } | Phase::Held | Phase::Blocked { .. }, last) => last.is_none(),
+        (
+            Phase::Waiting { backoff: None } | Phase::Held | Phase::Gated { .. } | Phase::Blocked { .. },
+            last,
+        ) => last.is_none(),
         // An agent may have declined the first.
         (Phase::Waiting { backoff: Some(_) } | Phase::Settling | Phase::Finished { .. }, _) => true,
     };

@@ -16,7 +16,7 @@ use crate::state::{Phase, State};
 /// The first [`Violation`] found.
 pub fn check(state: &State) -> Result<(), Violation> {
     limits(state)?;
-    let (mut waiting, mut leased) = (0, 0);
+    let (mut waiting, mut leased, mut gated) = (0, 0, 0);
     let mut tokens = BTreeSet::new();
     for instance in state.instances.values() {
         if instance.phase == Phase::Settling {
@@ -24,6 +24,7 @@ pub fn check(state: &State) -> Result<(), Violation> {
         }
         check_instance(state, instance)?;
         waiting += usize::from(matches!(instance.phase, Phase::Waiting { .. }));
+        gated += usize::from(matches!(instance.phase, Phase::Gated { .. }));
         leased += usize::from(matches!(instance.phase, Phase::Leased { .. }));
         for attempt in &instance.attempts {
             if !tokens.insert(attempt.token) || state.last_token < Some(attempt.token) {
@@ -41,6 +42,9 @@ pub fn check(state: &State) -> Result<(), Violation> {
     }
     if waiting != state.queues.len || waiting != entries {
         return Err(Violation::QueueLength { counted: waiting, claimed: state.queues.len.max(entries) });
+    }
+    if gated != state.gates.len() {
+        return Err(state.gates.first().map_or(Violation::Unknown, |(_, id)| Violation::Gate(*id)));
     }
     if leased != state.leased.len() {
         return Err(state.leased.first().map_or(Violation::Unknown, |id| Violation::Leases(*id)));

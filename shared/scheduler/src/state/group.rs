@@ -89,7 +89,7 @@ impl Groups {
         let (key, member) = (run.key_of(concurrency), Member::Instance(instance.id()));
         self.take(&key, member);
         match instance.phase {
-            Phase::Held | Phase::Finished { .. } => {}
+            Phase::Held | Phase::Gated { .. } | Phase::Finished { .. } => {}
             Phase::Blocked { order: None } => drop(self.entering.insert(member)),
             Phase::Blocked { order } => self.put(key, member, order),
             Phase::Waiting { .. } | Phase::Leased { .. } | Phase::Settling => self.put(key, member, None),

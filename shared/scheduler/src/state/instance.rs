@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
 
-use crate::command::{InstanceDefinition, LeaseRef, Trust};
+use crate::command::{Gate, InstanceDefinition, LeaseRef, Trust};
 use crate::ids::{AgentId, FencingToken, InstanceId, RunId};
 use crate::label::LabelSet;
-use crate::outcome::{CancelReason, FleetCause, JobResult, Outcome};
+use crate::outcome::{CancelReason, FleetCause, GateVerdict, JobResult, Outcome};
 use crate::time::Timestamp;
 
 use super::line::Line;
@@ -32,6 +32,22 @@ pub struct Instance {
     pub(crate) phase: Phase,
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) cancel: Option<CancelReason>,
+    /// What was decided about its environment's gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) review: Option<Review>,
+}
+
+/// A decision about an environment's gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Review {
+    /// What was decided.
+    pub verdict: GateVerdict,
+    /// Who did; empty: time.
+    pub actor: String,
+    /// Why, for people; may be empty.
+    pub comment: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// Where an instance is; always exactly one of these.
@@ -40,6 +56,11 @@ pub struct Instance {
 pub enum Phase {
     /// `max-parallel` holds it back.
     Held,
+    /// It waits for what its environment asks: somebody's approval, a time, or both.
+    Gated {
+        /// Since when.
+        since: Timestamp,
+    },
     /// It waits for its concurrency group.
     Blocked {
         /// Its place among all that wait for a group; `None`: it is about to enter it.
@@ -181,6 +202,37 @@ impl Instance {
     #[must_use]
     pub fn cancel(&self) -> Option<&CancelReason> {
         self.cancel.as_ref()
+    }
+
+    /// What its environment asks for, where it asks for anything.
+    #[must_use]
+    pub fn gate(&self) -> Option<&Gate> {
+        self.definition.gate.as_deref()
+    }
+
+    /// What was decided about its environment's gate, once it was.
+    #[must_use]
+    pub fn review(&self) -> Option<&Review> {
+        self.review.as_ref()
+    }
+
+    /// The gate that somebody has to decide about before it goes on.
+    #[must_use]
+    pub fn awaits_review(&self) -> Option<&Gate> {
+        let waits = matches!(self.phase, Phase::Gated { .. }) && self.review.is_none();
+        self.gate().filter(|gate| waits && gate.approval)
+    }
+
+    pub(crate) fn is_approved(&self) -> bool {
+        self.gate().is_none_or(|gate| !gate.approval)
+            || self.review.as_ref().is_some_and(|review| review.verdict == GateVerdict::Approved)
+    }
+
+    /// When time alone does something about its gate: lets it go on, or ends it.
+    #[must_use]
+    pub fn gate_due(&self) -> Option<Timestamp> {
+        let (Phase::Gated { since }, Some(gate)) = (&self.phase, self.gate()) else { return None };
+        Some(since.after(if self.is_approved() { gate.wait_ms } else { gate.expires_ms }))
     }
 
     /// Its own result, once it has one.

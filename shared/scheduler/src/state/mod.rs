@@ -17,13 +17,13 @@ mod snapshot;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 pub use call::{Call, CallPhase, Parent};
-pub use instance::{Attempt, AttemptEnd, Backoff, Instance, Phase};
+pub use instance::{Attempt, AttemptEnd, Backoff, Instance, Phase, Review};
 pub use line::Line;
 pub(crate) use queue::{Queues, is_over};
 pub use run::{Cancelled, Job, Lineage, Run, RunEnd, Stage};
 pub use snapshot::{FrozenState, SNAPSHOT_VERSION};
 
-use crate::command::{AgentView, Command, Entrant, LeaseRef, Trust};
+use crate::command::{AgentView, Command, Entrant, Gate, LeaseRef, Trust};
 use crate::ids::{AgentId, FencingToken, InstanceId, RunId};
 use crate::label::LabelSet;
 use crate::time::Timestamp;
@@ -43,6 +43,8 @@ pub struct State {
     // Derived from the above.
     pub(crate) queues: Queues,
     pub(crate) leased: BTreeSet<InstanceId>,
+    /// What waits for its environment, by when time does something about it.
+    pub(crate) gates: BTreeSet<(Timestamp, InstanceId)>,
     pub(crate) finished_runs: BTreeSet<(Timestamp, RunId)>,
     pub(crate) groups: group::Groups,
 }
@@ -184,6 +186,31 @@ impl State {
     #[must_use]
     pub fn next_retry(&self) -> Option<Timestamp> {
         self.queues.next_retry()
+    }
+
+    /// When time next does something about an environment's gate, also if it is over already.
+    #[must_use]
+    pub fn next_gate(&self) -> Option<Timestamp> {
+        self.gates.first().map(|(at, _)| *at)
+    }
+
+    /// What waits for an environment whose time has come, to be decided with [`Command::PassGate`]. A clock that was put back
+    /// makes it later, never earlier.
+    pub fn due_gates(&self, now: Timestamp) -> impl Iterator<Item = InstanceId> + '_ {
+        self.gates.iter().take_while(move |(at, _)| *at <= now).map(|(_, instance)| *instance)
+    }
+
+    /// How many instances wait for what their environment asks.
+    #[must_use]
+    pub fn gated_len(&self) -> usize {
+        self.gates.len()
+    }
+
+    /// The instances of a run that wait for somebody to decide, with their gates.
+    pub fn awaiting_review(&self, run: RunId) -> impl Iterator<Item = (&Instance, &Gate)> {
+        let jobs = self.run(run).into_iter().flat_map(|run| run.jobs());
+        let instances = jobs.flat_map(|job| self.instances_of(job));
+        instances.filter_map(|instance| Some((instance, instance.awaits_review()?)))
     }
 
     /// The finished runs above this number, oldest first: to be retired.

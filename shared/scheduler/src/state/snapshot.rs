@@ -116,6 +116,7 @@ impl<'de> Deserialize<'de> for State {
                     group.map_or_else(|| Arc::clone(&own.1), |it| Arc::new(Line::of(run, Some(it))));
             }
             state.queues.insert(&instance);
+            state.gates.extend(instance.gate_due().map(|due| (due, instance.id())));
             if matches!(instance.phase, Phase::Leased { .. }) {
                 state.leased.insert(instance.id());
             }

@@ -195,6 +195,7 @@ pub fn definition(number: u128) -> InstanceDefinition {
         continue_on_error: false,
         spec: Digest::of(b"spec"),
         concurrency: None,
+        gate: None,
     }
 }
 

@@ -1,12 +1,13 @@
 //! What befalls the world.
 
 use slipway_scheduler::Command;
-use slipway_scheduler::command::Cancel;
+use slipway_scheduler::command::{Cancel, DecideGates};
 
 use super::world::{Action, World};
 use crate::broken::Broken;
 use crate::fault::Fault;
 use crate::random::Random;
+use crate::workload::{ENVIRONMENTS, PEOPLE};
 
 impl World {
     /// A moment at which things may go wrong.
@@ -44,6 +45,9 @@ impl World {
         }
         if let Some(random) = self.strike(Fault::Cancel) {
             self.cancel_some_run(random)?;
+        }
+        if let Some(random) = self.strike(Fault::Review) {
+            self.review(random)?;
         }
         if self.deliveries > 0
             && let Some(mut random) = self.strike(Fault::DeliveryRepeated)
@@ -90,6 +94,31 @@ impl World {
         let run = open[random.below(open.len() as u64) as usize];
         let cancel = Cancel { run, actor: String::new(), reason: String::new() };
         let _refused = self.execute(Command::Cancel(cancel))?;
+        self.settle()
+    }
+
+    /// Somebody decides about an environment: mostly one that something waits for, and mostly somebody who may.
+    fn review(&mut self, mut random: Random) -> Result<(), Broken> {
+        let state = &self.coordinator.state;
+        let waiting: Vec<_> = state
+            .runs()
+            .flat_map(|run| state.awaiting_review(run.id()).map(move |(_, gate)| (run.id(), gate)))
+            .collect();
+        let runs: Vec<_> = state.runs().map(|run| run.id()).collect();
+        if !self.coordinator.up || runs.is_empty() {
+            return Ok(());
+        }
+        let (run, environment) = match waiting.get(random.below(waiting.len().max(1) as u64) as usize) {
+            Some((run, gate)) if random.chance(700) => (*run, gate.environment.clone()),
+            _ => {
+                let run = runs[random.below(runs.len() as u64) as usize];
+                (run, ENVIRONMENTS[random.below(ENVIRONMENTS.len() as u64) as usize].to_owned())
+            }
+        };
+        let actor = PEOPLE[random.below(PEOPLE.len() as u64) as usize].to_owned();
+        let (approve, comment) = (random.chance(700), String::new());
+        let _refused =
+            self.execute(Command::DecideGates(DecideGates { run, environment, approve, actor, comment }))?;
         self.settle()
     }
 

@@ -347,7 +347,10 @@ impl World {
         let retry =
             self.coordinator.state.next_retry().map(|at| self.now.after(at.since(now).clamp(50, 5_000)));
         let lease = self.coordinator.fleet.next_wakeup();
-        if let Some(at) = [retry, lease].into_iter().flatten().min()
+        // As the driver: it looks at the wall clock again before long, for that one jumps.
+        let gate = self.coordinator.state.next_gate();
+        let gate = gate.map(|at| self.now.after(at.since(now).clamp(1, 5_000)));
+        if let Some(at) = [retry, lease, gate].into_iter().flatten().min()
             && self.coordinator.wake_at.is_none_or(|planned| at < planned)
         {
             self.coordinator.wake_at = Some(at);
@@ -372,7 +375,20 @@ impl World {
                 Err(rejection) => return Err(Broken::FleetRefused(rejection)),
             }
         }
+        self.pass_gates()?;
         self.settle()
+    }
+
+    /// What waits for an environment whose time has come goes on, or ends; each look has to do something.
+    fn pass_gates(&mut self) -> Result<(), Broken> {
+        let due: Vec<InstanceId> = self.coordinator.state.due_gates(self.wall()).collect();
+        for instance in due {
+            if !self.coordinator.up {
+                return Ok(());
+            }
+            self.execute_own(Command::PassGate { instance })?;
+        }
+        Ok(())
     }
 
     /// Keeps the state as it is now, as a snapshot that a later leader starts from.
@@ -412,6 +428,15 @@ impl World {
                 events.extend(twice);
             }
             Sabotage::RestartStrict => restart_strict(state, &mut events, self.now),
+            Sabotage::OpenUnapproved => {
+                // What waits for somebody's approval goes on as if it needed none.
+                let gated = state.runs().find_map(|run| state.awaiting_review(run.id()).next());
+                let opened = gated.map(|(instance, _)| Event::GateOpened {
+                    instance: instance.id(),
+                    at: Timestamp(u64::MAX),
+                });
+                events.extend(opened);
+            }
             Sabotage::IgnoreMaxParallel => {
                 if let Some(Event::JobExpanded { instances, max_parallel: Some(limit), at, .. }) =
                     events.last()

@@ -24,6 +24,9 @@ impl World {
         if let Some(random) = self.strike(Fault::Cancel) {
             self.cancel_some_run(random)?;
         }
+        if let Some(random) = self.strike(Fault::Review) {
+            self.review(random)?;
+        }
         if self.strike(Fault::Drain).is_some()
             && let Some(site) = self.leading()
         {

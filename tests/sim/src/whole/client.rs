@@ -2,7 +2,7 @@
 
 use slipway_coordinator::audit::Origin;
 use slipway_coordinator::driver::stepped::Answered;
-use slipway_scheduler::command::{Cancel, ExtendLease};
+use slipway_scheduler::command::{Cancel, DecideGates, ExtendLease};
 use slipway_scheduler::limits::LEASE_MS;
 use slipway_scheduler::{Command, RunId};
 
@@ -12,6 +12,7 @@ use super::world::{Action, World};
 use crate::broken::Broken;
 use crate::fault::Fault;
 use crate::random::Random;
+use crate::workload::PEOPLE;
 
 /// How long a client waits for an answer before it asks again.
 const PATIENCE_MS: u64 = 5_000;
@@ -97,6 +98,26 @@ impl World {
         if let Role::Leading(driver) = &mut self.sites[site].role {
             let cancel = Cancel { run, actor: String::new(), reason: String::new() };
             drop(driver.cancel(cancel, Origin::default()));
+        }
+        self.turn(site)
+    }
+
+    /// Somebody decides about an environment that something waits for.
+    pub(crate) fn review(&mut self, mut random: Random) -> Result<(), Broken> {
+        let waiting: Vec<(RunId, String)> = {
+            let disk = locked(&self.disk);
+            let state = &disk.truth.state;
+            let gates = |run: RunId| state.awaiting_review(run).map(move |(_, gate)| (run, gate));
+            let waiting = state.runs().flat_map(|run| gates(run.id()));
+            waiting.map(|(run, gate)| (run, gate.environment.clone())).collect()
+        };
+        let Some(site) = self.leading().filter(|_| !waiting.is_empty()) else { return Ok(()) };
+        let (run, environment) = waiting[random.below(waiting.len() as u64) as usize].clone();
+        let actor = PEOPLE[random.below(PEOPLE.len() as u64) as usize].to_owned();
+        let (approve, comment) = (random.chance(700), String::new());
+        if let Role::Leading(driver) = &mut self.sites[site].role {
+            let decision = DecideGates { run, environment, approve, actor, comment };
+            drop(driver.decide_gates(decision, Origin::default()));
         }
         self.turn(site)
     }

@@ -1,0 +1,59 @@
+//! `/api/v1/runs/{run}/approvals`: somebody lets what waits for an environment go on, or not.
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use slipway_scheduler::command::DecideGates;
+
+use super::door::Door;
+use super::error::ApiError;
+use super::runs::find;
+use crate::audit::{Origin, TEXT_MAX};
+use crate::services::Services;
+
+/// What somebody decides.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Approval {
+    environment: String,
+    decision: Decision,
+    actor: String,
+    #[serde(default)]
+    comment: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Decision {
+    Approve,
+    Reject,
+}
+
+/// Decides about all of the run's jobs that wait for the environment now.
+pub(super) async fn decide(
+    State(services): State<Services>,
+    Door(door): Door,
+    Path(run): Path<String>,
+    body: Result<Json<Approval>, JsonRejection>,
+) -> Result<Json<Value>, ApiError> {
+    let Json(Approval { environment, decision, actor, comment }) = body?;
+    let run = find(&services, run).await?;
+    // It is journaled, and held against the reviewers: nobody cannot be one.
+    let actor = actor.trim().to_owned();
+    if actor.is_empty() || actor.chars().count() > TEXT_MAX {
+        let message = format!("`actor` is who decides: write a name of at most {TEXT_MAX} characters");
+        return Err(ApiError::bad_request(message));
+    }
+    let approve = decision == Decision::Approve;
+    tracing::info!(%run, environment, approve, actor, "an environment is reviewed");
+    let origin = Origin { actor: actor.clone(), source: door };
+    let asked = DecideGates { run, environment: environment.clone(), approve, actor, comment };
+    let decided = services.driver.decide_gates(asked, origin).await?;
+    let instances: Vec<String> = decided.iter().map(ToString::to_string).collect();
+    let word = if approve { "approved" } else { "rejected" };
+    Ok(Json(json!({
+        "run": run.to_string(), "environment": environment, "decision": word, "instances": instances,
+    })))
+}
