@@ -13,23 +13,23 @@ const PIECES_MAX: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Placed {
     /// The journal's position.
-    position: u64,
+    pub(crate) position: u64,
     /// SHA-256 of the journal's record, in hexadecimal.
-    hash: String,
+    pub(crate) hash: String,
     #[serde(flatten)]
-    entry: AuditEntry,
+    pub(crate) entry: AuditEntry,
 }
 
 /// A piece of the trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Page {
-    entries: Vec<Placed>,
+    pub(crate) entries: Vec<Placed>,
     /// Go on after this position.
-    position: u64,
+    pub(crate) position: u64,
     /// Hash of the record there, in hexadecimal; empty at the journal's beginning.
-    hash: String,
+    pub(crate) hash: String,
     /// Where the journal ended when this was read.
-    end: u64,
+    pub(crate) end: u64,
 }
 
 /// What the record says of somebody's command.

@@ -1,4 +1,4 @@
-//! The HTTP front door: health, metrics, `/api/v1`, webhooks and one page for people.
+//! The HTTP front door: health, metrics, `/api/v1`, webhooks and the [`crate::pages`] for people.
 //!
 //! `/api/v1` needs the admin token, but for its description; webhooks need their signature; health and metrics are open.
 //! Every error has one form: `{"error":{"code","message"}}`. GitHub's JSON stops at [`crate::github`].
@@ -10,7 +10,7 @@ mod backup;
 mod blobs;
 mod cache;
 mod dispatches;
-mod door;
+pub(crate) mod door;
 mod error;
 mod events;
 mod forward;
@@ -18,7 +18,6 @@ mod health;
 mod history;
 mod metrics;
 pub mod openapi;
-mod page;
 mod records;
 mod remainder;
 mod runs;
@@ -35,6 +34,7 @@ pub(crate) use error::ApiError;
 pub(crate) use remainder::read_refused;
 
 use crate::github;
+use crate::pages;
 use crate::results;
 use crate::services::Services;
 
@@ -112,8 +112,8 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
             "/webhooks/github",
             post(github::webhook).layer(DefaultBodyLimit::max(github::MAX_PAYLOAD_BYTES)),
         )
-        .route("/", get(page::home))
-        .fallback(error::not_found)
+        .merge(pages::router(&services))
+        .fallback(error::nothing_here)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(middleware::from_fn(read_refused))
         .with_state(services.clone())

@@ -6,7 +6,7 @@ mod run;
 pub(crate) use agent::arch;
 pub use agent::{AgentView, agents};
 pub use run::{
-    AttemptView, Detail, InstanceView, JobView, RunView, StateWord, find_run, recent_runs, run,
+    AttemptView, Detail, InstanceView, JobView, RunView, StateWord, find_run, instance, recent_runs, run,
     waiting_reasons,
 };
 
