@@ -21,7 +21,7 @@ pub(super) const RUNS_SHOWN: usize = 50;
 pub(super) const REPOSITORIES_SHOWN: usize = 30;
 
 /// How many waiting jobs the page of the fleet names.
-pub(super) const WAITING_SHOWN: usize = 100;
+pub(super) const WAITING_SHOWN: usize = 50;
 
 /// How many instances of one job the page of a run shows.
 pub(super) const INSTANCES_SHOWN: usize = 300;

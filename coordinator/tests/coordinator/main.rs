@@ -27,6 +27,7 @@ mod logs;
 mod moon;
 mod native;
 mod nx;
+mod pages;
 mod records;
 mod rerun;
 mod restart;
