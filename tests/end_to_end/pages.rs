@@ -67,7 +67,8 @@ impl Watched {
         let agent = Agent::start(&coordinator, AgentOptions { slots: 3, ..AgentOptions::named("one") });
         let checkout = Checkout::with_workflow(WORKFLOW);
         let mut command = coordinator.run_command(&checkout);
-        let submitter = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn();
+        let submitter =
+            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn();
         let run = coordinator.newest_run();
         let browser = Browser::start();
         Self { coordinator, browser, run, _agent: agent, _checkout: checkout, _submitter: submitter.unwrap() }
@@ -85,7 +86,8 @@ impl Watched {
         wait_until("the job has begun", || {
             let shown = self.coordinator.show(&self.run);
             let begun = |each: &&serde_json::Value| each["job"] == id && each["attempt"] != 0;
-            let found = shown["instances"].as_array()?.iter().find(begun)?["instance_id"].as_str()?.to_owned();
+            let found =
+                shown["instances"].as_array()?.iter().find(begun)?["instance_id"].as_str()?.to_owned();
             Some(format!("/runs/{}/jobs/{found}", self.run))
         })
     }
@@ -95,7 +97,9 @@ impl Watched {
         for (scheme, width) in [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)] {
             self.browser.look(scheme, width);
             assert_eq!(self.browser.axe(), Vec::<serde_json::Value>::new(), "{page}, {scheme}, {width}");
-            let wider = self.browser.ask("document.documentElement.scrollWidth - document.documentElement.clientWidth");
+            let wider = self
+                .browser
+                .ask("document.documentElement.scrollWidth - document.documentElement.clientWidth");
             assert_eq!(wider, 0, "{page} is wider than the window of {width}");
         }
         self.browser.look("light", 1280);
@@ -133,7 +137,8 @@ fn every_page_is_right_for_everybody_and_what_comes_from_outside_stays_text() {
             assert_eq!(status, 200, "{path}");
         }
         watched.is_right(path);
-        let elements = watched.browser.ask("document.querySelectorAll('main script, main img, main b').length");
+        let elements =
+            watched.browser.ask("document.querySelectorAll('main script, main img, main b').length");
         assert_eq!(elements, 0, "{path}: a name became an element");
     }
     watched.browser.open(&format!("{build}?line=1"));
@@ -187,7 +192,9 @@ fn lines_appear_live_also_after_the_coordinator_was_killed_and_keys_reach_every_
     }
     assert!(reached, "the button is reached");
     watched.browser.press(&["Enter"]);
-    watched.browser.wait("document.querySelector('#head').innerText.includes('cancelled by an administrator')");
+    watched
+        .browser
+        .wait("document.querySelector('#head').innerText.includes('cancelled by an administrator')");
     watched.browser.wait_text("Re-run all jobs");
     assert_eq!(watched.browser.troubles(), Vec::<serde_json::Value>::new());
 }

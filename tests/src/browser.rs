@@ -20,7 +20,8 @@ impl Browser {
     /// When `scripts/prepare-tests.sh` did not say where its packages are, or it does not start.
     #[must_use]
     pub fn start() -> Self {
-        let packages = std::env::var("SLIPWAY_BROWSER_PACKAGES").expect("scripts/prepare-tests.sh says where they are");
+        let packages =
+            std::env::var("SLIPWAY_BROWSER_PACKAGES").expect("scripts/prepare-tests.sh says where they are");
         let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/drive.mjs");
         let mut child = Command::new("node")
             .arg(driver)

@@ -76,6 +76,9 @@ impl From<DriverError> for ApiError {
 
 impl From<RecordsError> for ApiError {
     fn from(error: RecordsError) -> Self {
+        if let RecordsError::Removed { run } = error {
+            return Self::removed(run);
+        }
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "records", error.to_string())
     }
 }

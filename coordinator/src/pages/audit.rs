@@ -11,26 +11,26 @@ use super::words::{moment, name};
 use crate::audit;
 use crate::services::Services;
 
-/// How many entries one page has.
+/// About how many entries one page has.
 const PAGE_ENTRIES: usize = 100;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct From {
-    /// The journal's position that the page before ended at.
-    after: u64,
+pub(super) struct Position {
+    /// Entries before this position of the journal; none: the newest.
+    before: Option<u64>,
 }
 
 pub(super) async fn page(
     State(services): State<Services>,
     visitor: Visitor,
-    Query(From { after }): Query<From>,
+    Query(Position { before }): Query<Position>,
 ) -> Result<Html, PageError> {
-    let trail = audit::page(&services.driver, after, PAGE_ENTRIES).await?;
+    let trail = audit::newest(&services.driver, before, PAGE_ENTRIES).await?;
     let main = html! {
         h1 { "Audit" }
-        p { "Who asked for what, oldest first; an entry cannot be changed or removed without that being found (" code { "slipway audit --verify" } ")." }
-        @if trail.entries.is_empty() { p.nothing { "No entries from here on." } }
+        p { "Who asked for what, newest first; an entry cannot be changed or removed without that being found (" code { "slipway audit --verify" } ")." }
+        @if trail.entries.is_empty() { p.nothing { "No entries here." } }
         @else {
             div.scroll tabindex="0" role="region" aria-label="Entries" {
                 table {
@@ -54,9 +54,9 @@ pub(super) async fn page(
                 }
             }
         }
-        nav.pager aria-label="Pages" {
-            @if after > 0 { a href="/audit" { "First" } }
-            @if trail.position < trail.end { a href={ "/audit?after=" (trail.position) } rel="next" { "Later" } }
+        nav.pager aria-label="More entries" {
+            @if before.is_some() { a href="/audit" { "Newest" } }
+            @if let Some(before) = trail.before { a href={ "/audit?before=" (before) } rel="next" { "Earlier" } }
         }
     };
     let frame = Frame {

@@ -108,7 +108,7 @@ fn agents(fleet: &Fleet, session: &Session) -> Markup {
                 @let free: u64 = connected.clone().filter(|agent| !agent.draining).map(|agent| u64::from(agent.free_slots)).sum();
                 section aria-labelledby={ "arch-" (arch) } {
                     h2 id={ "arch-" (arch) } { (arch) " " span.hint { (count(connected.count() as u64, "agent", "agents")) ", " (count(free, "free slot", "free slots")) } }
-                    div.scroll tabindex="0" role="region" aria-labelledby={ "arch-" (arch) } {
+                    div.scroll tabindex="0" role="region" aria-label={ "Agents of " (arch) } {
                         table {
                             thead { tr {
                                 th scope="col" { "Agent" } th scope="col" { "State" } th scope="col" { "Labels" }
@@ -129,7 +129,7 @@ fn queue(fleet: &Fleet, now_ms: u64) -> Markup {
             h2 #queue-title { "Waiting jobs " span.hint { (number(fleet.waiting_len as u64)) } }
             @if fleet.waiting.is_empty() { p.nothing { "Nothing waits for an agent." } }
             @else {
-                div.scroll tabindex="0" role="region" aria-labelledby="queue-title" {
+                div.scroll tabindex="0" role="region" aria-label="Queue" {
                     table {
                         thead { tr {
                             th scope="col" { "Job" } th scope="col" { "Run" } th scope="col" { "Needs" }

@@ -37,7 +37,15 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
         let told = "This was sent by a page of another site, and nothing was done.";
         return guarded(PageError::forbidden(told).into_response());
     }
-    guarded(next.run(request).await)
+    let response = next.run(request).await;
+    // What axum says of requests that it cannot read.
+    let plain =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/plain; charset=utf-8");
+    if plain && (response.status().is_client_error() || response.status().is_server_error()) {
+        let told = "What was sent cannot be read here.";
+        return guarded(PageError::new(response.status(), told).into_response());
+    }
+    guarded(response)
 }
 
 /// Every browser of today says so by itself. One that does not is held by cookie and form token.

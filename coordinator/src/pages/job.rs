@@ -12,6 +12,7 @@ use super::gate::Visitor;
 use super::layout::{Frame, Html, Place as Here, page as whole, piece};
 use super::log;
 use super::outline::{Outline, Place, Step};
+use super::rows;
 use super::run;
 use super::search;
 use super::words::{Mark, count, name, number, took};
@@ -136,12 +137,21 @@ fn mark(step: &Step, over: bool) -> Mark {
     }
 }
 
+/// What is said outside of steps comes before the first or behind the last.
+fn title(number: u32, step: &Step) -> &str {
+    match step.name.as_str() {
+        "" if number == 0 => "Set up",
+        "" => "End of the job",
+        name => name,
+    }
+}
+
 /// What a step says of itself in one line.
 pub(super) fn summary(number: u32, step: &Step, over: bool, now_ms: u64) -> Markup {
     html! {
         span.line id={ "step-" (number) "-line" } {
             (mark(step, over).short())
-            span.title { @if step.name.is_empty() { "Set up" } @else { (name(&step.name)) } }
+            span.title { (name(title(number, step))) }
             @if let Some(code) = step.exit_code.filter(|code| *code != 0) { span.hint { "exit code " (code) } }
             @if let Some(started) = step.started_ms {
                 @if step.finished_ms.is_some() || !over { (took(started, step.finished_ms, now_ms)) }
@@ -164,6 +174,7 @@ fn details(chosen: &Chosen, number: u32, step: &Step, now_ms: u64, body: Option<
             div.body {
                 @match body {
                     Some(body) => (body),
+                    None if step.rows == 0 => p.hint { "It said nothing." },
                     None => p.hint { a href={ (path) (query) "&step=" (number) "#step-" (number) } { "Show " (count(step.rows, "line", "lines")) } },
                 }
             }
@@ -183,13 +194,14 @@ fn spot(outline: &Outline, wanted: &Wanted) -> Option<Spot> {
     let number = by_line.map(|(step, _)| step).or(wanted.step).or_else(|| outline.interesting())?;
     let step = outline.steps.get(&number)?;
     let last = step.pages.len().saturating_sub(1);
-    let of_error = step.error.map(|place| step.page_of(place));
+    // Of a step that goes on, its end is what people want to see.
+    let of_error = step.error.filter(|_| step.finished_ms.is_some()).map(|place| step.page_of(place));
     let page = wanted.page.map(|page| page.saturating_sub(1)).or(by_line.map(|(_, page)| page)).or(of_error);
     Some(Spot { step: number, page: page.unwrap_or(last).min(last), marked: step.error })
 }
 
 /// Links to the pages of a step.
-fn pager(chosen: &Chosen, spot: &Spot, step: &Step) -> Markup {
+fn pager(chosen: &Chosen, spot: &Spot, step: &Step, label: &str) -> Markup {
     let pages = step.pages.len();
     let path = |page: usize| {
         let (path, query, number) = (chosen.path(), chosen.query(), spot.step);
@@ -197,7 +209,7 @@ fn pager(chosen: &Chosen, spot: &Spot, step: &Step) -> Markup {
     };
     html! {
         @if pages > 1 {
-            nav.pager aria-label={ "Pages of " (if step.name.is_empty() { "the set-up" } else { &step.name }) } {
+            nav.pager aria-label={ (label) " of " (title(spot.step, step)) } {
                 @if spot.page > 0 {
                     a href=(path(0)) { "First" } a href=(path(spot.page - 1)) rel="prev" { "Earlier" }
                 }
@@ -209,6 +221,9 @@ fn pager(chosen: &Chosen, spot: &Spot, step: &Step) -> Markup {
         }
     }
 }
+
+/// Up to how many rows the links to other pages stand only above them.
+const FEW_ROWS: usize = 50;
 
 /// A page of a step's log.
 async fn body(
@@ -227,11 +242,10 @@ async fn body(
     // Where a step failed and no annotation says where, its last line is what to look at.
     let failed = step.conclusion == Some(JobResult::Failure) && is_last;
     let marked = spot.marked.or_else(|| rows.last().filter(|_| failed).map(|row| row.place));
-    let pager = pager(chosen, spot, step);
     Ok(html! {
-        (pager)
-        (list(&log::items(&rows, marked), is_last, outline))
-        @if rows.len() > 50 { (pager) }
+        (pager(chosen, spot, step, "Pages"))
+        (list(&rows::items(&rows, marked), is_last, outline))
+        @if rows.len() > FEW_ROWS { (pager(chosen, spot, step, "Pages at the end")) }
     })
 }
 

@@ -18,8 +18,8 @@ use super::gate::Visitor;
 use super::job::{self, Chosen, choose};
 use super::limits::{LIVE_BEHIND, LIVE_EVERY, LIVE_LOOK_EVERY, LIVE_ROWS};
 use super::live::{self, Follower, Gone};
-use super::log::{self, Row};
 use super::outline::{Outline, Place};
+use super::rows::{self, Row};
 use crate::records::AttemptKey;
 use crate::services::Services;
 
@@ -139,7 +139,7 @@ impl Telling {
             let mut first = self.place.record;
             for record in some {
                 let place = self.place;
-                if let Some(row) = log::row(record, &mut self.place) {
+                if let Some(row) = rows::row(record, &mut self.place) {
                     if rows.len() == LIVE_ROWS || rows.last().is_some_and(|last| last.step != row.step) {
                         self.say_rows(&rows, first, place, follower).await?;
                         rows.clear();
@@ -156,7 +156,7 @@ impl Telling {
     /// The rows of one step among the records from `first` to before `next`.
     async fn say_rows(&self, rows: &[Row], first: u64, next: Place, follower: &Follower) -> Result<(), Gone> {
         let Some(last) = rows.last() else { return Ok(()) };
-        let html = log::items(rows, None).into_string();
+        let html = rows::items(rows, None).into_string();
         let data = json!({"step": last.step, "first": first, "next": next.record, "html": html}).to_string();
         follower.say(Event::default().event("rows").id(id(next)).data(data)).await
     }

@@ -24,6 +24,7 @@ mod live_job;
 mod log;
 mod outline;
 mod overview;
+mod rows;
 mod run;
 mod run_failures;
 mod run_jobs;

@@ -203,10 +203,18 @@ impl Step {
 /// One attempt's outline, locked while it is being made.
 type Slot = Arc<AsyncMutex<Outline>>;
 
+#[derive(Debug, Default)]
+struct Kept {
+    /// How often one was asked for.
+    uses: u64,
+    /// Each with when it was asked for last, on that count.
+    slots: HashMap<AttemptKey, (u64, Slot)>,
+}
+
 /// The outlines that were made lately.
 #[derive(Debug)]
 pub(super) struct Outlines {
-    kept: Mutex<(u64, HashMap<AttemptKey, (u64, Slot)>)>,
+    kept: Mutex<Kept>,
     /// Bounds how many logs are looked through at once.
     pub(super) looks: Semaphore,
 }
@@ -220,7 +228,7 @@ impl Default for Outlines {
 impl Outlines {
     fn slot(&self, key: AttemptKey) -> Slot {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (uses, slots) = &mut *kept;
+        let Kept { uses, slots } = &mut *kept;
         *uses += 1;
         let now = *uses;
         if slots.len() >= OUTLINES_KEPT

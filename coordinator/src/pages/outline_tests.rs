@@ -110,6 +110,6 @@ async fn an_outline_goes_on_where_it_ended_and_old_ones_are_forgotten() {
     for attempt in 2..100 {
         outlines.slot(key(attempt));
     }
-    assert_eq!(outlines.kept.lock().unwrap().1.len(), OUTLINES_KEPT);
+    assert_eq!(outlines.kept.lock().unwrap().slots.len(), OUTLINES_KEPT);
     assert_eq!(outlines.of(&records, key(1), false).await.unwrap(), outline, "made again");
 }

@@ -9,11 +9,14 @@ use super::error::PageError;
 use super::find_run;
 use super::gate::Visitor;
 use super::layout::{Frame, Place, form_token, page as whole};
+use super::limits::RUNS_LOOKED_AT;
 use super::live::{self, Parts};
 use super::run_failures::{self, Failure};
 use super::run_jobs;
 use super::session::Session;
 use super::words::{Mark, ago, moment, name, short_ref, short_sha, took};
+use crate::driver::View;
+use crate::rerun::is_attempt_of;
 use crate::services::Services;
 use crate::view::{self, Detail, RunView, StateWord};
 
@@ -23,12 +26,28 @@ pub(super) fn title(run: &RunView) -> String {
     format!("{title} #{}", run.run_number)
 }
 
-pub(super) async fn show(services: &Services, run: RunId) -> Result<RunView, PageError> {
-    let shown = services.driver.query(move |view| view::run(view, run, Detail::Full)).await?;
-    shown.ok_or_else(|| PageError::not_found("This run is not kept any more."))
+/// A run as its page shows it.
+struct Shown {
+    run: RunView,
+    /// The runs that are attempts of the same one, by number; this one is among them.
+    attempts: Vec<(u64, String)>,
 }
 
-fn head(run: &RunView, now_ms: u64) -> Markup {
+async fn show(services: &Services, run: RunId) -> Result<Shown, PageError> {
+    let look = move |view: View<'_>| {
+        let shown = view::run(view, run, Detail::Full)?;
+        let meta = view.state.run(run)?.meta();
+        let newest = view.state.runs().rev().take(RUNS_LOOKED_AT);
+        let same = newest.filter(|other| other.id() == run || is_attempt_of(other.meta(), meta));
+        let mut attempts: Vec<_> =
+            same.map(|other| (other.meta().run_attempt, other.id().to_string())).collect();
+        attempts.sort();
+        Some(Shown { run: shown, attempts })
+    };
+    services.driver.query(look).await?.ok_or_else(|| PageError::not_found("This run is not kept any more."))
+}
+
+fn head(Shown { run, attempts }: &Shown, now_ms: u64) -> Markup {
     html! {
         div #head {
             p.summary {
@@ -47,6 +66,15 @@ fn head(run: &RunView, now_ms: u64) -> Markup {
                 div { dt { "Submitted" } dd { (moment(run.created_ms)) " (" (ago(run.created_ms, now_ms)) ")" } }
                 @if run.run_attempt > 1 { div { dt { "Attempt" } dd { (run.run_attempt) } } }
                 @if run.priority != 0 { div { dt { "Priority" } dd { (run.priority) } } }
+            }
+            @if attempts.len() > 1 {
+                nav aria-label="Attempts" {
+                    ul.tabs {
+                        @for (attempt, id) in attempts {
+                            li { a href={ "/runs/" (id) } aria-current=[(*id == run.run).then_some("page")] { "Attempt " (attempt) } }
+                        }
+                    }
+                }
             }
         }
     }
@@ -76,9 +104,10 @@ fn buttons(run: &RunView, session: &Session) -> Markup {
     }
 }
 
-fn parts(run: &RunView, failures: &[Failure], session: &Session, now_ms: u64) -> Parts {
+fn parts(shown: &Shown, failures: &[Failure], session: &Session, now_ms: u64) -> Parts {
+    let run = &shown.run;
     vec![
-        ("head".to_owned(), head(run, now_ms)),
+        ("head".to_owned(), head(shown, now_ms)),
         ("actions".to_owned(), buttons(run, session)),
         ("failures".to_owned(), run_failures::section(run, failures)),
         ("jobs".to_owned(), run_jobs::section(run, now_ms)),
@@ -94,14 +123,16 @@ pub(super) async fn page(
     if id.to_string() != text {
         return Ok(Redirect::to(&format!("/runs/{id}")).into_response());
     }
-    let run = show(&services, id).await?;
-    let failures = run_failures::of(&services, id, &run).await;
+    let shown = show(&services, id).await?;
+    let run = &shown.run;
+    let mut failures = Vec::new();
+    run_failures::add(&services, id, run, &mut failures).await;
     let now_ms = services.clock.unix_ms();
-    let title = title(&run);
+    let title = title(run);
     let main = html! {
         p.path { a href="/" { "Runs" } }
         h1 { (name(&title)) }
-        @for (_, part) in parts(&run, &failures, &visitor.session, now_ms) { (part) }
+        @for (_, part) in parts(&shown, &failures, &visitor.session, now_ms) { (part) }
     };
     let live = format!("/runs/{id}/live");
     let frame = Frame {
@@ -125,12 +156,13 @@ pub(super) async fn follow(
     let now_ms = services.clock.unix_ms();
     live::stream(&services, move |mut follower| async move {
         let mut changes = asked.driver.watch(id);
+        let mut failures = Vec::new();
         loop {
             changes.borrow_and_update();
-            let Ok(run) = show(&asked, id).await else { return Ok(()) };
-            let failures = run_failures::of(&asked, id, &run).await;
-            follower.show(parts(&run, &failures, &visitor.session, now_ms)).await?;
-            if run.state == StateWord::Finished {
+            let Ok(shown) = show(&asked, id).await else { return Ok(()) };
+            run_failures::add(&asked, id, &shown.run, &mut failures).await;
+            follower.show(parts(&shown, &failures, &visitor.session, now_ms)).await?;
+            if shown.run.state == StateWord::Finished {
                 return follower.end().await;
             }
             if changes.changed().await.is_err() {

@@ -23,11 +23,17 @@ pub(super) struct Failure {
     more_tests: usize,
 }
 
-/// The failed jobs of a run. What cannot be read is left out: the job's own page says why.
-pub(super) async fn of(services: &Services, run: RunId, shown: &RunView) -> Vec<Failure> {
+/// Adds the failed jobs of a run that are not among them yet: what is known of one does not change any more. What cannot be
+/// read is left out: the job's own page says why.
+pub(super) async fn add(services: &Services, run: RunId, shown: &RunView, failures: &mut Vec<Failure>) {
     let failed = |instance: &&InstanceView| instance.result == Some(JobResult::Failure);
-    let mut failures = Vec::new();
-    for instance in shown.instances.iter().flatten().filter(failed).take(FAILED_SHOWN) {
+    for instance in shown.instances.iter().flatten().filter(failed) {
+        if failures.len() == FAILED_SHOWN {
+            return;
+        }
+        if failures.iter().any(|known| known.instance == instance.instance_id) {
+            continue;
+        }
         let mut failure = Failure {
             instance: instance.instance_id.clone(),
             name: instance.name.clone(),
@@ -55,7 +61,6 @@ pub(super) async fn of(services: &Services, run: RunId, shown: &RunView) -> Vec<
         }
         failures.push(failure);
     }
-    failures
 }
 
 /// `file:line`, where an annotation has one.

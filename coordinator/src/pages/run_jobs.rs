@@ -46,7 +46,7 @@ fn attempt(attempt: &AttemptView) -> Markup {
     }
 }
 
-fn instance(run: &RunView, instance: &InstanceView, now_ms: u64) -> Markup {
+fn instance(run: &RunView, instance: &InstanceView, is_only: bool, now_ms: u64) -> Markup {
     let last = instance.attempts.last();
     let fleet_failed = instance.attempts.iter().any(|attempt| attempt.cause.is_some());
     html! {
@@ -59,7 +59,9 @@ fn instance(run: &RunView, instance: &InstanceView, now_ms: u64) -> Markup {
                 }
                 @if let Some(last) = last { (took(last.started_ms, last.finished_ms, now_ms)) }
             }
-            @if let Some(agent) = &instance.agent { div.hint { "on " (name(agent)) } }
+            @if let Some(agent) = &instance.agent {
+                div.hint { @if is_only && instance.name != instance.job { (name(&instance.job)) " · " } "on " (name(agent)) }
+            } @else if is_only && instance.name != instance.job { div.hint { (name(&instance.job)) } }
             @if let Some(reason) = &instance.waits_for { div.hint { (name(reason)) } }
             @if let Some(told) = &instance.gave_up { div.hint { (name(told)) } }
             @if fleet_failed || instance.attempts.len() > 1 {
@@ -72,7 +74,7 @@ fn instance(run: &RunView, instance: &InstanceView, now_ms: u64) -> Markup {
 fn job(run: &RunView, job: &JobView, now_ms: u64) -> Markup {
     let all = run.instances.as_deref().unwrap_or_default();
     let own: Vec<&InstanceView> = all.iter().filter(|instance| instance.job == job.job).collect();
-    let is_group = own.len() != 1 || own.first().is_some_and(|only| only.name != job.job);
+    let is_group = own.len() != 1;
     html! {
         li.card {
             @if is_group {
@@ -83,7 +85,7 @@ fn job(run: &RunView, job: &JobView, now_ms: u64) -> Markup {
             } @else { h3.unseen { (name(&job.job)) } }
             @if !own.is_empty() {
                 ul.instances {
-                    @for each in own.iter().take(INSTANCES_SHOWN) { (instance(run, each, now_ms)) }
+                    @for each in own.iter().take(INSTANCES_SHOWN) { (instance(run, each, !is_group, now_ms)) }
                 }
                 @if own.len() > INSTANCES_SHOWN {
                     p.hint { "and " (own.len() - INSTANCES_SHOWN) " more" }

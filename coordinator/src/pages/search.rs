@@ -7,8 +7,8 @@ use super::ansi;
 use super::error::PageError;
 use super::job::{Chosen, Wanted};
 use super::limits::{SEARCH_HITS, SEARCH_RECORDS, SEARCH_TEXT_BYTES};
-use super::log::{self, Row};
 use super::outline::Place;
+use super::rows::{self, Row};
 use super::words::{count, name};
 use crate::services::Services;
 
@@ -38,7 +38,7 @@ async fn search(services: &Services, chosen: &Chosen, text: &str, from: Place) -
             }
             let fits =
                 |row: &Row| row.text().is_some_and(|line| ansi::plain(line).to_lowercase().contains(&text));
-            found.rows.extend(log::row(record, &mut place).filter(fits));
+            found.rows.extend(rows::row(record, &mut place).filter(fits));
         }
         tokio::task::yield_now().await;
     }

@@ -112,6 +112,11 @@ pub(super) fn ago(ms: u64, now_ms: u64) -> Markup {
     html! { time datetime=(utc(ms, "%Y-%m-%dT%H:%M:%SZ")) title=(full) data-ago=(ms) { (text) } }
 }
 
+/// The same of something that is over: short ones to a tenth of a second.
+fn exact_span(ms: u64) -> String {
+    if ms < 10_000 { format!("{}.{} s", ms / 1_000, ms / 100 % 10) } else { span(ms) }
+}
+
 /// `1 h 02 min`, `3 min 04 s`, `12 s`
 pub(super) fn span(ms: u64) -> String {
     let seconds = ms / 1_000;
@@ -125,7 +130,7 @@ pub(super) fn span(ms: u64) -> String {
 /// From then until then, or until now: the script lets it go on.
 pub(super) fn took(from_ms: u64, to_ms: Option<u64>, now_ms: u64) -> Markup {
     match to_ms {
-        Some(to_ms) => html! { span.took { (span(to_ms.saturating_sub(from_ms))) } },
+        Some(to_ms) => html! { span.took { (exact_span(to_ms.saturating_sub(from_ms))) } },
         None => html! { span.took data-since=(from_ms) { (span(now_ms.saturating_sub(from_ms))) } },
     }
 }
@@ -173,6 +178,10 @@ mod tests {
         for (ms, text) in [(0, "0 s"), (59_999, "59 s"), (184_000, "3 min 04 s"), (3_720_000, "1 h 02 min")] {
             assert_eq!(span(ms), text);
         }
+        assert_eq!(
+            (exact_span(40), exact_span(9_999), exact_span(10_000)),
+            ("0.0 s".into(), "9.9 s".into(), "10 s".into())
+        );
         for (value, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
             assert_eq!(number(value), text);
         }

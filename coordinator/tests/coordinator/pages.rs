@@ -90,7 +90,10 @@ fn record(step: u32, what: What) -> v1::Record {
 
 fn error(message: &str, file: &str) -> v1::Record {
     let (message, file) = (message.to_owned(), file.to_owned());
-    record(0, What::Annotation(v1::Annotation { level: 3, message, file, line: 7, ..v1::Annotation::default() }))
+    record(
+        0,
+        What::Annotation(v1::Annotation { level: 3, message, file, line: 7, ..v1::Annotation::default() }),
+    )
 }
 
 async fn job_path(fixture: &Fixture, run: &str) -> String {
@@ -129,7 +132,9 @@ async fn whoever_has_the_token_gets_in_and_nobody_else() {
         assert!(answer.headers().get("set-cookie").is_none());
         assert!(matches!(answer.status().as_u16(), 403 | 422), "{wrong}: {}", answer.status());
     }
-    assert!(stranger.post("/sign-in", "token=wrong").await.text().await.unwrap().contains("not the admin token"));
+    assert!(
+        stranger.post("/sign-in", "token=wrong").await.text().await.unwrap().contains("not the admin token")
+    );
     assert!(unauthorized().await >= before + 4);
 
     let token = fixture.handle().admin_token.reveal().to_owned();
@@ -141,7 +146,8 @@ async fn whoever_has_the_token_gets_in_and_nobody_else() {
     }
     let secure = stranger.http.post(fixture.url("/sign-in")).header("x-forwarded-proto", "https");
     let form_type = "application/x-www-form-urlencoded";
-    let secure = secure.header("content-type", form_type).body(format!("token={token}")).send().await.unwrap();
+    let secure =
+        secure.header("content-type", form_type).body(format!("token={token}")).send().await.unwrap();
     assert!(secure.headers()["set-cookie"].to_str().unwrap().ends_with("; Secure"));
 
     let mut browser = Browser::signed_in(fixture.handle()).await;
@@ -166,7 +172,9 @@ async fn a_form_works_for_its_own_session_alone_and_what_it_does_is_audited() {
         (Browser::signed_in(fixture.handle()).await, Browser::signed_in(fixture.handle()).await);
     let (cancel, rerun) = (format!("/runs/{run}/cancel"), format!("/runs/{run}/rerun"));
     let others = format!("form_token={}", other.form_token("/").await);
-    for path in [&cancel, &rerun, "/sign-out", &format!("/fleet/{FIRST}/drain"), &format!("/fleet/{FIRST}/resume")] {
+    for path in
+        [&cancel, &rerun, "/sign-out", &format!("/fleet/{FIRST}/drain"), &format!("/fleet/{FIRST}/resume")]
+    {
         for form in ["", "form_token=", &others] {
             let answer = browser.post(path, form).await;
             assert_eq!(answer.status(), 403, "{path} {form}");
@@ -203,12 +211,18 @@ async fn a_form_works_for_its_own_session_alone_and_what_it_does_is_audited() {
     assert_eq!(browser.post("/fleet/zzz/drain", &form).await.status(), 404);
 
     let trail = fixture.get("/api/v1/audit").await;
-    let done: Vec<(&str, &str, &str)> = trail["entries"].as_array().unwrap().iter().map(|entry| {
-        let text = |name: &str| entry[name].as_str().unwrap();
-        (text("action"), text("source"), text("actor"))
-    }).collect();
+    let done: Vec<(&str, &str, &str)> = trail["entries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            let text = |name: &str| entry[name].as_str().unwrap();
+            (text("action"), text("source"), text("actor"))
+        })
+        .collect();
     for action in ["run.cancel", "run.rerun", "agent.drain", "agent.resume"] {
-        let found = done.iter().find(|(done, source, _)| *done == action && source.starts_with("page 127.0.0.1"));
+        let found =
+            done.iter().find(|(done, source, _)| *done == action && source.starts_with("page 127.0.0.1"));
         assert!(found.is_some(), "{action}: {done:?}");
     }
     let page = browser.page("/audit").await;
@@ -246,8 +260,15 @@ async fn what_comes_from_outside_stays_text_on_every_page() {
     let browser = Browser::signed_in(fixture.handle()).await;
     let job = job_path(&fixture, &run).await;
     let searched = format!("{job}?q=%3Cscript%3E");
-    let pages =
-        ["/".to_owned(), format!("/runs/{run}"), job.clone(), searched, format!("{job}/step?step=0"), "/fleet".to_owned(), "/audit".to_owned()];
+    let pages = [
+        "/".to_owned(),
+        format!("/runs/{run}"),
+        job.clone(),
+        searched,
+        format!("{job}/step?step=0"),
+        "/fleet".to_owned(),
+        "/audit".to_owned(),
+    ];
     for path in &pages {
         let answer = browser.get(path).await;
         assert_eq!(answer.status(), 200, "{path}");
@@ -256,8 +277,12 @@ async fn what_comes_from_outside_stays_text_on_every_page() {
         assert!(!page.contains("<script>") && !page.contains("<img"), "{path}: {page}");
         assert!(!page.contains("onerror=alert(2)>\"") && !page.contains(" style="), "{path}: {page}");
         let policy = headers["content-security-policy"].to_str().unwrap();
-        assert!(policy.starts_with("default-src 'none'; script-src 'self';") && !policy.contains("unsafe"), "{policy}");
-        assert_eq!((&headers["cache-control"], &headers["x-content-type-options"]), (&"no-store", &"nosniff"));
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self';") && !policy.contains("unsafe"),
+            "{policy}"
+        );
+        assert_eq!(headers["cache-control"], "no-store");
+        assert_eq!(headers["x-content-type-options"], "nosniff");
         for attribute in ["src=\"", "href=\"", "action=\""] {
             for value in page.split(attribute).skip(1) {
                 assert!(!value.starts_with("http") && !value.starts_with("//"), "{path}: {attribute}{value}");
@@ -293,8 +318,14 @@ async fn a_long_log_comes_in_pages_and_is_searched_and_downloaded() {
 
     // While it runs, its end is shown, and all the rest is behind links.
     let shown = browser.page(&job).await;
-    assert!(shown.contains("id=\"L1234\"") && shown.contains("id=\"L1001\"") && !shown.contains("id=\"L1000\""));
-    assert!(shown.contains("data-tail=\"1236\"") && shown.contains("Page 3 of 3") && shown.contains("data-live=\""));
+    assert!(
+        shown.contains("id=\"L1234\"") && shown.contains("id=\"L1001\"") && !shown.contains("id=\"L1000\"")
+    );
+    assert!(
+        shown.contains("data-tail=\"1236\"")
+            && shown.contains("Page 3 of 3")
+            && shown.contains("data-live=\"")
+    );
     assert!(shown.len() < 100_000, "{}", shown.len());
     let first = browser.page(&format!("{job}?step=0&page=1")).await;
     assert!(first.contains("id=\"L1\"") && first.contains("id=\"L500\"") && !first.contains("id=\"L501\""));
@@ -471,7 +502,9 @@ async fn the_overview_filters_and_the_fleet_says_why_jobs_wait() {
         fixture.finished(&run).await;
     }
     let waiting = fixture.submit(&ONE_JOB.replace("ubuntu-latest", "gpu")).await;
-    fixture.run_until(&waiting, |shown| shown["instances"].as_array().is_some_and(|all| !all.is_empty())).await;
+    fixture
+        .run_until(&waiting, |shown| shown["instances"].as_array().is_some_and(|all| !all.is_empty()))
+        .await;
     let browser = Browser::signed_in(fixture.handle()).await;
     let recent = async |query: &str| {
         let page = browser.page(&format!("/{query}")).await;

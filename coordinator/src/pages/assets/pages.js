@@ -54,9 +54,14 @@ const fill = async (step) => {
   if (answer.ok && answer.url.includes("/step")) body.innerHTML = await answer.text();
 };
 
+// One message after another, also where one has to wait for a page of a log: what comes meanwhile is not lost.
+let queue = Promise.resolve();
+const inTurn = (work) => { queue = queue.then(work).catch(() => {}); };
+
 document.addEventListener("toggle", (event) => {
   const step = event.target;
-  if (step.matches?.("details.step") && step.open && !step.querySelector(".log")) fill(step);
+  if (!step.matches?.("details.step") || !step.open) return;
+  inTurn(() => (step.querySelector(".log") ? undefined : fill(step)));
 }, true);
 
 // Following the log.
@@ -64,9 +69,8 @@ const ROWS_MAX = 5000;
 const follows = () => document.getElementById("follow")?.checked;
 
 const open = async (step) => {
-  if (step.open && step.querySelector(".log")) return;
-  step.open = true;
   if (!step.querySelector(".log")) await fill(step);
+  step.open = true;
 };
 
 const rows = async ({ step, first, next, html }) => {
@@ -89,16 +93,12 @@ const addStep = ({ step, html }) => {
   if (!steps || document.getElementById(`step-${step}`)) return;
   steps.insertAdjacentHTML("beforeend", html);
   document.getElementById("quiet")?.remove();
-  if (follows()) open(document.getElementById(`step-${step}`));
+  return follows() ? open(document.getElementById(`step-${step}`)) : undefined;
 };
 
-const behind = () => {
-  for (const list of document.querySelectorAll(".log[data-tail]")) fill(list.closest("details"));
+const behind = async () => {
+  for (const list of document.querySelectorAll(".log[data-tail]")) await fill(list.closest("details"));
 };
-
-// One message after another, also where one has to wait for a page of a log.
-let queue = Promise.resolve();
-const inTurn = (work) => { queue = queue.then(work).catch(() => {}); };
 
 // The connection: comes back by itself, is let go while nobody looks, and says when it is gone.
 const RETRY_FIRST_MS = 500;
