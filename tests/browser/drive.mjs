@@ -14,7 +14,9 @@ const require = createRequire(path.join(path.resolve(modules), "x.js"));
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
+// How long anything may take: a limit against hanging, not an expectation of speed.
 const LIMIT_MS = 60_000;
+const LOOK_EVERY_MS = 50;
 
 const browser = await chromium.launch({
   executablePath,
@@ -49,8 +51,14 @@ const commands = {
   fill: async ({ selector, text }) => page.fill(selector, text),
   click: async ({ selector }) => page.click(selector),
   press: async ({ keys }) => { for (const key of keys) await page.keyboard.press(key); },
-  // Waits until an expression holds in the page.
-  wait: async ({ expression }) => { await page.waitForFunction(expression, null, { timeout: LIMIT_MS }); },
+  // Waits until an expression holds in the page. Looked at from outside: the page itself evaluates no text.
+  wait: async ({ expression }) => {
+    const end = Date.now() + LIMIT_MS;
+    while (!(await page.evaluate(expression).catch(() => false))) {
+      if (Date.now() > end) throw new Error(`waited ${LIMIT_MS} ms in vain`);
+      await new Promise((done) => { setTimeout(done, LOOK_EVERY_MS); });
+    }
+  },
   ask: async ({ expression }) => page.evaluate(expression),
   axe: async () => {
     await page.evaluate(axe);

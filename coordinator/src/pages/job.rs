@@ -137,13 +137,9 @@ fn mark(step: &Step, over: bool) -> Mark {
     }
 }
 
-/// What is said outside of steps comes before the first or behind the last.
-fn title(number: u32, step: &Step) -> &str {
-    match step.name.as_str() {
-        "" if number == 0 => "Set up",
-        "" => "End of the job",
-        name => name,
-    }
+/// What is said outside of steps has a number of its own.
+fn title(step: &Step) -> &str {
+    if step.name.is_empty() { "Set-up and end" } else { &step.name }
 }
 
 /// What a step says of itself in one line.
@@ -151,7 +147,7 @@ pub(super) fn summary(number: u32, step: &Step, over: bool, now_ms: u64) -> Mark
     html! {
         span.line id={ "step-" (number) "-line" } {
             (mark(step, over).short())
-            span.title { (name(title(number, step))) }
+            span.title { (name(title(step))) }
             @if let Some(code) = step.exit_code.filter(|code| *code != 0) { span.hint { "exit code " (code) } }
             @if let Some(started) = step.started_ms {
                 @if step.finished_ms.is_some() || !over { (took(started, step.finished_ms, now_ms)) }
@@ -209,7 +205,7 @@ fn pager(chosen: &Chosen, spot: &Spot, step: &Step, label: &str) -> Markup {
     };
     html! {
         @if pages > 1 {
-            nav.pager aria-label={ (label) " of " (title(spot.step, step)) } {
+            nav.pager aria-label={ (label) " of " (title(step)) } {
                 @if spot.page > 0 {
                     a href=(path(0)) { "First" } a href=(path(spot.page - 1)) rel="prev" { "Earlier" }
                 }

@@ -174,12 +174,15 @@ impl Outline {
         self.next.record += 1;
     }
 
-    /// The step that failed first, or the one that runs, or the last one: what people want to see.
+    /// The step that failed first, or the one that runs, or the last one that did something: what people want to see.
     pub(super) fn interesting(&self) -> Option<u32> {
         let failed = |(_, step): &(&u32, &Step)| step.conclusion == Some(JobResult::Failure);
         let open = |(_, step): &(&u32, &Step)| step.started_ms.is_some() && step.finished_ms.is_none();
-        let found = self.steps.iter().find(failed).or_else(|| self.steps.iter().rev().find(open));
-        found.or_else(|| self.steps.iter().next_back()).map(|(number, _)| *number)
+        let did = |(_, step): &(&u32, &Step)| step.started_ms.is_some() && step.rows > 0;
+        let newest = || self.steps.iter().rev();
+        let found =
+            self.steps.iter().find(failed).or_else(|| newest().find(open)).or_else(|| newest().find(did));
+        found.or_else(|| newest().next()).map(|(number, _)| *number)
     }
 
     /// Step and page of a line.

@@ -94,9 +94,12 @@ fn one(run: &RunView, failure: &Failure) -> Markup {
             @if let Some(message) = &failure.message { p { (name(message)) } }
             @if !failure.errors.is_empty() {
                 ul.errors {
-                    @for error in &failure.errors {
+                    @for (at, error) in failure.errors.iter().enumerate() {
+                        // An annotation follows the line that made it.
+                        @let line = error.place.line.saturating_sub(1).max(1);
+                        @let anchor = if at == 0 { "error".to_owned() } else { format!("L{line}") };
                         li {
-                            a href={ (job) "?line=" (error.place.line) "#error" } { (name(&first_line(&error.message))) }
+                            a href={ (job) "?line=" (line) "#" (anchor) } { (name(&first_line(&error.message))) }
                             " " (spot(&error.file, error.line))
                         }
                     }

@@ -294,7 +294,7 @@ async fn what_comes_from_outside_stays_text_on_every_page() {
         assert!(page.contains(part), "{part}: {page}");
     }
     let page = browser.page(&format!("/runs/{run}")).await;
-    assert!(page.contains(&format!("{job}?line=2#error")) && page.contains("no-&lt;i&gt;such"), "{page}");
+    assert!(page.contains(&format!("{job}?line=1#error")) && page.contains("no-&lt;i&gt;such"), "{page}");
     let raw = browser.get(&format!("{job}/log.txt")).await;
     assert_eq!(raw.headers()["content-type"], "text/plain; charset=utf-8");
     assert!(raw.headers()["content-disposition"].to_str().unwrap().starts_with("attachment"));
