@@ -34,13 +34,8 @@ if [[ ! -d $packages ]]; then
   mv "$download" "$packages"
 fi
 printf 'SLIPWAY_GITHUB_PACKAGES=%s\n' "$packages" | tee -a "${NEXTEST_ENV:-/dev/null}"
-# What drives a browser, and what looks for barriers in pages.
 browser=$target/browser-packages-1
-if [[ ! -d $browser ]]; then
-  download=$(mktemp -d -p "$target")
-  npm install --silent --no-audit --no-fund --prefix "$download" playwright-core@1.65.1 axe-core@4.14.1 >/dev/null
-  mv "$download" "$browser"
-fi
+want_browser_packages "$browser"
 printf 'SLIPWAY_BROWSER_PACKAGES=%s\n' "$browser" | tee -a "${NEXTEST_ENV:-/dev/null}"
 # Node for JavaScript actions, of both architectures where both run.
 externals=$target/externals

@@ -10,6 +10,7 @@ use super::error::PageError;
 use super::find_run;
 use super::gate::Visitor;
 use super::layout::{Frame, Html, Place as Here, page as whole, piece};
+use super::limits::PAGE_ROWS;
 use super::log;
 use super::outline::{Outline, Place, Step};
 use super::rows;
@@ -178,9 +179,14 @@ fn details(chosen: &Chosen, number: u32, step: &Step, now_ms: u64, body: Option<
     }
 }
 
-/// Which page of a step is shown.
+/// How many rows there are to be before what somebody wants to see.
+const CONTEXT_ROWS: u64 = 100;
+
+/// Which pages of a step are shown: one, or the one before it too where what matters is at the beginning.
+#[derive(Debug, PartialEq, Eq)]
 struct Spot {
     step: u32,
+    first: usize,
     page: usize,
     marked: Option<Place>,
 }
@@ -190,10 +196,20 @@ fn spot(outline: &Outline, wanted: &Wanted) -> Option<Spot> {
     let number = by_line.map(|(step, _)| step).or(wanted.step).or_else(|| outline.interesting())?;
     let step = outline.steps.get(&number)?;
     let last = step.pages.len().saturating_sub(1);
+    let begins = |page: usize| step.pages.get(page).copied().unwrap_or(outline.next);
     // Of a step that goes on, its end is what people want to see.
-    let of_error = step.error.filter(|_| step.finished_ms.is_some()).map(|place| step.page_of(place));
-    let page = wanted.page.map(|page| page.saturating_sub(1)).or(by_line.map(|(_, page)| page)).or(of_error);
-    Some(Spot { step: number, page: page.unwrap_or(last).min(last), marked: step.error })
+    let error = step.error.filter(|_| step.finished_ms.is_some());
+    let (page, before) = match (wanted.page, by_line.zip(wanted.line), error) {
+        (Some(page), _, _) => (page.saturating_sub(1).min(last), u64::MAX),
+        (None, Some(((_, page), line)), _) => (page, line.saturating_sub(begins(page).line)),
+        (None, None, Some(error)) => {
+            let page = step.page_of(error);
+            (page, error.record.saturating_sub(begins(page).record))
+        }
+        (None, None, None) => (last, step.rows.saturating_sub(last as u64 * PAGE_ROWS)),
+    };
+    let first = if before < CONTEXT_ROWS { page.saturating_sub(1) } else { page };
+    Some(Spot { step: number, first, page, marked: step.error })
 }
 
 /// Links to the pages of a step.
@@ -206,10 +222,13 @@ fn pager(chosen: &Chosen, spot: &Spot, step: &Step, label: &str) -> Markup {
     html! {
         @if pages > 1 {
             nav.pager aria-label={ (label) " of " (title(step)) } {
-                @if spot.page > 0 {
-                    a href=(path(0)) { "First" } a href=(path(spot.page - 1)) rel="prev" { "Earlier" }
+                @if spot.first > 0 {
+                    a href=(path(0)) { "First" } a href=(path(spot.first - 1)) rel="prev" { "Earlier" }
                 }
-                span { "Page " (number((spot.page + 1) as u64)) " of " (number(pages as u64)) }
+                span {
+                    "Page " @if spot.first < spot.page { (number((spot.first + 1) as u64)) " and " }
+                    (number((spot.page + 1) as u64)) " of " (number(pages as u64))
+                }
                 @if spot.page + 1 < pages {
                     a href=(path(spot.page + 1)) rel="next" { "Later" } a href=(path(pages - 1)) { "Last" }
                 }
@@ -229,7 +248,7 @@ async fn body(
     spot: &Spot,
 ) -> Result<Markup, PageError> {
     let Some((step, log)) = outline.steps.get(&spot.step).zip(chosen.log()) else { return Ok(html! {}) };
-    let Some(from) = step.pages.get(spot.page) else {
+    let Some(from) = step.pages.get(spot.first) else {
         return Ok(list(&html! {}, true, outline));
     };
     let is_last = spot.page + 1 == step.pages.len();
@@ -347,4 +366,49 @@ pub(super) async fn step(
     let outline = services.pages.outlines.of(&services.records, key, over).await?;
     let spot = spot(&outline, &wanted).ok_or_else(|| PageError::not_found("There is no such step."))?;
     Ok(piece(body(&services, &chosen, &outline, &spot).await?))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use slipway_proto::v1::{Annotation, LogLine, Record, record};
+
+    use super::*;
+
+    /// Of one step that failed, so many lines; an error after one of them.
+    fn outline(lines: u64, error_after: Option<u64>) -> Outline {
+        let record = |what| Record { time_ms: 1, step: 0, record: Some(what) };
+        let mut outline = Outline::default();
+        for line in 1..=lines {
+            outline.take(&record(record::Record::Line(LogLine::default())));
+            if error_after == Some(line) {
+                outline.take(&record(record::Record::Annotation(Annotation {
+                    level: 3,
+                    ..Annotation::default()
+                })));
+            }
+        }
+        outline.steps.get_mut(&0).unwrap().finished_ms = Some(1);
+        outline
+    }
+
+    fn shown(outline: &Outline, wanted: &Wanted) -> (usize, usize) {
+        let spot = spot(outline, wanted).unwrap();
+        (spot.first, spot.page)
+    }
+
+    #[test]
+    fn what_people_want_to_see_has_rows_before_it() {
+        let all = Wanted::default();
+        assert_eq!(shown(&outline(1_234, None), &all), (2, 2));
+        assert_eq!(shown(&outline(1_003, None), &all), (1, 2), "three rows alone say little");
+        assert_eq!(shown(&outline(3, None), &all), (0, 0));
+        assert_eq!(shown(&outline(1_234, Some(700)), &all), (1, 1));
+        assert_eq!(shown(&outline(1_234, Some(501)), &all), (0, 1));
+        let line = |line| Wanted { line: Some(line), ..Wanted::default() };
+        assert_eq!(shown(&outline(1_234, Some(700)), &line(1_010)), (1, 2));
+        assert_eq!(shown(&outline(1_234, None), &line(900)), (1, 1));
+        let page = Wanted { page: Some(3), ..Wanted::default() };
+        assert_eq!(shown(&outline(1_003, Some(1)), &page), (2, 2), "who asks for a page gets that one");
+    }
 }

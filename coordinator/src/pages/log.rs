@@ -16,7 +16,7 @@ use super::rows::{Row, row};
 use crate::records::{AttemptKey, Reader, Records, RecordsError};
 use crate::services::Services;
 
-/// The rows of one step between two places, at most a page of them.
+/// The rows of one step between two places, at most two pages of them.
 ///
 /// # Errors
 /// [`RecordsError`].
@@ -35,7 +35,7 @@ pub(super) async fn window(
             return Ok(rows);
         }
         for record in some {
-            if place.record >= until || rows.len() as u64 >= PAGE_ROWS {
+            if place.record >= until || rows.len() as u64 >= 2 * PAGE_ROWS {
                 return Ok(rows);
             }
             rows.extend(row(record, &mut place).filter(|row| row.step == step));
