@@ -1,6 +1,7 @@
 //! `/fleet`: the agents by architecture, and what waits for them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -20,6 +21,7 @@ use crate::services::Services;
 use crate::view::{self, AgentView};
 
 /// A job that waits for an agent.
+#[derive(Debug)]
 struct Waiting {
     run: String,
     workflow: String,
@@ -29,7 +31,9 @@ struct Waiting {
     reason: String,
 }
 
-struct Fleet {
+/// What the page shows.
+#[derive(Debug)]
+pub(super) struct Fleet {
     agents: Vec<AgentView>,
     waiting: Vec<Waiting>,
     /// How many wait in all.
@@ -181,11 +185,13 @@ pub(super) async fn follow(
     State(services): State<Services>,
     visitor: Visitor,
 ) -> Result<Response, PageError> {
-    let driver = services.driver.clone();
+    let (driver, lately) = (services.driver.clone(), Arc::clone(&services.pages.fleet));
     let now_ms = services.clock.unix_ms();
     live::stream(&services, move |mut follower| async move {
         loop {
-            let Ok(fleet) = driver.query(look).await else { return Ok(()) };
+            // Why jobs wait is counted in their queues: once for all who follow.
+            let fleet = lately.get(LIVE_LOOK_EVERY, driver.query(look)).await;
+            let Ok(fleet) = fleet else { return Ok(()) };
             follower.show(parts(&fleet, &visitor.session, now_ms)).await?;
             tokio::time::sleep(LIVE_LOOK_EVERY).await;
         }

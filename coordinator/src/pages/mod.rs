@@ -17,6 +17,7 @@ mod error;
 mod fleet;
 mod gate;
 mod job;
+mod lately;
 mod layout;
 mod limits;
 mod live;
@@ -55,6 +56,8 @@ use error::PageError;
 pub(crate) struct Pages {
     sessions: session::Sessions,
     outlines: Arc<outline::Outlines>,
+    /// For those who follow the fleet.
+    fleet: Arc<lately::Lately<fleet::Fleet>>,
     /// One for each page that follows.
     live: Arc<Semaphore>,
 }
@@ -64,6 +67,7 @@ impl Pages {
         Self {
             sessions: session::Sessions::new(key, admin),
             outlines: Arc::default(),
+            fleet: Arc::default(),
             live: Arc::new(Semaphore::new(limits::LIVE_MAX)),
         }
     }

@@ -31,13 +31,16 @@ fn depths(jobs: &[JobView]) -> HashMap<&str, usize> {
     depths
 }
 
-fn attempt(attempt: &AttemptView) -> Markup {
+/// `explain`: what its cause means, which is said once.
+fn attempt(attempt: &AttemptView, explain: bool) -> Markup {
     html! {
         li {
             "Attempt " (attempt.attempt) " on " (name(&attempt.agent)) ": "
             @match attempt.outcome {
                 Some("timed_out") => "timed out",
-                Some("fleet") => @if let Some(cause) = attempt.cause { (causes::explained(cause)) },
+                Some("fleet") => @if let Some(cause) = attempt.cause {
+                    @if explain { (causes::explained(cause)) } @else { "fleet failure " code { (cause) } }
+                },
                 Some(outcome) => (outcome),
                 None => "running",
             }
@@ -48,7 +51,7 @@ fn attempt(attempt: &AttemptView) -> Markup {
 
 fn instance(run: &RunView, instance: &InstanceView, is_only: bool, now_ms: u64) -> Markup {
     let last = instance.attempts.last();
-    let fleet_failed = instance.attempts.iter().any(|attempt| attempt.cause.is_some());
+    let fleet_failed = instance.attempts.iter().rposition(|attempt| attempt.cause.is_some());
     html! {
         li {
             div.line {
@@ -64,8 +67,8 @@ fn instance(run: &RunView, instance: &InstanceView, is_only: bool, now_ms: u64) 
             } @else if is_only && instance.name != instance.job { div.hint { (name(&instance.job)) } }
             @if let Some(reason) = &instance.waits_for { div.hint { (name(reason)) } }
             @if let Some(told) = &instance.gave_up { div.hint { (name(told)) } }
-            @if fleet_failed || instance.attempts.len() > 1 {
-                ol.attempts { @for each in &instance.attempts { (attempt(each)) } }
+            @if fleet_failed.is_some() || instance.attempts.len() > 1 {
+                ol.attempts { @for (at, each) in instance.attempts.iter().enumerate() { (attempt(each, fleet_failed == Some(at))) } }
             }
         }
     }

@@ -96,7 +96,8 @@ fn error(message: &str, file: &str) -> v1::Record {
     )
 }
 
-async fn job_path(fixture: &Fixture, run: &str) -> String {
+/// The path of the page of a run's first job.
+pub(crate) async fn job_path(fixture: &Fixture, run: &str) -> String {
     let shown = fixture.get(&format!("/api/v1/runs/{run}")).await;
     format!("/runs/{run}/jobs/{}", shown["instances"][0]["instance_id"].as_str().unwrap())
 }
@@ -528,4 +529,44 @@ async fn the_overview_filters_and_the_fleet_says_why_jobs_wait() {
     for part in ["agent-1111", "Ready", "0 of 4", "gpu", "no agent has all its labels; missing: gpu"] {
         assert!(fleet.contains(part), "{part}: {fleet}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_of_the_fleet_failed_is_told_and_earlier_attempts_are_kept() {
+    let fixture = Fixture::start().await;
+    let run = fixture.submit(ONE_JOB).await;
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    let lease = agent.assigned().await.lease.unwrap();
+    agent.upload(&lease, 1, step("Hello", &["of the first attempt"])).await;
+    let failure = v1::FleetFailure { cause: "image_pull".into(), message: "no <i>route".into() };
+    let outcome = Some(v1::report::Outcome::Fleet(failure));
+    let report = v1::Report { lease: Some(lease), outcome, records: 3, ..v1::Report::default() };
+    agent.say(v1::agent_message::Message::Report(report)).await;
+    agent.accepted().await;
+    let browser = Browser::signed_in(fixture.handle()).await;
+    let page = browser.page(&format!("/runs/{run}")).await;
+    for part in
+        ["the registry could not be reached", "image_pull", "no &lt;i&gt;route", "waits for a new attempt"]
+    {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    fixture.clock.advance(60_000);
+    agent.say(v1::agent_message::Message::Renew(v1::Renew::default())).await;
+    let lease = agent.next_assigned().await.lease.unwrap();
+    agent.upload(&lease, 1, step("Hello", &["of the second attempt"])).await;
+    agent.report(&lease, v1::Result::Success, 3).await;
+    fixture.finished(&run).await;
+    let job = job_path(&fixture, &run).await;
+    for (query, has, has_not) in [
+        ("", "of the second", "of the first"),
+        ("?attempt=2", "of the second", "of the first"),
+        ("?attempt=1", "of the first", "of the second"),
+    ] {
+        let page = browser.page(&format!("{job}{query}")).await;
+        assert!(
+            page.contains(has) && !page.contains(has_not) && page.contains("Attempt 1"),
+            "{query}: {page}"
+        );
+    }
+    assert!(browser.page(&format!("{job}?attempt=1")).await.contains("the registry could not be reached"));
 }
