@@ -23,7 +23,10 @@ slipway=$target/debug/slipway
 folder=$(mktemp -d)
 pid=
 tidy_up() {
-  [[ -z $pid ]] || { kill -TERM "$pid" && wait "$pid" || true; }
+  if [[ -n $pid ]]; then
+    kill -TERM "$pid" 2>/dev/null || true
+    wait "$pid" || true
+  fi
   rm -rf "$folder"
 }
 trap tidy_up EXIT

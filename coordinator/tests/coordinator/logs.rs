@@ -6,9 +6,9 @@ use std::time::Duration;
 use reqwest::Method;
 use slipway_proto::v1;
 
+use crate::browser::{Browser, job_path};
 use crate::fake_agent::{FIRST, FakeAgent, digest, line};
 use crate::fixture::{Fixture, ONE_JOB};
-use crate::pages::{Browser, job_path};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 

@@ -6,6 +6,7 @@ mod api;
 mod audit;
 mod backup;
 mod bazel;
+mod browser;
 mod build_cache;
 mod cache_house;
 mod called;

@@ -12,9 +12,9 @@ use slipway_coordinator::options::{ClusterOptions, Objects, Options};
 use slipway_proto::v1;
 use tempfile::TempDir;
 
+use crate::browser::Browser;
 use crate::fake_agent::{FIRST, FakeAgent, client, hello, line};
 use crate::fixture::{Fixture, ONE_JOB, TestClock};
-use crate::pages::Browser;
 
 /// What several coordinators have in common.
 struct Common {
