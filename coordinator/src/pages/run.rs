@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
-use slipway_scheduler::RunId;
+use slipway_scheduler::{JobResult, RunId};
 
 use super::error::PageError;
 use super::find_run;
@@ -90,12 +90,11 @@ fn buttons(run: &RunView, session: &Session) -> Markup {
             }
         }
     };
-    let some_failed =
-        run.jobs.iter().flatten().any(|job| job.result.is_some_and(|result| result.as_str() != "success"));
+    let failed = run.result.is_some_and(|result| result != JobResult::Success);
     html! {
         div.actions #actions {
             @if run.state == StateWord::Finished {
-                @if some_failed { (form("rerun", "primary", "Re-run failed jobs", true)) }
+                @if failed { (form("rerun", "primary", "Re-run failed jobs", true)) }
                 (form("rerun", "", "Re-run all jobs", false))
             } @else if run.cancelled.is_none() {
                 (form("cancel", "danger", "Cancel run", false))

@@ -9,12 +9,13 @@ use super::words::{Mark, count, name};
 use crate::records::AttemptKey;
 use crate::services::Services;
 use crate::test_cases::{self, Outcome, TestCase};
-use crate::view::{InstanceView, RunView};
+use crate::view::{InstanceView, JobView, RunView};
 
 /// A failed job.
 #[derive(Debug)]
 pub(super) struct Failure {
-    instance: String,
+    /// None: it could not be planned.
+    instance: Option<String>,
     name: String,
     message: Option<String>,
     errors: Vec<Problem>,
@@ -31,11 +32,11 @@ pub(super) async fn add(services: &Services, run: RunId, shown: &RunView, failur
         if failures.len() == FAILED_SHOWN {
             return;
         }
-        if failures.iter().any(|known| known.instance == instance.instance_id) {
+        if failures.iter().any(|known| known.instance.as_ref() == Some(&instance.instance_id)) {
             continue;
         }
         let mut failure = Failure {
-            instance: instance.instance_id.clone(),
+            instance: Some(instance.instance_id.clone()),
             name: instance.name.clone(),
             message: instance.message.clone().or_else(|| instance.gave_up.clone()),
             errors: Vec::new(),
@@ -61,6 +62,21 @@ pub(super) async fn add(services: &Services, run: RunId, shown: &RunView, failur
         }
         failures.push(failure);
     }
+    let unplanned = |job: &&JobView| job.result == Some(JobResult::Failure) && job.message.is_some();
+    for job in shown.jobs.iter().flatten().filter(unplanned) {
+        let known = failures.iter().any(|known| known.instance.is_none() && known.name == job.job);
+        if !known && failures.len() < FAILED_SHOWN {
+            failures.push(Failure {
+                instance: None,
+                name: job.job.clone(),
+                message: job.message.clone(),
+                errors: Vec::new(),
+                more_errors: 0,
+                tests: Vec::new(),
+                more_tests: 0,
+            });
+        }
+    }
 }
 
 /// `file:line`, where an annotation has one.
@@ -84,12 +100,13 @@ pub(super) fn section(run: &RunView, failures: &[Failure]) -> Markup {
 }
 
 fn one(run: &RunView, failure: &Failure) -> Markup {
-    let job = format!("/runs/{}/jobs/{}", run.run, failure.instance);
+    let job = format!("/runs/{}/jobs/{}", run.run, failure.instance.as_deref().unwrap_or_default());
     html! {
         article {
             h3 {
                 (Mark::Failure.short())
-                a href={ (job) "#error" } { (name(&failure.name)) }
+                @if failure.instance.is_some() { a href={ (job) "#error" } { (name(&failure.name)) } }
+                @else { (name(&failure.name)) }
             }
             @if let Some(message) = &failure.message { p { (name(message)) } }
             @if !failure.errors.is_empty() {

@@ -28,6 +28,7 @@ mod logs;
 mod moon;
 mod native;
 mod nx;
+mod page_logs;
 mod pages;
 mod records;
 mod rerun;
