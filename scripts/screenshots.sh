@@ -11,7 +11,7 @@ HTTP=127.0.0.1:18181
 GRPC=127.0.0.1:18182
 
 want_build_dependencies "$@"
-want_packages chromium
+want_chromium
 command -v npm >/dev/null || want_packages nodejs npm
 cargo build --quiet --package slipway --bins
 scripts/runner-image.sh --slim
@@ -59,7 +59,7 @@ job=$("$slipway" show "$run" --json | grep -o '"instance_id":"[^"]*","job":"test
 run_workflow .github/workflows/soak.yml &
 watcher=$!
 
-driver() { node tests/browser/drive.mjs "$packages/node_modules" /usr/bin/chromium; }
+driver() { node tests/browser/drive.mjs "$packages/node_modules" "${SLIPWAY_CHROMIUM:-/usr/bin/chromium}"; }
 picture() {
   printf '{"command":"look","scheme":"%s","width":%s}\n{"command":"open","url":"%s"}\n{"command":"screenshot","path":"%s"}\n' \
     "$3" "$4" "$2" "$PICTURES/$1.png"

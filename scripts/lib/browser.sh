@@ -1,5 +1,10 @@
 # shellcheck shell=bash
-# What drives a browser (Chromium is Debian's), and what looks for barriers in pages.
+# The browser that pages are looked at in, what drives it, and what looks for barriers.
+
+# Debian's. Ubuntu has it as a snap only: there SLIPWAY_CHROMIUM names one that was installed otherwise.
+want_chromium() {
+  [[ -n ${SLIPWAY_CHROMIUM:-} ]] || want_packages chromium
+}
 
 # want_browser_packages FOLDER: quick when they are there.
 want_browser_packages() {

@@ -22,10 +22,12 @@ impl Browser {
     pub fn start() -> Self {
         let packages =
             std::env::var("SLIPWAY_BROWSER_PACKAGES").expect("scripts/prepare-tests.sh says where they are");
+        // Where it is not a package of the distribution's, as on Ubuntu.
+        let chromium = std::env::var("SLIPWAY_CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
         let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/drive.mjs");
         let mut child = Command::new("node")
             .arg(driver)
-            .args([&format!("{packages}/node_modules"), "/usr/bin/chromium"])
+            .args([format!("{packages}/node_modules"), chromium])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
