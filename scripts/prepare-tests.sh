@@ -34,6 +34,9 @@ if [[ ! -d $packages ]]; then
   mv "$download" "$packages"
 fi
 printf 'SLIPWAY_GITHUB_PACKAGES=%s\n' "$packages" | tee -a "${NEXTEST_ENV:-/dev/null}"
+browser=$target/browser-packages-1
+want_browser_packages "$browser"
+printf 'SLIPWAY_BROWSER_PACKAGES=%s\n' "$browser" | tee -a "${NEXTEST_ENV:-/dev/null}"
 # Node for JavaScript actions, of both architectures where both run.
 externals=$target/externals
 if [[ $(dpkg --print-architecture) == amd64 ]]; then want_externals "$externals" all; else want_externals "$externals" arm64; fi

@@ -79,7 +79,7 @@ SLIPWAY_TOKEN=$(<"$DATA/admin.token") "$SLIPWAY" run examples/hello.yml --server
 cat <<TXT
 
 Slipway is up.
-  HTTP          http://$HTTP_ADDRESS (health: /healthz, figures: /metrics)
+  pages, API    http://$HTTP_ADDRESS (sign in with the admin token; health: /healthz, figures: /metrics)
   admin token   $DATA/admin.token
   log           $LOG_FILE
 

@@ -6,8 +6,8 @@ mod program;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 
-use program::{Place, finish, refuses};
 use program::up::Up;
+use program::{Place, finish, refuses};
 use serde_json::Value as Json;
 
 const WORKFLOW: &str = "\

@@ -26,6 +26,7 @@ use crate::leading::{self, FromDriver};
 use crate::metrics::Metrics;
 use crate::mirror::Mirrors;
 use crate::options::{Options, OptionsError};
+use crate::pages::Pages;
 use crate::places::{self, Places};
 use crate::records::RecordsError;
 use crate::repositories::Repositories;
@@ -261,6 +262,7 @@ impl Coordinator {
             vault: Vault::new(vault, keys.vault),
             admin_token: keys.admin_token.clone(),
             agent_token: keys.agent_token.clone(),
+            pages: Pages::new(&keys.results, &keys.admin_token),
             deliveries: Arc::default(),
             schedules: Arc::default(),
             history,

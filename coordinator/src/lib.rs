@@ -29,6 +29,7 @@ mod log_keeper;
 pub mod metrics;
 mod mirror;
 pub mod options;
+mod pages;
 mod places;
 pub mod planner;
 pub mod records;

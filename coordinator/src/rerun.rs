@@ -200,7 +200,8 @@ pub async fn carried(services: &Services, run: RunId) -> Result<Vec<Carried>, Re
     Ok(carried)
 }
 
-fn is_attempt_of(other: &RunMeta, meta: &RunMeta) -> bool {
+/// Whether both are attempts of one run.
+pub(crate) fn is_attempt_of(other: &RunMeta, meta: &RunMeta) -> bool {
     other.run_number == meta.run_number
         && other.workflow_file == meta.workflow_file
         && other.repository == meta.repository

@@ -14,6 +14,7 @@ use crate::history::History;
 use crate::metrics::Metrics;
 use crate::mirror::Mirrors;
 use crate::options::Options;
+use crate::pages::Pages;
 use crate::records::Records;
 use crate::repositories::Repositories;
 use crate::results::Results;
@@ -51,6 +52,8 @@ pub struct Services {
     pub admin_token: Token,
     /// Who has it may be an agent.
     pub agent_token: Token,
+    /// What the web pages share.
+    pub(crate) pages: Pages,
     /// Wakes whoever deals with webhook deliveries.
     pub deliveries: Arc<Notify>,
     /// Wakes whoever waits for schedules.

@@ -15,6 +15,7 @@ want_test_dependencies() {
   # The chaos campaign cuts networks of its own and fills disks of its own.
   # Bazel, ccache and Gradle are clients of the cache, beside those that scripts/prepare-clients.sh brings.
   want_packages shellcheck systemd postgresql redis-server bazel-bootstrap ccache gradle iproute2 iptables
+  want_chromium
   command -v npm >/dev/null || want_packages nodejs npm
   python3 -m ensurepip --version >/dev/null 2>&1 || want_packages python3-venv
   want_cargo_tool cargo-nextest

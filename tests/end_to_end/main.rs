@@ -19,6 +19,7 @@ mod local_rerun;
 mod many_jobs;
 mod native_actions;
 mod own_ci;
+mod pages;
 mod private_fleet;
 mod rerun;
 mod results;

@@ -9,6 +9,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // A test's support fails the test by panicking.
 
+mod browser;
 mod checkout;
 mod clients;
 mod cluster;
@@ -20,6 +21,7 @@ pub mod postgres;
 mod process;
 mod redis;
 
+pub use browser::Browser;
 pub use checkout::Checkout;
 pub use clients::copy_client_packages;
 pub use cluster::Cluster;

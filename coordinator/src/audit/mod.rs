@@ -7,7 +7,7 @@
 
 mod trail;
 
-pub(crate) use trail::{Page, page, verify};
+pub(crate) use trail::{Page, newest, page, verify};
 
 use serde::{Deserialize, Serialize};
 use slipway_scheduler::Timestamp;

@@ -13,23 +13,23 @@ const PIECES_MAX: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Placed {
     /// The journal's position.
-    position: u64,
+    pub(crate) position: u64,
     /// SHA-256 of the journal's record, in hexadecimal.
-    hash: String,
+    pub(crate) hash: String,
     #[serde(flatten)]
-    entry: AuditEntry,
+    pub(crate) entry: AuditEntry,
 }
 
 /// A piece of the trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Page {
-    entries: Vec<Placed>,
+    pub(crate) entries: Vec<Placed>,
     /// Go on after this position.
-    position: u64,
+    pub(crate) position: u64,
     /// Hash of the record there, in hexadecimal; empty at the journal's beginning.
-    hash: String,
+    pub(crate) hash: String,
     /// Where the journal ended when this was read.
-    end: u64,
+    pub(crate) end: u64,
 }
 
 /// What the record says of somebody's command.
@@ -60,6 +60,51 @@ pub(crate) async fn page(driver: &Driver, after: u64, limit: usize) -> Result<Pa
         }
     }
     Ok(page)
+}
+
+/// How many records one look backwards takes: the driver's thread reads them.
+const BACK_RECORDS: u64 = 256;
+
+/// How many such looks one request takes at most.
+const BACK_LOOKS: usize = 16;
+
+/// Entries, the newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Newest {
+    pub(crate) entries: Vec<Placed>,
+    /// Go on before this position; none: the journal begins here.
+    pub(crate) before: Option<u64>,
+}
+
+/// The newest entries before a position (none: before the journal's end), about `limit` of them.
+///
+/// # Errors
+/// [`DriverError`], above all [`DriverError::Journal`] for one that is damaged.
+pub(crate) async fn newest(
+    driver: &Driver,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<Newest, DriverError> {
+    let end = driver.stretch(0, 0).await?;
+    let (first, last) = (end.anchor.position, end.head.position);
+    let mut before = before.map_or(last + 1, |before| before.min(last + 1));
+    let mut entries = Vec::new();
+    for _ in 0..BACK_LOOKS {
+        if before <= first + 1 || entries.len() >= limit {
+            break;
+        }
+        let after = before.saturating_sub(BACK_RECORDS + 1).max(first);
+        let most = usize::try_from(before - 1 - after).unwrap_or(usize::MAX);
+        let stretch = driver.stretch(after, most).await?;
+        let placed =
+            stretch.records.iter().rev().filter(|record| record.position < before).filter_map(|record| {
+                let hash = hex::encode(record.hash());
+                Some(Placed { position: record.position, hash, entry: entry(record)? })
+            });
+        entries.extend(placed);
+        before = after + 1;
+    }
+    Ok(Newest { entries, before: (before > first + 1).then_some(before) })
 }
 
 /// Checks the journal after a position whose hash the caller has (both from the page before; none for the beginning).

@@ -15,12 +15,17 @@ impl<S: Sync> FromRequestParts<S> for Door {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-        let peer = peer.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
-        let first = parts.headers.get(&FORWARDED).and_then(|value| value.to_str().ok());
-        Ok(Self(match first {
-            Some(first) => format!("http {first} by way of {peer}"),
-            None => format!("http {peer}"),
-        }))
+        Ok(Self(of("http", parts)))
+    }
+}
+
+/// This word and the caller's address.
+pub(crate) fn of(word: &str, parts: &Parts) -> String {
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    let peer = peer.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
+    let first = parts.headers.get(&FORWARDED).and_then(|value| value.to_str().ok());
+    match first {
+        Some(first) => format!("{word} {first} by way of {peer}"),
+        None => format!("{word} {peer}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use slipway_cas::StoreError;
@@ -12,6 +12,7 @@ use slipway_workflow::diagnostics::Diagnostic;
 use crate::dispatch::DispatchError;
 use crate::driver::DriverError;
 use crate::house::HouseError;
+use crate::pages;
 use crate::records::RecordsError;
 use crate::rerun::RerunError;
 use crate::submit::SubmitError;
@@ -86,6 +87,9 @@ impl From<DriverError> for ApiError {
 
 impl From<RecordsError> for ApiError {
     fn from(error: RecordsError) -> Self {
+        if let RecordsError::Removed { run } = error {
+            return Self::removed(run);
+        }
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "records", error.to_string())
     }
 }
@@ -164,6 +168,11 @@ impl From<JsonRejection> for ApiError {
         let code = if status == StatusCode::PAYLOAD_TOO_LARGE { "too_large" } else { "bad_request" };
         Self::new(status, code, rejection.body_text())
     }
+}
+
+/// Nothing is there, told as whoever asks wants to read it.
+pub(super) async fn nothing_here(headers: HeaderMap) -> Response {
+    if pages::wants_page(&headers) { pages::nothing_here() } else { not_found().await.into_response() }
 }
 
 pub(super) async fn not_found() -> ApiError {

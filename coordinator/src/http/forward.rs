@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::error::ApiError;
 use crate::driver::Role;
+use crate::pages;
 use crate::services::Services;
 
 /// On a request that was passed on: who asked. It is not passed on again.
@@ -65,6 +66,7 @@ pub(super) async fn to_leader(State(forward): State<Forwarder>, request: Request
         return next.run(request).await;
     }
     let passed_on = request.headers().contains_key(&FORWARDED);
+    let nobody_leads = if pages::is_for_people(&request) { pages::nobody_leads } else { nobody_leads };
     if !leader.alive || leader.address.http.is_empty() || passed_on {
         return nobody_leads();
     }

@@ -1,4 +1,4 @@
-//! The HTTP front door: health, metrics, `/api/v1`, webhooks and one page for people.
+//! The HTTP front door: health, metrics, `/api/v1`, webhooks and the [`crate::pages`] for people.
 //!
 //! `/api/v1` needs the admin token, but for its description; webhooks need their signature; health and metrics are open.
 //! Every error has one form: `{"error":{"code","message"}}`. GitHub's JSON stops at [`crate::github`].
@@ -11,7 +11,7 @@ mod backup;
 mod blobs;
 mod cache;
 mod dispatches;
-mod door;
+pub(crate) mod door;
 mod enrolment;
 mod error;
 mod events;
@@ -21,7 +21,6 @@ mod history;
 mod kept_secrets;
 mod metrics;
 pub mod openapi;
-mod page;
 mod pools;
 mod records;
 mod remainder;
@@ -39,6 +38,7 @@ pub(crate) use error::ApiError;
 pub(crate) use remainder::read_refused;
 
 use crate::github;
+use crate::pages;
 use crate::results;
 use crate::services::Services;
 
@@ -135,8 +135,8 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
             "/webhooks/github",
             post(github::webhook).layer(DefaultBodyLimit::max(github::MAX_PAYLOAD_BYTES)),
         )
-        .route("/", get(page::home))
-        .fallback(error::not_found)
+        .merge(pages::router(&services))
+        .fallback(error::nothing_here)
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(middleware::from_fn(read_refused))
         .with_state(services.clone())

@@ -4,7 +4,7 @@ use serde::Serialize;
 use slipway_cas::Digest;
 use slipway_scheduler::explain::{WaitReason, explain_job, explain_wait, gate_refusal, gave_up};
 use slipway_scheduler::state::{Attempt, Call, Instance, Job, Phase, Review, Run, Stage};
-use slipway_scheduler::{FleetCause, JobResult, Outcome, RunId};
+use slipway_scheduler::{FleetCause, InstanceId, JobResult, Outcome, RunId};
 
 use super::{FindError, MIN_PREFIX};
 use crate::driver::View;
@@ -236,6 +236,15 @@ pub fn recent_runs(view: View<'_>, limit: usize) -> Vec<RunView> {
 #[must_use]
 pub fn run(view: View<'_>, run: RunId, detail: Detail) -> Option<RunView> {
     Some(show(view, view.state.run(run)?, detail))
+}
+
+/// An instance, with its run but not that one's other jobs.
+#[must_use]
+pub fn instance(view: View<'_>, run: RunId, instance: InstanceId) -> Option<(RunView, InstanceView)> {
+    let run = view.state.run(run)?;
+    let instance = view.state.instance(instance).filter(|instance| instance.run() == run.id())?;
+    let job = view.state.job_of(instance)?;
+    Some((show(view, run, Detail::Listing), show_instance(view, run, job, instance)))
 }
 
 /// How many instances wait for each reason, for metrics.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::Method;
 use slipway_proto::v1;
 
+use crate::browser::{Browser, job_path};
 use crate::fake_agent::{FIRST, FakeAgent, digest, line};
 use crate::fixture::{Fixture, ONE_JOB};
 
@@ -164,6 +165,11 @@ async fn logs_go_when_their_time_is_over_and_that_is_said() {
         (&verified["complete"], &verified["attempts"][0]["state"]),
         (&false.into(), &"removed".into())
     );
+    let browser = Browser::signed_in(fixture.handle()).await;
+    let job = job_path(&fixture, &run).await;
+    assert!(browser.page(&job).await.contains("logs of this run were removed"));
+    assert_eq!(browser.get(&format!("{job}/log.txt")).await.status(), 410);
+    assert_eq!(browser.get(&format!("/runs/{run}")).await.status(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,6 +12,7 @@ use slipway_coordinator::options::{ClusterOptions, Objects, Options};
 use slipway_proto::v1;
 use tempfile::TempDir;
 
+use crate::browser::Browser;
 use crate::fake_agent::{FIRST, FakeAgent, client, hello, line};
 use crate::fixture::{Fixture, ONE_JOB, TestClock};
 
@@ -193,4 +194,41 @@ async fn whoever_asks_between_two_leaders_is_asked_to_come_again() {
     }
     assert!(answers.iter().all(|code| code == "no_leader"), "{answers:?}");
     assert_eq!(second.get("/api/v1/runs").await["runs"].as_array().unwrap().len(), 1);
+}
+
+/// Signed in at one of them is signed in at all, also when another one leads; and what a follower passes on is the leader's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_signed_in_at_one_is_signed_in_at_all() {
+    let common = Common::new();
+    let mut first = common.start().await;
+    leads(&first).await;
+    let second = common.start().await;
+    follows(&second).await;
+    let run = first.submit(ONE_JOB).await;
+    let browser = Browser::signed_in(second.handle()).await;
+    let page = format!("/runs/{run}");
+    let form = format!("form_token={}", browser.form_token(&page).await);
+    assert_eq!(browser.at(first.handle()).page("/session").await, "yes");
+    assert_eq!(browser.post(&format!("{page}/cancel"), &form).await.status(), StatusCode::SEE_OTHER);
+    assert_eq!(first.finished(&run).await["result"], "cancelled");
+    let trail = first.get("/api/v1/audit").await;
+    let cancelled = trail["entries"].as_array().unwrap().iter().find(|entry| entry["action"] == "run.cancel");
+    let source = cancelled.unwrap()["source"].as_str().unwrap();
+    assert!(source.starts_with("page 127.0.0.1 by way of "), "{source}");
+
+    first.handle = None;
+    // Between two leaders a person is told so, on a page.
+    loop {
+        let answer = browser.get(&page).await;
+        match answer.status() {
+            StatusCode::OK => break,
+            StatusCode::SERVICE_UNAVAILABLE => {
+                let text = answer.text().await.unwrap();
+                assert!(text.contains("<h1>") && text.contains("No coordinator leads"), "{text}");
+            }
+            other => panic!("{other}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(browser.page(&page).await.contains("Re-run all jobs"));
 }

@@ -1,0 +1,84 @@
+//! Live updates: parts of a page, made anew on the server and sent when they changed (server-sent events).
+//!
+//! A follower that is slow is waited for, and holds up nobody. Without a script nothing is lost but having to load the page
+//! again. A stream ends when the coordinator stops; the script comes back by itself.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use maud::Markup;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::error::PageError;
+use super::limits::{LIVE_EVERY, LIVE_KEEP_ALIVE};
+use crate::services::Services;
+
+/// Parts of a page by their elements' ids.
+pub(super) type Parts = Vec<(String, Markup)>;
+
+/// Where a page's messages go; an error means that nobody follows any more.
+pub(super) struct Follower {
+    events: mpsc::Sender<Result<Event, Infallible>>,
+    seen: HashMap<String, String>,
+}
+
+/// Nobody follows any more.
+#[derive(Debug)]
+pub(super) struct Gone;
+
+impl Follower {
+    /// Sends a message.
+    pub(super) async fn say(&self, event: Event) -> Result<(), Gone> {
+        self.events.send(Ok(event)).await.map_err(|_| Gone)
+    }
+
+    /// Says that nothing more comes; the page need not ask again.
+    pub(super) async fn end(&self) -> Result<(), Gone> {
+        self.say(Event::default().event("end").data("")).await
+    }
+
+    /// Sends those of the parts that are not as they were, and waits as long as there has to be between two messages.
+    pub(super) async fn show(&mut self, parts: Parts) -> Result<(), Gone> {
+        let mut changed = serde_json::Map::new();
+        for (id, markup) in parts {
+            let html = markup.into_string();
+            if self.seen.get(&id) != Some(&html) {
+                changed.insert(id.clone(), html.clone().into());
+                self.seen.insert(id, html);
+            }
+        }
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let data = serde_json::Value::Object(changed).to_string();
+        self.say(Event::default().event("parts").data(data)).await?;
+        tokio::time::sleep(LIVE_EVERY).await;
+        Ok(())
+    }
+}
+
+/// Answers with what `tell` tells, until it ends, nobody follows any more, or the coordinator stops.
+pub(super) fn stream<F>(services: &Services, tell: impl FnOnce(Follower) -> F) -> Result<Response, PageError>
+where
+    F: Future<Output = Result<(), Gone>> + Send + 'static,
+{
+    let full = || PageError::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "Too many pages follow live.");
+    let room = services.pages.live.clone().try_acquire_owned().map_err(|_| full())?;
+    let (events, receiver) = mpsc::channel(1);
+    let told = tell(Follower { events: events.clone(), seen: HashMap::new() });
+    let closing = services.closing.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            // However it ends, the page asks again.
+            _ = told => {}
+            () = events.closed() => {}
+            () = closing.cancelled() => {}
+        }
+        drop(room);
+    });
+    let keep = KeepAlive::new().interval(LIVE_KEEP_ALIVE);
+    Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(keep).into_response())
+}

@@ -1,0 +1,183 @@
+//! Signing in with the admin token, and out.
+//!
+//! Going on afterwards leads to paths of this coordinator only.
+
+use axum::extract::{Form, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+
+use super::error::PageError;
+use super::gate::Visitor;
+use super::layout::{Frame, Html, page as whole};
+use super::limits::NEXT_MAX_BYTES;
+use super::session::{Sessions, is_secure};
+use crate::services::Services;
+
+/// Where to go on.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Next {
+    next: String,
+}
+
+/// The form.
+#[derive(Deserialize)]
+pub(super) struct Given {
+    #[serde(default)]
+    token: String,
+    #[serde(default)]
+    next: String,
+}
+
+/// Whether this is a path of this coordinator and nothing that a browser takes for another host.
+fn is_local(path: &str) -> bool {
+    path.starts_with('/')
+        && !path.starts_with("//")
+        && path.len() <= NEXT_MAX_BYTES
+        && path.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'\\')
+}
+
+fn local(path: &str) -> &str {
+    if is_local(path) { path } else { "/" }
+}
+
+/// The form's address, for whoever wanted to see this.
+pub(super) fn path_with_next(path: &str) -> String {
+    format!("/sign-in?next={}", utf8_percent_encode(local(path), NON_ALPHANUMERIC))
+}
+
+fn form(next: &str, wrong: bool) -> Markup {
+    html! {
+        form.sign-in method="post" action="/sign-in" {
+            input type="hidden" name="next" value=(next);
+            label for="token" { "Admin token" }
+            input #token type="password" name="token" required autocomplete="current-password"
+                aria-describedby=(if wrong { "wrong about-token" } else { "about-token" })
+                aria-invalid=[wrong.then_some("true")];
+            @if wrong { p.wrong #wrong role="alert" { "This is not the admin token." } }
+            p.hint #about-token {
+                "It is in the file " code { "admin.token" } " of the coordinator's data directory."
+            }
+            button.primary type="submit" { "Sign in" }
+        }
+    }
+}
+
+/// `/` for whoever is not signed in.
+pub(super) fn welcome() -> Html {
+    let main = html! {
+        div.narrow {
+            h1 { "Slipway" }
+            p.lead { "Slipway runs your team's GitHub Actions workflows, unchanged, on your own machines." }
+            p { "This is a coordinator: it takes events, splits workflows into jobs and leases each job to an agent. Sign in to see runs, logs and the fleet." }
+            (form("/", false))
+        }
+    };
+    whole(&Frame::plain("Slipway"), main)
+}
+
+fn shown(next: &str, wrong: bool) -> Html {
+    let next = local(next);
+    let main = html! {
+        div.narrow data-next=(next) {
+            h1 { "Sign in" }
+            (form(next, wrong))
+            // A link from another site brings no cookie along; one from here does.
+            p.hint { "Signed in already in this browser? " a href=(next) { "Go on" } }
+        }
+    };
+    whole(&Frame::plain("Sign in"), main)
+}
+
+pub(super) async fn page(Query(Next { next }): Query<Next>) -> Html {
+    shown(&next, false)
+}
+
+pub(super) async fn sign_in(
+    State(services): State<Services>,
+    headers: HeaderMap,
+    Form(given): Form<Given>,
+) -> Response {
+    let header = format!("Bearer {}", given.token.trim());
+    if !services.admin_token.matches(Some(header.as_bytes())) {
+        services.metrics.unauthorized.add(1);
+        return (StatusCode::FORBIDDEN, shown(&given.next, true)).into_response();
+    }
+    let sessions = &services.pages.sessions;
+    let cookie = sessions.cookie(&sessions.begin(services.clock.unix_ms()), is_secure(&headers));
+    ([(header::SET_COOKIE, cookie)], Redirect::to(local(&given.next))).into_response()
+}
+
+/// Whether this browser has a session, for the script of the form.
+pub(super) async fn session(State(services): State<Services>, headers: HeaderMap) -> &'static str {
+    match services.pages.sessions.of(&headers, services.clock.unix_ms()) {
+        Some(_) => "yes",
+        None => "no",
+    }
+}
+
+/// A form that does nothing but be sent.
+#[derive(Deserialize)]
+pub(super) struct Bare {
+    #[serde(default)]
+    form_token: String,
+}
+
+impl Bare {
+    /// # Errors
+    /// As [`check_form`].
+    pub(super) fn check(&self, visitor: &Visitor) -> Result<(), PageError> {
+        check_form(visitor, &self.form_token)
+    }
+}
+
+/// # Errors
+/// When the form was not made for this session.
+pub(super) fn check_form(visitor: &Visitor, form_token: &str) -> Result<(), PageError> {
+    if visitor.session.made(form_token) {
+        return Ok(());
+    }
+    Err(PageError::forbidden(
+        "This form was not made for your session, and nothing was done. Load its page again and press once more.",
+    ))
+}
+
+pub(super) async fn sign_out(
+    visitor: Visitor,
+    headers: HeaderMap,
+    Form(form): Form<Bare>,
+) -> Result<Response, PageError> {
+    form.check(&visitor)?;
+    Ok(([(header::SET_COOKIE, Sessions::end(is_secure(&headers)))], Redirect::to("/")).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_elsewhere() {
+        for path in ["/", "/runs/1", "/runs/1/jobs/2?step=3&q=%20"] {
+            assert_eq!(local(path), path);
+        }
+        let long = format!("/{}", "a".repeat(NEXT_MAX_BYTES));
+        for path in [
+            "",
+            "//e",
+            "/\\e",
+            "https://e",
+            "e",
+            "/a\r\nb: c",
+            "/\u{9}/e",
+            "/ä",
+            "javascript:alert(1)",
+            &long,
+        ] {
+            assert_eq!(local(path), "/", "{path}");
+        }
+        assert_eq!(path_with_next("/runs/1?a=b&c"), "/sign-in?next=%2Fruns%2F1%3Fa%3Db%26c");
+    }
+}

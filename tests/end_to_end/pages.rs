@@ -1,0 +1,201 @@
+//! The web pages in a real browser: a run that is watched from its beginning to its end, by people who see, who do not, and
+//! who have no mouse.
+
+use slipway_tests::{Agent, AgentOptions, Browser, Checkout, Coordinator, wait_until};
+
+/// Names that would do something if they were taken for HTML, a log with colours, an error and a matrix; and a job
+/// that says lines until somebody ends it.
+const WORKFLOW: &str = r#"
+name: "Check <script>alert(1)</script>"
+on: push
+jobs:
+  build:
+    name: "build <img src=x onerror=alert(2)>"
+    runs-on: ubuntu-latest
+    strategy:
+      matrix: { part: [one, two] }
+    steps:
+      - name: "Say <b>it</b>"
+        run: |
+          printf '\033[32mgreen\033[0m and \033[1;31mred\033[0m\n'
+          echo '<script>alert(3)</script>'
+          seq 1 1200
+  broken:
+    runs-on: ubuntu-latest
+    steps:
+      - name: Fine
+        run: echo fine
+      - name: Fails
+        run: |
+          echo "::error file=src/lib.rs,line=7::it is <i>broken</i>"
+          exit 3
+      - name: Never
+        run: echo never
+  after:
+    needs: [build, broken]
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo after
+  slow:
+    runs-on: ubuntu-latest
+    steps:
+      - name: Wait
+        run: |
+          echo "it begins"
+          while true; do sleep 0.2; echo "still here"; done
+"#;
+
+struct Watched {
+    coordinator: Coordinator,
+    browser: Browser,
+    run: String,
+    _agent: Agent,
+    _checkout: Checkout,
+    _submitter: std::process::Child,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let _ = self._submitter.kill();
+        let _ = self._submitter.wait();
+    }
+}
+
+impl Watched {
+    fn start() -> Self {
+        let coordinator = Coordinator::start();
+        let agent = Agent::start(&coordinator, AgentOptions { slots: 3, ..AgentOptions::named("one") });
+        let checkout = Checkout::with_workflow(WORKFLOW);
+        let mut command = coordinator.run_command(&checkout);
+        let submitter =
+            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn();
+        let run = coordinator.newest_run();
+        let browser = Browser::start();
+        Self { coordinator, browser, run, _agent: agent, _checkout: checkout, _submitter: submitter.unwrap() }
+    }
+
+    fn sign_in(&mut self) {
+        assert_eq!(self.browser.open(&self.coordinator.url("/")), 200);
+        self.browser.fill("#token", &self.coordinator.token());
+        self.browser.press(&["Enter"]);
+        self.browser.wait("document.querySelector('h1').textContent == 'Runs'");
+    }
+
+    /// The path of a job of this name in the file, once it has begun.
+    fn job(&self, id: &str) -> String {
+        wait_until("the job has begun", || {
+            let shown = self.coordinator.show(&self.run);
+            let begun = |each: &&serde_json::Value| each["job"] == id && each["attempt"] != 0;
+            let found =
+                shown["instances"].as_array()?.iter().find(begun)?["instance_id"].as_str()?.to_owned();
+            Some(format!("/runs/{}/jobs/{found}", self.run))
+        })
+    }
+
+    /// The page is as it should be for everybody: in light and dark, and as narrow as a telephone.
+    fn is_right(&mut self, page: &str) {
+        for (scheme, width) in [("light", 1280), ("dark", 1280), ("light", 360), ("dark", 360)] {
+            self.browser.look(scheme, width);
+            assert_eq!(self.browser.axe(), Vec::<serde_json::Value>::new(), "{page}, {scheme}, {width}");
+            let wider = self
+                .browser
+                .ask("document.documentElement.scrollWidth - document.documentElement.clientWidth");
+            assert_eq!(wider, 0, "{page} is wider than the window of {width}");
+        }
+        self.browser.look("light", 1280);
+        assert_eq!(self.browser.troubles(), Vec::<serde_json::Value>::new(), "{page}");
+    }
+
+    /// Ends what runs, as people do it.
+    fn cancel(&self) {
+        assert_eq!(self.coordinator.plain(&["cancel", &self.run]).code, 0);
+    }
+}
+
+#[test]
+fn every_page_is_right_for_everybody_and_what_comes_from_outside_stays_text() {
+    let mut watched = Watched::start();
+    watched.browser.open(&watched.coordinator.url("/"));
+    watched.is_right("welcome");
+    watched.browser.open(&format!("/runs/{}", watched.run));
+    watched.is_right("sign in");
+    watched.sign_in();
+    let (build, broken) = (watched.job("build"), watched.job("broken"));
+    let run = format!("/runs/{}", watched.run);
+    watched.browser.open(&run);
+    watched.browser.wait_text("it is <i>broken</i>");
+    // One press leads from the run to its first error.
+    watched.browser.click(".failures .errors a");
+    watched.browser.wait("document.getElementById('error')?.matches(':target')");
+    watched.browser.wait_text("src/lib.rs:7");
+    for path in ["/", &run, &build, &format!("{build}?q=12"), &broken, "/fleet", "/audit", "/nothing"] {
+        let status = watched.browser.open(path);
+        if path == "/nothing" {
+            // The browser tells of a status like this by itself.
+            assert_eq!((status, watched.browser.troubles().len()), (404, 1));
+        } else {
+            assert_eq!(status, 200, "{path}");
+        }
+        watched.is_right(path);
+        let elements =
+            watched.browser.ask("document.querySelectorAll('main script, main img, main b').length");
+        assert_eq!(elements, 0, "{path}: a name became an element");
+    }
+    watched.browser.open(&format!("{build}?step=0&page=1"));
+    watched.browser.wait_text("<script>alert(3)</script>");
+    assert_eq!(watched.browser.ask("document.querySelector('.log .f2').textContent"), "green");
+    watched.browser.ask("location.hash = '#L1100'");
+    watched.browser.wait("document.getElementById('L1100')?.matches(':target')");
+    let first_bytes = watched.browser.ask("performance.getEntriesByType('navigation')[0].encodedBodySize");
+    assert!(first_bytes.as_u64().unwrap() < 200_000, "{first_bytes}");
+    watched.cancel();
+}
+
+#[test]
+fn lines_appear_live_also_after_the_coordinator_was_killed_and_keys_reach_every_button() {
+    let mut watched = Watched::start();
+    watched.sign_in();
+    let slow = watched.job("slow");
+    watched.browser.open(&slow);
+    watched.browser.wait_text("still here");
+    let lines = "document.querySelectorAll('.log li').length";
+    let seen = watched.browser.ask(lines).as_u64().unwrap();
+    watched.browser.wait(&format!("{lines} > {}", seen + 3));
+    assert_eq!(watched.browser.troubles(), Vec::<serde_json::Value>::new());
+
+    watched.browser.expect_failures(true);
+    watched.coordinator.kill9();
+    watched.browser.wait_text("Connection lost");
+    let seen = watched.browser.ask(lines).as_u64().unwrap();
+    watched.coordinator.start_again();
+    watched.browser.wait(&format!("{lines} > {}", seen + 3));
+    watched.browser.wait("document.getElementById('connection').textContent == ''");
+    watched.browser.expect_failures(false);
+    // No line twice and none missing: their numbers rise by one.
+    let gaps = "[...document.querySelectorAll('.log li[id]')]\
+        .filter((row) => row.querySelector(':scope > span')?.textContent == 'still here').map((row) => Number(row.id.slice(1)))\
+        .filter((number, at, all) => at > 0 && number != all[at - 1] + 1)";
+    assert_eq!(watched.browser.ask(gaps), serde_json::json!([]));
+
+    // From the run's page to its end, without a mouse.
+    watched.browser.open(&format!("/runs/{}", watched.run));
+    watched.browser.ask("document.activeElement.blur()");
+    let mut reached = false;
+    for _ in 0..30 {
+        watched.browser.press(&["Tab"]);
+        let visible = "(() => { const e = document.activeElement; return e == document.body || \
+            getComputedStyle(e).outlineStyle != 'none'; })()";
+        assert_eq!(watched.browser.ask(visible), true, "whoever has the focus shows it");
+        reached = watched.browser.ask("document.activeElement.textContent") == "Cancel run";
+        if reached {
+            break;
+        }
+    }
+    assert!(reached, "the button is reached");
+    watched.browser.press(&["Enter"]);
+    watched
+        .browser
+        .wait("document.querySelector('#head').innerText.includes('cancelled by an administrator')");
+    watched.browser.wait_text("Re-run all jobs");
+    assert_eq!(watched.browser.troubles(), Vec::<serde_json::Value>::new());
+}
