@@ -18,14 +18,11 @@ use super::effects::{self, Effect, Planning, RunEnded};
 use super::leases::LeaseTable;
 use super::ledger::Ledger;
 use super::payload::{DeliveryEvent, Payload};
-use super::recover::{self, Recovered};
+use super::recover::Recovered;
 use super::request::{Look, Piece, Request, Stretch, View};
 use super::session::Sessions;
 use super::watchers::Watchers;
-use super::{
-    BATCH_GRANTS, BATCH_REQUESTS, DriverError, DriverParts, MAX_SLEEP_MS, SNAPSHOT_EVERY, SNAPSHOT_EVERY_MAX,
-    SNAPSHOT_EVERY_PER_INSTANCE,
-};
+use super::{BATCH_GRANTS, BATCH_REQUESTS, DriverError, DriverParts, MAX_SLEEP_MS};
 use crate::audit::{AuditEntry, Origin};
 use crate::history::{Committed, Tap};
 use crate::house::HouseEvent;
@@ -64,15 +61,15 @@ pub(super) struct Core {
     pub(super) now: Timestamp,
     pub(super) uptime: Uptime,
     epoch: u64,
-    journal: Box<dyn Journal>,
+    pub(super) journal: Box<dyn Journal>,
     /// Events of this batch.
     entries: Vec<Entry>,
     /// An event that could not be written as JSON.
     unwritable: Option<String>,
     /// Position of the newest snapshot, kept or being packed.
-    snapshot: u64,
+    pub(super) snapshot: u64,
     /// A snapshot that is being packed on a thread of its own.
-    packing: Option<JoinHandle<io::Result<Snapshot>>>,
+    pub(super) packing: Option<JoinHandle<io::Result<Snapshot>>>,
     /// When this leader last showed the journal that it lives.
     beat_at: Uptime,
     clock: Arc<dyn Clock>,
@@ -475,44 +472,6 @@ impl Core {
         }
         for look in std::mem::take(&mut self.later.queries) {
             look(self.view());
-        }
-    }
-
-    /// Has a snapshot packed when enough was journaled since the last, and keeps it once it is packed. Here the state is only
-    /// frozen: writing a large one as JSON would hold everybody up.
-    fn keep_snapshots(&mut self) {
-        if let Some(packed) = self.packing.take_if(|packing| packing.is_finished()) {
-            self.keep(packed.join().unwrap_or_else(|_| Err(io::Error::other("packing it panicked"))));
-        }
-        let position = self.journal.end();
-        let instances = SNAPSHOT_EVERY_PER_INSTANCE * self.state.instances_len() as u64;
-        let every = instances.clamp(SNAPSHOT_EVERY, SNAPSHOT_EVERY_MAX);
-        if self.packing.is_none() && position >= self.snapshot + every {
-            self.snapshot = position;
-            let (state, ledger) = (self.state.freeze(), self.ledger.clone());
-            let pack = move || recover::snapshot(position, &state, &ledger);
-            match std::thread::Builder::new().name("snapshot".to_owned()).spawn(pack) {
-                Ok(packing) => self.packing = Some(packing),
-                Err(error) => self.keep(Err(error)),
-            }
-        }
-    }
-
-    /// Nothing else is waiting any more.
-    fn save_last_snapshot(&mut self) {
-        let last = recover::snapshot(self.journal.end(), &self.state.freeze(), &self.ledger);
-        self.keep(last);
-    }
-
-    /// A snapshot only saves time at the next start, so failing to make one is no reason to stop.
-    fn keep(&mut self, snapshot: io::Result<Snapshot>) {
-        let kept = snapshot.map_err(|error| error.to_string()).and_then(|snapshot| {
-            self.journal.save_snapshot(&snapshot).map_err(|error| error.to_string())?;
-            Ok(snapshot.position)
-        });
-        match kept {
-            Ok(position) => tracing::debug!(position, "snapshot saved"),
-            Err(error) => tracing::warn!(error, "no snapshot could be saved"),
         }
     }
 }

@@ -21,6 +21,7 @@ mod recover;
 mod request;
 mod role;
 mod session;
+mod snapshots;
 pub mod stepped;
 #[cfg(test)]
 mod tests;

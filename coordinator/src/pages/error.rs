@@ -23,6 +23,10 @@ impl PageError {
         Self::new(StatusCode::FORBIDDEN, message)
     }
 
+    pub(super) fn bad_request(message: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
     pub(super) fn not_found(message: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, message)
     }

@@ -18,7 +18,7 @@ use super::session::Session;
 use super::words::{count, name, number, took};
 use crate::driver::View;
 use crate::services::Services;
-use crate::view::{self, AgentView};
+use crate::view::{self, AgentView, PoolView};
 
 /// A job that waits for an agent.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ struct Waiting {
 /// What the page shows.
 #[derive(Debug)]
 pub(super) struct Fleet {
+    pools: Vec<PoolView>,
     agents: Vec<AgentView>,
     waiting: Vec<Waiting>,
     /// How many wait in all.
@@ -63,7 +64,7 @@ fn look(view: View<'_>) -> Fleet {
     }
     let mut agents = view::agents(view);
     agents.sort_by(|a, b| (!a.connected, &a.name).cmp(&(!b.connected, &b.name)));
-    Fleet { agents, waiting, waiting_len: view.state.waiting_len() }
+    Fleet { pools: view::pools(view).pools, agents, waiting, waiting_len: view.state.waiting_len() }
 }
 
 fn state(agent: &AgentView) -> (&'static str, &'static str) {
@@ -127,6 +128,41 @@ fn agents(fleet: &Fleet, session: &Session) -> Markup {
     }
 }
 
+fn pools(fleet: &Fleet) -> Markup {
+    let bound = |bound: Option<u32>| bound.map_or_else(|| "–".to_owned(), |bound| number(bound.into()));
+    html! {
+        div #pools {
+            @if !fleet.pools.is_empty() {
+                section aria-labelledby="pools-title" {
+                    h2 #pools-title { "Pools" }
+                    div.scroll tabindex="0" role="region" aria-label="Pools" {
+                        table {
+                            thead { tr {
+                                th scope="col" { "Pool" } th scope="col" { "Labels" } th.num scope="col" { "Ready" }
+                                th.num scope="col" { "Slots in use" } th.num scope="col" { "Waiting" } th.num scope="col" { "Wanted" }
+                                th.num scope="col" { "Bounds" }
+                            } }
+                            tbody {
+                                @for pool in &fleet.pools {
+                                    tr {
+                                        th scope="row" { (name(&pool.name)) " " span.hint { (pool.arch) } }
+                                        td { (labels(&pool.labels)) }
+                                        td.num { (number(pool.ready.into())) }
+                                        td.num { (number(pool.busy.into())) " of " (number(pool.slots.into())) }
+                                        td.num { (number(pool.queued)) }
+                                        td.num { (number(pool.desired.into())) }
+                                        td.num { (bound(pool.min)) " to " (bound(pool.max)) }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 fn queue(fleet: &Fleet, now_ms: u64) -> Markup {
     html! {
         section #queue aria-labelledby="queue-title" {
@@ -161,7 +197,11 @@ fn queue(fleet: &Fleet, now_ms: u64) -> Markup {
 }
 
 fn parts(fleet: &Fleet, session: &Session, now_ms: u64) -> Parts {
-    vec![("agents".to_owned(), agents(fleet, session)), ("queue".to_owned(), queue(fleet, now_ms))]
+    vec![
+        ("pools".to_owned(), pools(fleet)),
+        ("agents".to_owned(), agents(fleet, session)),
+        ("queue".to_owned(), queue(fleet, now_ms)),
+    ]
 }
 
 pub(super) async fn page(State(services): State<Services>, visitor: Visitor) -> Result<Html, PageError> {

@@ -28,6 +28,7 @@ mod overview;
 mod rows;
 mod run;
 mod run_failures;
+mod run_gates;
 mod run_jobs;
 mod search;
 mod session;
@@ -82,6 +83,7 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .route("/runs/{run}/live", get(run::follow))
         .route("/runs/{run}/cancel", post(actions::cancel))
         .route("/runs/{run}/rerun", post(actions::rerun))
+        .route("/runs/{run}/approvals", post(run_gates::decide))
         .route("/runs/{run}/jobs/{instance}", get(job::page))
         .route("/runs/{run}/jobs/{instance}/live", get(live_job::follow))
         .route("/runs/{run}/jobs/{instance}/step", get(job::step))

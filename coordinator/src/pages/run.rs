@@ -12,9 +12,9 @@ use super::layout::{Frame, Place, form_token, page as whole};
 use super::limits::RUNS_LOOKED_AT;
 use super::live::{self, Parts};
 use super::run_failures::{self, Failure};
-use super::run_jobs;
 use super::session::Session;
 use super::words::{Mark, ago, moment, name, short_ref, short_sha, took};
+use super::{run_gates, run_jobs};
 use crate::driver::View;
 use crate::rerun::is_attempt_of;
 use crate::services::Services;
@@ -108,6 +108,7 @@ fn parts(shown: &Shown, failures: &[Failure], session: &Session, now_ms: u64) ->
     vec![
         ("head".to_owned(), head(shown, now_ms)),
         ("actions".to_owned(), buttons(run, session)),
+        ("gates".to_owned(), run_gates::section(run, session)),
         ("failures".to_owned(), run_failures::section(run, failures)),
         ("jobs".to_owned(), run_jobs::section(run, now_ms)),
     ]

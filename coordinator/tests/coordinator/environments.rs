@@ -13,7 +13,7 @@ const CONFIGURATION: &str = "[[environment]]\nname = 'production'\nreviewers = [
      [[environment]]\nname = 'slow'\nwait_minutes = 5\n\
      [[environment]]\nname = 'both'\napproval = true\nwait_minutes = 5\n";
 
-async fn configured() -> Fixture {
+pub(crate) async fn configured() -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("coordinator.toml");
     std::fs::write(&path, CONFIGURATION).unwrap();
@@ -22,12 +22,12 @@ async fn configured() -> Fixture {
     Fixture::start_with(|options| options.environments = environments).await
 }
 
-fn workflow(environment: &str) -> String {
+pub(crate) fn workflow(environment: &str) -> String {
     ONE_JOB.replace("    runs-on:", &format!("    environment: {environment}\n    runs-on:"))
 }
 
 /// Waits until the run's only job waits for this reason.
-async fn waits(fixture: &Fixture, run: &str, reason: &str) -> Value {
+pub(crate) async fn waits(fixture: &Fixture, run: &str, reason: &str) -> Value {
     fixture.run_until(run, |shown| shown["instances"][0]["wait"]["reason"] == reason).await
 }
 

@@ -6,6 +6,7 @@ use slipway_proto::v1;
 use slipway_proto::v1::record::Record as What;
 
 use crate::browser::{Browser, job_path};
+use crate::environments;
 use crate::fake_agent::{FIRST, FakeAgent, step};
 use crate::fixture::{Fixture, ONE_JOB};
 
@@ -356,4 +357,48 @@ async fn a_job_that_could_not_be_planned_says_why() {
     let failed = page.split("What failed").nth(1).unwrap().split("id=\"jobs\"").next().unwrap();
     assert!(failed.contains("ci.yml:") && !failed.contains("href="), "{failed}");
     assert!(page.contains("Re-run failed jobs"), "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_environment_is_approved_on_its_runs_page_by_one_of_its_reviewers() {
+    let fixture = environments::configured().await;
+    let run = fixture.submit(&environments::workflow("production")).await;
+    environments::waits(&fixture, &run, "approval").await;
+    let browser = Browser::signed_in(fixture.handle()).await;
+    let path = format!("/runs/{run}");
+    let page = browser.page(&path).await;
+    assert!(
+        page.contains("Jobs wait for approval of") && page.contains("<option value=\"alice\">"),
+        "{page}"
+    );
+    let token = browser.form_token(&path).await;
+    let post = async |fields: &str| {
+        let answer =
+            browser.post(&format!("{path}/approvals"), &format!("{fields}&form_token={token}")).await;
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let forged = browser
+        .post(&format!("{path}/approvals"), "environment=production&actor=alice&decision=approve")
+        .await;
+    assert_eq!(forged.status(), StatusCode::FORBIDDEN);
+    for (fields, status) in [
+        ("environment=production&actor=mallory&decision=approve", 403),
+        ("environment=production&actor=&decision=approve", 400),
+        ("environment=production&actor=alice&decision=perhaps", 400),
+        ("environment=none&actor=alice&decision=approve", 404),
+    ] {
+        assert_eq!(post(fields).await.0, status, "{fields}");
+    }
+    let (status, _) =
+        post("environment=production&actor=alice&comment=%3Cb%3Eship%20it&decision=approve").await;
+    assert_eq!(status, 303);
+    let page = browser.page(&path).await;
+    assert!(page.contains("<bdi>alice</bdi> approved <strong><bdi>production</bdi></strong>"), "{page}");
+    assert!(page.contains("&lt;b&gt;ship it") && !page.contains("Jobs wait for approval of"), "{page}");
+    assert_eq!(post("environment=production&actor=alice&decision=reject").await.0, 409);
+    let trail = fixture.get("/api/v1/audit").await;
+    let approved = |entry: &Value| {
+        entry["action"] == "run.approve" && entry["actor"] == "alice" && entry["effect"] == "done"
+    };
+    assert!(trail["entries"].as_array().unwrap().iter().any(approved), "{trail}");
 }

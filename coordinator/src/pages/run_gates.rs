@@ -1,0 +1,138 @@
+//! What waits for somebody's approval, and what was decided: the part of a run's page on which people let environments go on.
+
+use axum::extract::{Form, Path, State};
+use axum::response::Redirect;
+use maud::{Markup, html};
+use serde::Deserialize;
+use slipway_scheduler::command::DecideGates;
+
+use super::error::PageError;
+use super::find_run;
+use super::gate::Visitor;
+use super::layout::form_token;
+use super::session::Session;
+use super::sign_in::check_form;
+use super::words::{moment, name};
+use crate::audit::{Origin, TEXT_MAX};
+use crate::services::Services;
+use crate::view::{GateView, RunView};
+
+/// What came of an environment's review.
+#[derive(PartialEq)]
+struct Decided<'a> {
+    environment: &'a str,
+    decision: &'static str,
+    by: Option<&'a str>,
+    comment: Option<&'a str>,
+    at_ms: Option<u64>,
+}
+
+/// The part; empty for a run whose environments ask nothing.
+pub(super) fn section(run: &RunView, session: &Session) -> Markup {
+    let gates = || run.instances.iter().flatten().filter_map(|instance| instance.gate.as_ref());
+    let mut waiting: Vec<&GateView> = Vec::new();
+    let mut decided: Vec<Decided<'_>> = Vec::new();
+    for gate in gates() {
+        let known = |other: &GateView| other.environment.eq_ignore_ascii_case(&gate.environment);
+        if gate.awaits_review && !waiting.iter().any(|other| known(other)) {
+            waiting.push(gate);
+        }
+        let Some(decision) = gate.decision else { continue };
+        let (by, comment) = (gate.by.as_deref(), gate.comment.as_deref());
+        let one = Decided { environment: &gate.environment, decision, by, comment, at_ms: gate.decided_ms };
+        if !decided.contains(&one) {
+            decided.push(one);
+        }
+    }
+    html! {
+        div #gates {
+            @if !waiting.is_empty() || !decided.is_empty() {
+                section aria-labelledby="approvals" {
+                    h2 #approvals { "Approvals" }
+                    @for gate in waiting { (form(run, gate, session)) }
+                    @if !decided.is_empty() {
+                        ul.plain {
+                            @for one in &decided { li { (told(one)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn told(one: &Decided<'_>) -> Markup {
+    html! {
+        @match one.decision {
+            "expired" => { "Nobody decided about " strong { (name(one.environment)) } " in time" },
+            decision => { (name(one.by.unwrap_or("Somebody"))) " " (decision) " " strong { (name(one.environment)) } },
+        }
+        @if let Some(at_ms) = one.at_ms { " · " (moment(at_ms)) }
+        @if let Some(comment) = one.comment.filter(|comment| !comment.is_empty()) { ": " (name(comment)) }
+    }
+}
+
+fn form(run: &RunView, gate: &GateView, session: &Session) -> Markup {
+    let id = |field: &str| format!("{field}-{}", gate.environment);
+    html! {
+        form.gate method="post" action={ "/runs/" (run.run) "/approvals" } {
+            (form_token(session))
+            input type="hidden" name="environment" value=(gate.environment);
+            p { "Jobs wait for approval of " strong { (name(&gate.environment)) } "." }
+            div.fields {
+                div {
+                    label for=(id("actor")) { "Your name" }
+                    @if gate.reviewers.is_empty() {
+                        input type="text" id=(id("actor")) name="actor" required maxlength=(TEXT_MAX) autocomplete="username";
+                    } @else {
+                        select id=(id("actor")) name="actor" {
+                            @for reviewer in &gate.reviewers { option value=(reviewer) { (name(reviewer)) } }
+                        }
+                    }
+                }
+                div.wide {
+                    label for=(id("comment")) { "Comment" }
+                    input type="text" id=(id("comment")) name="comment" maxlength=(TEXT_MAX);
+                }
+                button.primary type="submit" name="decision" value="approve" { "Approve " span.unseen { (name(&gate.environment)) } }
+                button.danger type="submit" name="decision" value="reject" { "Reject " span.unseen { (name(&gate.environment)) } }
+            }
+        }
+    }
+}
+
+/// What somebody pressed.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Approval {
+    environment: String,
+    actor: String,
+    comment: String,
+    decision: String,
+    form_token: String,
+}
+
+pub(super) async fn decide(
+    State(services): State<Services>,
+    visitor: Visitor,
+    Path(run): Path<String>,
+    Form(form): Form<Approval>,
+) -> Result<Redirect, PageError> {
+    check_form(&visitor, &form.form_token)?;
+    let run = find_run(&services, run).await?;
+    let Approval { environment, actor, comment, decision, .. } = form;
+    let actor = actor.trim().to_owned();
+    let approve = match decision.as_str() {
+        "approve" => true,
+        "reject" => false,
+        _ => return Err(PageError::bad_request("Press Approve or Reject.")),
+    };
+    if actor.is_empty() || actor.chars().count() > TEXT_MAX {
+        return Err(PageError::bad_request("Write who decides: your name."));
+    }
+    tracing::info!(%run, environment, approve, actor, "an environment is reviewed");
+    let origin = Origin { actor: actor.clone(), source: visitor.door };
+    let asked = DecideGates { run, environment, approve, actor, comment };
+    services.driver.decide_gates(asked, origin).await?;
+    Ok(Redirect::to(&format!("/runs/{run}")))
+}
