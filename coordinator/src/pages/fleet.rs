@@ -135,7 +135,7 @@ fn pools(fleet: &Fleet) -> Markup {
             @if !fleet.pools.is_empty() {
                 section aria-labelledby="pools-title" {
                     h2 #pools-title { "Pools" }
-                    div.scroll tabindex="0" role="region" aria-label="Pools" {
+                    div.scroll tabindex="0" role="region" aria-label="Sizes of pools" {
                         table {
                             thead { tr {
                                 th scope="col" { "Pool" } th scope="col" { "Labels" } th.num scope="col" { "Ready" }
