@@ -90,7 +90,7 @@ pub(crate) async fn obtain(
 /// 244 random bits.
 fn new_credential() -> String {
     let half = || Uuid::new_v4().simple().to_string();
-    format!("slipagent_{}{}", half(), half())
+    format!("{}{}{}", enrolment::CREDENTIAL_PREFIX, half(), half())
 }
 
 fn sha256(text: &str) -> String {

@@ -26,11 +26,43 @@ fn every_command_has_help_and_the_program_a_version() {
     assert_eq!((version.code, version.out), (0, format!("slipway {}\n", env!("CARGO_PKG_VERSION"))));
 }
 
+/// What people's scripts rely on.
 #[test]
-fn what_is_not_there_yet_is_not_offered() {
+fn every_command_of_the_contract_is_offered() {
     let place = Place::new();
-    for command in ["approve", "pools", "secrets", "doctor"] {
-        refuses(&place.run(&[command]), 2, &[command]);
+    for command in [
+        &["up"][..],
+        &["run"],
+        &["lint"],
+        &["plan"],
+        &["eval"],
+        &["runs"],
+        &["show"],
+        &["logs"],
+        &["cancel"],
+        &["rerun"],
+        &["dispatch"],
+        &["approve"],
+        &["agents"],
+        &["agents", "drain"],
+        &["agents", "resume"],
+        &["agents", "remove"],
+        &["agents", "token"],
+        &["pools"],
+        &["pools", "set"],
+        &["secrets", "set"],
+        &["secrets", "list"],
+        &["secrets", "rm"],
+        &["audit"],
+        &["backup"],
+        &["restore"],
+        &["cache", "stats"],
+        &["cache", "prune"],
+        &["admin", "rebuild"],
+        &["doctor"],
+    ] {
+        let done = place.run(&[command, &["--help"]].concat());
+        assert!(done.code == 0 && done.out.contains("Usage: slipway"), "{command:?}: {done:?}");
     }
 }
 

@@ -132,7 +132,7 @@ impl Interceptor for RequireAgent {
         let header = request.metadata().get("authorization").map(|value| value.as_bytes());
         let caller = self.caller(header);
         // A follower may not have heard yet of who enrolled.
-        if caller.is_some() || token::given(header).is_some() {
+        if caller.is_some() || token::given(header).is_some_and(enrolment::is_credential) {
             self.guard.require_leading()?;
         }
         let Some(caller) = caller else {

@@ -132,6 +132,11 @@ async fn an_agent_is_told_where_the_leader_is() {
     let wrong = client(here, "wrong").await.get_blob(v1::GetBlobRequest::default()).await.unwrap_err();
     assert_eq!(wrong.code(), tonic::Code::Unauthenticated);
     assert!(wrong.metadata().get("slipway-leader").is_none());
+    // Only the leader knows who enrolled a moment ago.
+    let enrolled =
+        client(here, "slipagent_0").await.get_blob(v1::GetBlobRequest::default()).await.unwrap_err();
+    assert_eq!(enrolled.code(), tonic::Code::Unavailable);
+    assert!(enrolled.metadata().get("slipway-leader").is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,9 @@ use crate::{WireError, limits};
 /// What the text of every token for enrolment begins with: so an agent knows what it was given.
 pub const TOKEN_PREFIX: &str = "slipenrol_";
 
+/// What every credential that an agent makes for itself begins with.
+pub const CREDENTIAL_PREFIX: &str = "slipagent_";
+
 /// Hexadecimal digits of a SHA-256.
 const SHA256_DIGITS: usize = 64;
 
@@ -15,6 +18,12 @@ const SHA256_DIGITS: usize = 64;
 #[must_use]
 pub fn is_token(text: &str) -> bool {
     text.starts_with(TOKEN_PREFIX)
+}
+
+/// Whether this may be the credential of an agent that enrolled.
+#[must_use]
+pub fn is_credential(text: &str) -> bool {
+    text.starts_with(CREDENTIAL_PREFIX)
 }
 
 /// Who wants to become a member.
