@@ -75,9 +75,6 @@ pub const SNAPSHOT_EVERY_MAX: u64 = 400_000;
 /// The longest the driver sleeps, in milliseconds: a clock that jumps (a laptop that was asleep) is noticed by then.
 pub const MAX_SLEEP_MS: u64 = 1_000;
 
-/// How much its thread goes before others (`nice`): everybody waits for it, and it works in short bursts.
-const FIRST_NICE: i32 = -5;
-
 /// Why the driver did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DriverError {
@@ -182,8 +179,6 @@ impl Driver {
         let shared = (tables.clone(), Arc::clone(&watchers));
         let thread = std::thread::Builder::new().name("driver".to_owned()).spawn(move || {
             let (tables, watchers) = shared;
-            // Of this thread alone. Refused without the right to it, and then it is one among equals.
-            let _ = rustix::process::nice(FIRST_NICE);
             let driving = drive(beginning, &mut inbox, told, tables, watchers);
             if let Err(error) = runtime.block_on(driving) {
                 tracing::error!(%error, "the journal failed; the coordinator stops");
