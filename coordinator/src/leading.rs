@@ -11,7 +11,7 @@ use crate::driver::{Planning, RunEnded};
 use crate::records::AttemptKey;
 use crate::records::limits::SEAL_QUEUE;
 use crate::services::Services;
-use crate::{chain, github, history, log_keeper, planner, results, schedule};
+use crate::{chain, github, history, log_keeper, planner, results, schedule, vault};
 
 /// What the driver sends to its helpers.
 pub(crate) struct FromDriver {
@@ -32,7 +32,7 @@ pub(crate) async fn begin(services: &Services, from: FromDriver, helpers: &mut J
         tracing::warn!(%error, "what a crash left of caches and artifacts stays");
     }
     forget_old_runs(services).await;
-    forget_old_values(services).await;
+    vault::sweep(services).await;
     chain::raise_missed(services).await;
     helpers.spawn(planner::run(services.clone(), from.to_plan));
     let (to_seal, ended) = mpsc::channel(SEAL_QUEUE);
@@ -65,17 +65,6 @@ async fn forget_old_runs(services: &Services) {
     let Ok(open) = known.await else { return };
     if let Err(error) = services.secrets.keep_only(&open).await {
         tracing::warn!(%error, "secrets of old runs could not be removed");
-    }
-}
-
-/// Removes sealed values that no secret names.
-async fn forget_old_values(services: &Services) {
-    let named = services.driver.query(|view| {
-        view.ledger.house().secrets().map(|secret| secret.file.clone()).collect::<BTreeSet<_>>()
-    });
-    let Ok(named) = named.await else { return };
-    if let Err(error) = services.vault.keep_only(&named).await {
-        tracing::warn!(%error, "sealed values that no secret names stay");
     }
 }
 

@@ -7,9 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::Arc;
 
 use slipway_scheduler::RunId;
 use slipway_scheduler::command::{LeaseRef, Trust};
+use tokio::sync::Mutex;
 
 use crate::audit::Origin;
 use crate::driver::{DriverError, View};
@@ -30,6 +32,8 @@ pub const MAX_NAME_BYTES: usize = 255;
 pub struct Vault {
     files: SmallFiles,
     seal: Seal,
+    /// Held from before a value is written until it counts: what is swept meanwhile is nobody's.
+    changing: Arc<Mutex<()>>,
 }
 
 /// Why a secret is not set, removed or read.
@@ -83,7 +87,7 @@ pub fn checked_name(name: &str) -> Result<String, VaultError> {
 
 impl Vault {
     pub(crate) fn new(files: SmallFiles, seal: Seal) -> Self {
-        Self { files, seal }
+        Self { files, seal, changing: Arc::default() }
     }
 
     async fn write(&self, address: &SecretAddress, value: &str) -> io::Result<String> {
@@ -103,7 +107,7 @@ impl Vault {
     ///
     /// # Errors
     /// When the place cannot be read or a file not removed.
-    pub(crate) async fn keep_only(&self, named: &BTreeSet<String>) -> io::Result<()> {
+    async fn keep_only(&self, named: &BTreeSet<String>) -> io::Result<()> {
         for name in self.files.names().await? {
             if name.ends_with(".sealed") && !named.contains(&name) {
                 self.files.remove(&name).await?;
@@ -136,6 +140,7 @@ pub async fn set(
     }
     let failed = |source| VaultError::Io { name: address.describe(), source };
     let key = address.key();
+    let _changing = services.vault.changing.lock().await;
     let before = services.driver.query(move |view| file_of(&view, &key)).await?;
     let file = services.vault.write(&address, value).await.map_err(failed)?;
     let secret = KeptSecret { address: address.clone(), file, at: slipway_scheduler::Timestamp(0) };
@@ -150,10 +155,23 @@ pub async fn set(
 /// [`VaultError`].
 pub async fn remove(services: &Services, address: SecretAddress, origin: Origin) -> Result<(), VaultError> {
     let key = address.key();
+    let _changing = services.vault.changing.lock().await;
     let before = services.driver.query(move |view| file_of(&view, &key)).await?;
     services.driver.house(HouseCommand::RemoveSecret(address), origin).await?;
     forget(services, before).await;
     Ok(())
+}
+
+/// Removes what a crash left: sealed values that no secret names. For a leader that begins.
+pub(crate) async fn sweep(services: &Services) {
+    let _changing = services.vault.changing.lock().await;
+    let named = services.driver.query(|view| {
+        view.ledger.house().secrets().map(|secret| secret.file.clone()).collect::<BTreeSet<_>>()
+    });
+    let Ok(named) = named.await else { return };
+    if let Err(error) = services.vault.keep_only(&named).await {
+        tracing::warn!(%error, "sealed values that no secret names stay");
+    }
 }
 
 /// A file whose value does not count any more.

@@ -26,6 +26,13 @@ pub struct Origin {
     pub source: String,
 }
 
+impl Origin {
+    /// Somebody who does not say who, over the API.
+    pub(crate) fn of_client(source: String) -> Self {
+        Self { actor: "an API client".to_owned(), source }
+    }
+}
+
 /// One command of somebody's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {

@@ -4,7 +4,7 @@
 //! slipway-backup.json     what this is: format, version, time, where the journal ends
 //! snapshot                the newest snapshot of the state, if there is one: a line of JSON, then its packed bytes
 //! journal/NNNNNNNNNNNNNNNNNNNN   records from that position on, each as docs/JOURNAL.md encodes it and its checksum
-//! data/…                  tokens, keys, secrets of open runs, what is known of repositories, the projections
+//! data/…                  tokens, keys, secrets of open runs and kept ones with their key, what is known of repositories, the projections
 //! objects/…               blobs, logs, caches and artifacts, where they lie in folders; always the index of the latter, as a file
 //! slipway-backup.sha256   hash over the names, lengths and bytes of all before
 //! ```

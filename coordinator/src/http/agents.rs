@@ -41,7 +41,7 @@ async fn steer(
 ) -> Result<Json<Value>, ApiError> {
     let unknown = || ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no agent of this id");
     let id: AgentId = agent.parse().map_err(|_| unknown())?;
-    let origin = Origin { actor: "an API client".to_owned(), source };
+    let origin = Origin::of_client(source);
     if !services.driver.drain(id, on, origin).await? {
         return Err(unknown());
     }

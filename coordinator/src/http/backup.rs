@@ -16,7 +16,7 @@ pub(super) async fn backup(
     Door(source): Door,
 ) -> Result<Response, ApiError> {
     // Whoever takes it has every secret of every open run: that it was taken is part of the trail.
-    let origin = Origin { actor: "an API client".to_owned(), source };
+    let origin = Origin::of_client(source);
     services.driver.note(origin, "backup", None).await?;
     let body = Body::from_stream(backup::stream(&services));
     Ok(([(header::CONTENT_TYPE, "application/x-tar")], body).into_response())

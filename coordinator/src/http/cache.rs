@@ -63,7 +63,7 @@ pub(super) async fn prune(
     }
     let unused = DAY * u32::try_from(unused_days).unwrap_or(u32::MAX);
     if !dry_run {
-        services.driver.note(by_client(source), "cache.prune", None).await?;
+        services.driver.note(Origin::of_client(source), "cache.prune", None).await?;
     }
     let caches = services.results.prune_caches(unused, dry_run).await.map_err(failed)?;
     let build_tools = match &services.cache {
@@ -73,10 +73,6 @@ pub(super) async fn prune(
     let build_tools =
         build_tools.map(|it| json!({"values": it.values, "size_bytes": it.size_bytes, "seen": it.seen}));
     Ok(Json(json!({ "dry_run": dry_run, "build_tools": build_tools, "actions": caches })))
-}
-
-fn by_client(source: String) -> Origin {
-    Origin { actor: "an API client".to_owned(), source }
 }
 
 fn opened(services: &Services) -> Result<&Cache, ApiError> {
@@ -109,7 +105,7 @@ pub(super) async fn make_pass(
     if length.is_some_and(|length| length == 0 || length > MAX_INSTANCE_BYTES) {
         return Err(invalid(format!("`instance` has 1 to {MAX_INSTANCE_BYTES} bytes")));
     }
-    services.driver.note(by_client(source), "cache.token", None).await?;
+    services.driver.note(Origin::of_client(source), "cache.token", None).await?;
     let (token, pass) = cache.make_pass(instance, write, days);
     Ok(Json(json!({"token": token, "instance": pass.instance, "write": pass.write, "until_s": pass.until_s})))
 }
@@ -120,7 +116,7 @@ pub(super) async fn check(
 ) -> Result<Json<Value>, ApiError> {
     let cache = opened(&services)?;
     // It removes what is damaged.
-    services.driver.note(by_client(source), "cache.check", None).await?;
+    services.driver.note(Origin::of_client(source), "cache.check", None).await?;
     let checked = cache.check().await?;
     Ok(Json(json!({
         "checked": checked.checked, "damaged": checked.damaged, "incomplete": checked.incomplete,

@@ -27,10 +27,6 @@ pub(super) struct TokenBody {
     expires_in_s: Option<u64>,
 }
 
-pub(super) fn by_client(source: String) -> Origin {
-    Origin { actor: "an API client".to_owned(), source }
-}
-
 /// Labels as agents have them.
 pub(super) fn checked_labels(labels: Vec<String>) -> Result<Vec<String>, ApiError> {
     if labels.len() > MAX_LABELS {
@@ -66,7 +62,7 @@ pub(super) async fn make_token(
     let id: String = uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect();
     let sha256 = token::sha256(token.reveal());
     let command = HouseCommand::MakeToken { id: id.clone(), sha256, labels: labels.clone(), life_ms };
-    services.driver.house(command, by_client(source)).await?;
+    services.driver.house(command, Origin::of_client(source)).await?;
     let made = id.clone();
     let expires = services.driver.query(move |view| {
         view.ledger.house().tokens(view.now).find(|token| token.id == made).map(|token| token.expires_at.0)
@@ -96,7 +92,7 @@ pub(super) async fn revoke_token(
     Door(source): Door,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    services.driver.house(HouseCommand::RevokeToken { id: id.clone() }, by_client(source)).await?;
+    services.driver.house(HouseCommand::RevokeToken { id: id.clone() }, Origin::of_client(source)).await?;
     Ok(Json(json!({"id": id, "revoked": true})))
 }
 
@@ -107,6 +103,6 @@ pub(super) async fn remove(
 ) -> Result<Json<Value>, ApiError> {
     let unknown = || ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no agent of this id");
     let agent: AgentId = agent.parse().map_err(|_| unknown())?;
-    services.driver.house(HouseCommand::RemoveAgent { agent }, by_client(source)).await?;
+    services.driver.house(HouseCommand::RemoveAgent { agent }, Origin::of_client(source)).await?;
     Ok(Json(json!({"agent_id": agent.to_string(), "removed": true})))
 }

@@ -25,7 +25,7 @@ pub(super) async fn rebuild(
     State(services): State<Services>,
     Door(source): Door,
 ) -> Result<Response, ApiError> {
-    let origin = Origin { actor: "an API client".to_owned(), source };
+    let origin = Origin::of_client(source);
     let begun = services.history.rebuild();
     let refused = begun.as_ref().err().map(ToString::to_string);
     services.driver.note(origin, "history.rebuild", refused).await?;

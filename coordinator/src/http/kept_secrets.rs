@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::door::Door;
-use super::enrolment::by_client;
 use super::error::ApiError;
+use crate::audit::Origin;
 use crate::house::{SecretAddress, SecretPlace};
 use crate::services::Services;
 use crate::vault::{self, VaultError};
@@ -101,7 +101,7 @@ pub(super) async fn set(
     let Json(SecretBody { value, repository, environment }) = body?;
     let address = address(&name, Place { repository, environment })?;
     let name = address.name.clone();
-    vault::set(&services, address, &value, by_client(source)).await?;
+    vault::set(&services, address, &value, Origin::of_client(source)).await?;
     Ok(Json(json!({"name": name, "set": true})))
 }
 
@@ -113,6 +113,6 @@ pub(super) async fn remove(
 ) -> Result<Json<Value>, ApiError> {
     let address = address(&name, place)?;
     let name = address.name.clone();
-    vault::remove(&services, address, by_client(source)).await?;
+    vault::remove(&services, address, Origin::of_client(source)).await?;
     Ok(Json(json!({"name": name, "removed": true})))
 }

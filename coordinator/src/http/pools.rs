@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use slipway_scheduler::Timestamp;
 
 use super::door::Door;
-use super::enrolment::{by_client, checked_labels};
+use super::enrolment::checked_labels;
 use super::error::ApiError;
+use crate::audit::Origin;
 use crate::house::{HouseCommand, PoolRule};
 use crate::services::Services;
 use crate::view;
@@ -78,7 +79,7 @@ pub(super) async fn set(
     };
     let labels = labels.or(known.map(|known| known.labels)).unwrap_or_default();
     let rule = PoolRule { name: name.clone(), arch, labels, min, max, at: Timestamp(0) };
-    services.driver.house(HouseCommand::SetPool(rule), by_client(source)).await?;
+    services.driver.house(HouseCommand::SetPool(rule), Origin::of_client(source)).await?;
     let pools = services.driver.query(view::pools).await?.pools;
     Ok(Json(json!(pools.into_iter().find(|pool| pool.name.eq_ignore_ascii_case(&name)))))
 }
@@ -88,6 +89,6 @@ pub(super) async fn remove(
     Door(source): Door,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    services.driver.house(HouseCommand::RemovePool { name: name.clone() }, by_client(source)).await?;
+    services.driver.house(HouseCommand::RemovePool { name: name.clone() }, Origin::of_client(source)).await?;
     Ok(Json(json!({"name": name, "removed": true})))
 }
