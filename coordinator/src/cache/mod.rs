@@ -16,7 +16,7 @@ use slipway_cache::Gate;
 use slipway_cache::reapi::Reapi;
 use slipway_cas::cache::breaker::State;
 use slipway_cas::cache::{
-    BlobCache, Compression, DiskEngine, DiskOptions, Engine, Guarded, RedisEngine, Stats,
+    BlobCache, Compression, DiskEngine, DiskOptions, Engine, Guarded, Quotas, RedisEngine, Stats,
 };
 
 use crate::options::CachePlace;
@@ -80,7 +80,11 @@ impl Cache {
         let engine: Arc<dyn Engine> = match place {
             CachePlace::Off => return Ok(None),
             CachePlace::Disk { max_bytes } => {
-                let options = DiskOptions { root: folder.to_owned(), max_bytes: *max_bytes };
+                let options = DiskOptions {
+                    root: folder.to_owned(),
+                    max_bytes: *max_bytes,
+                    quotas: Quotas::default(),
+                };
                 let failed = |reason: String| CacheOpenError { place: folder.display().to_string(), reason };
                 let opened = tokio::task::spawn_blocking(move || DiskEngine::open(&options)).await;
                 let opened = opened.map_err(|error| failed(error.to_string()))?;

@@ -27,7 +27,32 @@ pub enum DigestError {
     Size,
 }
 
+/// What stands for no hexadecimal digit.
+const NO_DIGIT: u8 = u8::MAX;
+
+/// The value of each lower-case hexadecimal digit: questions for thousands of blobs are read and answered with it.
+static VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[DIGITS[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
+
+static DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 impl Digest {
+    /// The digest of no bytes.
+    pub const EMPTY: Self = Self {
+        hash: [
+            0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
+            0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+        ],
+        size_bytes: 0,
+    };
+
     /// The digest of these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
@@ -45,11 +70,21 @@ impl Digest {
     /// # Errors
     /// [`DigestError::Hash`] for anything but 64 lower-case hexadecimal digits.
     pub fn from_hex(hash: &str, size_bytes: u64) -> Result<Self, DigestError> {
-        if hash.len() != 64 || !hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        let (pairs, rest) = hash.as_bytes().as_chunks::<2>();
+        let mut bytes = [0; 32];
+        if pairs.len() != bytes.len() || !rest.is_empty() {
             return Err(DigestError::Hash);
         }
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(hash, &mut bytes).map_err(|_| DigestError::Hash)?;
+        // What is wrong with any digit is looked at once, behind all of them.
+        let mut all = 0;
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            let (high, low) = (VALUES[usize::from(*high)], VALUES[usize::from(*low)]);
+            all |= high | low;
+            *byte = high << 4 | low;
+        }
+        if all == NO_DIGIT {
+            return Err(DigestError::Hash);
+        }
         Ok(Self { hash: bytes, size_bytes })
     }
 
@@ -62,7 +97,19 @@ impl Digest {
     /// The SHA-256 in 64 lower-case hexadecimal digits.
     #[must_use]
     pub fn hash_hex(&self) -> String {
-        hex::encode(self.hash)
+        String::from(self.hash_digits().as_str())
+    }
+
+    /// The same without memory of its own.
+    pub(crate) const fn hash_digits(&self) -> HashDigits {
+        let mut digits = [0; 64];
+        let mut at = 0;
+        while at < self.hash.len() {
+            digits[2 * at] = DIGITS[(self.hash[at] >> 4) as usize];
+            digits[2 * at + 1] = DIGITS[(self.hash[at] & 15) as usize];
+            at += 1;
+        }
+        HashDigits(digits)
     }
 
     /// The blob's length in bytes.
@@ -78,9 +125,19 @@ impl Digest {
     }
 }
 
+/// A hash in hexadecimal.
+pub(crate) struct HashDigits([u8; 64]);
+
+impl HashDigits {
+    pub(crate) fn as_str(&self) -> &str {
+        // Nothing else than digits is in it.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", hex::encode(self.hash), self.size_bytes)
+        write!(f, "{}/{}", self.hash_digits().as_str(), self.size_bytes)
     }
 }
 
@@ -136,6 +193,7 @@ mod tests {
     fn the_empty_blob_has_its_well_known_digest() {
         assert_eq!(Digest::of(b"").to_string(), EMPTY);
         assert_eq!(EMPTY.parse(), Ok(Digest::of(b"")));
+        assert_eq!(Digest::of(b""), Digest::EMPTY);
         assert!(Digest::of(b"abc").matches(b"abc"));
         assert!(!Digest::of(b"abc").matches(b"abd"));
     }
@@ -145,6 +203,36 @@ mod tests {
         let json = serde_json::to_string(&Digest::of(b"x")).unwrap();
         assert_eq!(json, format!("\"{}\"", Digest::of(b"x")));
         assert_eq!(serde_json::from_str::<Digest>(&json).unwrap(), Digest::of(b"x"));
+    }
+
+    #[test]
+    fn only_lower_case_hexadecimal_digits_are_a_hash() {
+        let hash = Digest::of(b"x").hash_hex();
+        assert_eq!(Digest::from_hex(&hash, 1), Ok(Digest::of(b"x")));
+        for at in [0, 1, 31, 32, 62, 63] {
+            for byte in 0..=u8::MAX {
+                let mut text = hash.clone().into_bytes();
+                text[at] = byte;
+                // A byte that is no character of its own cannot be in a text.
+                let Ok(text) = String::from_utf8(text) else { continue };
+                match Digest::from_hex(&text, 1) {
+                    Ok(digest) => {
+                        assert!(matches!(byte, b'0'..=b'9' | b'a'..=b'f'), "{byte} at {at}");
+                        assert_eq!(digest.hash_hex(), text);
+                    }
+                    Err(error) => {
+                        assert!(!matches!(byte, b'0'..=b'9' | b'a'..=b'f'), "{byte} at {at}");
+                        assert_eq!(error, DigestError::Hash);
+                    }
+                }
+            }
+        }
+        // As many bytes as a hash has, of fewer characters.
+        for text in
+            ["é".repeat(32), format!("{}é", &hash[2..]), String::new(), hash[..62].into(), hash + "00"]
+        {
+            assert_eq!(Digest::from_hex(&text, 1), Err(DigestError::Hash), "{text}");
+        }
     }
 
     #[test]

@@ -11,13 +11,19 @@ use bytes::Bytes;
 use slipway_cas::cache::conformance::{key, put};
 use slipway_cas::cache::disk::DiskError;
 use slipway_cas::cache::engine::{Found, Keep, Put};
-use slipway_cas::cache::{BlobCache, Compression, DiskEngine, DiskOptions, Engine, Key, Kind, Namespace};
+use slipway_cas::cache::{
+    BlobCache, Compression, DiskEngine, DiskOptions, Engine, Key, Kind, Namespace, Quotas,
+};
 use slipway_cas::{Digest, Expected};
 
 const MAX_BYTES: u64 = 24 << 20;
 
+fn options(root: &Path) -> DiskOptions {
+    DiskOptions { root: root.to_owned(), max_bytes: MAX_BYTES, quotas: Quotas::default() }
+}
+
 fn open(root: &Path) -> DiskEngine {
-    DiskEngine::open(&DiskOptions { root: root.to_owned(), max_bytes: MAX_BYTES }).unwrap()
+    DiskEngine::open(&options(root)).unwrap()
 }
 
 fn blobs(engine: &DiskEngine) -> BlobCache {
@@ -187,7 +193,7 @@ async fn an_unreadable_index_is_emptied() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_has_one_process() {
     let folder = tempfile::tempdir().unwrap();
-    let options = DiskOptions { root: folder.path().to_owned(), max_bytes: MAX_BYTES };
+    let options = options(folder.path());
     let first = DiskEngine::open(&options).unwrap();
     assert!(matches!(DiskEngine::open(&options).err().unwrap(), DiskError::InUse(_)));
     drop(first);
@@ -216,4 +222,103 @@ async fn what_is_temporary_goes_unless_it_is_used() {
     assert_eq!(engine.have_many(&keys).await.unwrap(), [true, true, false]);
     assert_eq!(files(folder.path()).len(), 2);
     assert_eq!(Digest::of(b"used"), keys[0].id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_called_present_is_temporary_no_more_before_the_index_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    let keys = ["used", "asked for", "forgotten"].map(|about| key(Kind::Chunk, "main", about));
+    for key in &keys {
+        engine.put_many(vec![Put { keep: Keep::Temporary, ..put(key, vec![1; 50_000]) }]).await.unwrap();
+    }
+    assert!(matches!(get(&engine, &keys[0]).await, Found::Value(_)));
+    assert_eq!(engine.have_many(&keys[1..2]).await.unwrap(), [true]);
+    // An hour later in the same process, which keeps uses in memory until they are many.
+    let index = rusqlite::Connection::open(folder.path().join("index.sqlite")).unwrap();
+    assert_eq!(index.execute("UPDATE value SET expires = 1 WHERE expires IS NOT NULL", []).unwrap(), 3);
+    engine.put_many(vec![put(&key(Kind::Chunk, "main", "next"), "x")]).await.unwrap();
+    assert_eq!(engine.have_many(&keys).await.unwrap(), [true, true, false]);
+    assert!(matches!(get(&engine, &keys[1]).await, Found::Value(_)));
+}
+
+/// What an owner has, in bytes.
+async fn owned(engine: &DiskEngine, owner: &str) -> u64 {
+    let owners = engine.owners().await.unwrap();
+    owners.iter().find(|holding| holding.owner == owner).map_or(0, |holding| holding.size_bytes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_over_its_quota_makes_room_among_its_own() {
+    const QUOTA: u64 = 2 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let quotas = Quotas::default().with("r-", QUOTA);
+    let engine = DiskEngine::open(&DiskOptions { quotas, ..options(folder.path()) }).unwrap();
+    let of = |namespace: &str, numbers: std::ops::Range<u32>| -> Vec<Key> {
+        numbers.map(|number| key(Kind::Chunk, namespace, &number.to_string())).collect()
+    };
+    let fill = async |keys: &[Key]| {
+        for key in keys {
+            engine.put_many(vec![put(key, vec![1; 100_000])]).await.unwrap();
+        }
+    };
+    // Older than all that follows, and of others: of a repository within its quota, and of somebody without one.
+    let (other, free) = (of("r-other.b", 0..15), of("shared", 0..30));
+    fill(&other).await;
+    fill(&free).await;
+    let first = of("r-one.b", 0..15);
+    fill(&first).await;
+    assert_eq!(engine.have_many(&first[..5]).await.unwrap(), [true; 5], "used once more");
+    // The same owner in another namespace.
+    let second = of("r-one.e", 0..10);
+    fill(&second).await;
+    assert!(owned(&engine, "r-one").await <= QUOTA);
+    assert_eq!(engine.have_many(&first[..5]).await.unwrap(), [true; 5], "the least recently used go first");
+    assert_eq!(engine.have_many(&first[5..8]).await.unwrap(), [false; 3]);
+    assert_eq!(engine.have_many(&second).await.unwrap(), [true; 10]);
+    // Nobody else lost anything.
+    assert_eq!(engine.have_many(&other).await.unwrap(), [true; 15]);
+    assert_eq!(engine.have_many(&free).await.unwrap(), [true; 30]);
+    assert!(owned(&engine, "shared").await > QUOTA);
+    assert!(engine.stats().await.unwrap().evicted >= 5);
+
+    // What each has is known after a start too, and goes when its values do.
+    let before = engine.owners().await.unwrap();
+    drop(engine);
+    let engine = open(folder.path());
+    assert_eq!(engine.owners().await.unwrap(), before);
+    assert_eq!(
+        before.iter().map(|holding| holding.owner.as_str()).collect::<Vec<_>>(),
+        ["shared", "r-one", "r-other"]
+    );
+    assert_eq!(engine.delete_many(&other).await.unwrap(), 15);
+    assert_eq!(owned(&engine, "r-other").await, 0);
+    let total: u64 = engine.owners().await.unwrap().iter().map(|holding| holding.size_bytes).sum();
+    assert_eq!(engine.stats().await.unwrap().stored_bytes, Some(total));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_values_are_known_after_a_start_whatever_happens_meanwhile() {
+    const VALUES: u32 = 25_000;
+    let folder = tempfile::tempdir().unwrap();
+    let keys: Vec<_> = (0..VALUES).map(|n| key(Kind::Chunk, "main", &n.to_string())).collect();
+    {
+        let engine = open(folder.path());
+        for part in keys.chunks(2000) {
+            engine.put_many(part.iter().map(|key| put(key, "x")).collect()).await.unwrap();
+        }
+    }
+    let engine = open(folder.path());
+    // Whether or not all have been read by now: what goes is gone, and what comes is there.
+    let absent = key(Kind::Chunk, "main", "never");
+    assert_eq!(engine.delete_many(&keys[..100]).await.unwrap(), 100);
+    engine.put_many(vec![put(&keys[0], "y")]).await.unwrap();
+    for _ in 0..20 {
+        let asked: Vec<_> = keys[..1000].iter().chain([&absent]).cloned().collect();
+        let there = engine.have_many(&asked).await.unwrap();
+        assert!(there[0] && there[100..1000].iter().all(|there| *there));
+        assert!(!there[1..100].iter().any(|there| *there) && !there[1000]);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(engine.have_many(&keys[100..]).await.unwrap().len(), VALUES as usize - 100);
 }

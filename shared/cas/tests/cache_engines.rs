@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use slipway_cas::cache::{DiskEngine, DiskOptions, Engine, MemoryEngine, Tiered, WriteMode, conformance};
+use slipway_cas::cache::{
+    DiskEngine, DiskOptions, Engine, MemoryEngine, Quotas, Tiered, WriteMode, conformance,
+};
 
 const ROOMY: u64 = 1 << 30;
 
@@ -25,7 +27,8 @@ async fn disk() {
     let folders = tempfile::tempdir().unwrap();
     let open = async |max_bytes| {
         let root = folders.path().join(fastrand::u64(..).to_string());
-        Arc::new(DiskEngine::open(&DiskOptions { root, max_bytes }).unwrap()) as Arc<dyn Engine>
+        let options = DiskOptions { root, max_bytes, quotas: Quotas::default() };
+        Arc::new(DiskEngine::open(&options).unwrap()) as Arc<dyn Engine>
     };
     conformance::check(async || open(ROOMY).await, seed()).await;
     conformance::check_bounded(open).await;

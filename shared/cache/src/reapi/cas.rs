@@ -58,7 +58,7 @@ impl ContentAddressableStorage for Reapi {
         if total > MAX_BATCH_BYTES as u64 {
             return Err(too_large(total));
         }
-        let responses = read(&view, &digests).await;
+        let responses = read(&view, request.digests, &digests).await;
         Ok(Response::new(re::BatchReadBlobsResponse { responses }))
     }
 
@@ -131,21 +131,25 @@ async fn update(
     requests: Vec<re::batch_update_blobs_request::Request>,
 ) -> Result<Vec<re::batch_update_blobs_response::Response>, Status> {
     let write = view.writable().map_err(status::read_only)?;
-    let mut results: Vec<_> = requests.iter().map(|blob| (blob.digest.clone(), Ok(()))).collect();
-    let (mut places, mut small) = (Vec::new(), Vec::new());
-    for (at, (request, (_, result))) in requests.into_iter().zip(&mut results).enumerate() {
-        match plain(request) {
-            Err(problem) => *result = Err(problem),
+    let mut results = Vec::with_capacity(requests.len());
+    let (mut places, mut small) = (Vec::with_capacity(requests.len()), Vec::with_capacity(requests.len()));
+    for (at, mut request) in requests.into_iter().enumerate() {
+        let parsed = status::digest("requests.digest", request.digest.as_ref());
+        let mut result = Ok(());
+        let name = request.digest.take();
+        match parsed.and_then(|digest| plain(digest, request)) {
+            Err(problem) => result = Err(problem),
             // Longer than one value, and still within a batch.
             Ok((digest, bytes)) if digest.size_bytes() > CHUNKED_ABOVE_BYTES => {
                 let written = write.blobs.write(bytes, Expected::Digest(digest)).await;
-                *result = written.map(drop).map_err(|error| status::of_cache(&error));
+                result = written.map(drop).map_err(|error| status::of_cache(&error));
             }
             Ok(blob) => {
                 places.push(at);
                 small.push(blob);
             }
         }
+        results.push((name, result));
     }
     for (at, written) in places.into_iter().zip(write.blobs.write_many(small).await) {
         if let (Some((_, result)), Err(error)) = (results.get_mut(at), written) {
@@ -160,8 +164,10 @@ async fn update(
 }
 
 /// A blob of a batch, unpacked.
-fn plain(request: re::batch_update_blobs_request::Request) -> Result<(Digest, Bytes), Status> {
-    let digest = status::digest("requests.digest", request.digest.as_ref())?;
+fn plain(
+    digest: Digest,
+    request: re::batch_update_blobs_request::Request,
+) -> Result<(Digest, Bytes), Status> {
     let bytes = match Compressor::try_from(request.compressor) {
         Ok(Compressor::Identity) => request.data,
         Ok(Compressor::Zstd) if digest.size_bytes() > MAX_BATCH_BYTES as u64 => {
@@ -184,10 +190,15 @@ fn plain(request: re::batch_update_blobs_request::Request) -> Result<(Digest, By
     Ok((digest, bytes))
 }
 
-async fn read(view: &View, digests: &[Digest]) -> Vec<re::batch_read_blobs_response::Response> {
+/// The blobs of a batch under the names that they were asked for by.
+async fn read(
+    view: &View,
+    names: Vec<re::Digest>,
+    digests: &[Digest],
+) -> Vec<re::batch_read_blobs_response::Response> {
     let found = view.read_many(digests).await;
     let mut responses = Vec::with_capacity(digests.len());
-    for (digest, blob) in digests.iter().zip(found) {
+    for ((name, digest), blob) in names.into_iter().zip(digests).zip(found) {
         let blob = match blob {
             Some(blob) => Ok(blob),
             None if digest.size_bytes() > CHUNKED_ABOVE_BYTES => {
@@ -200,7 +211,7 @@ async fn read(view: &View, digests: &[Digest]) -> Vec<re::batch_read_blobs_respo
             Err(status) => (Bytes::new(), Err(status)),
         };
         responses.push(re::batch_read_blobs_response::Response {
-            digest: Some(status::to_wire(*digest)),
+            digest: Some(name),
             data,
             compressor: Compressor::Identity.into(),
             status: Some(status::in_batch(result)),

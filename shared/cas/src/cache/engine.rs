@@ -141,6 +141,19 @@ pub struct Stats {
     pub dropped_writes: u64,
 }
 
+/// What an owner of values holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// The owner, as [`Namespace::owner`] says.
+    ///
+    /// [`Namespace::owner`]: crate::cache::key::Namespace::owner
+    pub owner: String,
+    /// Its values.
+    pub values: u64,
+    /// Their bytes, with what the engine adds to them.
+    pub size_bytes: u64,
+}
+
 /// One key that a walk found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
@@ -201,6 +214,14 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// [`EngineError::Unavailable`].
     fn stats(&self) -> Later<'_, Stats>;
+
+    /// What each owner holds, those with most bytes first; none where the engine cannot say cheaply.
+    ///
+    /// # Errors
+    /// [`EngineError::Unavailable`].
+    fn owners(&self) -> Later<'_, Vec<Holding>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 }
 
 impl EngineError {

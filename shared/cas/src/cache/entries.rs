@@ -87,7 +87,7 @@ impl Entries {
     pub async fn put_checked(&self, subject: &Subject, entry: &Entry) -> Result<bool, EntryError> {
         match self.blobs.absent(&entry.references).await {
             Ok(absent) if absent.is_empty() => self.put(subject, entry).await,
-            Ok(absent) => Err(EntryError::Incomplete(absent.into_iter().collect())),
+            Ok(absent) => Err(EntryError::Incomplete(absent)),
             Err(_) => Ok(false),
         }
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::Digest;
 use crate::cache::limits::MAX_NAMESPACE_BYTES;
 
-/// Room for what a key's text has beside the namespace, and for a short prefix.
-const TEXT_BYTES: usize = 112;
+/// Room for what a key's text has beside the namespace.
+pub(crate) const KEY_TEXT_BYTES: usize = 96;
 
 /// What a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -71,6 +71,12 @@ impl Namespace {
         Ok(Self(text.into()))
     }
 
+    /// Whose quota its values count for: what comes before its first dot, or all of it.
+    #[must_use]
+    pub fn owner(&self) -> &str {
+        self.0.split('.').next().unwrap_or_default()
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -99,21 +105,18 @@ impl Key {
     /// The key's one text form, `<letter>:<namespace>:<sha256>-<bytes>`.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let mut text = String::with_capacity(TEXT_BYTES + self.namespace.as_str().len());
+        let mut text = String::with_capacity(KEY_TEXT_BYTES + self.namespace.as_str().len());
         self.push_text(&mut text);
         text
     }
 
     /// Appends the text form: batches make thousands of them, so that it takes no memory of its own.
     pub(crate) fn push_text(&self, text: &mut String) {
-        let mut hash = [0; 64];
-        // Twice as long as a hash, as it has to be.
-        let _ = hex::encode_to_slice(self.id.hash(), &mut hash);
         text.push(self.kind.letter());
         text.push(':');
         text.push_str(self.namespace.as_str());
         text.push(':');
-        text.push_str(std::str::from_utf8(&hash).unwrap_or_default());
+        text.push_str(self.id.hash_digits().as_str());
         // Writing to a `String` does not fail.
         let _ = fmt::Write::write_fmt(text, format_args!("-{}", self.id.size_bytes()));
     }
@@ -161,6 +164,13 @@ mod tests {
     fn a_namespace_cannot_reach_into_another() {
         for text in ["", "a:b", "a/b", "A", "ä", "*", &"x".repeat(MAX_NAMESPACE_BYTES + 1)] {
             assert!(Namespace::new(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_part_before_the_first_dot_owns_it() {
+        for (text, owner) in [("r-1.b", "r-1"), ("r-1.e.2", "r-1"), ("shared", "shared"), (".x", "")] {
+            assert_eq!(Namespace::new(text).unwrap().owner(), owner);
         }
     }
 }

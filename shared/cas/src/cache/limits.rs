@@ -26,10 +26,22 @@ pub const MAX_NAME_BYTES: usize = 4096;
 pub const PENDING_CHUNKS: usize = 8;
 /// The same over all writers of a process: the rest wait.
 pub const PENDING_CHUNKS_OF_ALL: usize = 64;
+/// Bytes of a blob on its way in that are hashed together, on another thread.
+pub const HASH_FROM_BYTES: usize = 256 << 10;
+/// Bytes that wait until those before them are hashed; then their sender waits.
+pub const HASH_BEHIND_BYTES: usize = 4 << 20;
+/// Pieces that wait likewise, however short they are.
+pub const HASH_PIECES: usize = 1024;
+/// Bytes of the buffer that chunks are cut off from. The start of a chunk that is not whole when one is full is copied.
+pub const CUT_BUFFER_BYTES: usize = 2 * CHUNK_MAX_BYTES;
+/// Bytes after which it is looked once more whether a chunk is whole.
+pub const CUT_STEP_BYTES: usize = CHUNK_AVERAGE_BYTES;
 /// Chunks that a reader has asked for ahead of the one it gives out.
 pub const READ_AHEAD_CHUNKS: usize = 8;
 /// Keys asked of an engine in one call by what works through many.
 pub const BATCH_KEYS: usize = 2048;
+/// Manifests that are looked through at once for chunks that are gone. Each may be [`MAX_VALUE_BYTES`] long.
+pub const MANIFESTS_AT_ONCE: usize = 64;
 /// Keys that a walk over an engine asks for at once.
 pub const SCAN_KEYS: usize = 512;
 

@@ -29,12 +29,12 @@ pub mod redis;
 pub mod tiered;
 
 #[cfg(feature = "cache-disk")]
-pub use disk::{DiskEngine, DiskOptions};
+pub use disk::{DiskEngine, DiskOptions, Quotas};
 #[cfg(feature = "cache-redis")]
 pub use redis::{RedisEngine, RedisOptions};
 pub use {
     blobs::{BlobCache, BlobReader, BlobWriter, CacheError, Compression, Written},
-    engine::{Engine, EngineError, Stats},
+    engine::{Engine, EngineError, Holding, Stats},
     entries::{Entries, Entry},
     guarded::Guarded,
     key::{Key, Kind, Namespace},

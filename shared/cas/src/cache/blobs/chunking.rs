@@ -35,6 +35,14 @@ impl Chunking {
         cut(bytes, self.min, self.average, self.max, short, long, short << 1, long << 1).1
     }
 
+    /// The length of the first chunk of these bytes, after which others may come; `None` if that depends on those.
+    #[must_use]
+    pub fn first_of_more(&self, bytes: &[u8]) -> Option<usize> {
+        // A cut before the end was found in the bytes before it; where the bytes end is not one.
+        let length = self.first(bytes);
+        (length < bytes.len() || bytes.len() >= self.max).then_some(length)
+    }
+
     /// The longest chunk, in bytes.
     #[must_use]
     pub const fn max_bytes(&self) -> usize {
@@ -90,5 +98,29 @@ mod tests {
             "without any content to cut at"
         );
         assert_eq!(chunking.first(b"short"), 5);
+    }
+
+    #[test]
+    fn bytes_that_come_in_pieces_are_cut_alike() {
+        let mut bytes = vec![0; 300_000];
+        let mut random = fastrand::Rng::with_seed(1);
+        random.fill(&mut bytes);
+        // A stretch without any cut but the longest.
+        bytes[100_000..200_000].fill(0);
+        let chunking = Chunking::with_average(1024, 256, 4096);
+        let (mut at, mut end, mut open) = (0, 0, 0);
+        while at < bytes.len() {
+            let cut = chunking.first(&bytes[at..]);
+            end = (end + random.usize(1..700)).min(bytes.len());
+            match chunking.first_of_more(&bytes[at..end.max(at)]) {
+                Some(length) => {
+                    assert_eq!(length, cut, "at {at}, seeing up to {end}");
+                    at += length;
+                }
+                None if end == bytes.len() => at += cut,
+                None => open += 1,
+            }
+        }
+        assert!(open > 100, "many ends were no cuts");
     }
 }

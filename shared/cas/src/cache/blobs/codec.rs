@@ -30,19 +30,29 @@ fn packed(bytes: &[u8]) -> Option<Vec<u8>> {
     (packed.len() <= bytes.len() / 100 * ZSTD_KEEP_PERCENT).then_some(packed)
 }
 
-/// The value of these bytes, which are at most a chunk's.
-pub(crate) fn pack(bytes: Bytes, compression: Compression) -> Value {
-    let plain_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    if compression == Compression::WherePaying && bytes.len() >= ZSTD_MIN_BYTES {
-        // The middle: what is at the start of a file is often a header unlike the rest.
-        let middle = (bytes.len() - ZSTD_SAMPLE_BYTES.min(bytes.len())) / 2;
-        let sample = &bytes[middle..(middle + ZSTD_SAMPLE_BYTES).min(bytes.len())];
-        let pays = bytes.len() <= 2 * ZSTD_SAMPLE_BYTES || packed(sample).is_some();
-        if let Some(data) = pays.then(|| packed(&bytes)).flatten() {
-            return Value { codec: Codec::Zstd, plain_bytes, data: data.into() };
-        }
+/// Whether packing these bytes may pay: a part of them is tried.
+pub(crate) fn may_pay(bytes: &[u8], compression: Compression) -> bool {
+    if compression == Compression::Off || bytes.len() < ZSTD_MIN_BYTES {
+        return false;
     }
+    // The middle: what is at the start of a file is often a header unlike the rest.
+    let middle = (bytes.len() - ZSTD_SAMPLE_BYTES.min(bytes.len())) / 2;
+    let sample = &bytes[middle..(middle + ZSTD_SAMPLE_BYTES).min(bytes.len())];
+    bytes.len() <= 2 * ZSTD_SAMPLE_BYTES || packed(sample).is_some()
+}
+
+/// These bytes as they are.
+pub(crate) fn plain(bytes: Bytes) -> Value {
+    let plain_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     Value { codec: Codec::Plain, plain_bytes, data: bytes }
+}
+
+/// The value of these bytes, which are at most a chunk's; packed where that pays.
+pub(crate) fn pack(bytes: Bytes, compression: Compression) -> Value {
+    match may_pay(&bytes, compression).then(|| packed(&bytes)).flatten() {
+        Some(data) => Value { codec: Codec::Zstd, data: data.into(), ..plain(bytes) },
+        None => plain(bytes),
+    }
 }
 
 /// The bytes of a value, if it is what it says: no more memory is taken than it announces, nor than a chunk has.

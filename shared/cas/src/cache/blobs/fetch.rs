@@ -39,7 +39,7 @@ impl BlobCache {
     /// A chunk, or a blob that is one value; `None` if it is not here. One that is damaged is removed, and not here.
     pub(super) async fn chunk(&self, digest: Digest) -> Result<Option<Bytes>, CacheError> {
         if digest.size_bytes() == 0 {
-            return Ok((digest == Digest::of(b"")).then(Bytes::new));
+            return Ok((digest == Digest::EMPTY).then(Bytes::new));
         }
         let (this, key) = (self.clone(), self.key(Kind::Chunk, digest));
         let work = async move {

@@ -19,6 +19,7 @@ mod scrub;
 mod small;
 mod splice;
 mod storing;
+mod whole;
 mod writer;
 
 use std::sync::Arc;

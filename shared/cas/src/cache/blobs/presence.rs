@@ -2,58 +2,68 @@
 //!
 //! Always asked of the engine, never remembered: what was there a moment ago may be evicted now. Each "yes" makes what
 //! it is about young again, so that it stays while it is needed.
+//!
+//! A build asks about thousands at once: what is done for each of them is to make its key, and nothing else as long as
+//! it is there.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 
 use super::{BlobCache, CacheError, is_chunked};
 use crate::Digest;
 use crate::cache::key::{Key, Kind};
-use crate::cache::limits::BATCH_KEYS;
+use crate::cache::limits::{BATCH_KEYS, MANIFESTS_AT_ONCE};
 
 impl BlobCache {
     /// Which of these blobs are not here, in the order given and each once. A blob of several chunks is here only if
     /// all of them are. When the engine cannot be asked, all are missing: the caller uploads, and nothing is lost but
     /// time.
     pub async fn missing(&self, digests: &[Digest]) -> Vec<Digest> {
-        let absent = self.absent(digests).await.unwrap_or_else(|_| digests.iter().copied().collect());
-        if absent.is_empty() {
-            return Vec::new();
+        match self.absent(digests).await {
+            Ok(absent) => absent,
+            Err(_) => each_once(digests.iter().copied()),
         }
-        let mut seen = HashSet::new();
-        digests.iter().copied().filter(|digest| absent.contains(digest) && seen.insert(*digest)).collect()
     }
 
-    /// The same as a set, and an error when the engine cannot be asked.
-    pub(crate) async fn absent(&self, digests: &[Digest]) -> Result<HashSet<Digest>, CacheError> {
-        let empty = Digest::of(b"");
-        let mut seen = HashSet::with_capacity(digests.len());
-        let asked: Vec<_> =
-            digests.iter().copied().filter(|digest| *digest != empty && seen.insert(*digest)).collect();
-        let heads: Vec<_> = asked.iter().map(|digest| self.head(*digest)).collect();
-        let there = self.have(&heads).await?;
-        let mut absent: HashSet<_> =
-            asked.iter().zip(&there).filter(|(_, there)| !**there).map(|(digest, _)| *digest).collect();
-        let chunked: Vec<_> =
-            asked.iter().copied().filter(|digest| is_chunked(*digest) && !absent.contains(digest)).collect();
-        for part in chunked.chunks(BATCH_KEYS) {
-            absent.extend(self.incomplete(part).await?);
-        }
-        Ok(absent)
+    /// The same, and an error when the engine cannot be asked.
+    pub(crate) async fn absent(&self, digests: &[Digest]) -> Result<Vec<Digest>, CacheError> {
+        let there = self.there(digests).await?;
+        Ok(each_once(digests.iter().zip(there).filter(|(_, there)| !there).map(|(digest, _)| *digest)))
     }
 
-    /// Those of these blobs of several chunks that lack one.
-    async fn incomplete(&self, blobs: &[Digest]) -> Result<Vec<Digest>, CacheError> {
+    /// Whether each of these is here, in their order.
+    async fn there(&self, digests: &[Digest]) -> Result<Vec<bool>, CacheError> {
+        let keys: Vec<_> = digests
+            .iter()
+            .filter(|digest| **digest != Digest::EMPTY)
+            .map(|digest| self.head(*digest))
+            .collect();
+        let mut heads = self.have(&keys).await?.into_iter();
+        let is_there = |digest: &Digest| *digest == Digest::EMPTY || heads.next().unwrap_or(false);
+        let mut there: Vec<_> = digests.iter().map(is_there).collect();
+        let listed: Vec<_> = (0..digests.len()).filter(|&at| there[at] && is_chunked(digests[at])).collect();
+        for places in listed.chunks(MANIFESTS_AT_ONCE) {
+            let blobs: Vec<_> = places.iter().map(|&at| digests[at]).collect();
+            for (&at, is_whole) in places.iter().zip(self.are_whole(&blobs).await?) {
+                there[at] = is_whole;
+            }
+        }
+        Ok(there)
+    }
+
+    /// Whether all chunks of each of these blobs are here.
+    async fn are_whole(&self, blobs: &[Digest]) -> Result<Vec<bool>, CacheError> {
         let lists = self.chunks_of_many(blobs).await?;
-        let chunks: BTreeSet<_> = lists.iter().flatten().flatten().copied().collect();
-        let lost = self.lost_chunks(&chunks.into_iter().collect::<Vec<_>>()).await?;
+        let chunks = each_once(lists.iter().flatten().flatten().copied());
+        let lost: HashSet<_> = self.lost_chunks(&chunks).await?.into_iter().collect();
         let is_whole = |list: &Option<Vec<Digest>>| {
-            list.as_ref().is_some_and(|chunks| chunks.iter().all(|chunk| !lost.contains(chunk)))
+            list.as_ref()
+                .is_some_and(|list| lost.is_empty() || !list.iter().any(|chunk| lost.contains(chunk)))
         };
-        Ok(blobs.iter().zip(&lists).filter(|(_, list)| !is_whole(list)).map(|(blob, _)| *blob).collect())
+        Ok(lists.iter().map(is_whole).collect())
     }
 
     /// Those of these chunks that are not here; the others are young again.
-    pub(super) async fn lost_chunks(&self, chunks: &[Digest]) -> Result<HashSet<Digest>, CacheError> {
+    pub(super) async fn lost_chunks(&self, chunks: &[Digest]) -> Result<Vec<Digest>, CacheError> {
         let keys: Vec<_> = chunks.iter().map(|chunk| self.key(Kind::Chunk, *chunk)).collect();
         let there = self.have(&keys).await?;
         Ok(chunks.iter().zip(there).filter(|(_, there)| !there).map(|(chunk, _)| *chunk).collect())
@@ -66,4 +76,14 @@ impl BlobCache {
         }
         Ok(there)
     }
+}
+
+/// These in their order, without those that came before.
+fn each_once(digests: impl Iterator<Item = Digest>) -> Vec<Digest> {
+    let mut digests: Vec<_> = digests.collect();
+    if digests.len() > 1 {
+        let mut seen = HashSet::with_capacity(digests.len());
+        digests.retain(|digest| seen.insert(*digest));
+    }
+    digests
 }

@@ -21,7 +21,7 @@ impl BlobCache {
         let (mut blobs, mut wrong) = (Vec::with_capacity(keys.len()), Vec::new());
         for ((digest, key), found) in digests.iter().zip(keys).zip(found) {
             let blob = match found {
-                _ if *digest == Digest::of(b"") => Some(Bytes::new()),
+                _ if *digest == Digest::EMPTY => Some(Bytes::new()),
                 _ if is_chunked(*digest) => None,
                 Found::Value(value) => {
                     let blob = checked(*digest, value).await;

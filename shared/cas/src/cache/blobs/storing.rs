@@ -43,14 +43,12 @@ impl BlobCache {
             return Ok(());
         }
         let compression = self.shared.compression;
-        let packed = match compression {
-            codec::Compression::Off => Some(codec::pack(bytes, compression)),
-            codec::Compression::WherePaying => {
-                busy(bytes.len(), move || codec::pack(bytes, compression)).await
-            }
+        let value = match codec::may_pay(&bytes, compression) {
+            true => busy(bytes.len(), move || codec::pack(bytes, compression)).await,
+            // Not worth another thread.
+            false => Some(codec::plain(bytes)),
         };
-        let value =
-            packed.ok_or_else(|| EngineError::unavailable("this process", "the packing was ended"))?;
+        let value = value.ok_or_else(|| EngineError::unavailable("this process", "the packing was ended"))?;
         engine.put_many(vec![Put { key, value, keep }]).await
     }
 }

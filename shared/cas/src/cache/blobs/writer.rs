@@ -1,6 +1,7 @@
 //! A blob on its way in.
 //!
-//! Whatever its length, at most [`PENDING_CHUNKS`] of it are held: further bytes wait until earlier ones are stored.
+//! Whatever its length, at most [`PENDING_CHUNKS`] of it are held: further bytes wait until earlier ones are stored. The hash
+//! of the whole and those of its chunks are computed side by side, on other threads than the sender's.
 //! Chunks are stored as temporary ones, and the manifest only after the whole digest was checked and all chunks were
 //! found there once more, which makes them last; so an upload that is given up leaves nothing that can be read and
 //! nothing that stays.
@@ -10,18 +11,20 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::chunking::Chunking;
 use super::error::mismatch;
 use super::fetch::busy;
+use super::whole::Whole;
 use super::{BlobCache, CacheError, codec, manifest};
 use crate::Digest;
 use crate::cache::engine::{EngineError, Keep, Put};
 use crate::cache::key::Kind;
-use crate::cache::limits::{BATCH_KEYS, CHUNKED_ABOVE_BYTES, MAX_CHUNKS, PENDING_CHUNKS};
+use crate::cache::limits::{
+    BATCH_KEYS, CHUNKED_ABOVE_BYTES, CUT_BUFFER_BYTES, CUT_STEP_BYTES, MAX_CHUNKS, PENDING_CHUNKS,
+};
 use crate::store::Expected;
 
 /// What became of a write.
@@ -39,8 +42,13 @@ pub struct BlobWriter {
     cache: BlobCache,
     limit_bytes: u64,
     size_bytes: u64,
-    hash: Sha256,
+    whole: Whole,
+    /// The first piece, as long as it is the only one: it need not be copied.
+    first: Bytes,
+    /// What came and was not cut off.
     buffer: BytesMut,
+    /// So many bytes of the buffer have no cut.
+    uncut: usize,
     chunking: Chunking,
     /// Digests of the chunks, by their place; filled in as their tasks end.
     chunks: Vec<Option<Digest>>,
@@ -58,8 +66,10 @@ impl BlobCache {
             cache: self.clone(),
             limit_bytes,
             size_bytes: 0,
-            hash: Sha256::new(),
+            whole: Whole::default(),
+            first: Bytes::new(),
             buffer: BytesMut::new(),
+            uncut: 0,
             chunking: Chunking::default(),
             chunks: Vec::new(),
             tasks: JoinSet::new(),
@@ -107,30 +117,63 @@ impl BlobWriter {
         }
         // In parts, so that a long piece is neither held twice as a whole nor hashed in one go.
         for part in Parts(bytes) {
-            self.hash.update(&part);
-            if self.lost {
-                continue;
-            }
-            if self.size_bytes > CHUNKED_ABOVE_BYTES
-                && self.buffer.capacity() - self.buffer.len() < part.len()
-            {
-                // Once for several chunks: what is left of the last one is copied each time.
-                self.buffer.reserve(2 * self.chunking.max_bytes());
-            }
-            self.buffer.extend_from_slice(&part);
-            while self.size_bytes > CHUNKED_ABOVE_BYTES && self.buffer.len() >= self.chunking.max_bytes() {
-                self.cut().await?;
+            self.whole.update(part.clone()).await?;
+            if !self.lost {
+                self.take(part);
+                self.cut_what_is_whole().await?;
             }
         }
         Ok(())
     }
 
-    /// Cuts a chunk off the buffer and has it stored.
-    async fn cut(&mut self) -> Result<(), CacheError> {
+    /// Puts a part behind what came before it.
+    fn take(&mut self, part: Bytes) {
+        if self.first.is_empty() && self.buffer.is_empty() && self.chunks.is_empty() {
+            self.first = part;
+            return;
+        }
+        let first = std::mem::take(&mut self.first);
+        for piece in [first, part] {
+            if self.buffer.capacity() - self.buffer.len() < piece.len() {
+                self.buffer.reserve(self.room().max(piece.len()));
+            }
+            self.buffer.extend_from_slice(&piece);
+        }
+    }
+
+    /// How much the buffer is to take at once.
+    fn room(&self) -> usize {
+        let limit_bytes = usize::try_from(self.limit_bytes).unwrap_or(usize::MAX);
+        match self.size_bytes > CHUNKED_ABOVE_BYTES || limit_bytes <= CUT_BUFFER_BYTES {
+            // Once for several chunks: what is left of the last one is copied each time. And a blob whose length was announced
+            // takes no more than that.
+            true => limit_bytes.min(CUT_BUFFER_BYTES),
+            // It may be a short one: the buffer grows with it.
+            false => 0,
+        }
+    }
+
+    /// Has the chunks stored that later bytes do not change.
+    async fn cut_what_is_whole(&mut self) -> Result<(), CacheError> {
+        while self.size_bytes > CHUNKED_ABOVE_BYTES
+            && self.buffer.len() >= self.chunking.max_bytes().min(self.uncut + CUT_STEP_BYTES)
+        {
+            let Some(length) = self.chunking.first_of_more(&self.buffer) else {
+                self.uncut = self.buffer.len();
+                return Ok(());
+            };
+            self.uncut = 0;
+            self.cut(length).await?;
+        }
+        Ok(())
+    }
+
+    /// Cuts a chunk of this length off the buffer and has it stored.
+    async fn cut(&mut self, length: usize) -> Result<(), CacheError> {
         if self.chunks.len() == MAX_CHUNKS {
             return Err(CacheError::TooManyChunks);
         }
-        let chunk = self.buffer.split_to(self.chunking.first(&self.buffer)).freeze();
+        let chunk = self.buffer.split_to(length).freeze();
         let (at, cache) = (self.chunks.len(), self.cache.clone());
         self.chunks.push(None);
         while let Some(done) = self.tasks.try_join_next() {
@@ -143,7 +186,7 @@ impl BlobWriter {
             let bytes = chunk.clone();
             let Some(digest) = busy(chunk.len(), move || Digest::of(&bytes)).await else {
                 let error = EngineError::unavailable("this process", "the hashing was ended");
-                return (at, Digest::of(b""), Err(error));
+                return (at, Digest::EMPTY, Err(error));
             };
             (at, digest, cache.store_chunk(digest, chunk, Keep::Temporary).await)
         });
@@ -155,9 +198,19 @@ impl BlobWriter {
             Ok((at, digest, Ok(()))) => self.chunks[at] = Some(digest),
             Ok((_, _, Err(_))) | Err(_) => {
                 self.lost = true;
-                self.buffer = BytesMut::new();
+                (self.first, self.buffer) = (Bytes::new(), BytesMut::new());
             }
         }
+    }
+
+    /// The hash of all that came. What is left of a long blob is stored meanwhile.
+    async fn hash_all(&mut self) -> Result<[u8; 32], CacheError> {
+        if self.size_bytes > CHUNKED_ABOVE_BYTES {
+            while !self.lost && !self.buffer.is_empty() {
+                self.cut(self.chunking.first(&self.buffer)).await?;
+            }
+        }
+        Ok(std::mem::take(&mut self.whole).finish().await?)
     }
 
     /// Checks the whole and makes it visible.
@@ -165,15 +218,15 @@ impl BlobWriter {
     /// # Errors
     /// [`CacheError::Mismatch`]; nothing is visible then.
     pub async fn finish(mut self, expected: Expected) -> Result<Written, CacheError> {
-        let digest = Digest::from_parts(std::mem::take(&mut self.hash).finalize().into(), self.size_bytes);
+        let digest = Digest::from_parts(self.hash_all().await?, self.size_bytes);
         expected.check(digest).map_err(|error| mismatch(error, digest))?;
         if self.size_bytes <= CHUNKED_ABOVE_BYTES {
-            let bytes = std::mem::take(&mut self.buffer).freeze();
+            let bytes = match self.first.is_empty() {
+                true => std::mem::take(&mut self.buffer).freeze(),
+                false => std::mem::take(&mut self.first),
+            };
             let kept = self.cache.store_chunk(digest, bytes, Keep::Normal).await.is_ok();
             return Ok(Written { digest, kept });
-        }
-        while !self.lost && !self.buffer.is_empty() {
-            self.cut().await?;
         }
         while let Some(done) = self.tasks.join_next().await {
             self.note(done);

@@ -5,42 +5,53 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Result, params};
 
-use super::VALUE_OVERHEAD_BYTES;
+use super::known::Known;
+use super::quotas::Quotas;
 use super::uses::{Uses, now_ms};
-use crate::cache::engine::{Codec, Keep, Listed, Page, Value};
+use super::writer::{Inserted, NewRow, Writer, cost, signed, unsigned};
+use crate::cache::engine::{Codec, Holding, Listed, Page};
 use crate::cache::key::Key;
-use crate::cache::limits::{SCAN_KEYS, TEMPORARY_TTL};
+use crate::cache::limits::SCAN_KEYS;
 
 /// Raised when the tables change: an index of another version is emptied.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const READERS: usize = 4;
 /// Pages in SQLite's log before they are folded in, 4 KiB each.
 const LOG_PAGES: u32 = 4096;
-/// Values looked at when room is made, a step.
-const EVICT_STEP: usize = 64;
-/// Expired values removed at each write.
-const EXPIRE_STEP: usize = 64;
-/// When room is made, this part of the whole is made free, so that it is not made for every value anew.
-const FREE_PART: u64 = 64;
+/// So many values are read into memory before the folder is open: it takes some hundredths of a second. More of them are read
+/// beside the first calls.
+const READ_AT_ONCE: u64 = 20_000;
+/// The most owners of values that are told.
+const OWNERS_MAX: usize = 10_000;
 
+/// The totals of owners follow each value by themselves, so that no change can forget them.
 const TABLES: &str = "
 CREATE TABLE value (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,
+  id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
   codec INTEGER NOT NULL, plain_bytes INTEGER NOT NULL, data_bytes INTEGER NOT NULL, checksum INTEGER NOT NULL,
   used INTEGER NOT NULL, expires INTEGER, file TEXT
 );
 CREATE INDEX value_used ON value(used);
+CREATE INDEX value_owner ON value(owner, used);
 CREATE INDEX value_expires ON value(expires) WHERE expires IS NOT NULL;
 CREATE INDEX value_file ON value(file) WHERE file IS NOT NULL;
 CREATE TABLE packed (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE doomed (file TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE total (held INTEGER NOT NULL, size_bytes INTEGER NOT NULL);
 INSERT INTO total VALUES (0, 0);
+CREATE TABLE owner (name TEXT PRIMARY KEY, held INTEGER NOT NULL, size_bytes INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TRIGGER value_entered AFTER INSERT ON value BEGIN
+  INSERT INTO owner VALUES (NEW.owner, 1, NEW.data_bytes)
+    ON CONFLICT (name) DO UPDATE SET held = held + 1, size_bytes = size_bytes + NEW.data_bytes;
+END;
+CREATE TRIGGER value_removed AFTER DELETE ON value BEGIN
+  UPDATE owner SET held = held - 1, size_bytes = size_bytes - OLD.data_bytes WHERE name = OLD.owner;
+END;
 ";
 
 /// Where a value's bytes are.
@@ -71,44 +82,16 @@ pub(super) struct Row {
     pub(super) place: Place,
 }
 
-/// A value to be entered.
-#[derive(Debug)]
-pub(super) struct NewRow {
-    pub(super) key: String,
-    pub(super) value: Value,
-    pub(super) keep: Keep,
-    pub(super) checksum: u32,
-    pub(super) place: Place,
-}
-
-/// What became of an insertion.
-#[derive(Debug, Default)]
-pub(super) struct Inserted {
-    pub(super) evicted: usize,
-    /// Files of values that were there already.
-    pub(super) unwanted: Vec<String>,
-}
-
 pub(super) struct Index {
     root: PathBuf,
     writer: Mutex<Writer>,
     readers: Vec<Mutex<Connection>>,
     turn: AtomicUsize,
     uses: Uses,
+    known: Arc<Known>,
     /// Read while presence is answered, written while room is made: what is said to be there is noted as used before
     /// the next choice of what goes.
     choosing: RwLock<()>,
-}
-
-struct Writer {
-    connection: Connection,
-    max_bytes: u64,
-    held: u64,
-    size_bytes: u64,
-    /// Files of rows that are gone, still to be removed.
-    doomed: Vec<String>,
-    /// Files that are removed, still listed.
-    removed: Vec<String>,
 }
 
 fn connect(root: &Path) -> Result<Connection> {
@@ -121,22 +104,9 @@ fn connect(root: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-fn cost(data_bytes: u64) -> u64 {
-    data_bytes + VALUE_OVERHEAD_BYTES
-}
-
-/// SQLite's integers are signed; lengths and times here fit.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn unsigned(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
-}
-
 impl Index {
     /// Opens or makes it. An error means that it is to be emptied.
-    pub(super) fn open(root: &Path, max_bytes: u64) -> Result<Self> {
+    pub(super) fn open(root: &Path, max_bytes: u64, quotas: &Quotas) -> Result<Self> {
         if root.join("unreadable").exists() {
             return Err(rusqlite::Error::InvalidQuery);
         }
@@ -157,14 +127,29 @@ impl Index {
             .prepare("SELECT file FROM doomed")?
             .query_map([], |row| row.get(0))?
             .collect::<Result<Vec<String>>>()?;
+        // Owners that are no more: a repository that was removed, a pull request that was closed.
+        connection.execute("DELETE FROM owner WHERE held <= 0", [])?;
+        let known = Arc::new(Known::unread());
+        read_into(&known, connect(root)?, held)?;
         let readers = (0..READERS).map(|_| connect(root).map(Mutex::new)).collect::<Result<_>>()?;
-        let writer = Writer { connection, max_bytes, held, size_bytes, doomed, removed: Vec::new() };
+        let writer = Writer {
+            connection,
+            max_bytes,
+            quotas: quotas.clone(),
+            held,
+            size_bytes,
+            doomed,
+            removed: Vec::new(),
+            known: Arc::clone(&known),
+            changes: Vec::new(),
+        };
         Ok(Self {
             root: root.to_owned(),
             writer: Mutex::new(writer),
             readers,
             turn: AtomicUsize::new(0),
             uses: Uses::after(last),
+            known,
             choosing: RwLock::new(()),
         })
     }
@@ -199,29 +184,62 @@ impl Index {
         self.mind(self.reader().prepare_cached("SELECT 1 FROM value WHERE file = ?1")?.exists([file]))
     }
 
-    /// Notes uses, and writes them when there are many.
-    pub(super) fn note_uses(&self, keys: &[String]) -> Result<()> {
-        if self.uses.note(keys) {
-            self.mind(self.writer().transact(|writer| writer.write_uses(&self.uses)))?;
+    /// Notes the use of a value.
+    pub(super) fn note_use(&self, row: &Row) {
+        self.uses.note(std::iter::once(row.id));
+    }
+
+    /// Writes the uses that were noted, if there are many.
+    pub(super) fn write_many_uses(&self) -> Result<()> {
+        match self.uses.are_many() {
+            true => self.mind(self.writer().transact(|writer| writer.write_uses(&self.uses))),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Whether uses are to be written.
+    pub(super) fn has_many_uses(&self) -> bool {
+        self.uses.are_many()
     }
 
     /// Which keys are there; those that are count as used.
-    pub(super) fn have(&self, keys: &[String]) -> Result<Vec<bool>> {
-        let there = {
-            let _choosing = self.choosing.read().unwrap_or_else(PoisonError::into_inner);
-            // First noted, then looked at: nothing can choose in between.
-            self.uses.note(keys);
-            let reader = self.reader();
-            let mut exists = reader.prepare_cached("SELECT 1 FROM value WHERE key = ?1")?;
-            self.mind(keys.iter().map(|key| exists.exists([key])).collect::<Result<Vec<_>>>())?
+    pub(super) fn have(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        // Held until they are noted: nothing can choose in between.
+        let _choosing = self.choosing.read().unwrap_or_else(PoisonError::into_inner);
+        let ids = match self.known.find(keys) {
+            Some(ids) => ids,
+            None => self.mind(self.ids(keys))?,
         };
-        self.note_uses(&[])?;
-        Ok(there)
+        Ok(self.noted(&ids))
     }
 
-    /// Enters values, and makes room if there are too many.
+    /// The same if that takes no wait: from memory, and while no room is made.
+    pub(super) fn have_at_once(&self, keys: &[Key]) -> Option<Vec<bool>> {
+        let _choosing = match self.choosing.try_read() {
+            Ok(choosing) => choosing,
+            Err(TryLockError::Poisoned(choosing)) => choosing.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        Some(self.noted(&self.known.find(keys)?))
+    }
+
+    fn noted(&self, ids: &[Option<i64>]) -> Vec<bool> {
+        self.uses.note(ids.iter().flatten().copied());
+        ids.iter().map(Option::is_some).collect()
+    }
+
+    fn ids(&self, keys: &[Key]) -> Result<Vec<Option<i64>>> {
+        let reader = self.reader();
+        let mut find = reader.prepare_cached("SELECT id FROM value WHERE key = ?1")?;
+        keys.iter().map(|key| find.query_row([key.to_text()], |row| row.get(0)).optional()).collect()
+    }
+
+    /// What stands for a key in what is known of the index.
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// Enters values, and makes room if there are too many, or too many of their owners'.
     pub(super) fn insert(&self, rows: &[NewRow]) -> Result<Inserted> {
         let mut writer = self.writer();
         let inserted = writer.transact(|writer| {
@@ -232,17 +250,34 @@ impl Index {
                     inserted.unwanted.extend(row.place.file().map(str::to_owned));
                 }
             }
-            writer.expire()?;
-            if writer.size_bytes > writer.max_bytes {
-                // Held until this is committed.
-                let choosing = self.choosing.write().unwrap_or_else(PoisonError::into_inner);
-                writer.write_uses(&self.uses)?;
-                inserted.evicted = writer.evict()?;
-                return Ok((inserted, Some(choosing)));
+            let surplus = writer.over_quota(rows)?;
+            if !writer.is_full() && surplus.is_empty() && !writer.has_expired()? {
+                return Ok((inserted, None));
             }
-            Ok((inserted, None))
+            // Held until this is committed. What was used since is not what goes, and is temporary no more.
+            let choosing = self.choosing.write().unwrap_or_else(PoisonError::into_inner);
+            writer.write_uses(&self.uses)?;
+            writer.expire()?;
+            for owner in surplus {
+                inserted.evicted += writer.evict_of(&owner)?;
+            }
+            inserted.evicted += writer.evict()?;
+            Ok((inserted, Some(choosing)))
         });
         self.mind(inserted).map(|(inserted, _choosing)| inserted)
+    }
+
+    /// What each owner has, those with most bytes first.
+    pub(super) fn owners(&self) -> Result<Vec<Holding>> {
+        let reader = self.reader();
+        let mut statement = reader.prepare_cached(
+            "SELECT name, held, size_bytes FROM owner WHERE held > 0 ORDER BY size_bytes DESC, name LIMIT ?1",
+        )?;
+        let rows = statement.query_map([signed(OWNERS_MAX as u64)], |row| {
+            let (owner, values) = (row.get(0)?, unsigned(row.get(1)?));
+            Ok(Holding { owner, values, size_bytes: cost(unsigned(row.get(2)?), values) })
+        })?;
+        self.mind(rows.collect())
     }
 
     /// Removes what is under these keys; says how many there were.
@@ -259,7 +294,7 @@ impl Index {
 
     /// Removes this very value; `false` if it is gone or another is in its place.
     pub(super) fn remove_row(&self, row: &Row) -> Result<bool> {
-        self.mind(self.writer().transact(|writer| writer.remove_id(row.id)))
+        self.mind(self.writer().transact(|writer| Ok(writer.remove_id(row.id)?.is_some())))
     }
 
     /// Files to be removed; the caller says which ones are by [`Index::forget_doomed`].
@@ -293,7 +328,7 @@ impl Index {
         let next = (rows.len() == SCAN_KEYS).then(|| rows.last().map(|row| row.0.clone())).flatten();
         let listed = |(key, data_bytes, used): (String, u64, u64)| {
             let idle_s = Some(now.saturating_sub(used) / 1000);
-            Key::from_text(&key).map(|key| Listed { key, size_bytes: Some(cost(data_bytes)), idle_s })
+            Key::from_text(&key).map(|key| Listed { key, size_bytes: Some(cost(data_bytes, 1)), idle_s })
         };
         Ok(Page { keys: rows.into_iter().filter_map(listed).collect(), next })
     }
@@ -330,150 +365,31 @@ fn row(connection: &Connection, key: &str) -> Result<Option<Row>> {
     statement.query_row([key], read).optional()
 }
 
-impl Writer {
-    /// Runs work in one transaction; what it changed in memory is undone with it.
-    fn transact<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let (held, size_bytes, doomed, removed) =
-            (self.held, self.size_bytes, self.doomed.len(), self.removed.clone());
-        self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let done = work(self).and_then(|done| {
-            self.connection
-                .prepare_cached("UPDATE total SET held = ?1, size_bytes = ?2")?
-                .execute([signed(self.held), signed(self.size_bytes)])?;
-            self.connection.execute_batch("COMMIT")?;
-            Ok(done)
-        });
-        if done.is_err() {
-            (self.held, self.size_bytes, self.removed) = (held, size_bytes, removed);
-            self.doomed.truncate(doomed);
-            if !self.connection.is_autocommit() {
-                self.connection.execute_batch("ROLLBACK")?;
-            }
+/// Reads what an index has, as it is now: at once if that is little, otherwise beside what follows.
+fn read_into(known: &Arc<Known>, connection: Connection, held: u64) -> Result<()> {
+    // From here on the connection sees nothing that changes later.
+    connection.execute_batch("BEGIN")?;
+    connection.query_row("SELECT held FROM total", [], |_| Ok(()))?;
+    let known = Arc::clone(known);
+    let read = move || {
+        let read = || -> Result<()> {
+            let mut statement = connection.prepare("SELECT key, id FROM value")?;
+            let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+            // A key that is none is nobody's to ask for.
+            let key = |row: Result<(String, i64)>| match row {
+                Ok((text, id)) => Key::from_text(&text).map(|key| Some((key, id))),
+                Err(_) => Some(None),
+            };
+            known.read(rows.filter_map(key));
+            Ok(())
+        };
+        if read().is_err() {
+            known.read(std::iter::once(None));
         }
-        done
+    };
+    match held <= READ_AT_ONCE {
+        true => read(),
+        false => drop(std::thread::spawn(read)),
     }
-
-    /// Enters a value in place of the one of its key; `false` for a temporary one whose key is taken.
-    fn enter(&mut self, row: &NewRow, used: u64) -> Result<bool> {
-        if row.keep == Keep::Temporary {
-            if self.connection.prepare_cached("SELECT 1 FROM value WHERE key = ?1")?.exists([&row.key])? {
-                return Ok(false);
-            }
-        } else {
-            self.remove_key(&row.key)?;
-        }
-        let ttl_ms = u64::try_from(TEMPORARY_TTL.as_millis()).unwrap_or(u64::MAX);
-        let expires = (row.keep == Keep::Temporary).then(|| signed(now_ms().saturating_add(ttl_ms)));
-        let data_bytes = row.value.data.len() as u64;
-        self.connection
-            .prepare_cached(
-                "INSERT INTO value (key, codec, plain_bytes, data_bytes, checksum, used, expires, file)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?
-            .execute(params![
-                row.key,
-                row.value.codec.number(),
-                row.value.plain_bytes,
-                signed(data_bytes),
-                row.checksum,
-                signed(used),
-                expires,
-                row.place.file(),
-            ])?;
-        if let Place::Packed(data) = &row.place {
-            self.connection
-                .prepare_cached("INSERT INTO packed (id, data) VALUES (?1, ?2)")?
-                .execute(params![self.connection.last_insert_rowid(), &data[..]])?;
-        }
-        self.held += 1;
-        self.size_bytes += cost(data_bytes);
-        Ok(true)
-    }
-
-    fn remove_key(&mut self, key: &str) -> Result<bool> {
-        let id = self
-            .connection
-            .prepare_cached("SELECT id FROM value WHERE key = ?1")?
-            .query_row([key], |row| row.get(0))
-            .optional()?;
-        id.map_or(Ok(false), |id| self.remove_id(id))
-    }
-
-    fn remove_id(&mut self, id: i64) -> Result<bool> {
-        let gone = self
-            .connection
-            .prepare_cached("DELETE FROM value WHERE id = ?1 RETURNING data_bytes, file")?
-            .query_row([id], |row| Ok((unsigned(row.get(0)?), row.get::<_, Option<String>>(1)?)))
-            .optional()?;
-        let Some((data_bytes, file)) = gone else { return Ok(false) };
-        match file {
-            Some(file) => {
-                self.connection
-                    .prepare_cached("INSERT OR IGNORE INTO doomed VALUES (?1)")?
-                    .execute([&file])?;
-                self.doomed.push(file);
-            }
-            None => {
-                self.connection.prepare_cached("DELETE FROM packed WHERE id = ?1")?.execute([id])?;
-            }
-        }
-        self.held = self.held.saturating_sub(1);
-        self.size_bytes = self.size_bytes.saturating_sub(cost(data_bytes));
-        Ok(true)
-    }
-
-    fn ids(&self, sql: &str, bound: i64, limit: usize) -> Result<Vec<i64>> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        statement.query_map([bound, signed(limit as u64)], |row| row.get(0))?.collect()
-    }
-
-    /// Removes temporary values whose time is over.
-    fn expire(&mut self) -> Result<()> {
-        let sql = "SELECT id FROM value WHERE expires IS NOT NULL AND expires < ?1 ORDER BY expires LIMIT ?2";
-        for id in self.ids(sql, signed(now_ms()), EXPIRE_STEP)? {
-            self.remove_id(id)?;
-        }
-        Ok(())
-    }
-
-    /// Removes the least recently used until there is room; says how many.
-    fn evict(&mut self) -> Result<usize> {
-        let goal = self.max_bytes - self.max_bytes / FREE_PART;
-        let mut evicted = 0;
-        while self.size_bytes > goal {
-            let oldest =
-                self.ids("SELECT id FROM value WHERE used >= ?1 ORDER BY used LIMIT ?2", 0, EVICT_STEP)?;
-            if oldest.is_empty() {
-                // The totals are wrong (a person changed the file): start from what there is.
-                (self.held, self.size_bytes) = (0, 0);
-            }
-            for id in oldest {
-                if self.size_bytes <= goal {
-                    break;
-                }
-                self.remove_id(id)?;
-                evicted += 1;
-            }
-        }
-        Ok(evicted)
-    }
-
-    /// Writes the uses noted so far; a temporary value that is used is temporary no more.
-    fn write_uses(&mut self, uses: &Uses) -> Result<()> {
-        let mut statement = self
-            .connection
-            .prepare_cached("UPDATE value SET used = ?2, expires = NULL WHERE key = ?1 AND used < ?2")?;
-        for (key, used) in uses.take() {
-            statement.execute(params![key, signed(used)])?;
-        }
-        Ok(())
-    }
-
-    /// Shortens the list of the doomed by the files that are removed.
-    fn forget_removed(&mut self) -> Result<()> {
-        for file in std::mem::take(&mut self.removed) {
-            self.connection.prepare_cached("DELETE FROM doomed WHERE file = ?1")?.execute([file])?;
-        }
-        Ok(())
-    }
+    Ok(())
 }

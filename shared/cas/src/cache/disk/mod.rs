@@ -9,13 +9,19 @@
 //! its removal: its row exchanged for one in the list of the doomed, then the file, then the list. Wherever a process is
 //! killed, the next start finds in `incoming/` and in that list what is to be finished.
 //!
+//! Which values there are is in memory too ([`known`]): what is asked about most needs no look into the index.
+//!
 //! The total of bytes is kept in the index with every change, and the least recently used values make room. Uses are
-//! noted in memory and written in batches: a crash makes some values look older than they are.
+//! noted in memory and written in batches: a crash makes some values look older than they are. An owner that has more than
+//! its quota makes room among its own.
 
 mod files;
 mod index;
+mod known;
 mod open;
+mod quotas;
 mod uses;
+mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,14 +30,16 @@ use bytes::Bytes;
 
 use crate::cache::counters::{Counters, add};
 use crate::cache::engine::{
-    Engine, EngineError, Found, Keep, Later, Page, Put, Stats, Value, check_sizes, checksum,
+    Engine, EngineError, Found, Holding, Keep, Later, Page, Put, Stats, Value, check_sizes, checksum,
 };
 use crate::cache::key::Key;
 
 pub use open::DiskError;
+pub use quotas::Quotas;
 
 use files::Files;
-use index::{Index, NewRow, Place, Row};
+use index::{Index, Place, Row};
+use writer::NewRow;
 
 /// Values up to this long are kept in the index: a file each would cost more than it holds.
 const PACKED_BYTES: usize = 16 << 10;
@@ -49,6 +57,8 @@ pub struct DiskOptions {
     pub root: PathBuf,
     /// Bytes that may be used, at least 1 MiB. The index's file does not shrink when values go.
     pub max_bytes: u64,
+    /// How many of those an owner may use.
+    pub quotas: Quotas,
 }
 
 /// Values in a folder. Clones share it; the last one dropped gives the folder up.
@@ -107,6 +117,7 @@ impl Disk {
             let Some(row) = self.index.row(key).map_err(|e| self.failed(e))? else {
                 return Ok(Found::Missing);
             };
+            self.index.note_use(&row);
             let data = match &row.place {
                 Place::Packed(data) => Some(data.clone()),
                 Place::File(name) => self.files.read(name, row.data_bytes).map_err(|e| self.failed(e))?,
@@ -124,9 +135,9 @@ impl Disk {
     }
 
     fn get(&self, keys: &[String]) -> Result<Vec<Found>, EngineError> {
-        self.index.note_uses(keys).map_err(|e| self.failed(e))?;
         let found: Vec<_> = keys.iter().map(|key| self.read(key)).collect::<Result<_, _>>()?;
         self.counters.found(&found);
+        self.index.write_many_uses().map_err(|e| self.failed(e))?;
         Ok(found)
     }
 
@@ -134,6 +145,7 @@ impl Disk {
         add(&self.counters.puts, puts.len());
         let mut rows = Vec::with_capacity(puts.len());
         for Put { key, value, keep } in puts {
+            let (mark, owner) = (self.index.known().mark(&key), key.namespace.owner().to_owned());
             let key = key.to_text();
             if keep == Keep::Temporary && self.index.row(&key).map_err(|e| self.failed(e))?.is_some() {
                 continue;
@@ -142,7 +154,7 @@ impl Disk {
                 true => Place::Packed(value.data.clone()),
                 false => Place::File(self.files.write(&value.data).map_err(|e| self.failed(e))?),
             };
-            rows.push(NewRow { checksum: checksum(&key, &value), key, value, keep, place });
+            rows.push(NewRow { checksum: checksum(&key, &value), key, mark, owner, value, keep, place });
         }
         let written: Vec<_> = rows.iter().filter_map(|row| row.place.file()).map(str::to_owned).collect();
         let done = self.index.insert(&rows).map_err(|error| {
@@ -191,8 +203,21 @@ impl Engine for DiskEngine {
     }
 
     fn have_many<'a>(&'a self, keys: &'a [Key]) -> Later<'a, Vec<bool>> {
-        let keys = texts(keys);
-        Box::pin(self.blocking(move |disk| disk.index.have(&keys).map_err(|e| disk.failed(e))))
+        Box::pin(async move {
+            let there = match self.disk.index.have_at_once(keys) {
+                Some(there) => there,
+                None => {
+                    let keys = keys.to_vec();
+                    self.blocking(move |disk| disk.index.have(&keys).map_err(|e| disk.failed(e))).await?
+                }
+            };
+            if self.disk.index.has_many_uses() {
+                // Nobody waits for it; what cannot be written looks older than it is.
+                let disk = Arc::clone(&self.disk);
+                drop(tokio::task::spawn_blocking(move || disk.index.write_many_uses()));
+            }
+            Ok(there)
+        })
     }
 
     fn delete_many<'a>(&'a self, keys: &'a [Key]) -> Later<'a, u64> {
@@ -213,5 +238,9 @@ impl Engine for DiskEngine {
             let (values, bytes) = disk.index.totals();
             Ok(Stats { values: Some(values), stored_bytes: Some(bytes), ..disk.counters.stats() })
         }))
+    }
+
+    fn owners(&self) -> Later<'_, Vec<Holding>> {
+        Box::pin(self.blocking(|disk| disk.index.owners().map_err(|e| disk.failed(e))))
     }
 }

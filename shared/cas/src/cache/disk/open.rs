@@ -52,13 +52,13 @@ pub(super) fn open(options: &DiskOptions) -> Result<Disk, DiskError> {
         Err(TryLockError::WouldBlock) => return Err(DiskError::InUse(root.clone())),
         Err(TryLockError::Error(source)) => return Err(io(source)),
     }
-    let index = match Index::open(root, options.max_bytes) {
+    let index = match Index::open(root, options.max_bytes, &options.quotas) {
         Ok(index) => index,
         Err(_) => {
             // Whatever is wrong with it, the values are worth less than a cache that starts.
             empty(root).map_err(io)?;
             let index = |source| DiskError::Index { root: root.clone(), source };
-            Index::open(root, options.max_bytes).map_err(index)?
+            Index::open(root, options.max_bytes, &options.quotas).map_err(index)?
         }
     };
     let files = Files::open(root).map_err(io)?;

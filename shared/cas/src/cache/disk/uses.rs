@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Uses that are held back at most.
 const HELD_USES: usize = 4096;
 
-/// Times of use by key, in milliseconds since 1970, each later than the one before.
+/// Times of use by value, in milliseconds since 1970, each later than the one before.
 #[derive(Debug)]
 pub(super) struct Uses {
     held: Mutex<Held>,
@@ -16,7 +16,7 @@ pub(super) struct Uses {
 #[derive(Debug)]
 struct Held {
     last: u64,
-    by_key: HashMap<String, u64>,
+    by_id: HashMap<i64, u64>,
 }
 
 /// Milliseconds since 1970.
@@ -29,7 +29,7 @@ pub(super) fn now_ms() -> u64 {
 impl Uses {
     /// None yet; `last` is the latest time that the index knows.
     pub(super) fn after(last: u64) -> Self {
-        Self { held: Mutex::new(Held { last, by_key: HashMap::new() }) }
+        Self { held: Mutex::new(Held { last, by_id: HashMap::new() }) }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -39,33 +39,33 @@ impl Uses {
 
     /// A time later than every one before, also when the clock was set back.
     pub(super) fn next(&self) -> u64 {
-        self.held().next()
+        self.held().next(now_ms())
     }
 
-    /// Notes a use of each key; says whether it is time to tell the index.
-    pub(super) fn note(&self, keys: &[String]) -> bool {
+    /// Notes a use of each of these values.
+    pub(super) fn note(&self, ids: impl Iterator<Item = i64>) {
+        let now = now_ms();
         let mut held = self.held();
-        for key in keys {
-            let at = held.next();
-            match held.by_key.get_mut(key) {
-                Some(noted) => *noted = at,
-                None => {
-                    held.by_key.insert(key.clone(), at);
-                }
-            }
+        for id in ids {
+            let at = held.next(now);
+            held.by_id.insert(id, at);
         }
-        held.by_key.len() >= HELD_USES
+    }
+
+    /// Whether it is time to tell the index.
+    pub(super) fn are_many(&self) -> bool {
+        self.held().by_id.len() >= HELD_USES
     }
 
     /// All that were noted, and none are any more.
-    pub(super) fn take(&self) -> HashMap<String, u64> {
-        std::mem::take(&mut self.held().by_key)
+    pub(super) fn take(&self) -> HashMap<i64, u64> {
+        std::mem::take(&mut self.held().by_id)
     }
 }
 
 impl Held {
-    fn next(&mut self) -> u64 {
-        self.last = now_ms().max(self.last + 1);
+    fn next(&mut self, now: u64) -> u64 {
+        self.last = now.max(self.last + 1);
         self.last
     }
 }

@@ -4,8 +4,13 @@ use redis::{Cmd, RedisWrite, ToRedisArgs, Value as Reply};
 
 use super::envelope;
 use crate::cache::engine::{Keep, Value};
+use crate::cache::key::{KEY_TEXT_BYTES, Key};
+use crate::cache::limits::MAX_NAMESPACE_BYTES;
 
-/// One command about one key.
+/// Bytes that each key of a call may bring back, for its time limit.
+pub(super) const REPLY_BYTES: usize = 64 << 10;
+
+/// One command, about one key unless one server has all.
 pub(super) struct Request {
     /// The key, by which a cluster decides where it goes.
     pub(super) key: String,
@@ -48,6 +53,14 @@ impl Request {
         Self::new(key, command, 0)
     }
 
+    /// The values of all of these, on one server, and no more time to live.
+    pub(super) fn get_all(keys: &[String]) -> Self {
+        let mut command = Cmd::with_capacity(keys.len() + 1, keys.iter().map(String::len).sum::<usize>() + 8);
+        command.arg("MGET").arg(keys);
+        // What they bring back is counted for the time limit as if each had been asked for by itself.
+        Self::new("", command, keys.len() * REPLY_BYTES)
+    }
+
     /// Stores a value; `name` is the key without its prefix.
     pub(super) fn set(key: &str, name: &str, value: &Value, ttl_s: u64, keep: Keep) -> Self {
         let bytes = envelope::HEADER_BYTES + value.data.len();
@@ -68,11 +81,20 @@ impl Request {
     }
 
     /// How many of these are there, on one server; a use to Redis' own eviction, and no more time to live.
-    pub(super) fn touch_all(keys: &[String]) -> Self {
-        let mut command =
-            Cmd::with_capacity(keys.len() + 1, keys.iter().map(String::len).sum::<usize>() + 16);
-        command.arg("TOUCH").arg(keys);
-        Self::new(keys.first().map_or("", String::as_str), command, 0)
+    pub(super) fn touch_all(prefix: &str, keys: &[Key]) -> Self {
+        let longest = prefix.len() + 1 + KEY_TEXT_BYTES + MAX_NAMESPACE_BYTES;
+        let mut command = Cmd::with_capacity(keys.len() + 1, keys.len() * longest);
+        command.arg("TOUCH");
+        let mut text = String::with_capacity(longest);
+        for key in keys {
+            text.clear();
+            text.push_str(prefix);
+            text.push(':');
+            key.push_text(&mut text);
+            command.arg(text.as_str());
+        }
+        // One server has all keys: whichever decides where it goes.
+        Self::new("", command, 0)
     }
 
     pub(super) fn delete(key: &str) -> Self {
@@ -94,6 +116,14 @@ pub(super) fn read(reply: Reply) -> Read {
     match reply {
         Reply::BulkString(bytes) => Read::Bytes(bytes),
         _ => Read::Missing,
+    }
+}
+
+/// The replies of a command for so many values; `None` if it is none.
+pub(super) fn values(replies: Vec<Reply>, count: usize) -> Option<Vec<Reply>> {
+    match replies.into_iter().next() {
+        Some(Reply::Array(values)) if values.len() == count => Some(values),
+        _ => None,
     }
 }
 

@@ -29,7 +29,7 @@ use redis::{Pipeline, Value as Reply};
 use crate::cache::counters::{Counters, add};
 use crate::cache::engine::{Engine, EngineError, Found, Keep, Later, Listed, Page, Put, Stats, check_sizes};
 use crate::cache::guarded::Guarded;
-use crate::cache::key::Key;
+use crate::cache::key::{KEY_TEXT_BYTES, Key};
 use crate::cache::limits::SCAN_KEYS;
 
 pub use options::{OptionsError, RedisOptions, Servers, Tls};
@@ -73,11 +73,17 @@ impl RedisEngine {
 
     fn text(&self, key: &Key) -> String {
         let prefix = &self.redis.options.prefix;
-        let mut text = String::with_capacity(prefix.len() + key.namespace.as_str().len() + 112);
+        let mut text =
+            String::with_capacity(prefix.len() + key.namespace.as_str().len() + KEY_TEXT_BYTES + 1);
         text.push_str(prefix);
         text.push(':');
         key.push_text(&mut text);
         text
+    }
+
+    /// What the checksum of a value covers of its key's text: all but the prefix.
+    fn name<'a>(&self, text: &'a str) -> &'a str {
+        text.get(self.redis.options.prefix.len() + 1..).unwrap_or_default()
     }
 
     /// Asks for every key, wherever it is; the replies in the order of the requests.
@@ -92,19 +98,30 @@ impl RedisEngine {
             .map_err(|why| EngineError::unavailable(&self.redis.options.place(), why))
     }
 
+    /// What Redis has under each of these keys, which are young again then.
+    async fn values(&self, keys: &[Key], texts: &[String]) -> Result<Vec<Reply>, EngineError> {
+        if keys.len() >= ONE_READ_FROM_KEYS && self.redis.topology.is_one() && self.redis.renewed.all(keys) {
+            let replies = self.ask(vec![Request::get_all(texts)]).await?;
+            if let Some(values) = commands::values(replies, keys.len()) {
+                return Ok(values);
+            }
+        }
+        let ttl = self.redis.options.ttl.as_secs();
+        self.ask(texts.iter().map(|text| Request::get(text, ttl)).collect()).await
+    }
+
     async fn get(&self, keys: &[Key]) -> Result<Vec<Found>, EngineError> {
         let texts: Vec<_> = keys.iter().map(|key| self.text(key)).collect();
-        let ttl = self.redis.options.ttl.as_secs();
-        let replies = self.ask(texts.iter().map(|key| Request::get(key, ttl)).collect()).await?;
+        let replies = self.values(keys, &texts).await?;
         let mut found = Vec::with_capacity(keys.len());
         let mut damaged = Vec::new();
-        for ((key, text), reply) in keys.iter().zip(texts).zip(replies) {
+        for (text, reply) in texts.iter().zip(replies) {
             found.push(match commands::read(reply) {
                 Read::Missing => Found::Missing,
-                Read::Bytes(bytes) => match envelope::open(&key.to_text(), bytes) {
+                Read::Bytes(bytes) => match envelope::open(self.name(text), bytes) {
                     Some(value) => Found::Value(value),
                     None => {
-                        damaged.push(Request::delete(&text));
+                        damaged.push(Request::delete(text));
                         Found::Damaged
                     }
                 },
@@ -124,7 +141,8 @@ impl RedisEngine {
                 Keep::Normal => self.redis.options.ttl,
                 Keep::Temporary => self.redis.options.temporary_ttl,
             };
-            Request::set(&self.text(&put.key), &put.key.to_text(), &put.value, ttl.as_secs(), put.keep)
+            let text = self.text(&put.key);
+            Request::set(&text, self.name(&text), &put.value, ttl.as_secs(), put.keep)
         };
         // Spread over the connections by bytes: a long value on one does not hold up those on the others.
         let mut parts = vec![Vec::new()];
@@ -145,14 +163,15 @@ impl RedisEngine {
                 return Err(EngineError::unavailable(&self.redis.options.place(), refused));
             }
         }
+        // Their time to live began just now.
+        self.redis.renewed.note(puts.iter().filter(|put| put.keep == Keep::Normal).map(|put| &put.key));
         Ok(())
     }
 
     /// Whether these are there, each of which is young again then.
     async fn have(&self, keys: &[Key]) -> Result<Vec<bool>, EngineError> {
-        let texts: Vec<_> = keys.iter().map(|key| self.text(key)).collect();
         if keys.len() >= TOUCH_FROM_KEYS && self.redis.topology.is_one() {
-            let replies = self.ask(vec![Request::touch_all(&texts)]).await?;
+            let replies = self.ask(vec![Request::touch_all(&self.redis.options.prefix, keys)]).await?;
             match replies.first().and_then(commands::number) {
                 Some(0) => return Ok(vec![false; keys.len()]),
                 Some(there) if there == keys.len() as u64 && self.redis.renewed.all(keys) => {
@@ -162,7 +181,7 @@ impl RedisEngine {
             }
         }
         let ttl = self.redis.options.ttl.as_secs();
-        let replies = self.ask(texts.iter().map(|key| Request::renew(key, ttl)).collect()).await?;
+        let replies = self.ask(keys.iter().map(|key| Request::renew(&self.text(key), ttl)).collect()).await?;
         let there: Vec<_> = replies.iter().map(|reply| commands::number(reply) == Some(1)).collect();
         self.redis.renewed.note(keys.iter().zip(&there).filter(|(_, there)| **there).map(|(key, _)| key));
         Ok(there)
@@ -204,6 +223,9 @@ impl RedisEngine {
 
 /// From so many keys on it is first asked, with one command, whether all are there or none: fewer are renewed at once.
 const TOUCH_FROM_KEYS: usize = 32;
+
+/// From so many keys on values whose time to live was renewed lately are read with one command.
+const ONE_READ_FROM_KEYS: usize = 8;
 
 /// Bytes after which a call's values go on over another connection.
 const PART_BYTES: usize = 1 << 20;

@@ -7,12 +7,11 @@ use redis::aio::MultiplexedConnection;
 use redis::{Client, Pipeline, Value as Reply};
 use tokio::sync::Mutex;
 
+use super::commands::REPLY_BYTES;
 use super::connect::Connector;
 
 /// Bytes a second that a call's time limit counts on.
 const SLOWEST_BYTES_A_MS: u64 = 8_000;
-/// Bytes that each key of a call may bring back, for its time limit.
-const REPLY_BYTES: u64 = 64 << 10;
 
 /// A server.
 pub(super) struct Node {
@@ -63,7 +62,7 @@ impl Node {
     async fn try_ask(&self, turn: usize, pipeline: &Pipeline, bytes: usize) -> Result<Vec<Reply>, NodeError> {
         let (mut connection, number) = self.line(turn).await?;
         let count = pipeline.len();
-        let moved = bytes as u64 + count as u64 * REPLY_BYTES;
+        let moved = (bytes + count * REPLY_BYTES) as u64;
         let limit = self.connector.timeout + Duration::from_millis(moved / SLOWEST_BYTES_A_MS);
         let mut sent = std::pin::pin!(connection.send_packed_commands(pipeline, 0, count));
         let answers = &self.answers[turn];
