@@ -40,7 +40,7 @@ pub(crate) async fn begin(services: &Services, from: FromDriver, helpers: &mut J
     helpers.spawn(log_keeper::run(services.clone(), ended));
     helpers.spawn(github::react(services.clone()));
     helpers.spawn(schedule::run(services.clone()));
-    helpers.spawn(results::sweep(services.results.clone()));
+    helpers.spawn(results::sweep(services.results.clone(), services.options.cache_quota));
     if let Some(parts) = from.projections {
         helpers.spawn(history::run(services.clone(), parts));
     }

@@ -112,9 +112,21 @@ impl Page {
         let _ = writeln!(self.0, "{name} {value}");
     }
 
+    /// Numbers that only rise, one for each set of labels; nothing while there are none.
+    pub fn counters(&mut self, name: &str, help: &str, values: &[(String, u64)]) {
+        if !values.is_empty() {
+            self.head(name, "counter", help);
+            self.values(name, values);
+        }
+    }
+
     /// A number that goes up and down, for each set of labels (written `a="b"`, or empty).
     pub fn gauge(&mut self, name: &str, help: &str, values: &[(String, u64)]) {
         self.head(name, "gauge", help);
+        self.values(name, values);
+    }
+
+    fn values(&mut self, name: &str, values: &[(String, u64)]) {
         for (labels, value) in values {
             let braces = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
             let _ = writeln!(self.0, "{name}{braces} {value}");

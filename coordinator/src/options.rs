@@ -19,7 +19,7 @@ use slipway_cas::objects::BucketAddress;
 pub use slipway_kit::actions_source::ActionsSource;
 use slipway_kit::config::{self, ConfigError};
 
-pub use self::cache::{CachePlace, CacheUrl};
+pub use self::cache::{CacheFlags, CachePlace, CacheQuota, CacheUrl};
 pub use self::cluster::{ClusterFlags, ClusterOptions};
 pub use self::environments::{EnvironmentSetting, Environments};
 pub use crate::journal::{JournalPlace, JournalUrl};
@@ -95,13 +95,9 @@ pub struct Flags {
     /// For how many days the journal keeps what happened, at least; 0: for ever [default: 400]
     #[arg(long, value_name = "DAYS", env = "SLIPWAY_KEEP_JOURNAL")]
     pub keep_journal: Option<u64>,
-    /// What backs the cache of build tools: `disk`, `off`, or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], with `rediss` for TLS and
-    /// redis+sentinel://HOST,HOST/SERVICE or redis+cluster://HOST,HOST [default: disk]
-    #[arg(long, value_name = "URL", env = "SLIPWAY_CACHE", hide_env_values = true)]
-    pub cache: Option<CacheUrl>,
-    /// How much of the disk it may use [default: 20]
-    #[arg(long, value_name = "GIB", env = "SLIPWAY_CACHE_SIZE")]
-    pub cache_size: Option<u64>,
+    /// The caches
+    #[command(flatten)]
+    pub cache: CacheFlags,
     /// Where blobs, logs, caches and artifacts are: `file:///FOLDER`, `s3://BUCKET/PREFIX`, `gs://…` or `az://…` with the
     /// usual environment variables for credentials [default: in the data directory]
     #[arg(long, value_name = "URL", env = "SLIPWAY_OBJECTS")]
@@ -152,6 +148,7 @@ struct Settings {
     keep_journal: Option<u64>,
     cache: Option<CacheUrl>,
     cache_size: Option<u64>,
+    cache_quota: Option<u64>,
     objects: Option<String>,
     keep_logs: Option<u32>,
     lease_seconds: Option<u64>,
@@ -256,6 +253,8 @@ pub struct Options {
     pub environments: Environments,
     /// What backs the cache of build tools.
     pub cache: CachePlace,
+    /// How much of the caches one repository may keep.
+    pub cache_quota: CacheQuota,
     /// Whether projections are made. A coordinator that serves one run and goes needs none.
     pub history: bool,
 }
@@ -282,6 +281,7 @@ impl Options {
             scheduling: Scheduling::default(),
             environments: Environments::default(),
             cache: CachePlace::default(),
+            cache_quota: CacheQuota::default(),
             history: true,
         }
     }
@@ -308,7 +308,9 @@ impl Options {
             advertise_grpc: flags.cluster.advertise_grpc.or(file.advertise_grpc),
             objects_shared: flags.cluster.objects_shared || file.objects_shared,
         };
-        let cache = cache::place(flags.cache.or(file.cache), flags.cache_size.or(file.cache_size))?;
+        let given = flags.cache;
+        let cache = cache::place(given.cache.or(file.cache), given.cache_size.or(file.cache_size))?;
+        let cache_quota = cache::quota(given.cache_quota.or(file.cache_quota))?;
         let keep_journal = flags.keep_journal.or(file.keep_journal).unwrap_or(KEEP_JOURNAL_DAYS);
         if keep_journal > KEEP_JOURNAL_DAYS_MAX {
             return Err(wrong(
@@ -372,6 +374,7 @@ impl Options {
             scheduling,
             environments,
             cache,
+            cache_quota,
             history: true,
         };
         options.check()?;

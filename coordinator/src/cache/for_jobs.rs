@@ -32,7 +32,8 @@ mod tests {
 
     impl Gate for Everybody {
         fn admit(&self, asking: Asking<'_>) -> Result<Access, Refusal> {
-            Ok(scopes::of_instance(asking.instance))
+            let scopes::Places { read, write } = scopes::of_instance(asking.instance);
+            Ok(Access { read, write, account: Arc::default() })
         }
     }
 

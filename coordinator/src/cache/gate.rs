@@ -2,35 +2,38 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use slipway_cache::{Access, Asking, Gate, Refusal};
+use slipway_cache::{Access, Accounts, Asking, Gate, Refusal};
 
 use super::Users;
-use super::scopes::{self, JobRef};
+use super::scopes::{self, JobRef, Places};
 
-/// Knows all tokens.
-pub(super) struct Tokens(Users);
-
-impl Tokens {
-    pub(super) fn new(users: Users) -> Self {
-        Self(users)
-    }
+/// Knows all tokens, and counts what each does.
+pub(super) struct Tokens {
+    users: Users,
+    accounts: Accounts,
 }
 
-impl Gate for Tokens {
-    fn admit(&self, asking: Asking<'_>) -> Result<Access, Refusal> {
+impl Tokens {
+    pub(super) fn new(users: Users, accounts: Accounts) -> Self {
+        Self { users, accounts }
+    }
+
+    /// Where the sender reads and writes, and of which repository it is a job; empty: of none.
+    fn places(&self, asking: Asking<'_>) -> Result<(Places, String), Refusal> {
         let bearer = asking.authorization.and_then(as_bearer);
         let shown = bearer.as_deref().map(str::as_bytes);
-        if self.0.cache_token.matches(shown) || self.0.admin_token.matches(shown) {
-            return Ok(scopes::of_instance(asking.instance));
+        if self.users.cache_token.matches(shown) || self.users.admin_token.matches(shown) {
+            return Ok((scopes::of_instance(asking.instance), String::new()));
         }
         let text = bearer.as_deref().and_then(|bearer| bearer.strip_prefix("Bearer "));
-        if let Some(admitted) = text.and_then(|token| self.0.passes.admit(token, asking.instance)) {
-            return admitted;
+        if let Some(admitted) = text.and_then(|token| self.users.passes.admit(token, asking.instance)) {
+            return Ok((admitted?, String::new()));
         }
-        match self.0.results.job_of(shown) {
+        match self.users.results.job_of(shown) {
             Ok(job) => {
                 let refs = job.refs.into_iter().map(|(name, reads, writes)| JobRef { name, reads, writes });
-                Ok(scopes::of_job(&job.repository, &refs.collect::<Vec<_>>(), asking.instance))
+                let places = scopes::of_job(&job.repository, &refs.collect::<Vec<_>>(), asking.instance);
+                Ok((places, job.repository))
             }
             Err(_) => Err(Refusal::Unauthenticated(
                 "the cache needs `authorization: Bearer <token>`, with one that `slipway cache token` made, that of \
@@ -38,6 +41,14 @@ impl Gate for Tokens {
                     .to_owned(),
             )),
         }
+    }
+}
+
+impl Gate for Tokens {
+    fn admit(&self, asking: Asking<'_>) -> Result<Access, Refusal> {
+        let (Places { read, write }, repository) = self.places(asking)?;
+        let account = self.accounts.of(&repository, asking.door, asking.client);
+        Ok(Access { read, write, account })
     }
 }
 

@@ -1,10 +1,17 @@
 //! Keeping house: what the cache holds, what nobody uses any more, and whether all of it is whole.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
+use slipway_cache::accounts::{Figures as AccountFigures, Who};
 use slipway_cas::cache::blobs::{Pruned, Scrubbed, prune};
-use slipway_cas::cache::{CacheError, Stats};
+use slipway_cas::cache::{CacheError, Holding, Stats};
 
 use super::Cache;
+use super::scopes::{self, OF_PULL_REQUESTS, OF_REPOSITORIES};
+
+/// Owners that are told at most.
+const HELD_MAX: usize = 1_000;
 
 /// What there is to say about the cache for build tools.
 #[derive(Debug, Clone, Serialize)]
@@ -16,6 +23,56 @@ pub(crate) struct CacheState {
     /// Figures since the coordinator started; none while it cannot be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) figures: Option<Figures>,
+    /// What whose values take of the disk, those with most bytes first; Redis does not say.
+    pub(crate) held: Vec<Held>,
+    /// What each repository's clients, and people's, asked for and got since the coordinator started.
+    pub(crate) clients: Vec<Client>,
+    /// The hits and misses of all of them by the hour, the last week's.
+    pub(crate) hours: Vec<Hour>,
+}
+
+/// What is kept for somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Held {
+    /// Forge and repository; none: people's tools, or a repository that was not heard of since the coordinator started.
+    repository: Option<String>,
+    /// `own`: of its branches and tags; `pull_requests`: of these, together; `other`: neither.
+    kind: &'static str,
+    values: u64,
+    stored_bytes: u64,
+    /// The most that it may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quota_bytes: Option<u64>,
+}
+
+/// What one kind of client did.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Client {
+    /// The repository of a job; none: people and their machines.
+    pub(crate) repository: Option<String>,
+    pub(crate) door: &'static str,
+    /// What it calls itself, without a version.
+    pub(crate) client: String,
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+    hit_rate: Option<f64>,
+    pub(crate) read_bytes: u64,
+    pub(crate) written_bytes: u64,
+}
+
+/// An hour's hits and misses.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Hour {
+    /// When it began, Unix seconds.
+    start_s: u64,
+    hits: u64,
+    misses: u64,
+    hit_rate: Option<f64>,
+}
+
+fn rate(hits: u64, misses: u64) -> Option<f64> {
+    let asked = hits.saturating_add(misses);
+    (asked > 0).then(|| hits as f64 / asked as f64)
 }
 
 /// [`Stats`], as the API has them.
@@ -38,13 +95,12 @@ pub(crate) struct Figures {
 
 impl From<Stats> for Figures {
     fn from(stats: Stats) -> Self {
-        let asked = stats.hits.saturating_add(stats.misses);
         Self {
             values: stats.values,
             stored_bytes: stats.stored_bytes,
             hits: stats.hits,
             misses: stats.misses,
-            hit_rate: (asked > 0).then(|| stats.hits as f64 / asked as f64),
+            hit_rate: rate(stats.hits, stats.misses),
             puts: stats.puts,
             evicted: stats.evicted,
             damaged: stats.damaged,
@@ -56,14 +112,73 @@ impl From<Stats> for Figures {
 
 impl CacheState {
     /// There is no cache.
-    pub(crate) const OFF: Self = Self { place: "off", up: false, figures: None };
+    pub(crate) const OFF: Self = Self {
+        place: "off",
+        up: false,
+        figures: None,
+        held: Vec::new(),
+        clients: Vec::new(),
+        hours: Vec::new(),
+    };
 }
 
 impl Cache {
-    /// What there is to say about it.
-    pub(crate) async fn state(&self) -> CacheState {
+    /// What there is to say about it; `repositories` are those whose names may be told, beside those that used it.
+    pub(crate) async fn state(&self, repositories: Vec<String>) -> CacheState {
         let place = if self.redis.is_some() { "redis" } else { "disk" };
-        CacheState { place, up: self.is_up(), figures: self.stats().await.map(Figures::from) }
+        let hours = self.accounts.hours().into_iter().map(|hour| Hour {
+            start_s: hour.start_s,
+            hits: hour.hits,
+            misses: hour.misses,
+            hit_rate: rate(hour.hits, hour.misses),
+        });
+        CacheState {
+            place,
+            up: self.is_up(),
+            figures: self.stats().await.map(Figures::from),
+            held: self.held(repositories).await,
+            clients: self.clients(),
+            hours: hours.collect(),
+        }
+    }
+
+    /// What each kind of client did.
+    pub(crate) fn clients(&self) -> Vec<Client> {
+        let client = |(who, figures): (Who, AccountFigures)| Client {
+            repository: (!who.repository.is_empty()).then_some(who.repository),
+            door: who.door.name(),
+            client: who.client,
+            hits: figures.hits,
+            misses: figures.misses,
+            hit_rate: rate(figures.hits, figures.misses),
+            read_bytes: figures.read_bytes,
+            written_bytes: figures.written_bytes,
+        };
+        self.accounts.figures().into_iter().map(client).collect()
+    }
+
+    /// What is kept for whom; owners are hashes, which are told from the names that are known.
+    async fn held(&self, mut repositories: Vec<String>) -> Vec<Held> {
+        repositories.extend(self.accounts.figures().into_iter().map(|(who, _)| who.repository));
+        let mut names = HashMap::new();
+        for repository in repositories.into_iter().filter(|repository| !repository.is_empty()) {
+            for kind in [OF_REPOSITORIES, OF_PULL_REQUESTS] {
+                names.insert(scopes::owner(kind, &repository), repository.clone());
+            }
+        }
+        let held = |holding: Holding| {
+            let (kind, quota_bytes) = match &holding.owner {
+                owner if owner.starts_with(OF_REPOSITORIES) => ("own", self.quotas.map(|[own, _]| own)),
+                owner if owner.starts_with(OF_PULL_REQUESTS) => {
+                    ("pull_requests", self.quotas.map(|[_, pulls]| pulls))
+                }
+                _ => ("other", None),
+            };
+            let repository = names.get(&holding.owner).cloned();
+            Held { repository, kind, values: holding.values, stored_bytes: holding.size_bytes, quota_bytes }
+        };
+        // A cache that cannot be asked keeps nothing that can be told.
+        self.engine.owners().await.unwrap_or_default().into_iter().take(HELD_MAX).map(held).collect()
     }
 
     /// Removes what was not used for so many seconds, of everybody; a dry run only counts.

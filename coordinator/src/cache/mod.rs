@@ -12,18 +12,18 @@ mod scopes;
 use std::path::Path;
 use std::sync::Arc;
 
-use slipway_cache::Gate;
 use slipway_cache::reapi::Reapi;
+use slipway_cache::{Accounts, Gate};
 use slipway_cas::cache::breaker::State;
 use slipway_cas::cache::{
     BlobCache, Compression, DiskEngine, DiskOptions, Engine, Guarded, Quotas, RedisEngine, Stats,
 };
 
-use crate::options::CachePlace;
+use crate::options::{CachePlace, CacheQuota};
 use crate::results::Results;
 use crate::token::Token;
 use gate::Tokens;
-pub(crate) use house::CacheState;
+pub(crate) use house::{CacheState, Client as CacheClient};
 pub(crate) use passes::{PASS_DAYS_MAX, Pass, Passes};
 
 /// Why the cache could not be opened.
@@ -44,6 +44,9 @@ pub struct Cache {
     /// Redis, which may be gone; a disk is not.
     redis: Option<Arc<Guarded<RedisEngine>>>,
     passes: Passes,
+    accounts: Accounts,
+    /// What a repository may have on the disk, and its pull requests.
+    quotas: Option<[u64; 2]>,
     reapi: Reapi,
     http: axum::Router,
 }
@@ -73,18 +76,19 @@ impl Cache {
     /// [`CacheOpenError`].
     pub(crate) async fn open(
         place: &CachePlace,
+        quota: CacheQuota,
         folder: &Path,
         users: Users,
     ) -> Result<Option<Self>, CacheOpenError> {
-        let mut redis = None;
+        let (mut redis, mut bounds) = (None, None);
         let engine: Arc<dyn Engine> = match place {
             CachePlace::Off => return Ok(None),
             CachePlace::Disk { max_bytes } => {
-                let options = DiskOptions {
-                    root: folder.to_owned(),
-                    max_bytes: *max_bytes,
-                    quotas: Quotas::default(),
-                };
+                let [own, pulls] = *bounds.insert(quota.disk_bytes(*max_bytes));
+                let quotas = Quotas::default()
+                    .with(scopes::OF_REPOSITORIES, own)
+                    .with(scopes::OF_PULL_REQUESTS, pulls);
+                let options = DiskOptions { root: folder.to_owned(), max_bytes: *max_bytes, quotas };
                 let failed = |reason: String| CacheOpenError { place: folder.display().to_string(), reason };
                 let opened = tokio::task::spawn_blocking(move || DiskEngine::open(&options)).await;
                 let opened = opened.map_err(|error| failed(error.to_string()))?;
@@ -99,10 +103,11 @@ impl Cache {
         };
         let blobs = BlobCache::new(Arc::clone(&engine), scopes::shared(), Compression::WherePaying);
         let passes = users.passes.clone();
-        let gate: Arc<dyn Gate> = Arc::new(Tokens::new(users));
+        let accounts = Accounts::default();
+        let gate: Arc<dyn Gate> = Arc::new(Tokens::new(users, accounts.clone()));
         let http = slipway_cache::http::router(blobs.clone(), Arc::clone(&gate));
         let reapi = Reapi::new(blobs.clone(), gate);
-        Ok(Some(Self { engine, blobs, redis, passes, reapi, http }))
+        Ok(Some(Self { engine, blobs, redis, passes, accounts, quotas: bounds, reapi, http }))
     }
 
     /// The services of the remote cache protocol.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use slipway_cache::{Access, Refusal};
+use slipway_cache::Refusal;
 use slipway_kit::clock::Clock;
 
-use super::scopes;
+use super::scopes::{self, Places};
 use crate::key::SigningKey;
 
 /// What each begins with, so that a person and a scanner for leaked secrets know it.
@@ -65,7 +65,7 @@ impl Passes {
     }
 
     /// What this token allows in an instance; `None`: it is no pass at all.
-    pub(super) fn admit(&self, token: &str, instance: &str) -> Option<Result<Access, Refusal>> {
+    pub(super) fn admit(&self, token: &str, instance: &str) -> Option<Result<Places, Refusal>> {
         let pass = self.read(token)?;
         if pass.until_s <= self.now_s() {
             return Some(Err(Refusal::Unauthenticated(
@@ -81,11 +81,11 @@ impl Passes {
                 return Some(Err(Refusal::Forbidden(why)));
             }
         };
-        let mut access = scopes::of_instance(place);
+        let mut places = scopes::of_instance(place);
         if !pass.write {
-            access.write = None;
+            places.write = None;
         }
-        Some(Ok(access))
+        Some(Ok(places))
     }
 
     fn read(&self, token: &str) -> Option<Pass> {

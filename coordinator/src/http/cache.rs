@@ -32,11 +32,11 @@ fn failed(error: crate::results::ResultsError) -> ApiError {
 }
 
 pub(super) async fn show(State(services): State<Services>) -> Result<Json<Value>, ApiError> {
+    let repositories = services.results.usage().await.map_err(failed)?;
     let build_tools = match &services.cache {
-        Some(cache) => cache.state().await,
+        Some(cache) => cache.state(repositories.iter().map(|usage| usage.repository.clone()).collect()).await,
         None => CacheState::OFF,
     };
-    let repositories = services.results.usage().await.map_err(failed)?;
     Ok(Json(json!({ "build_tools": build_tools, "repositories": repositories })))
 }
 

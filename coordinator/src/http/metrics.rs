@@ -1,5 +1,7 @@
 //! `/metrics`.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -7,6 +9,7 @@ use axum::response::IntoResponse;
 use slipway_cas::cache::Stats;
 
 use super::error::ApiError;
+use crate::cache::CacheClient as Client;
 use crate::driver::View;
 use crate::metrics::{Page, escape_label};
 use crate::services::Services;
@@ -92,6 +95,35 @@ fn cached(page: &mut Page, up: bool, stats: Option<Stats>) {
     }
 }
 
+/// What each kind of client asked of the cache and got. Of which repositories is for those who have a token.
+fn cached_for(page: &mut Page, clients: &[Client]) {
+    let each = |count: fn(&Client) -> u64| -> Vec<(String, u64)> {
+        let mut sums = BTreeMap::new();
+        for client in clients {
+            *sums.entry((client.door, client.client.as_str())).or_insert(0) += count(client);
+        }
+        let labelled = sums.into_iter().map(|((door, client), sum)| {
+            (format!("door=\"{door}\",client=\"{}\"", escape_label(client)), sum)
+        });
+        labelled.collect()
+    };
+    let counted: [(&str, &str, fn(&Client) -> u64); 4] = [
+        (
+            "slipway_cache_client_hits_total",
+            "Results, files and blobs that clients asked for and got.",
+            |client| client.hits,
+        ),
+        ("slipway_cache_client_misses_total", "The same, and not there.", |client| client.misses),
+        ("slipway_cache_client_read_bytes_total", "Bytes given to clients.", |client| client.read_bytes),
+        ("slipway_cache_client_written_bytes_total", "Bytes taken from clients and kept.", |client| {
+            client.written_bytes
+        }),
+    ];
+    for (name, help, count) in counted {
+        page.counters(name, help, &each(count));
+    }
+}
+
 pub(super) async fn page(State(services): State<Services>) -> Result<impl IntoResponse, ApiError> {
     let gauges = services.driver.query(read).await?;
     let metrics = &services.metrics;
@@ -156,6 +188,7 @@ pub(super) async fn page(State(services): State<Services>) -> Result<impl IntoRe
     );
     if let Some(cache) = &services.cache {
         cached(&mut page, cache.is_up(), cache.stats().await);
+        cached_for(&mut page, &cache.clients());
     }
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.finish()))
 }

@@ -13,6 +13,64 @@ const SIZE_GIB: u64 = 20;
 /// The least and the most that it may be given.
 const SIZES_GIB: std::ops::RangeInclusive<u64> = 1..=1 << 20;
 
+/// How much of the cache on disk one repository may use unless it is said: one in so many parts.
+const QUOTA_PART: u64 = 2;
+
+/// How much less a repository's pull requests may use together than the repository itself: one in so many parts.
+const PULL_REQUESTS_PART: u64 = 4;
+
+/// How much one repository may keep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CacheQuota(Option<u64>);
+
+impl CacheQuota {
+    /// So many bytes of each cache.
+    #[must_use]
+    pub const fn of_bytes(bytes: u64) -> Self {
+        Self(Some(bytes))
+    }
+
+    /// Bytes of its entries of `actions/cache`, beside what is usual.
+    #[must_use]
+    pub(crate) fn actions_bytes(self, usual: u64) -> u64 {
+        self.0.unwrap_or(usual)
+    }
+
+    /// Bytes of the build tools' cache on a disk of so many bytes: of its own refs, and of its pull requests.
+    #[must_use]
+    pub(crate) fn disk_bytes(self, max_bytes: u64) -> [u64; 2] {
+        let own = self.0.unwrap_or(max_bytes / QUOTA_PART).min(max_bytes);
+        [own, own / PULL_REQUESTS_PART]
+    }
+}
+
+/// The quota that was given, in GiB.
+pub(super) fn quota(gib: Option<u64>) -> Result<CacheQuota, OptionsError> {
+    match gib {
+        Some(gib) if !SIZES_GIB.contains(&gib) => Err(wrong(
+            "--cache-quota",
+            format!("{gib} is not from {} to {} GiB", SIZES_GIB.start(), SIZES_GIB.end()),
+        )),
+        gib => Ok(CacheQuota(gib.map(|gib| gib << 30))),
+    }
+}
+
+/// Flags of the caches.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct CacheFlags {
+    /// What backs the cache of build tools: `disk`, `off`, or redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE], with `rediss` for TLS and
+    /// redis+sentinel://HOST,HOST/SERVICE or redis+cluster://HOST,HOST [default: disk]
+    #[arg(long, value_name = "URL", env = "SLIPWAY_CACHE", hide_env_values = true)]
+    pub cache: Option<CacheUrl>,
+    /// How much of the disk it may use [default: 20]
+    #[arg(long, value_name = "GIB", env = "SLIPWAY_CACHE_SIZE")]
+    pub cache_size: Option<u64>,
+    /// How much one repository may keep: of the build tools' cache on disk [default: half of it], and of actions/cache
+    /// [default: 10]
+    #[arg(long, value_name = "GIB", env = "SLIPWAY_CACHE_QUOTA")]
+    pub cache_quota: Option<u64>,
+}
+
 /// Where the cache is, as it was given; it may have a password, and `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -108,5 +166,17 @@ mod tests {
             assert!(error.contains(word) && !error.contains("secret"), "{error}");
         }
         assert!(!format!("{:?}", of(Some("redis://:secret@cache"), None).unwrap()).contains("secret"));
+    }
+
+    #[test]
+    fn a_quota_is_of_each_cache_and_never_more_than_the_disk_holds() {
+        let usual = quota(None).unwrap();
+        assert_eq!((usual.actions_bytes(7), usual.disk_bytes(80)), (7, [40, 10]));
+        let three = quota(Some(3)).unwrap();
+        assert_eq!((three.actions_bytes(7), three.disk_bytes(8 << 30)), (3 << 30, [3 << 30, 3 << 28]));
+        assert_eq!(three.disk_bytes(1 << 30), [1 << 30, 1 << 28]);
+        for gib in [0, u64::MAX] {
+            assert!(quota(Some(gib)).unwrap_err().to_string().contains("--cache-quota"));
+        }
     }
 }

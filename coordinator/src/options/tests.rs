@@ -15,7 +15,7 @@ fn what_is_not_supported_is_refused_by_name() {
         (|flags| flags.journal = Some("mysql://db".into()), &["--journal", "`mysql`"]),
         (|flags| flags.journal = Some("postgres:///db".into()), &["--journal", "no host"]),
         (|flags| flags.journal_file = Some("/none".into()), &["--journal-file", "/none"]),
-        (|flags| flags.cache = Some("memcached://cache".into()), &["--cache", "redis://"]),
+        (|flags| flags.cache.cache = Some("memcached://cache".into()), &["--cache", "redis://"]),
         (|flags| flags.objects = Some("ftp://bucket".into()), &["--objects", "`ftp`"]),
         (|flags| flags.keep_logs = Some(0), &["--keep-logs", "0"]),
         (|flags| flags.lease_seconds = Some(5), &["--lease-seconds", "`5`", "6 to 3600"]),

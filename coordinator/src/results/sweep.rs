@@ -3,9 +3,10 @@
 use super::Results;
 use super::error::ResultsError;
 use super::limits::{CACHE_REPOSITORY_MAX_BYTES, CACHE_UNUSED, SWEEP_EVERY, SWEEP_STEP, TIDY_EVERY};
+use crate::options::CacheQuota;
 
 /// Sweeps for as long as the coordinator runs.
-pub(crate) async fn run(results: Results) {
+pub(crate) async fn run(results: Results, quota: CacheQuota) {
     let mut due = tokio::time::interval(SWEEP_EVERY);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // Again and again: what another coordinator's crash left is too young when this one begins to lead.
@@ -18,7 +19,7 @@ pub(crate) async fn run(results: Results) {
                 tracing::warn!(%error, "bytes of caches and artifacts that nobody names stay for now");
             }
         }
-        if let Err(error) = results.sweep(CACHE_REPOSITORY_MAX_BYTES).await {
+        if let Err(error) = results.sweep(quota.actions_bytes(CACHE_REPOSITORY_MAX_BYTES)).await {
             tracing::warn!(%error, "old caches and artifacts could not be removed");
         }
     }

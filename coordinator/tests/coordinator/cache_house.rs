@@ -161,3 +161,40 @@ async fn a_token_of_ones_own_is_for_one_cache_reads_or_writes_and_ends() {
     let answer = fixture.http.get(fixture.url("/api/v1/runs")).bearer_auth(&writer).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_each_client_asked_for_is_told() {
+    let fixture = Fixture::start().await;
+    let token = fixture.handle().admin_token.reveal().to_owned();
+    let url = fixture.url("/cache/files/of-ccache");
+    let ccache =
+        |request: reqwest::RequestBuilder| request.bearer_auth(&token).header("user-agent", "ccache/4.7.5 x");
+    assert!(ccache(fixture.http.put(&url).body(noise(100_000))).send().await.unwrap().status().is_success());
+    for _ in 0..3 {
+        assert_eq!(
+            ccache(fixture.http.get(&url)).send().await.unwrap().bytes().await.unwrap().len(),
+            100_000
+        );
+    }
+    let none = fixture.url("/cache/files/none");
+    assert_eq!(ccache(fixture.http.get(&none)).send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    let told = fixture.get("/api/v1/cache").await["build_tools"].clone();
+    let client = &told["clients"][0];
+    assert_eq!(
+        (client["client"].as_str(), client["door"].as_str(), client["repository"].is_null()),
+        (Some("ccache"), Some("http"), true)
+    );
+    assert_eq!((client["hits"].as_u64(), client["misses"].as_u64()), (Some(3), Some(1)), "{client}");
+    assert_eq!(client["hit_rate"], 0.75);
+    assert!(client["read_bytes"].as_u64().unwrap() >= 300_000, "{client}");
+    assert!((100_000..110_000).contains(&client["written_bytes"].as_u64().unwrap()), "{client}");
+    let hours: u64 =
+        told["hours"].as_array().unwrap().iter().map(|hour| hour["hits"].as_u64().unwrap()).sum();
+    assert_eq!(hours, 3);
+    let held = &told["held"][0];
+    assert_eq!((held["kind"].as_str(), held["quota_bytes"].is_null()), (Some("other"), true));
+    assert!(held["stored_bytes"].as_u64().unwrap() >= 100_000);
+    let metrics = fixture.http.get(fixture.url("/metrics")).bearer_auth(&token).send().await.unwrap();
+    let line = "slipway_cache_client_hits_total{door=\"http\",client=\"ccache\"} 3";
+    assert!(metrics.text().await.unwrap().lines().any(|found| found == line));
+}

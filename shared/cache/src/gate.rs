@@ -1,6 +1,10 @@
 //! Who a client is and what it may see: the host's answer to each call.
 
+use std::sync::Arc;
+
 use slipway_cas::cache::Namespace;
+
+use crate::accounts::{Account, Door};
 
 /// A place in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,12 +16,14 @@ pub struct Scope {
 }
 
 /// What a client may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Access {
     /// Where it reads, nearest first.
     pub read: Vec<Scope>,
     /// Where it writes; `None`: nowhere.
     pub write: Option<Scope>,
+    /// Where what it does is counted.
+    pub account: Arc<Account>,
 }
 
 /// What a client shows.
@@ -27,6 +33,10 @@ pub struct Asking<'a> {
     pub authorization: Option<&'a str>,
     /// What the client calls the cache that it wants: REAPI's `instance_name`, or the part of a URL's path. Empty: its own.
     pub instance: &'a str,
+    /// The door it came by.
+    pub door: Door,
+    /// What it calls itself: the `user-agent` header.
+    pub client: Option<&'a str>,
 }
 
 /// Why a client is turned away.

@@ -7,10 +7,12 @@
 //! for; what is stored was checked against its digest; a cache that cannot be asked is a miss or a lost write, never an error that
 //! fails a build.
 
+pub mod accounts;
 pub mod gate;
 pub mod http;
 pub mod limits;
 pub mod reapi;
 pub mod view;
 
+pub use accounts::{Account, Accounts, Door};
 pub use gate::{Access, Asking, Gate, Refusal, Scope};

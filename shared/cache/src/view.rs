@@ -4,12 +4,14 @@
 //! scope that has it, and only if every blob it lists can be read.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use slipway_cas::Digest;
 use slipway_cas::cache::entries::{EntryError, Subject};
 use slipway_cas::cache::{BlobCache, BlobReader, CacheError, Entries, Entry, Key, Kind};
 
+use crate::accounts::Account;
 use crate::gate::{Access, Scope};
 
 /// The cache as one client sees it.
@@ -20,6 +22,7 @@ pub struct View {
     /// Where entries are read.
     entries: Vec<Entries>,
     write: Option<Writable>,
+    account: Arc<Account>,
 }
 
 /// Where a client writes.
@@ -39,7 +42,7 @@ impl View {
     /// What `access` allows of this cache.
     #[must_use]
     pub fn new(cache: &BlobCache, access: Access) -> Self {
-        let Access { read, write } = access;
+        let Access { read, write, account } = access;
         let mut seen = HashSet::new();
         let blobs = read
             .iter()
@@ -51,7 +54,7 @@ impl View {
             blobs: cache.of(blobs),
             entries: Entries::new(cache.of(entries)),
         });
-        Self { blobs, entries, write }
+        Self { blobs, entries, write, account }
     }
 
     /// Whether it may write.
@@ -80,7 +83,7 @@ impl View {
         missing
     }
 
-    /// Opens a part of a blob.
+    /// Opens a part of a blob that a client asked for.
     ///
     /// # Errors
     /// As [`BlobCache::read`].
@@ -90,6 +93,28 @@ impl View {
         offset: u64,
         limit: Option<u64>,
     ) -> Result<BlobReader, CacheError> {
+        let opened = self.open(blob, offset, limit).await;
+        match &opened {
+            Ok(reader) => self.account.asked(1, 0, reader.remaining()),
+            Err(error) if error.is_miss() => self.account.asked(0, 1, 0),
+            Err(_) => {}
+        }
+        opened
+    }
+
+    /// The blob of an entry that was found: the entry was the hit.
+    ///
+    /// # Errors
+    /// As [`BlobCache::read`].
+    pub async fn read_listed(&self, blob: Digest) -> Result<BlobReader, CacheError> {
+        let opened = self.open(blob, 0, None).await;
+        if let Ok(reader) = &opened {
+            self.account.asked(0, 0, reader.remaining());
+        }
+        opened
+    }
+
+    async fn open(&self, blob: Digest, offset: u64, limit: Option<u64>) -> Result<BlobReader, CacheError> {
         let mut last = CacheError::NotFound(blob);
         for blobs in &self.blobs {
             match blobs.read(blob, offset, limit).await {
@@ -113,6 +138,23 @@ impl View {
             }
         }
         Err(last)
+    }
+
+    /// Counts blobs that a client asked for, of these: those that are here, and those that are not.
+    pub fn count_blobs<'a>(&self, blobs: impl Iterator<Item = Option<&'a Bytes>>) {
+        let (mut hits, mut misses, mut read_bytes) = (0, 0, 0);
+        for blob in blobs {
+            match blob {
+                Some(bytes) => (hits, read_bytes) = (hits + 1, read_bytes + bytes.len() as u64),
+                None => misses += 1,
+            }
+        }
+        self.account.asked(hits, misses, read_bytes);
+    }
+
+    /// Counts bytes that were kept.
+    pub fn count_written(&self, bytes: u64) {
+        self.account.wrote(bytes);
     }
 
     /// Many small blobs; `None` for each that is not here.
@@ -156,6 +198,15 @@ impl View {
 
     /// The nearest entry whose blobs can all be read.
     pub async fn entry(&self, subject: &Subject) -> Option<Entry> {
+        let found = self.find(subject).await;
+        match &found {
+            Some(entry) => self.account.asked(1, 0, entry.value.len() as u64),
+            None => self.account.asked(0, 1, 0),
+        }
+        found
+    }
+
+    async fn find(&self, subject: &Subject) -> Option<Entry> {
         for entries in &self.entries {
             // One that cannot be asked does not have it.
             let Ok(Some(entry)) = entries.get(subject).await else { continue };
@@ -202,7 +253,11 @@ impl View {
                 Ok(false)
             };
         }
-        Ok(write.entries.put(subject, entry).await?)
+        let kept = write.entries.put(subject, entry).await?;
+        if kept {
+            self.account.wrote(entry.value.len() as u64);
+        }
+        Ok(kept)
     }
 }
 

@@ -22,10 +22,11 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use axum::routing::{any, get, post};
 use slipway_cas::cache::BlobCache;
 
+use crate::accounts::Door;
 use crate::gate::{Asking, Gate, Refusal};
 use crate::limits::MAX_INSTANCE_BYTES;
 use crate::view::View;
@@ -61,12 +62,17 @@ impl Doors {
                 "the cache's name is longer than {MAX_INSTANCE_BYTES} bytes"
             )));
         }
-        let authorization = headers.get("authorization").and_then(|value| value.to_str().ok());
-        let access =
-            self.gate.admit(Asking { authorization, instance }).map_err(|refusal| match refusal {
-                Refusal::Unauthenticated(why) => HttpError::unauthenticated(why),
-                Refusal::Forbidden(why) => HttpError::forbidden(why),
-            })?;
+        let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let asking = Asking {
+            authorization: header(header::AUTHORIZATION),
+            instance,
+            door: Door::Http,
+            client: header(header::USER_AGENT),
+        };
+        let access = self.gate.admit(asking).map_err(|refusal| match refusal {
+            Refusal::Unauthenticated(why) => HttpError::unauthenticated(why),
+            Refusal::Forbidden(why) => HttpError::forbidden(why),
+        })?;
         Ok(View::new(&self.cache, access))
     }
 }

@@ -48,7 +48,7 @@ impl Found {
         let mut response = match self.content {
             _ if method == Method::HEAD => Body::empty().into_response(),
             Content::Here(bytes) => Body::from(bytes).into_response(),
-            Content::Blob(digest) => body::outgoing(view.read(digest, 0, None).await?).into_response(),
+            Content::Blob(digest) => body::outgoing(view.read_listed(digest).await?).into_response(),
         };
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_LENGTH, size.into());
@@ -107,7 +107,10 @@ pub(super) async fn store(
     let (value, references) = match body::incoming(&write.blobs, incoming, what.expected, short_max).await? {
         body::Taken::Short(bytes) => (encode(&kept, Some(&bytes)), Vec::new()),
         body::Taken::Blob(written) if !written.kept => return Ok(()),
-        body::Taken::Blob(written) => (encode(&kept, None), vec![written.digest]),
+        body::Taken::Blob(written) => {
+            view.count_written(written.digest.size_bytes());
+            (encode(&kept, None), vec![written.digest])
+        }
     };
     view.put_entry(&subject(name), &Entry { value, references }).await?;
     Ok(())

@@ -82,12 +82,12 @@ impl ByteStream for Reapi {
             }
             active.take(message.data).await?;
             if message.finish_write {
-                return finish(active).await;
+                return finish(&view, active).await;
             }
             next = incoming.message().await?;
         }
         if active.is_complete() {
-            return finish(active).await;
+            return finish(&view, active).await;
         }
         Ok(Response::new(bs::WriteResponse { committed_size: active.received() as i64 }))
     }
@@ -121,9 +121,12 @@ impl Reapi {
     }
 }
 
-async fn finish(active: Active) -> Result<Response<bs::WriteResponse>, Status> {
+async fn finish(view: &View, active: Active) -> Result<Response<bs::WriteResponse>, Status> {
     let committed_size = active.received() as i64;
-    active.finish().await?;
+    let written = active.finish().await?;
+    if written.kept {
+        view.count_written(written.digest.size_bytes());
+    }
     Ok(Response::new(bs::WriteResponse { committed_size }))
 }
 

@@ -156,11 +156,18 @@ async fn update(
             *result = Err(status::of_cache(&error));
         }
     }
+    view.count_written(written_bytes(&results));
     let response = |(digest, result)| re::batch_update_blobs_response::Response {
         digest,
         status: Some(status::in_batch(result)),
     };
     Ok(results.into_iter().map(response).collect())
+}
+
+/// The bytes of those that are well.
+fn written_bytes(results: &[(Option<re::Digest>, Result<(), Status>)]) -> u64 {
+    let well = results.iter().filter(|(_, result)| result.is_ok()).filter_map(|(name, _)| name.as_ref());
+    well.filter_map(|name| u64::try_from(name.size_bytes).ok()).sum()
 }
 
 /// A blob of a batch, unpacked.
@@ -217,5 +224,9 @@ async fn read(
             status: Some(status::in_batch(result)),
         });
     }
+    view.count_blobs(responses.iter().map(|response| {
+        let well = response.status.as_ref().is_some_and(|status| status.code == 0);
+        well.then_some(&response.data)
+    }));
     responses
 }

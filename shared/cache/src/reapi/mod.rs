@@ -21,6 +21,7 @@ use slipway_proto::reapi::google::bytestream::byte_stream_server::ByteStreamServ
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
+use crate::accounts::Door;
 use crate::gate::{Asking, Gate, Refusal};
 use crate::limits::{MAX_INSTANCE_BYTES, MAX_MESSAGE_BYTES};
 use crate::view::View;
@@ -76,12 +77,17 @@ impl Reapi {
                 "`instance_name` is longer than {MAX_INSTANCE_BYTES} bytes"
             )));
         }
-        let authorization = metadata.get("authorization").and_then(|value| value.to_str().ok());
-        let access =
-            self.gate.admit(Asking { authorization, instance }).map_err(|refusal| match refusal {
-                Refusal::Unauthenticated(why) => Status::unauthenticated(why),
-                Refusal::Forbidden(why) => Status::permission_denied(why),
-            })?;
+        let header = |name| metadata.get(name).and_then(|value| value.to_str().ok());
+        let asking = Asking {
+            authorization: header("authorization"),
+            instance,
+            door: Door::Grpc,
+            client: header("user-agent"),
+        };
+        let access = self.gate.admit(asking).map_err(|refusal| match refusal {
+            Refusal::Unauthenticated(why) => Status::unauthenticated(why),
+            Refusal::Forbidden(why) => Status::permission_denied(why),
+        })?;
         Ok(View::new(&self.cache, access))
     }
 }

@@ -1,5 +1,7 @@
 //! A gate for tests: tokens that say what they allow.
 
+use std::sync::Arc;
+
 use slipway_cache::{Access, Asking, Gate, Refusal, Scope};
 use slipway_cas::cache::Namespace;
 
@@ -23,6 +25,6 @@ impl Gate for Words {
         let (word, writes) = word.strip_suffix(":ro").map_or((word, true), |word| (word, false));
         let read = word.split('+').map(scope).collect::<Result<Vec<_>, _>>()?;
         let write = writes.then(|| read[0].clone());
-        Ok(Access { read, write })
+        Ok(Access { read, write, account: Arc::default() })
     }
 }

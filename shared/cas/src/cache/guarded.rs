@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crate::cache::breaker::{Breaker, BreakerOptions, State};
 use crate::cache::counters::{Counters, add};
-use crate::cache::engine::{Engine, EngineError, Found, Later, Page, Put, Stats};
+use crate::cache::engine::{Engine, EngineError, Found, Holding, Later, Page, Put, Stats};
 use crate::cache::key::Key;
 
 /// An engine behind a circuit breaker.
@@ -99,6 +99,11 @@ impl<E: Engine> Engine for Guarded<E> {
             let engine = self.engine.stats().await.unwrap_or_default();
             Ok(Stats { refused_reads: own.refused_reads, dropped_writes: own.dropped_writes, ..engine })
         })
+    }
+
+    fn owners(&self) -> Later<'_, Vec<Holding>> {
+        // Past the breaker, as figures are.
+        self.engine.owners()
     }
 }
 

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use crate::cache::engine::{Engine, EngineError, Found, Keep, Later, Page, Put, Stats};
+use crate::cache::engine::{Engine, EngineError, Found, Holding, Keep, Later, Page, Put, Stats};
 use crate::cache::flights::Flights;
 use crate::cache::key::Key;
 
@@ -132,6 +132,10 @@ impl Engine for Tiered {
 
     fn scan(&self, from: Option<String>) -> Later<'_, Page> {
         self.slow.scan(from)
+    }
+
+    fn owners(&self) -> Later<'_, Vec<Holding>> {
+        self.slow.owners()
     }
 
     /// What is held is what the slow tier holds; what was found was found in either.
