@@ -24,10 +24,13 @@ pub(crate) struct CacheState {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) figures: Option<Figures>,
     /// What whose values take of the disk, those with most bytes first; Redis does not say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) held: Vec<Held>,
     /// What each repository's clients, and people's, asked for and got since the coordinator started.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) clients: Vec<Client>,
     /// The hits and misses of all of them by the hour, the last week's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) hours: Vec<Hour>,
 }
 
