@@ -4,7 +4,7 @@
 //! lock            held by the coordinator that uses the directory
 //! admin.token     who has it may use the API (0600)
 //! agent.token     who has it may be an agent (0600)
-//! journal.db      docs/JOURNAL.md
+//! journal.db      docs/JOURNAL.md; journal.db-lock is held by who has it open
 //! history.db      what the journal says, as tables (docs/HISTORY.md)
 //! secrets/        secrets of runs that are not finished (0600)
 //! vault/          secrets that are kept, sealed

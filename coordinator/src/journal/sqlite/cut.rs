@@ -13,6 +13,7 @@ use base64::prelude::BASE64_STANDARD;
 use rusqlite::params;
 use serde_json::json;
 
+use super::lock::Lock;
 use super::scan::{Scan, scan};
 use super::{SELECT, SqliteJournal, engine, insert, read_row};
 use crate::journal::{Journal as _, JournalError, MAX_READ, Mark, Record};
@@ -126,7 +127,7 @@ fn open(path: &Path) -> Result<(SqliteJournal, Scan), CutError> {
         let source = io::Error::from(io::ErrorKind::NotFound);
         return Err(CutError::Io { place: path.display().to_string(), source });
     }
-    let mut journal = SqliteJournal::connect(path)?;
+    let mut journal = SqliteJournal::connect(path, Some(Lock::take(path)?))?;
     match journal.migrate() {
         // The tables of an older form may be damaged too: then what can be read of them is read as it is.
         Err(JournalError::Damaged { .. }) | Ok(()) => {}
@@ -202,7 +203,7 @@ fn copy(
     epoch: u64,
     path: &Path,
 ) -> Result<(), JournalError> {
-    let mut new = SqliteJournal::open(path)?;
+    let mut new = SqliteJournal::load(path, None)?;
     let error = engine(&new.place);
     let mut at = anchor;
     loop {

@@ -1,10 +1,12 @@
 //! The journal in one SQLite file: the embedded default.
 //!
 //! WAL with `synchronous=FULL`: a committed transaction survives a power cut. A batch is one transaction, so one
-//! sync pays for all of it. The connection locks the file exclusively, besides the data directory's own lock.
+//! sync pays for all of it. Whoever opens the file locks it, besides the data directory's own lock.
 //! What a crash or a bad disk did to the file shows when it is opened or read.
 
+mod checkpoints;
 mod cut;
+mod lock;
 mod scan;
 mod schema;
 
@@ -16,7 +18,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
+use self::checkpoints::Checkpoints;
 pub use self::cut::{Cut, CutError, Damage, cut, examine};
+use self::lock::Lock;
 use self::schema::Found;
 
 use super::import;
@@ -28,15 +32,14 @@ use super::{
 /// How long to wait for another process that has the file open.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Pages in the write-ahead log (of 4 KiB, so 16 MiB) after which a commit also moves them into the file itself. That commit takes
-/// some 10 ms: with SQLite's own 1,000 pages it is one in a few hundred under load, and every hundredth job waits for it. Each
-/// page is in the log several times and is moved once, so a longer log is also less work.
-const CHECKPOINT_PAGES: u32 = 4_000;
-
 /// A journal in a SQLite file.
 #[derive(Debug)]
 pub struct SqliteJournal {
+    /// Goes before the connection, which then closes the file as the last one.
+    checkpoints: Option<Checkpoints>,
     connection: Connection,
+    /// Goes after it.
+    _lock: Option<Lock>,
     place: String,
     head: Mark,
     anchor: Mark,
@@ -49,7 +52,14 @@ impl SqliteJournal {
     /// [`JournalError::Newer`], [`JournalError::Foreign`], [`JournalError::Damaged`] with the first position that is
     /// wrong, and [`JournalError::Engine`] when the file cannot be read or written or another process has it.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        let mut journal = Self::connect(path)?;
+        let mut journal = Self::load(path, Some(Lock::take(path)?))?;
+        let checkpoints = Checkpoints::start(&mut journal.connection, path);
+        journal.checkpoints = Some(checkpoints.map_err(engine(&journal.place))?);
+        Ok(journal)
+    }
+
+    fn load(path: &Path, lock: Option<Lock>) -> Result<Self, JournalError> {
+        let mut journal = Self::connect(path, lock)?;
         let loaded = journal.migrate().and_then(|()| journal.load_head());
         match loaded {
             // The end is wrong; what comes before it may be too, and only a look at all of it tells where it begins.
@@ -58,19 +68,17 @@ impl SqliteJournal {
         }
     }
 
-    /// Opens and locks the file, and looks no further.
-    fn connect(path: &Path) -> Result<Self, JournalError> {
+    /// Opens the file, and looks no further.
+    fn connect(path: &Path, lock: Option<Lock>) -> Result<Self, JournalError> {
         let place = path.display().to_string();
         let connection = crate::sqlite::open(path).map_err(engine(&place))?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(engine(&place))?;
         schema::find(&connection, &place)?;
         connection
-            .execute_batch(
-                "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;",
-            )
-            .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
             .map_err(damage(&place, 1))?;
-        Ok(Self { connection, place, head: Mark::BEGINNING, anchor: Mark::BEGINNING })
+        let (head, anchor) = (Mark::BEGINNING, Mark::BEGINNING);
+        Ok(Self { checkpoints: None, connection, _lock: lock, place, head, anchor })
     }
 
     fn migrate(&mut self) -> Result<(), JournalError> {
@@ -227,7 +235,7 @@ fn engine(place: &str) -> impl Fn(rusqlite::Error) -> JournalError + use<> {
     move |error| {
         let reason = match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-                "another process has it open; stop that one, or choose another data directory".to_owned()
+                lock::HELD.to_owned()
             }
             Some(rusqlite::ErrorCode::DiskFull) => "the disk is full".to_owned(),
             _ => error.to_string(),
@@ -304,6 +312,9 @@ impl Journal for SqliteJournal {
             .map_err(&error)?;
         transaction.commit().map_err(&error)?;
         self.head = head;
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.finish(&self.connection);
+        }
         Ok(head.position)
     }
 
