@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
+use crate::canary::Canary;
 use crate::dispatch::{Bearer, connect, hello, success};
 use crate::echo;
 use crate::figure::{Figure, Samples};
@@ -56,7 +57,17 @@ pub async fn measure(load: Load) -> anyhow::Result<Vec<Figure>> {
     let (empty_mib, _) = coordinator.memory_mib()?;
     fill(&coordinator, waiting).await.context("submitting the backlog")?;
     let mut crowd = Crowd::connect(&coordinator, agents).await.context("connecting the agents")?;
-    let mut paced = crowd.paced(leases, rate).await.context("at a steady rate")?;
+    let canary = Canary::start()?;
+    let paced = crowd.paced(leases, rate).await.context("at a steady rate")?;
+    let disturbances = canary.end();
+    let (mut all, mut undisturbed) = (Samples::new(), Samples::new());
+    for (sent, arrived) in paced {
+        let time = arrived.saturating_duration_since(sent);
+        all.add(time);
+        if !disturbances.touch(sent, arrived) {
+            undisturbed.add(time);
+        }
+    }
     let flood = crowd.flood(leases).await.context("in a flood")?;
     let (_, peak_mib) = coordinator.memory_mib()?;
     drop(crowd);
@@ -69,8 +80,21 @@ pub async fn measure(load: Load) -> anyhow::Result<Vec<Figure>> {
         Figure::new(name, "ms", ours.quantile_ms(share), label, theirs.quantile_ms(share))
     };
     Ok(vec![
-        quantile("dispatch.backlog_free_to_next_p50", 0.5, &mut paced, &mut paced_echo),
-        quantile("dispatch.backlog_free_to_next_p99", 0.99, &mut paced, &mut paced_echo),
+        quantile("dispatch.backlog_free_to_next_p50", 0.5, &mut all, &mut paced_echo),
+        quantile("dispatch.backlog_free_to_next_p99", 0.99, &mut all, &mut paced_echo),
+        quantile(
+            "dispatch.backlog_free_to_next_p99_machine_undisturbed",
+            0.99,
+            &mut undisturbed,
+            &mut paced_echo,
+        ),
+        Figure::new(
+            "dispatch.backlog_machine_disturbed",
+            "share",
+            disturbances.share,
+            "the longest that the machine stood still, ms",
+            disturbances.longest_ms,
+        ),
         // A lease is three messages (report, accepted, assign); an echo is two.
         Figure::new(
             "dispatch.backlog_leases_per_s",
@@ -186,11 +210,11 @@ impl Crowd {
         Ok(agent)
     }
 
-    /// Reports at this rate; how long each agent then waited for its next job.
-    async fn paced(&mut self, leases: usize, rate: f64) -> anyhow::Result<Samples> {
+    /// Reports at this rate; when each agent reported, and when it had its next job.
+    async fn paced(&mut self, leases: usize, rate: f64) -> anyhow::Result<Vec<(Instant, Instant)>> {
         let mut sent = vec![None; self.tell.len()];
         let (mut done, mut reported, start) = (0, 0, Instant::now());
-        let mut times = Samples::default();
+        let mut times = Vec::with_capacity(leases);
         while done < leases {
             let due = start + Duration::from_secs_f64(reported as f64 / rate);
             tokio::select! {
@@ -206,7 +230,7 @@ impl Crowd {
                 arrival = self.take_arrival() => {
                     let (agent, at) = arrival?;
                     let sent = sent.get_mut(agent).and_then(Option::take).context("a job that nobody waited for")?;
-                    times.add(at.saturating_duration_since(sent));
+                    times.push((sent, at));
                     done += 1;
                 }
             }

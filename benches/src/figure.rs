@@ -47,7 +47,7 @@ impl Figure {
         } else {
             writeln!(
                 out,
-                "{:<44} {:>12.3} {:<12} {:<44} {:>12.3}   ratio {:>8.3}",
+                "{:<52} {:>12.3} {:<12} {:<44} {:>12.3}   ratio {:>8.3}",
                 self.metric, self.value, self.unit, self.baseline, self.baseline_value, self.ratio
             )?;
         }

@@ -7,6 +7,7 @@
 pub mod backlog;
 pub mod build_cache;
 pub mod cache;
+pub mod canary;
 pub mod dispatch;
 pub mod echo;
 pub mod expressions;
@@ -19,6 +20,7 @@ pub mod mask;
 pub mod node;
 pub mod plan;
 pub mod process;
+pub mod programs;
 pub mod results;
 pub mod scheduler;
 pub mod start;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
 use slipway_bench::{
-    backlog, build_cache, cache, expressions, failover, figure::Figure, journal, logs, mask, plan, results,
-    scheduler, start,
+    backlog, build_cache, cache, expressions, failover, figure::Figure, journal, logs, mask, plan, programs,
+    results, scheduler, start,
 };
 
 #[derive(Parser)]
@@ -142,6 +142,25 @@ enum Half {
     BuildTools,
 }
 
+impl What {
+    fn starts_programs(&self) -> bool {
+        match self {
+            Self::Plan { .. }
+            | Self::Expressions
+            | Self::Mask
+            | Self::Scheduler { .. }
+            | Self::Journal { .. } => false,
+            Self::Start { .. }
+            | Self::Results { .. }
+            | Self::Cache { .. }
+            | Self::Failover { .. }
+            | Self::Logs { .. }
+            | Self::Dispatch { .. }
+            | Self::Backlog { .. } => true,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     match measure(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -153,6 +172,9 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.figure.starts_programs() {
+        programs::build()?;
+    }
     let figures: Vec<Figure> = match &arguments.figure {
         What::Plan { files } => plan::measure(files.as_deref())?,
         What::Expressions => expressions::measure()?,
