@@ -118,6 +118,10 @@ impl Stats {
                 }
             }
         }
+        for table in [kept_for(cache), asked_by(cache)].into_iter().flatten() {
+            out.text(&table.render(out.colours))?;
+            out.line("")?;
+        }
         let mut table = Table::new(&["REPOSITORY", "CACHES", "SIZE", "ARTIFACTS", "SIZE"]);
         for repository in answer["repositories"].as_array().into_iter().flatten() {
             table.row(vec![
@@ -131,6 +135,49 @@ impl Stats {
         out.text(&table.render(out.colours))?;
         Ok(Exit::Success)
     }
+}
+
+/// What the build tools' cache keeps for whom; `None`: that is not known, or nothing.
+fn kept_for(cache: &Json) -> Option<Table> {
+    let held = cache["held"].as_array().filter(|held| !held.is_empty())?;
+    let mut table = Table::new(&["BUILD TOOLS KEEP FOR", "VALUES", "SIZE", "QUOTA"]);
+    for held in held {
+        let repository = held["repository"].as_str();
+        let whom = match (repository, held["kind"].as_str().unwrap_or_default()) {
+            (Some(repository), "pull_requests") => format!("{repository} (pull requests)"),
+            (Some(repository), _) => repository.to_owned(),
+            (None, "other") => "(people and their machines)".to_owned(),
+            (None, _) => "(a repository not heard of since the start)".to_owned(),
+        };
+        table.row(vec![
+            text(whom),
+            text(number(held, "values").to_string()),
+            text(bytes(number(held, "stored_bytes"))),
+            text(held["quota_bytes"].as_u64().map_or_else(String::new, bytes)),
+        ]);
+    }
+    Some(table)
+}
+
+/// What each kind of client asked for since the coordinator started; `None`: nobody did.
+fn asked_by(cache: &Json) -> Option<Table> {
+    let clients = cache["clients"].as_array().filter(|clients| !clients.is_empty())?;
+    let mut table =
+        Table::new(&["CLIENT", "DOOR", "REPOSITORY", "HITS", "MISSES", "RATE", "READ", "WRITTEN"]);
+    for client in clients {
+        let rate = client["hit_rate"].as_f64();
+        table.row(vec![
+            text(client["client"].as_str().unwrap_or_default()),
+            text(client["door"].as_str().unwrap_or_default()),
+            text(client["repository"].as_str().unwrap_or("(people and their machines)")),
+            text(number(client, "hits").to_string()),
+            text(number(client, "misses").to_string()),
+            text(rate.map_or_else(String::new, |rate| format!("{:.1} %", rate * 100.0))),
+            text(bytes(number(client, "read_bytes"))),
+            text(bytes(number(client, "written_bytes"))),
+        ]);
+    }
+    Some(table)
 }
 
 fn held(figures: &Json) -> String {
