@@ -6,6 +6,7 @@
 mod cache;
 mod cluster;
 mod environments;
+mod github;
 mod scheduling;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use slipway_kit::config::{self, ConfigError};
 pub use self::cache::{CachePlace, CacheUrl};
 pub use self::cluster::{ClusterFlags, ClusterOptions};
 pub use self::environments::{EnvironmentSetting, Environments};
+pub use self::github::{AppKey, GithubFlags, GithubIdentity, GithubOptions, GithubToken};
 pub use crate::journal::{JournalPlace, JournalUrl};
 use crate::records::limits::KEEP_LOGS_DAYS;
 pub use scheduling::Scheduling;
@@ -133,6 +135,9 @@ pub struct Flags {
     /// Being one of several coordinators
     #[command(flatten)]
     pub cluster: ClusterFlags,
+    /// Telling GitHub of runs
+    #[command(flatten)]
+    pub github: GithubFlags,
     /// The secret itself, for `SLIPWAY_WEBHOOK_SECRET`; a flag would show in the list of processes
     #[arg(skip)]
     pub webhook_secret: Option<String>,
@@ -169,6 +174,8 @@ struct Settings {
     priority: Vec<PrioritySetting>,
     retry: RetrySetting,
     environment: Vec<EnvironmentSetting>,
+    github: github::GithubSettings,
+    public_url: Option<String>,
 }
 
 /// Where blobs and records are.
@@ -256,6 +263,10 @@ pub struct Options {
     pub environments: Environments,
     /// What backs the cache of build tools.
     pub cache: CachePlace,
+    /// How GitHub is told of runs; `None`: it is not.
+    pub github: Option<GithubOptions>,
+    /// Where people reach the web pages, without a slash at its end; `None`: reports have no links.
+    pub public_url: Option<String>,
     /// Whether projections are made. A coordinator that serves one run and goes needs none.
     pub history: bool,
 }
@@ -282,6 +293,8 @@ impl Options {
             scheduling: Scheduling::default(),
             environments: Environments::default(),
             cache: CachePlace::default(),
+            github: None,
+            public_url: None,
             history: true,
         }
     }
@@ -355,6 +368,9 @@ impl Options {
         let lease_seconds = flags.lease_seconds.or(file.lease_seconds);
         let scheduling = Scheduling::from_settings(file.share, file.priority, &file.retry, lease_seconds)?;
         let environments = Environments::from_settings(file.environment)?;
+        let github = github::load(&flags.github, file.github)?;
+        let public_url = flags.github.public_url.or(file.public_url);
+        let public_url = public_url.as_deref().map(github::public_url).transpose()?;
         let options = Self {
             data_dir,
             http,
@@ -372,6 +388,8 @@ impl Options {
             scheduling,
             environments,
             cache,
+            github,
+            public_url,
             history: true,
         };
         options.check()?;

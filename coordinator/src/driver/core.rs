@@ -275,6 +275,10 @@ impl Core {
                 }
                 self.answer(answer, Ok(news));
             }
+            Request::Report { event, answer } => {
+                self.take(Payload::Report(event));
+                self.answer(answer, Ok(()));
+            }
             Request::Note { origin, action, target, refused, answer } => {
                 self.audit(origin, action, &refused.map_or(Ok(()), Err), |_| target);
                 self.answer(answer, Ok(()));

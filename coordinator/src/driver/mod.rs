@@ -27,6 +27,7 @@ pub mod stepped;
 mod tests;
 pub mod watchers;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use slipway_kit::clock::Clock;
@@ -37,6 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::core::{Core, Tables};
 use crate::audit::Origin;
+use crate::forge::told::ReportEvent;
 use crate::history::Tap;
 use crate::house::{HouseCommand, HouseError};
 use crate::journal::{self, Address, Journal, JournalError, Leader, Snapshot};
@@ -368,6 +370,29 @@ impl Driver {
     /// [`DriverError::Stopped`].
     pub async fn delivery(&self, event: DeliveryEvent) -> Result<bool, DriverError> {
         self.ask(|answer| Request::Delivery { event, answer }).await
+    }
+
+    /// Journals what a forge was told, or is to be; durable when this returns.
+    ///
+    /// # Errors
+    /// [`DriverError`].
+    pub(crate) async fn report(&self, event: ReportEvent) -> Result<(), DriverError> {
+        self.ask(|answer| Request::Report { event, answer }).await
+    }
+
+    /// Begins to gather which runs change, for [`Driver::changed_runs`].
+    pub(crate) fn gather_changes(&self) {
+        self.watchers.gather();
+    }
+
+    /// The runs that changed since this was asked last.
+    pub(crate) fn changed_runs(&self) -> BTreeSet<RunId> {
+        self.watchers.gathered()
+    }
+
+    /// Waits until some run changed since the last wait ended.
+    pub(crate) async fn runs_changed(&self) {
+        self.watchers.news().await;
     }
 
     /// Looks at what the driver knows; everything it shows is durable. Runs on the driver's thread: keep it short.

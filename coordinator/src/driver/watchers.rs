@@ -2,16 +2,19 @@
 //!
 //! A watcher only hears *that*; what, it asks. So a slow one misses nothing and holds up nobody.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use slipway_scheduler::RunId;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Watchers by run.
 #[derive(Debug, Default)]
 pub struct Watchers {
     runs: Mutex<HashMap<RunId, watch::Sender<u64>>>,
+    /// Runs that changed; `None`: nobody gathers them. There are never more than runs in the state.
+    changed: Mutex<Option<BTreeSet<RunId>>>,
+    news: Notify,
 }
 
 impl Watchers {
@@ -32,9 +35,36 @@ impl Watchers {
         if let Some(sender) = self.runs().get(&run) {
             sender.send_modify(|changes| *changes += 1);
         }
+        if let Some(changed) = &mut *self.of_all() {
+            changed.insert(run);
+            self.news.notify_one();
+        }
+    }
+
+    fn of_all(&self) -> MutexGuard<'_, Option<BTreeSet<RunId>>> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gathers the runs that change from now on, for the one who asks [`Watchers::gathered`].
+    pub(super) fn gather(&self) {
+        self.of_all().get_or_insert_default();
+    }
+
+    /// The runs that changed since this was asked last.
+    pub(super) fn gathered(&self) -> BTreeSet<RunId> {
+        self.of_all().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Waits until some run changed.
+    pub(super) async fn news(&self) {
+        self.news.notified().await;
     }
 
     pub(super) fn retired(&self, run: RunId) {
         self.runs().remove(&run);
+        if let Some(changed) = &mut *self.of_all() {
+            changed.insert(run);
+            self.news.notify_one();
+        }
     }
 }
