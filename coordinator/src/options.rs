@@ -23,7 +23,7 @@ use slipway_kit::config::{self, ConfigError};
 pub use self::cache::{CachePlace, CacheUrl};
 pub use self::cluster::{ClusterFlags, ClusterOptions};
 pub use self::environments::{EnvironmentSetting, Environments};
-pub use self::github::{AppKey, GithubFlags, GithubIdentity, GithubOptions, GithubToken};
+pub use self::github::{AppKey, GithubFlags, GithubIdentity, GithubOptions, GithubSettings, GithubToken};
 pub use crate::journal::{JournalPlace, JournalUrl};
 use crate::records::limits::KEEP_LOGS_DAYS;
 pub use scheduling::Scheduling;

@@ -46,12 +46,15 @@ pub struct GithubFlags {
     /// Where people reach the web pages, for links in reports: https://ci.example.com
     #[arg(long, value_name = "URL", env = "SLIPWAY_PUBLIC_URL")]
     pub public_url: Option<String>,
+    /// What stands in the configuration file of a program that embeds the coordinator.
+    #[arg(skip)]
+    pub from_file: Option<GithubSettings>,
 }
 
 /// `[github]` of the configuration file.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct GithubSettings {
+pub struct GithubSettings {
     app_id: Option<AppId>,
     key_file: Option<PathBuf>,
     token_file: Option<PathBuf>,
@@ -79,6 +82,24 @@ pub struct GithubOptions {
     pub statuses: bool,
     /// Name of the check that sums up a commit's runs.
     pub check: String,
+}
+
+impl GithubOptions {
+    /// Options of flags alone, for a command; `None`: none are given.
+    ///
+    /// # Errors
+    /// [`OptionsError`] names the flag.
+    pub fn from_flags(flags: &GithubFlags) -> Result<Option<Self>, OptionsError> {
+        load(flags, GithubSettings::default())
+    }
+
+    /// The API's address; none given: that of github.com.
+    ///
+    /// # Errors
+    /// [`OptionsError`]: it is none, or not encrypted.
+    pub fn api_address(given: Option<&str>) -> Result<String, OptionsError> {
+        api(given.unwrap_or(DEFAULT_API))
+    }
 }
 
 /// Who tells.
@@ -159,6 +180,7 @@ impl GithubToken {
 /// # Errors
 /// [`OptionsError`] names the flag.
 pub(super) fn load(flags: &GithubFlags, file: GithubSettings) -> Result<Option<GithubOptions>, OptionsError> {
+    let file = flags.from_file.clone().unwrap_or(file);
     let file_id = file.app_id.map(|id| match id {
         AppId::Number(id) => id.to_string(),
         AppId::Text(id) => id,

@@ -75,6 +75,11 @@ impl Known {
         ends
     }
 
+    /// How many requests were done.
+    pub(crate) fn asked(&self) -> usize {
+        self.exchanges.len()
+    }
+
     pub(crate) fn check(&self, name: &str) -> Option<&Value> {
         self.checks.values().rfind(|check| check["name"] == name)
     }

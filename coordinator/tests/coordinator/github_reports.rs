@@ -72,8 +72,8 @@ async fn a_job_is_told_from_its_queue_to_its_end_and_sums_up_in_one_check() {
     let double = Double::start().await;
     let forge = forge(&double, &[("ci", workflow("ci", "push"))]).await;
     let head = push(&forge).await;
-    double.until("a queued job", |known| known.check("ci / job (push)").is_some()).await;
-    assert_eq!(double.known().ends(), names(&[("ci / job (push)", "queued"), ("slipway", "in_progress")]));
+    let queued = names(&[("ci / job (push)", "queued"), ("slipway", "in_progress")]);
+    double.until("a queued job", |known| known.ends() == queued).await;
 
     let mut agent = FakeAgent::connect(forge.fixture.handle(), FIRST).await;
     let lease = agent.assigned().await.lease.unwrap();
@@ -365,5 +365,24 @@ async fn deliveries_that_never_came_are_asked_for_again() {
     forge.fixture.kill_and_restart().await;
     double.until("a request", |known| !known.redelivered.is_empty()).await;
     assert_eq!(double.known().redelivered, [8], "the newest try, and nothing else");
+    double.hold_against_description();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_of_deliveries_is_taken_whole_and_sums_up_once() {
+    use futures_util::{StreamExt as _, stream};
+    const DELIVERIES: usize = 1_000;
+    let double = Double::start().await;
+    let forge = forge(&double, &[("later", workflow("later", "release"))]).await;
+    let head = forge.git(&["rev-parse", "HEAD"]);
+    let fields = json!({"ref": "refs/heads/main", "before": "0".repeat(40), "after": head, "commits": []});
+    let ids: Vec<String> = (0..DELIVERIES).map(|number| format!("burst-{number}")).collect();
+    let answers = stream::iter(&ids).map(|id| forge.post("push", id, fields.clone())).buffer_unordered(100);
+    assert!(answers.all(|status| async move { status == 202 }).await);
+    forge.quiet().await;
+    let driver = &forge.fixture.handle().services().driver;
+    let known = driver.query(move |view| ids.iter().filter(|id| view.ledger.knows_delivery(id)).count());
+    assert_eq!(known.await.unwrap(), DELIVERIES, "none is lost");
+    double.until("the sum", |known| known.ends() == names(&[("slipway", "success")])).await;
     double.hold_against_description();
 }

@@ -21,6 +21,7 @@ mod fake_agent;
 mod fixture;
 mod github_answers;
 mod github_double;
+mod github_killed;
 mod github_reports;
 mod gradle;
 mod grpc_runs;

@@ -61,17 +61,34 @@ impl Transport {
         path: &str,
         body: Option<&Json>,
     ) -> Result<Answer, ForgeError> {
-        let bytes = body.map(Json::to_string).unwrap_or_default();
         let mut authorization = HeaderValue::try_from(format!("Bearer {token}"))
             .map_err(|_| ForgeError::Refused("the token is none".to_owned()))?;
         authorization.set_sensitive(true);
+        self.exchange(Some(authorization), method, path, body).await
+    }
+
+    /// The same without saying who asks.
+    pub(super) async fn send_unnamed(&self, method: Method, path: &str) -> Result<Answer, ForgeError> {
+        self.exchange(None, method, path, None).await
+    }
+
+    async fn exchange(
+        &self,
+        authorization: Option<HeaderValue>,
+        method: Method,
+        path: &str,
+        body: Option<&Json>,
+    ) -> Result<Answer, ForgeError> {
+        let bytes = body.map(Json::to_string).unwrap_or_default();
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
-            .header(AUTHORIZATION, authorization)
             .header(ACCEPT, "application/vnd.github+json")
             .header(USER_AGENT, concat!("slipway/", env!("CARGO_PKG_VERSION")))
             .header("x-github-api-version", API_VERSION);
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }

@@ -34,6 +34,8 @@ pub(super) struct Identity {
     who: Who,
     clock: Arc<dyn Clock>,
     known: Mutex<Known>,
+    /// One asks for a token at a time; the others find it then.
+    asking: tokio::sync::Mutex<()>,
 }
 
 enum Who {
@@ -61,7 +63,7 @@ impl Identity {
             GithubIdentity::Token(token) => Who::Token(token.0.clone()),
             GithubIdentity::App { id, key } => Who::App { id: id.clone(), key: Box::new(key.pair()?) },
         };
-        Ok(Self { who, clock, known: Mutex::default() })
+        Ok(Self { who, clock, known: Mutex::default(), asking: tokio::sync::Mutex::default() })
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -90,6 +92,7 @@ impl Identity {
         if let Who::Token(token) = &self.who {
             return Ok(token.clone());
         }
+        let _asking = self.asking.lock().await;
         let name = repository.to_ascii_lowercase();
         let known = self.known().installations.get(&name).copied();
         let installation = match known {

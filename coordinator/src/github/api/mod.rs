@@ -10,6 +10,7 @@ mod http;
 mod identity;
 mod jwt;
 mod limits;
+pub mod setup;
 mod statuses;
 #[cfg(test)]
 mod tests;
