@@ -36,7 +36,7 @@ const LIVE_EVERY: Duration = Duration::from_secs(10);
 const LIVE_EVERY_EACH: Duration = Duration::from_secs(2);
 
 /// The first wait after a failure, and the longest.
-const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
+const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(120));
 
 /// The longest wait that a forge can ask for.
 const HOLD_MAX: Duration = Duration::from_secs(60 * 60);

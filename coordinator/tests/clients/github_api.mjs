@@ -11,9 +11,20 @@ const Ajv = require("ajv");
 const formats = require("ajv-formats");
 const description = require("@octokit/openapi/generated/api.github.com.json");
 
+// OpenAPI 3.0 lets `nullable` stand beside a reference or a list of values; JSON Schema wants a choice with null.
+const plain = (node) => {
+  if (Array.isArray(node)) return node.map(plain);
+  if (node === null || typeof node !== "object") return node;
+  const made = Object.fromEntries(Object.entries(node).map(([name, value]) => [name, plain(value)]));
+  const listed = made.enum && !made.enum.includes(null);
+  if (made.nullable !== true || (made.type !== undefined && !listed)) return made;
+  const { nullable, ...rest } = made;
+  return { anyOf: [rest, { type: "null" }] };
+};
+
 const ajv = new Ajv({ strict: false, allErrors: true, validateFormats: true, logger: false });
 formats(ajv);
-ajv.addSchema({ ...description, $id: "description" });
+ajv.addSchema({ ...plain(description), $id: "description" });
 
 const token = (text) => encodeURIComponent(text.replaceAll("~", "~0").replaceAll("/", "~1"));
 const reference = (...path) => ({ $ref: `description#/${path.map(token).join("/")}` });

@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 
 use crate::github_double::{Known, now_s};
 
-/// Whoever may do something.
-fn installation() -> Value {
-    let person = json!({
+fn person() -> Value {
+    json!({
         "login": "o", "id": 1, "node_id": "n", "avatar_url": "https://github.test/a", "gravatar_id": null,
         "url": "https://github.test/u", "html_url": "https://github.test/o", "followers_url": "https://github.test/f",
         "following_url": "https://github.test/f", "gists_url": "https://github.test/g",
@@ -15,9 +14,23 @@ fn installation() -> Value {
         "organizations_url": "https://github.test/o", "repos_url": "https://github.test/r",
         "events_url": "https://github.test/e", "received_events_url": "https://github.test/r", "type": "User",
         "site_admin": false,
-    });
+    })
+}
+
+/// An App, and what it may do.
+fn app(permissions: &Value, events: &Value) -> Value {
     json!({
-        "id": 11, "account": person, "repository_selection": "all", "access_tokens_url": "https://github.test/t",
+        "id": 7, "node_id": "a", "slug": "slipway", "owner": person(), "name": "Slipway", "description": null,
+        "external_url": "https://ci.example.com", "html_url": "https://github.test/apps/slipway",
+        "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+        "permissions": permissions, "events": events,
+    })
+}
+
+/// Whoever may do something.
+fn installation() -> Value {
+    json!({
+        "id": 11, "account": person(), "repository_selection": "all", "access_tokens_url": "https://github.test/t",
         "repositories_url": "https://github.test/r", "html_url": "https://github.test/i", "app_id": 7,
         "target_id": 1, "target_type": "User", "permissions": {"checks": "write", "metadata": "read"},
         "events": ["push"], "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
@@ -33,6 +46,16 @@ impl Known {
         let good = |answer: Value| (StatusCode::OK, answer, None);
         match (method.as_str(), parts.as_slice()) {
             ("GET", ["repos", "o", "n", "installation"]) => good(installation()),
+            ("GET", ["app"]) => good(app(&self.app["permissions"], &self.app["events"])),
+            ("GET", ["app", "hook", "config"]) => good(self.app["hook"].clone()),
+            ("POST", ["app-manifests", "a-good-code", "conversions"]) => {
+                let mut made = app(&json!({"checks": "write"}), &json!(["push"]));
+                let secrets = json!({
+                    "client_id": "Iv1.a", "client_secret": "c", "webhook_secret": "w", "pem": crate::github_double::KEY,
+                });
+                made.as_object_mut().unwrap().extend(secrets.as_object().unwrap().clone());
+                (StatusCode::CREATED, made, None)
+            }
             ("POST", ["app", "installations", "11", "access_tokens"]) => {
                 self.tokens += 1;
                 let expires = "2099-01-01T00:00:00Z";

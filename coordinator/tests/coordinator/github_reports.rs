@@ -1,6 +1,7 @@
 //! What GitHub is told of runs, over its API as its own description has it, whatever goes wrong on the way.
 
 use serde_json::{Value, json};
+use slipway_coordinator::github::api::setup;
 use slipway_coordinator::options::{GithubIdentity, GithubToken};
 use slipway_proto::v1;
 
@@ -127,7 +128,7 @@ async fn whatever_github_does_each_check_ends_once_and_is_there_once() {
         None,
         Some(Trouble::Unavailable),
     ];
-    double.known().trouble = kinds.into_iter().cycle().take(40).collect();
+    double.known().trouble = kinds.into_iter().cycle().take(30).collect();
     push(&forge).await;
     let mut agent =
         FakeAgent::connect_with(forge.fixture.handle(), hello(FIRST, 8, Vec::new())).await;
@@ -375,7 +376,7 @@ async fn a_burst_of_deliveries_is_taken_whole_and_sums_up_once() {
     let double = Double::start().await;
     let forge = forge(&double, &[("later", workflow("later", "release"))]).await;
     let head = forge.git(&["rev-parse", "HEAD"]);
-    let fields = json!({"ref": "refs/heads/main", "before": "0".repeat(40), "after": head, "commits": []});
+    let fields = json!({"ref": "refs/heads/topic", "before": "0".repeat(40), "after": head, "commits": []});
     let ids: Vec<String> = (0..DELIVERIES).map(|number| format!("burst-{number}")).collect();
     let answers = stream::iter(&ids).map(|id| forge.post("push", id, fields.clone())).buffer_unordered(100);
     assert!(answers.all(|status| async move { status == 202 }).await);
@@ -385,4 +386,37 @@ async fn a_burst_of_deliveries_is_taken_whole_and_sums_up_once() {
     assert_eq!(known.await.unwrap(), DELIVERIES, "none is lost");
     double.until("the sum", |known| known.ends() == names(&[("slipway", "success")])).await;
     double.hold_against_description();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_is_made_of_a_code_and_what_it_lacks_is_said() {
+    let double = Double::start().await;
+    let made = setup::convert(&double.api(), "a-good-code").await.unwrap();
+    assert_eq!((made.id, made.webhook_secret.as_str()), (APP, "w"));
+    assert!(made.key.starts_with("-----BEGIN RSA PRIVATE KEY") && !format!("{made:?}").contains("BEGIN"));
+    let stale = setup::convert(&double.api(), "another").await.unwrap_err();
+    assert!(stale.contains("good once"), "{stale}");
+    assert!(setup::convert(&double.api(), "two words").await.is_err());
+
+    double.known().app = json!({
+        "permissions": {"checks": "write", "contents": "read", "metadata": "read"}, "events": ["push", "pull_request"],
+        "hook": {"url": "https://ci.example.com/webhooks/github", "content_type": "json", "secret": "********", "insecure_ssl": "0"},
+    });
+    let check = async || setup::check(&double.options(), Some("https://ci.example.com/")).await.unwrap();
+    assert!(check().await.is_empty(), "{:?}", check().await);
+    double.known().app = json!({
+        "permissions": {"checks": "read", "metadata": "read"}, "events": ["push"],
+        "hook": {"url": "https://elsewhere.example", "content_type": "form", "insecure_ssl": "1"},
+    });
+    let wrong = check().await.join("\n");
+    for part in ["`checks` is `read`", "`contents` is `no`", "`pull_request` is not chosen", "elsewhere", "json", "no secret", "TLS"] {
+        assert!(wrong.contains(part), "{part} is missing in\n{wrong}");
+    }
+    double.hold_against_description();
+    let manifest = setup::manifest("Slipway", "https://ci.example.com/", "http://127.0.0.1:9/made");
+    assert_eq!(manifest["hook_attributes"]["url"], "https://ci.example.com/webhooks/github");
+    assert_eq!(manifest["default_permissions"]["checks"], "write");
+    assert_eq!(setup::page("https://api.github.com", None), "https://github.com/settings/apps/new");
+    let enterprise = setup::page("https://ghe.example/api/v3", Some("o"));
+    assert_eq!(enterprise, "https://ghe.example/organizations/o/settings/apps/new");
 }
