@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand};
 use slipway_kit::telemetry::{self, TelemetryOptions};
 
 use crate::commands::{
-    admin, agents, approve, audit, backup, cache, cancel, dispatch, doctor, eval, github, lint, lock, logs, plan,
-    pools, rerun, run, runs, secrets, show, up,
+    admin, agents, approve, audit, backup, cache, cancel, dispatch, doctor, eval, github, lint, lock, logs,
+    plan, pools, rerun, run, runs, secrets, show, up,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Out};

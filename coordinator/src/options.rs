@@ -10,6 +10,7 @@ mod github;
 mod scheduling;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub use self::cache::{CachePlace, CacheUrl};
 pub use self::cluster::{ClusterFlags, ClusterOptions};
 pub use self::environments::{EnvironmentSetting, Environments};
 pub use self::github::{AppKey, GithubFlags, GithubIdentity, GithubOptions, GithubSettings, GithubToken};
+pub use self::webhook::{Repository, WebhookOptions, WebhookSecret};
 pub use crate::journal::{JournalPlace, JournalUrl};
 use crate::records::limits::KEEP_LOGS_DAYS;
 pub use scheduling::Scheduling;
@@ -187,16 +189,6 @@ pub enum Objects {
     Bucket(BucketAddress),
 }
 
-/// A repository whose webhooks are accepted, and where its code is.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Repository {
-    /// `owner/name`, compared without case.
-    pub name: String,
-    /// What `git clone` takes.
-    pub clone_url: String,
-}
-
 /// Files of a TLS identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsOptions {
@@ -204,28 +196,6 @@ pub struct TlsOptions {
     pub certificate: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
-}
-
-/// A webhook secret; `Debug` hides it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct WebhookSecret(pub String);
-
-impl std::fmt::Debug for WebhookSecret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("WebhookSecret(…)")
-    }
-}
-
-/// How webhooks are taken.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct WebhookOptions {
-    /// What signs them; none are accepted without.
-    pub secret: Option<WebhookSecret>,
-    /// Repositories with their own clone URL.
-    pub repositories: Vec<Repository>,
-    /// The only other repositories that are accepted, with the clone URL of the payload; empty: all, unless
-    /// `repositories` names some.
-    pub allowed: Vec<String>,
 }
 
 /// How a coordinator is started; checked.

@@ -70,7 +70,9 @@ async fn check(mut flags: GithubFlags, settings: &Settings, out: &mut Out) -> Re
     flags.from_file = settings.github.clone();
     let options = GithubOptions::from_flags(&flags).map_err(|error| Failure::usage(error.to_string()))?;
     let options = options.ok_or_else(|| {
-        Failure::usage("which App? Give --github-app-id and --github-key-file, or a configuration file with [github]")
+        Failure::usage(
+            "which App? Give --github-app-id and --github-key-file, or a configuration file with [github]",
+        )
     })?;
     let wrong = setup::check(&options, public_url.as_deref()).await.map_err(Failure::fleet)?;
     for line in &wrong {
@@ -147,10 +149,11 @@ impl Setup {
 
 /// Writes a file that only its owner may read. One that is there stays: its App may be in use.
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
+    let written =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            file.sync_all()
+        });
     written.map_err(|error| Failure::usage(format!("--out: {}: {error}", path.display())))
 }
 

@@ -42,7 +42,11 @@ pub(crate) async fn act(services: &Services, delivery: &str, actor: &str, ask: A
             for run in runs.unwrap_or_default() {
                 outcomes.push(again(services, delivery, actor, run).await);
             }
-            if outcomes.is_empty() { "nothing of the commit can run again".to_owned() } else { outcomes.join("; ") }
+            if outcomes.is_empty() {
+                "nothing of the commit can run again".to_owned()
+            } else {
+                outcomes.join("; ")
+            }
         }
     }
 }

@@ -52,7 +52,11 @@ fn sum(view: View<'_>, name: &str, place: &Place, commit: &ToldCommit) -> Option
         Stage::Done(Conclusion::Success) => format!("{} of {} workflows are fine", runs.len(), runs.len()),
         Stage::Done(_) => {
             let bad = results.iter().flatten().filter(|result| is_bad(**result)).count();
-            format!("{} of {} workflows are not fine", bad + commit.problems.len(), runs.len() + commit.problems.len())
+            format!(
+                "{} of {} workflows are not fine",
+                bad + commit.problems.len(),
+                runs.len() + commit.problems.len()
+            )
         }
     };
     Some(Wanted {
@@ -61,7 +65,12 @@ fn sum(view: View<'_>, name: &str, place: &Place, commit: &ToldCommit) -> Option
         name: name.to_owned(),
         stage,
         started_ms: runs.iter().map(|run| run.submitted_at().0).min(),
-        finished_ms: runs.iter().filter_map(|run| run.end()).map(|end| end.at.0).max().filter(|_| stage.is_done()),
+        finished_ms: runs
+            .iter()
+            .filter_map(|run| run.end())
+            .map(|end| end.at.0)
+            .max()
+            .filter(|_| stage.is_done()),
         title,
         notes: vec![table(&runs, commit)],
         page: String::from("/"),

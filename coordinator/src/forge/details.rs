@@ -176,7 +176,8 @@ impl Details {
                 continue;
             }
             let class = if case.class.is_empty() { &case.suite } else { &case.class };
-            let name = if class.is_empty() { case.name.clone() } else { format!("{class} › {}", case.name) };
+            let name =
+                if class.is_empty() { case.name.clone() } else { format!("{class} › {}", case.name) };
             let (name, message) =
                 (words::cut(&name, TITLE_MAX_BYTES), words::cut(&case.message, MESSAGE_MAX_BYTES));
             if !case.file.is_empty() {
@@ -236,7 +237,15 @@ mod tests {
     fn said(file: &str, line: u32, end_line: u32, column: u32) -> Annotation {
         let message = "m".to_owned();
         let file = file.to_owned();
-        annotation_of(v1::Annotation { level: 3, message, file, line, end_line, column, ..Default::default() })
+        annotation_of(v1::Annotation {
+            level: 3,
+            message,
+            file,
+            line,
+            end_line,
+            column,
+            ..Default::default()
+        })
     }
 
     #[test]

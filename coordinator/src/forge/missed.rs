@@ -33,7 +33,9 @@ pub(crate) async fn look_after(services: Services) {
             Ok(true) => {}
             // This forge does not tell.
             Ok(false) | Err(LookError::Driver(_)) => return,
-            Err(LookError::Forge(error)) => tracing::warn!(%error, "missed deliveries cannot be looked after now"),
+            Err(LookError::Forge(error)) => {
+                tracing::warn!(%error, "missed deliveries cannot be looked after now")
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}

@@ -139,7 +139,11 @@ fn bounded(text: &str, has_link: bool) -> String {
     if text.len() <= TEXT_MAX_BYTES {
         return text.to_owned();
     }
-    let whole = if has_link { "The whole is on the job's page." } else { "The whole is on Slipway's page of the job." };
+    let whole = if has_link {
+        "The whole is on the job's page."
+    } else {
+        "The whole is on Slipway's page of the job."
+    };
     format!("{}\n\n… cut off. {whole}", words::beginning(text, TEXT_MAX_BYTES - NOTICE_BYTES))
 }
 
@@ -148,9 +152,9 @@ mod tests {
     use slipway_scheduler::RunId;
 
     use super::*;
+    use crate::forge::Place;
     use crate::forge::desired::Key;
     use crate::forge::details::{Step, StepEnd};
-    use crate::forge::Place;
 
     fn wanted(stage: Stage) -> Wanted {
         Wanted {

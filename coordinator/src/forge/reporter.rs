@@ -143,7 +143,8 @@ pub(crate) async fn report(services: Services) {
 impl Desk {
     async fn run(&mut self) -> Result<(), DriverError> {
         self.services.driver.gather_changes();
-        let all = self.services.driver.query(|view| view.state.runs().map(Run::id).collect::<Vec<_>>()).await?;
+        let all =
+            self.services.driver.query(|view| view.state.runs().map(Run::id).collect::<Vec<_>>()).await?;
         self.changed.extend(all);
         loop {
             self.changed.extend(self.services.driver.changed_runs());

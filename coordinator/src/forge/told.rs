@@ -153,11 +153,16 @@ mod as_list {
 
     use super::{Place, ToldCommit};
 
-    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<Place, ToldCommit>, to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<Place, ToldCommit>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         map.iter().collect::<Vec<_>>().serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<Place, ToldCommit>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<Place, ToldCommit>, D::Error> {
         Ok(Vec::<(Place, ToldCommit)>::deserialize(from)?.into_iter().collect())
     }
 }
@@ -194,12 +199,16 @@ impl Told {
                 }
             }
             ReportEvent::SumMade { place, id, generation, settled } => {
-                if let Some(commit) = self.commits.get_mut(place).filter(|known| known.generation == *generation) {
+                if let Some(commit) =
+                    self.commits.get_mut(place).filter(|known| known.generation == *generation)
+                {
                     commit.report = Some(ToldReport { id: *id, settled: *settled });
                 }
             }
             ReportEvent::SumSettled { place, generation } => {
-                if let Some(commit) = self.commits.get_mut(place).filter(|known| known.generation == *generation) {
+                if let Some(commit) =
+                    self.commits.get_mut(place).filter(|known| known.generation == *generation)
+                {
                     commit.report.get_or_insert_default().settled = true;
                 }
             }

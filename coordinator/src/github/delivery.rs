@@ -53,7 +53,9 @@ pub(crate) async fn webhook(
         _ => return Ok((StatusCode::ACCEPTED, "this event starts nothing\n")),
     }
     let no_json = || {
-        ApiError::bad_request("the body is not JSON: choose the content type application/json for the webhook")
+        ApiError::bad_request(
+            "the body is not JSON: choose the content type application/json for the webhook",
+        )
     };
     if services.forge.is_some() && matches!(event.as_str(), "check_run" | "check_suite" | "status") {
         // Each report of ours comes back as some of these: most of them end here and are not kept.

@@ -136,7 +136,8 @@ impl AppKey {
     /// One reason, without anything of the key.
     pub fn from_pem(pem: &str) -> Result<Self, String> {
         let no_key = || {
-            "is no private key in PEM: give the file that GitHub made with `Generate a private key`".to_owned()
+            "is no private key in PEM: give the file that GitHub made with `Generate a private key`"
+                .to_owned()
         };
         let key = match PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| no_key())? {
             PrivateKeyDer::Pkcs1(key) => Self { der: key.secret_pkcs1_der().into(), pkcs8: false },
@@ -152,7 +153,8 @@ impl AppKey {
     /// # Errors
     /// One reason.
     pub(crate) fn pair(&self) -> Result<RsaKeyPair, String> {
-        let pair = if self.pkcs8 { RsaKeyPair::from_pkcs8(&self.der) } else { RsaKeyPair::from_der(&self.der) };
+        let pair =
+            if self.pkcs8 { RsaKeyPair::from_pkcs8(&self.der) } else { RsaKeyPair::from_der(&self.der) };
         pair.map_err(|error| format!("is no RSA key that can be used: {error}"))
     }
 }
@@ -201,13 +203,17 @@ pub(super) fn load(flags: &GithubFlags, file: GithubSettings) -> Result<Option<G
     let api = api(flags.github_api.as_deref().or(file.api.as_deref()).unwrap_or(DEFAULT_API))?;
     let check = flags.github_check.clone().or(file.check).unwrap_or_else(|| DEFAULT_CHECK.to_owned());
     if check.trim().is_empty() || check.len() > CHECK_MAX_BYTES || check.chars().any(char::is_control) {
-        return Err(wrong("--github-check", format!("is no name: write 1 to {CHECK_MAX_BYTES} bytes of text")));
+        return Err(wrong(
+            "--github-check",
+            format!("is no name: write 1 to {CHECK_MAX_BYTES} bytes of text"),
+        ));
     }
     Ok(Some(GithubOptions { api, identity, statuses: flags.github_statuses || file.statuses, check }))
 }
 
 fn app(id: String, key: &Path) -> Result<GithubIdentity, OptionsError> {
-    if id.is_empty() || id.len() > 64 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.') {
+    if id.is_empty() || id.len() > 64 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
+    {
         return Err(wrong("--github-app-id", "is neither an App's id nor its client id"));
     }
     let pem = read_secret("--github-key-file", key)?;
@@ -277,7 +283,14 @@ mod tests {
         for good in ["https://api.github.com", "https://ghe.example/api/v3/", "http://127.0.0.1:9/api/v3"] {
             assert_eq!(api(good).unwrap(), good.trim_end_matches('/'));
         }
-        for bad in ["http://ghe.example/api/v3", "https://", "ghe.example", "https://u:p@h", "https://h?x", "http://127.0.0.1.evil.example"] {
+        for bad in [
+            "http://ghe.example/api/v3",
+            "https://",
+            "ghe.example",
+            "https://u:p@h",
+            "https://h?x",
+            "http://127.0.0.1.evil.example",
+        ] {
             assert!(api(bad).unwrap_err().to_string().starts_with("--github-api: "), "{bad}");
         }
         assert_eq!(public_url("http://ci.example:8080/").unwrap(), "http://ci.example:8080");

@@ -40,7 +40,12 @@ fn installation() -> Value {
 
 impl Known {
     /// Does what is asked; with the `Link` header of a page that is not the last.
-    pub(crate) fn answer(&mut self, method: &Method, path: &str, body: &Value) -> (StatusCode, Value, Option<String>) {
+    pub(crate) fn answer(
+        &mut self,
+        method: &Method,
+        path: &str,
+        body: &Value,
+    ) -> (StatusCode, Value, Option<String>) {
         let (address, query) = path.split_once('?').unwrap_or((path, ""));
         let parts: Vec<&str> = address.trim_start_matches('/').split('/').collect();
         let good = |answer: Value| (StatusCode::OK, answer, None);
@@ -81,7 +86,8 @@ impl Known {
             },
             ("GET", ["repos", "o", "n", "commits", sha, "check-runs"]) => {
                 let name = query.split('&').find_map(|pair| pair.strip_prefix("check_name="));
-                let name = percent_encoding::percent_decode_str(name.unwrap_or_default()).decode_utf8().unwrap();
+                let name =
+                    percent_encoding::percent_decode_str(name.unwrap_or_default()).decode_utf8().unwrap();
                 let fits = |id: &&u64| {
                     self.checks[*id]["head_sha"] == *sha && self.checks[*id]["name"] == name.as_ref()
                 };
@@ -105,7 +111,10 @@ impl Known {
                 // Small pages, so that the cursor is used.
                 let page: Vec<Value> = self.deliveries.iter().skip(from).take(2).cloned().collect();
                 let link = (from + 2 < self.deliveries.len()).then(|| {
-                    format!("<https://github.test/app/hook/deliveries?per_page=100&cursor={}>; rel=\"next\"", from + 2)
+                    format!(
+                        "<https://github.test/app/hook/deliveries?per_page=100&cursor={}>; rel=\"next\"",
+                        from + 2
+                    )
                 });
                 (StatusCode::OK, json!(page), link)
             }
@@ -137,9 +146,11 @@ impl Known {
             }
         }
         if let Some(output) = body.get("output") {
-            let annotations = output.get("annotations").and_then(Value::as_array).cloned().unwrap_or_default();
+            let annotations =
+                output.get("annotations").and_then(Value::as_array).cloned().unwrap_or_default();
             self.annotations.entry(id).or_default().extend(annotations);
-            check.insert("output".to_owned(), json!({"title": output["title"], "summary": output["summary"]}));
+            check
+                .insert("output".to_owned(), json!({"title": output["title"], "summary": output["summary"]}));
         }
         if check.get("status").is_some_and(|status| status != "completed") {
             check.remove("conclusion");

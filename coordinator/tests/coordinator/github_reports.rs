@@ -32,7 +32,8 @@ async fn push(forge: &Forge) -> String {
 }
 
 fn names(wanted: &[(&str, &str)]) -> Vec<(String, String)> {
-    let mut names: Vec<_> = wanted.iter().map(|(name, end)| ((*name).to_owned(), (*end).to_owned())).collect();
+    let mut names: Vec<_> =
+        wanted.iter().map(|(name, end)| ((*name).to_owned(), (*end).to_owned())).collect();
     names.sort();
     names
 }
@@ -91,7 +92,12 @@ async fn a_job_is_told_from_its_queue_to_its_end_and_sums_up_in_one_check() {
     let check = known.check("ci / job (push)").unwrap();
     let run = forge_run(check);
     assert_eq!(check["head_sha"], head);
-    assert!(check["details_url"].as_str().unwrap().starts_with(&format!("https://ci.example.com/runs/{run}/jobs/")));
+    assert!(
+        check["details_url"]
+            .as_str()
+            .unwrap()
+            .starts_with(&format!("https://ci.example.com/runs/{run}/jobs/"))
+    );
     assert_eq!(check["output"]["title"], "1 failing tests");
     let summary = check["output"]["summary"].as_str().unwrap();
     for part in ["Build \\| it", "suite › adds: 1 is not 2", "# Said by a step"] {
@@ -128,17 +134,17 @@ async fn whatever_github_does_each_check_ends_once_and_is_there_once() {
         None,
         Some(Trouble::Unavailable),
     ];
-    double.known().trouble = kinds.into_iter().cycle().take(30).collect();
+    double.known().trouble = kinds.into_iter().cycle().take(20).collect();
     push(&forge).await;
-    let mut agent =
-        FakeAgent::connect_with(forge.fixture.handle(), hello(FIRST, 8, Vec::new())).await;
+    let mut agent = FakeAgent::connect_with(forge.fixture.handle(), hello(FIRST, 8, Vec::new())).await;
     for n in 0..6 {
         let result = if n == 3 { v1::Result::Failure } else { v1::Result::Success };
         agent.work(result, &[]).await;
     }
     double
         .until("every end", |known| {
-            known.checks.len() == 7 && known.ends().iter().all(|(_, end)| end == "success" || end == "failure")
+            known.checks.len() == 7
+                && known.ends().iter().all(|(_, end)| end == "success" || end == "failure")
         })
         .await;
     let known = double.known();
@@ -174,14 +180,17 @@ async fn a_coordinator_that_is_killed_on_the_way_tells_nothing_twice() {
     forge.fixture.kill_and_restart().await;
     let mut agent = FakeAgent::connect_with(forge.fixture.handle(), hello(FIRST, 4, Vec::new())).await;
     agent.work(v1::Result::Success, &[]).await;
-    double.until("every end", |known| known.ends().iter().all(|(_, end)| end == "success" || end == "failure")).await;
+    double
+        .until("every end", |known| known.ends().iter().all(|(_, end)| end == "success" || end == "failure"))
+        .await;
     forge.fixture.kill_and_restart().await;
     // It tells what it has to tell before this, if anything.
     let head = forge.commit("code.txt", "2", "Go on");
     forge.push("main", &"0".repeat(40), &head).await;
     double.until("the next commit", |known| known.checks.len() == 6).await;
     let known = double.known();
-    let failed: Vec<&Value> = known.checks.values().filter(|check| check["conclusion"] == "failure").collect();
+    let failed: Vec<&Value> =
+        known.checks.values().filter(|check| check["conclusion"] == "failure").collect();
     assert_eq!(failed.len(), 2, "{:#?}", known.ends());
     assert!(known.annotations.values().all(|some| some.is_empty() || some.len() == 121), "none twice");
     drop(known);
@@ -248,7 +257,8 @@ fn pressed(action: &str, check: &Value, button: Option<&str>) -> Value {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn buttons_run_again_and_cancel_and_echoes_do_nothing() {
     let double = Double::start().await;
-    let forge = forge(&double, &[("ci", workflow("ci", "push")), ("echo", workflow("echo", "check_run"))]).await;
+    let forge =
+        forge(&double, &[("ci", workflow("ci", "push")), ("echo", workflow("echo", "check_run"))]).await;
     push(&forge).await;
     double.until("the job", |known| known.check("ci / job (push)").is_some()).await;
     let check = double.known().check("ci / job (push)").unwrap().clone();
@@ -262,15 +272,22 @@ async fn buttons_run_again_and_cancel_and_echoes_do_nothing() {
     let count = |known: &crate::github_double::Known, name: &str| {
         known.checks.values().filter(|check| check["name"] == name).count()
     };
-    double.until("the job again", |known| count(known, "ci / job (push)") == 2 && count(known, "slipway") == 2).await;
+    double
+        .until("the job again", |known| count(known, "ci / job (push)") == 2 && count(known, "slipway") == 2)
+        .await;
     let mut agent = FakeAgent::connect(forge.fixture.handle(), FIRST).await;
     agent.work(v1::Result::Success, &[]).await;
-    double.until("its end", |known| known.check("slipway").is_some_and(|sum| sum["conclusion"] == "success")).await;
+    double
+        .until("its end", |known| known.check("slipway").is_some_and(|sum| sum["conclusion"] == "success"))
+        .await;
 
     let sum = double.known().check("slipway").unwrap().clone();
     forge.deliver("check_run", pressed("requested_action", &sum, Some("rerun"))).await;
     let runs = forge.runs().await;
-    let about: Vec<_> = runs.iter().map(|run| (run["workflow_name"].as_str().unwrap(), run["run_attempt"].as_u64().unwrap())).collect();
+    let about: Vec<_> = runs
+        .iter()
+        .map(|run| (run["workflow_name"].as_str().unwrap(), run["run_attempt"].as_u64().unwrap()))
+        .collect();
     assert_eq!(about, [("ci", 1), ("ci", 2), ("ci", 3)], "the echo started nothing");
     double.hold_against_description();
 }
@@ -294,7 +311,9 @@ async fn a_token_tells_statuses() {
     };
     double
         .until("both ends", |known| {
-            ["ci / job (push)", "slipway"].iter().all(|context| last(known, context).as_deref() == Some("success"))
+            ["ci / job (push)", "slipway"]
+                .iter()
+                .all(|context| last(known, context).as_deref() == Some("success"))
         })
         .await;
     assert!(double.known().checks.is_empty());
@@ -330,7 +349,8 @@ async fn what_github_refuses_is_given_up_and_told_no_more() {
     .await;
     let head = forge.git(&["rev-parse", "HEAD"]);
     let html_url = format!("https://{}/o/other", double.host());
-    let repository = json!({"full_name": "o/other", "name": "other", "default_branch": "main", "html_url": html_url});
+    let repository =
+        json!({"full_name": "o/other", "name": "other", "default_branch": "main", "html_url": html_url});
     let fields = json!({"ref": "refs/heads/main", "after": head, "repository": repository});
     forge.deliver("push", fields).await;
     let driver = forge.fixture.handle().services().driver.clone();
@@ -409,7 +429,15 @@ async fn an_app_is_made_of_a_code_and_what_it_lacks_is_said() {
         "hook": {"url": "https://elsewhere.example", "content_type": "form", "insecure_ssl": "1"},
     });
     let wrong = check().await.join("\n");
-    for part in ["`checks` is `read`", "`contents` is `no`", "`pull_request` is not chosen", "elsewhere", "json", "no secret", "TLS"] {
+    for part in [
+        "`checks` is `read`",
+        "`contents` is `no`",
+        "`pull_request` is not chosen",
+        "elsewhere",
+        "json",
+        "no secret",
+        "TLS",
+    ] {
         assert!(wrong.contains(part), "{part} is missing in\n{wrong}");
     }
     double.hold_against_description();

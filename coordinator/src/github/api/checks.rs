@@ -75,7 +75,12 @@ pub(super) async fn make(github: &Github, place: &Place, report: &Report) -> Res
 }
 
 /// Changes one.
-pub(super) async fn change(github: &Github, place: &Place, id: u64, report: &Report) -> Result<(), ForgeError> {
+pub(super) async fn change(
+    github: &Github,
+    place: &Place,
+    id: u64,
+    report: &Report,
+) -> Result<(), ForgeError> {
     let path = format!("/repos/{}/check-runs/{id}", in_path(&place.repository));
     let body = Json::Object(body(report));
     github.ask(&place.repository, Method::PATCH, &path, Some(&body)).await.map(drop)

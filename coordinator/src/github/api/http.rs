@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
 use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
 use axum::http::{Method, Request};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -105,7 +105,8 @@ impl Transport {
             })?;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, ANSWER_MAX_BYTES).collect().await;
-            let body = body.map_err(|error| ForgeError::Uncertain(format!("the answer broke off: {error}")))?;
+            let body =
+                body.map_err(|error| ForgeError::Uncertain(format!("the answer broke off: {error}")))?;
             let body = serde_json::from_slice(&body.to_bytes()).unwrap_or(Json::Null);
             Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
         };

@@ -44,8 +44,8 @@ impl Budget {
 
     /// Takes note of what an answer says.
     pub(super) fn heed(&self, answer: &Answer) {
-        let [limit, remaining, reset] =
-            ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"].map(|name| number(answer, name));
+        let [limit, remaining, reset] = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"]
+            .map(|name| number(answer, name));
         if let (Some(limit), Some(remaining), Some(reset)) = (limit, remaining, reset) {
             self.limit.store(limit, Ordering::Relaxed);
             self.remaining.store(remaining, Ordering::Relaxed);

@@ -48,7 +48,11 @@ pub struct Github {
 fn host_of(api: &str) -> String {
     let rest = api.split_once("://").map_or(api, |(_, rest)| rest);
     let host = rest.split('/').next().unwrap_or_default();
-    if host == "api.github.com" { "github.com".to_owned() } else { host.strip_prefix("api.").filter(|host| host.ends_with(".ghe.com")).unwrap_or(host).to_owned() }
+    if host == "api.github.com" {
+        "github.com".to_owned()
+    } else {
+        host.strip_prefix("api.").filter(|host| host.ends_with(".ghe.com")).unwrap_or(host).to_owned()
+    }
 }
 
 /// Owner and name, percent-encoded where they would mean something else in a path.

@@ -12,11 +12,8 @@ use super::{Github, limits, segment};
 use crate::options::{GithubIdentity, GithubOptions};
 
 /// What an App has to be allowed: (permission, what of it, what for).
-const PERMISSIONS: [(&str, &str, &str); 3] = [
-    ("checks", "write", "checks of jobs"),
-    ("contents", "read", "pushes"),
-    ("metadata", "read", "anything"),
-];
+const PERMISSIONS: [(&str, &str, &str); 3] =
+    [("checks", "write", "checks of jobs"), ("contents", "read", "pushes"), ("metadata", "read", "anything")];
 
 /// What is asked for besides, for events that many workflows name, and for statuses.
 const WISHES: [(&str, &str); 3] = [("pull_requests", "read"), ("statuses", "write"), ("issues", "read")];
@@ -87,7 +84,8 @@ pub async fn convert(api: &str, code: &str) -> Result<NewApp, String> {
         return Err("this is no code".to_owned());
     }
     let path = format!("/app-manifests/{}/conversions", segment(code));
-    let answer = Transport::new(api)?.send_unnamed(Method::POST, &path).await.map_err(|error| error.to_string())?;
+    let answer =
+        Transport::new(api)?.send_unnamed(Method::POST, &path).await.map_err(|error| error.to_string())?;
     if answer.status == 404 {
         return Err(answer.told("GitHub does not know this code: it is good once, and for an hour"));
     }

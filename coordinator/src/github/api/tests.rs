@@ -40,7 +40,8 @@ fn an_apps_token_is_one_that_openssl_takes() {
         std::fs::write(&path, bytes).unwrap();
         path
     };
-    let (key, signature) = (file("key", KEY.as_bytes()), file("signature", &BASE64.decode(parts[2]).unwrap()));
+    let (key, signature) =
+        (file("key", KEY.as_bytes()), file("signature", &BASE64.decode(parts[2]).unwrap()));
     let openssl = |arguments: &[&std::ffi::OsStr], input: &str| {
         let mut child = Command::new("openssl")
             .args(arguments)
@@ -128,7 +129,11 @@ fn what_can_be_left_out_is_when_little_is_left() {
     assert!(budget.has_room());
     let soon = (budget.now_s() + 600).to_string();
     let heed = |remaining: &str, reset: &str| {
-        let headers = [("x-ratelimit-limit", "5000"), ("x-ratelimit-remaining", remaining), ("x-ratelimit-reset", reset)];
+        let headers = [
+            ("x-ratelimit-limit", "5000"),
+            ("x-ratelimit-remaining", remaining),
+            ("x-ratelimit-reset", reset),
+        ];
         budget.heed(&answer(200, &headers, ""));
         budget.has_room()
     };
