@@ -277,7 +277,6 @@ impl Coordinator {
             pages: Pages::new(&keys.results, &keys.admin_token),
             deliveries: Arc::default(),
             forge,
-            reports: Arc::default(),
             schedules: Arc::default(),
             history,
             metrics,

@@ -59,8 +59,6 @@ pub struct Services {
     pub deliveries: Arc<Notify>,
     /// The forge that is told of runs, if one is.
     pub forge: Option<Arc<dyn Forge>>,
-    /// Wakes whoever tells it, when something changed that is no run.
-    pub reports: Arc<Notify>,
     /// Wakes whoever waits for schedules.
     pub schedules: Arc<Notify>,
     /// Asks for the projections to be made again.

@@ -360,6 +360,10 @@ impl Core {
             Ok(bytes) => self.entries.push(Entry { time_ms: self.now.0, payload: bytes }),
             Err(error) => self.unwritable = Some(error.to_string()),
         }
+        if let Some(place) = self.ledger.touched(&payload) {
+            // Whoever hears of it asks, and is answered after the commit.
+            self.watchers.touched(place.clone());
+        }
         self.ledger.apply(&payload);
         let Payload::Scheduler(event) = payload else { return };
         self.state.apply(&event);

@@ -10,6 +10,7 @@ use slipway_cas::Digest;
 use slipway_scheduler::{AgentId, Event, InstanceId, RunId};
 
 use super::payload::{AttemptNote, DeliveryEvent, DrainOrder, Payload};
+use crate::forge::Place;
 use crate::forge::told::Told;
 use crate::house::{House, HouseEvent};
 
@@ -58,6 +59,16 @@ impl Ledger {
     /// Makes what is derived again; after it was read from a snapshot.
     pub(super) fn reindex(&mut self) {
         self.done_index = self.done.iter().cloned().collect();
+    }
+
+    /// The commit whose sum is another because of this entry, if that is told.
+    #[must_use]
+    pub(super) fn touched<'a>(&'a self, payload: &'a Payload) -> Option<&'a Place> {
+        match payload {
+            Payload::Delivery(DeliveryEvent::Done { id, .. }) => self.told.is_about(id),
+            Payload::Report(event) => event.touches(),
+            _ => None,
+        }
     }
 
     /// Takes note of an entry of the journal.

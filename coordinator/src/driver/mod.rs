@@ -27,7 +27,6 @@ pub mod stepped;
 mod tests;
 pub mod watchers;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use slipway_kit::clock::Clock;
@@ -53,7 +52,7 @@ use recover::Recovered;
 use request::Request;
 pub use request::{AgentHello, FromAgent, Piece, Stretch, View};
 pub use role::{Role, Standing};
-use watchers::Watchers;
+use watchers::{Changes, Watchers};
 
 /// How many requests may wait. Beyond it senders wait, so that an overload slows them and does not fill memory.
 pub const REQUEST_QUEUE: usize = 8_192;
@@ -380,18 +379,18 @@ impl Driver {
         self.ask(|answer| Request::Report { event, answer }).await
     }
 
-    /// Begins to gather which runs change, for [`Driver::changed_runs`].
+    /// Begins to gather what changes, for [`Driver::changes`].
     pub(crate) fn gather_changes(&self) {
         self.watchers.gather();
     }
 
-    /// The runs that changed since this was asked last.
-    pub(crate) fn changed_runs(&self) -> BTreeSet<RunId> {
+    /// The runs and commits that changed since this was asked last.
+    pub(crate) fn changes(&self) -> Changes {
         self.watchers.gathered()
     }
 
-    /// Waits until some run changed since the last wait ended.
-    pub(crate) async fn runs_changed(&self) {
+    /// Waits until something changed since the last wait ended.
+    pub(crate) async fn changed(&self) {
         self.watchers.news().await;
     }
 

@@ -1,7 +1,7 @@
 //! The one report that sums up a commit, for a branch rule to require: it is there as soon as a delivery is about the commit, and ends
 //! when all that the commit started has ended, also when that is nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use slipway_scheduler::JobResult;
@@ -24,10 +24,11 @@ pub(crate) fn counts(event: &str) -> bool {
     COUNTED.contains(&event)
 }
 
-/// The sums that were not told to their end.
-pub(crate) fn unsettled(view: View<'_>, name: &str) -> Vec<Wanted> {
-    let told = view.ledger.told();
-    told.unsettled().filter_map(|(place, commit)| sum(view, name, place, commit)).collect()
+/// The sums of these commits, as far as they were not told to their end.
+pub(crate) fn unsettled(view: View<'_>, name: &str, places: &BTreeSet<Place>) -> Vec<Wanted> {
+    let told = places.iter().filter_map(|place| Some((place, view.ledger.told().of_commit(place)?)));
+    let open = told.filter(|(_, commit)| !commit.report.is_some_and(|report| report.settled));
+    open.filter_map(|(place, commit)| sum(view, name, place, commit)).collect()
 }
 
 /// `None`: what is known does not sum up any more.

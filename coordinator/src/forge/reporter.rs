@@ -19,14 +19,15 @@ use super::details::Details;
 use super::telling::{self, Task, TellError};
 use super::told::ReportEvent;
 use super::{Forge, ForgeError, Place, commits};
-use crate::driver::DriverError;
+use crate::driver::{DriverError, View};
 use crate::services::Services;
 
 /// Requests that are on their way at a time.
 const CONCURRENCY: usize = 4;
 
-/// Runs that are looked at in one go.
+/// Runs, and commits, that are looked at in one go: the driver has other things to do.
 const RUNS_AT_ONCE: usize = 64;
+const COMMITS_AT_ONCE: usize = 256;
 
 /// Changes within this time are told together.
 const GATHER: Duration = Duration::from_millis(200);
@@ -37,6 +38,10 @@ const LIVE_EVERY_EACH: Duration = Duration::from_secs(2);
 
 /// The first wait after a failure, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(120));
+
+/// After so many failures in a row the forge counts as away: one request at a time asks whether it is back, after these waits.
+const OUTAGE_FAILURES: u32 = 4;
+const OUTAGE_WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
 /// The longest wait that a forge can ask for.
 const HOLD_MAX: Duration = Duration::from_secs(60 * 60);
@@ -110,12 +115,16 @@ struct Desk {
     forge: Arc<dyn Forge>,
     check: String,
     items: BTreeMap<Key, Item>,
-    /// Runs to look at.
+    /// Runs and commits to look at.
     changed: BTreeSet<RunId>,
+    commits: BTreeSet<Place>,
     /// What the process before may have told is not known for certain.
     first_look: bool,
     /// Nothing is sent before.
     hold: Instant,
+    /// How often in a row something failed that is the forge's affair, or the network's.
+    failures: u32,
+    outage: Backoff,
     work: JoinSet<Done>,
 }
 
@@ -131,8 +140,11 @@ pub(crate) async fn report(services: Services) {
         check,
         items: BTreeMap::new(),
         changed: BTreeSet::new(),
+        commits: BTreeSet::new(),
         first_look: true,
         hold: Instant::now(),
+        failures: 0,
+        outage: Backoff::new(OUTAGE_WAITS.0, OUTAGE_WAITS.1),
         work: JoinSet::new(),
     };
     if let Err(error) = desk.run().await {
@@ -143,19 +155,25 @@ pub(crate) async fn report(services: Services) {
 impl Desk {
     async fn run(&mut self) -> Result<(), DriverError> {
         self.services.driver.gather_changes();
-        let all =
-            self.services.driver.query(|view| view.state.runs().map(Run::id).collect::<Vec<_>>()).await?;
-        self.changed.extend(all);
+        let all = |view: View<'_>| {
+            let commits: Vec<Place> =
+                view.ledger.told().unsettled().map(|(place, _)| place.clone()).collect();
+            (view.state.runs().map(Run::id).collect::<Vec<_>>(), commits)
+        };
+        let (runs, commits) = self.services.driver.query(all).await?;
+        self.changed.extend(runs);
+        self.commits.extend(commits);
         loop {
-            self.changed.extend(self.services.driver.changed_runs());
+            let changes = self.services.driver.changes();
+            self.changed.extend(changes.runs);
+            self.commits.extend(changes.commits);
             self.look().await?;
             self.first_look = false;
             self.begin();
             let wake = self.next_wake();
-            let (driver, reports) = (self.services.driver.clone(), Arc::clone(&self.services.reports));
+            let driver = self.services.driver.clone();
             tokio::select! {
-                () = driver.runs_changed() => tokio::time::sleep(GATHER).await,
-                () = reports.notified() => {}
+                () = driver.changed() => tokio::time::sleep(GATHER).await,
                 Some(done) = self.work.join_next() => match done {
                     Ok(done) => self.done(done).await?,
                     // Its report stays busy: one that makes this program panic is not tried again before the next start.
@@ -178,20 +196,30 @@ impl Desk {
                 }
             }
             let asked = some.clone();
-            let look = move |view: crate::driver::View<'_>| {
+            let look = move |view: View<'_>| {
                 asked.into_iter().map(|run| (run, desired::of_run(view, run))).collect::<Vec<_>>()
             };
             for (run, work) in self.services.driver.query(look).await? {
                 self.take_run(run, work).await?;
             }
         }
-        let check = self.check.clone();
-        let sums = self.services.driver.query(move |view| commits::unsettled(view, &check)).await?;
-        let open: BTreeSet<Key> = sums.iter().map(|sum| sum.key.clone()).collect();
-        // One that was begun anew is another report.
-        self.items.retain(|key, item| item.busy || matches!(key, Key::Part(..)) || open.contains(key));
-        for sum in sums {
-            self.want(sum);
+        while !self.commits.is_empty() {
+            let mut some = BTreeSet::new();
+            while some.len() < COMMITS_AT_ONCE
+                && let Some(place) = self.commits.pop_first()
+            {
+                some.insert(place);
+            }
+            let (check, asked) = (self.check.clone(), some.clone());
+            let look = move |view: View<'_>| commits::unsettled(view, &check, &asked);
+            let sums = self.services.driver.query(look).await?;
+            // One that was begun anew, or is told to its end, is another report.
+            let open: BTreeSet<Key> = sums.iter().map(|sum| sum.key.clone()).collect();
+            self.items.retain(|key, item| match key {
+                Key::Sum(place, _) => item.busy || !some.contains(place) || open.contains(key),
+                Key::Part(..) => true,
+            });
+            sums.into_iter().for_each(|sum| self.want(sum));
         }
         self.services.metrics.reports_behind.set(self.behind());
         Ok(())
@@ -205,7 +233,10 @@ impl Desk {
         if work.forge != self.forge.host() {
             return Ok(());
         }
-        if work.place.is_some() {
+        if let Some(place) = work.place {
+            if commits::counts(&work.event_name) {
+                self.commits.insert(place);
+            }
             work.wanted.into_iter().for_each(|wanted| self.want(wanted));
             return Ok(());
         }
@@ -255,6 +286,19 @@ impl Desk {
         LIVE_EVERY.max(LIVE_EVERY_EACH * u32::try_from(live.count()).unwrap_or(u32::MAX))
     }
 
+    /// How many requests may be on their way.
+    fn hands(&self) -> usize {
+        if self.failures < OUTAGE_FAILURES { CONCURRENCY } else { 1 }
+    }
+
+    /// The forge, or the way to it, failed.
+    fn failed(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures >= OUTAGE_FAILURES {
+            self.hold = self.hold.max(now + self.outage.next_wait());
+        }
+    }
+
     /// Begins what is most urgent.
     fn begin(&mut self) {
         let now = Instant::now();
@@ -268,7 +312,7 @@ impl Desk {
             .filter_map(|(key, item)| Some((item.urgency(now, live_every, has_room)?, key.clone())))
             .collect();
         due.sort();
-        for (_, key) in due.into_iter().take(CONCURRENCY.saturating_sub(self.work.len())) {
+        for (_, key) in due.into_iter().take(self.hands().saturating_sub(self.work.len())) {
             let Some(item) = self.items.get_mut(&key) else { continue };
             item.busy = true;
             let mut task = Task {
@@ -303,7 +347,7 @@ impl Desk {
         });
         let next = due.min().unwrap_or(now + HOLD_MAX);
         // With all hands full the next end of a task wakes.
-        let next = if self.work.len() >= CONCURRENCY { now + HOLD_MAX } else { next };
+        let next = if self.work.len() >= self.hands() { now + HOLD_MAX } else { next };
         next.max(self.hold)
     }
 
@@ -313,12 +357,15 @@ impl Desk {
         let now = Instant::now();
         item.busy = false;
         item.id = task.id;
-        item.details = Some(task.details);
+        // What is over is read again: many of them may wait for a forge that is away.
+        item.details = (!task.wanted.stage.is_done()).then_some(task.details);
         let error = match result {
             Ok(()) => {
                 self.services.metrics.reports_told.add(1);
                 (item.told, item.told_at, item.uncertain) = (Some(mark), now, false);
                 item.backoff.reset();
+                self.failures = 0;
+                self.outage.reset();
                 if task.wanted.stage.is_done() {
                     self.items.remove(&key);
                 }
@@ -338,14 +385,16 @@ impl Desk {
             TellError::Forge(ForgeError::Later { wait, message }) => {
                 tracing::warn!(report, message, ?wait, "the forge takes no report now");
                 item.not_before = now + item.backoff.next_wait();
-                if let Some(wait) = wait {
-                    self.hold = self.hold.max(now + wait.min(HOLD_MAX));
+                match wait {
+                    Some(wait) => self.hold = self.hold.max(now + wait.min(HOLD_MAX)),
+                    None => self.failed(now),
                 }
             }
             TellError::Forge(ForgeError::Uncertain(message)) => {
                 tracing::warn!(report, message, "the forge does not answer as it should; it is asked again");
                 item.uncertain = true;
                 item.not_before = now + item.backoff.next_wait();
+                self.failed(now);
             }
             TellError::Records(error) => {
                 tracing::warn!(report, %error, "a log cannot be read for its report; it is tried again");

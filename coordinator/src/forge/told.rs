@@ -96,6 +96,16 @@ pub enum ReportEvent {
     },
 }
 
+impl ReportEvent {
+    /// The commit that something new sums up to.
+    pub(crate) fn touches(&self) -> Option<&Place> {
+        match self {
+            Self::Commit { place, .. } | Self::Problem { place, .. } | Self::Run { place, .. } => Some(place),
+            _ => None,
+        }
+    }
+}
+
 /// A report that the forge has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToldReport {
@@ -240,6 +250,11 @@ impl Told {
             commit.incomplete = false;
         }
         commit
+    }
+
+    /// The commit that an open delivery is about.
+    pub(crate) fn is_about(&self, delivery: &str) -> Option<&Place> {
+        self.open.get(delivery)
     }
 
     /// A delivery was dealt with.

@@ -33,7 +33,6 @@ pub(crate) async fn react(services: Services) {
                 tracing::info!(delivery = id, outcome, "webhook dealt with");
                 // A driver that is gone leaves the delivery to the next start.
                 let _ = services.driver.delivery(DeliveryEvent::Done { id: id.clone(), outcome }).await;
-                services.reports.notify_one();
                 id
             });
         }

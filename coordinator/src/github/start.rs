@@ -90,7 +90,6 @@ pub(super) async fn deal_with(services: &Services, id: &str, delivery: &PendingD
     {
         return error;
     }
-    services.reports.notify_one();
     learn::remember(services, &occasion, &payload).await;
     let mut outcomes = Vec::new();
     for start in &occasion.starts {
