@@ -245,7 +245,7 @@ fn authorized(known: &Known, headers: &HeaderMap, as_app: bool) -> Result<(), Re
     let claims = base64::prelude::BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap();
     let claims: Value = serde_json::from_slice(&claims).unwrap();
     let (now, issued, ends) = (now_s(), claims["iat"].as_u64().unwrap(), claims["exp"].as_u64().unwrap());
-    match claims["iss"] == APP.to_string() && issued <= now && ends > now && ends <= now + 600 {
+    match claims["iss"].as_str() == Some("7") && issued <= now && ends > now && ends <= now + 600 {
         true => Ok(()),
         false => refusal("its times or its App"),
     }
