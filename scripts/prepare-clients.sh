@@ -24,6 +24,9 @@ want actions-clients-1 SLIPWAY_ACTIONS_CLIENTS @actions/core@3.0.1 @actions/cach
 # The last one that knows nothing of the Twirp service.
 want actions-clients-old-1 SLIPWAY_ACTIONS_CLIENTS_OLD @actions/cache@3.2.4
 
+# GitHub's own description of its API, and what checks JSON against it.
+want github-description-1 SLIPWAY_GITHUB_DESCRIPTION @octokit/openapi@23.0.2 ajv@8.20.0 ajv-formats@3.0.1
+
 # Clients of the cache for build tools.
 want build-tools-1 SLIPWAY_BUILD_TOOLS turbo@2.11.11 nx@24.0.6 @moonrepo/cli@2.4.6
 

@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand};
 use slipway_kit::telemetry::{self, TelemetryOptions};
 
 use crate::commands::{
-    admin, agents, approve, audit, backup, cache, cancel, dispatch, doctor, eval, lint, lock, logs, plan,
-    pools, rerun, run, runs, secrets, show, up,
+    admin, agents, approve, audit, backup, cache, cancel, dispatch, doctor, eval, github, lint, lock, logs,
+    plan, pools, rerun, run, runs, secrets, show, up,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Out};
@@ -24,7 +24,7 @@ use crate::settings::Settings;
                         2 wrong usage or an invalid workflow, 3 the fleet failed.\n\
                         Configuration file: server, token, allow_plaintext, data_dir, http, grpc, agents, objects, keep_logs, \
                          journal, journal_file, keep_journal, \
-                        actions_source, externals, original_actions, otlp, webhook_secret_file, allow_repositories, and tables [images], [[repository]] and [[environment]].")]
+                        actions_source, externals, original_actions, otlp, webhook_secret_file, allow_repositories, public_url, and tables [images], [github], [[repository]] and [[environment]].")]
 struct Cli {
     /// A configuration file (TOML); flags and SLIPWAY_* variables win over it
     #[arg(long, global = true, value_name = "FILE", env = "SLIPWAY_CONFIG")]
@@ -75,6 +75,8 @@ enum Command {
     Backup(backup::Backup),
     /// Show what the caches hold, remove what nobody uses, check them, or make a token for them
     Cache(cache::Cache),
+    /// Make a GitHub App that tells GitHub of runs, or check the one there is
+    Github(github::Github),
     /// Make a new data directory from a backup
     Restore(backup::Restore),
     /// Mend a journal that is damaged or lost something, or make the history again
@@ -137,6 +139,7 @@ async fn execute(command: Command, settings: Settings) -> Result<Exit, Failure> 
         Command::Lock(lock) => lock.run(&settings, &mut out).await,
         Command::Plan(plan) => plan.run(&mut out),
         Command::Eval(eval) => eval.run(&mut out),
+        Command::Github(github) => github.run(&settings, &mut out).await,
         Command::Runs(runs) => runs.run(&settings, &mut out).await,
         Command::Show(show) => show.run(&settings, &mut out).await,
         Command::Logs(logs) => logs.run(&settings, &mut out).await,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 pub use slipway_coordinator::options::DEFAULT_HTTP;
-use slipway_coordinator::options::{EnvironmentSetting, JournalUrl, Repository};
+use slipway_coordinator::options::{EnvironmentSetting, GithubSettings, JournalUrl, Repository};
 
 use crate::failure::Failure;
 use crate::user_folders;
@@ -56,6 +56,10 @@ pub struct Settings {
     /// What environments ask of jobs at `up`.
     #[serde(default)]
     pub environment: Vec<EnvironmentSetting>,
+    /// How `up` tells GitHub of runs.
+    pub github: Option<GithubSettings>,
+    /// Where people reach the pages of `up`.
+    pub public_url: Option<String>,
     /// Where actions and reusable workflows of other repositories come from.
     pub actions_source: Option<String>,
     /// Folder with Node for JavaScript actions.

@@ -60,6 +60,8 @@ fn every_command_of_the_contract_is_offered() {
         &["cache", "prune"],
         &["admin", "rebuild"],
         &["doctor"],
+        &["github", "setup"],
+        &["github", "check"],
     ] {
         let done = place.run(&[command, &["--help"]].concat());
         assert!(done.code == 0 && done.out.contains("Usage: slipway"), "{command:?}: {done:?}");

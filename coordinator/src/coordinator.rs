@@ -17,6 +17,8 @@ use tokio_util::task::TaskTracker;
 use crate::cache::{Cache, CacheOpenError, Passes, Users};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::driver::{Driver, DriverParts, Standing};
+use crate::forge::Forge;
+use crate::github::api::Github;
 use crate::grpc::{self, GrpcError};
 use crate::history::{self, History};
 use crate::http;
@@ -82,6 +84,9 @@ pub enum StartError {
     /// The cache of build tools.
     #[error(transparent)]
     Cache(#[from] CacheOpenError),
+    /// The forge that is to be told of runs.
+    #[error("[github] {0}")]
+    Forge(String),
     /// gRPC.
     #[error(transparent)]
     Grpc(#[from] GrpcError),
@@ -151,6 +156,13 @@ impl Coordinator {
         if !options.http.ip().is_loopback() {
             tracing::warn!(address = %options.http, "HTTP is served unencrypted beyond this machine; put a TLS proxy before it");
         }
+        let forge = match &options.github {
+            Some(github) => {
+                let github = Github::new(github, Arc::clone(&clock)).map_err(StartError::Forge)?;
+                Some(Arc::new(github) as Arc<dyn Forge>)
+            }
+            None => None,
+        };
         let data_dir = DataDir::open(&options.data_dir)?;
         let keys = match &options.cluster {
             None => Keys::own(&data_dir)?,
@@ -264,6 +276,7 @@ impl Coordinator {
             agent_token: keys.agent_token.clone(),
             pages: Pages::new(&keys.results, &keys.admin_token),
             deliveries: Arc::default(),
+            forge,
             schedules: Arc::default(),
             history,
             metrics,

@@ -11,7 +11,7 @@ use crate::driver::{Planning, RunEnded};
 use crate::records::AttemptKey;
 use crate::records::limits::SEAL_QUEUE;
 use crate::services::Services;
-use crate::{chain, github, history, log_keeper, planner, results, schedule, vault};
+use crate::{chain, forge, github, history, log_keeper, planner, results, schedule, vault};
 
 /// What the driver sends to its helpers.
 pub(crate) struct FromDriver {
@@ -39,6 +39,8 @@ pub(crate) async fn begin(services: &Services, from: FromDriver, helpers: &mut J
     helpers.spawn(clean_up(services.clone(), from.over, to_seal));
     helpers.spawn(log_keeper::run(services.clone(), ended));
     helpers.spawn(github::react(services.clone()));
+    helpers.spawn(forge::reporter::report(services.clone()));
+    helpers.spawn(forge::missed::look_after(services.clone()));
     helpers.spawn(schedule::run(services.clone()));
     helpers.spawn(results::sweep(services.results.clone(), services.options.cache_quota));
     if let Some(parts) = from.projections {

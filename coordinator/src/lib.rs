@@ -16,6 +16,7 @@ mod coordinator;
 pub mod data_dir;
 mod dispatch;
 pub mod driver;
+pub mod forge;
 pub mod github;
 pub mod grpc;
 pub mod history;

@@ -90,6 +90,14 @@ pub struct Metrics {
     pub records_stale: Counter,
     /// Webhook deliveries that were accepted.
     pub deliveries: Counter,
+    /// Reports that the forge took.
+    pub reports_told: Counter,
+    /// Reports that it did not take: later, or never.
+    pub reports_failed: Counter,
+    /// Reports that are not as they should be yet.
+    pub reports_behind: Gauge,
+    /// Missed deliveries that the forge was asked for.
+    pub redeliveries: Counter,
     /// Calls that had no or a wrong token or signature.
     pub unauthorized: Counter,
     /// How long planning a job took.

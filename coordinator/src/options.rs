@@ -6,9 +6,11 @@
 mod cache;
 mod cluster;
 mod environments;
+mod github;
 mod scheduling;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
@@ -22,6 +24,8 @@ use slipway_kit::config::{self, ConfigError};
 pub use self::cache::{CacheFlags, CachePlace, CacheQuota, CacheUrl};
 pub use self::cluster::{ClusterFlags, ClusterOptions};
 pub use self::environments::{EnvironmentSetting, Environments};
+pub use self::github::{AppKey, GithubFlags, GithubIdentity, GithubOptions, GithubSettings, GithubToken};
+pub use self::webhook::{Repository, WebhookOptions, WebhookSecret};
 pub use crate::journal::{JournalPlace, JournalUrl};
 use crate::records::limits::KEEP_LOGS_DAYS;
 pub use scheduling::Scheduling;
@@ -129,6 +133,9 @@ pub struct Flags {
     /// Being one of several coordinators
     #[command(flatten)]
     pub cluster: ClusterFlags,
+    /// Telling GitHub of runs
+    #[command(flatten)]
+    pub github: GithubFlags,
     /// The secret itself, for `SLIPWAY_WEBHOOK_SECRET`; a flag would show in the list of processes
     #[arg(skip)]
     pub webhook_secret: Option<String>,
@@ -166,6 +173,8 @@ struct Settings {
     priority: Vec<PrioritySetting>,
     retry: RetrySetting,
     environment: Vec<EnvironmentSetting>,
+    github: github::GithubSettings,
+    public_url: Option<String>,
 }
 
 /// Where blobs and records are.
@@ -177,16 +186,6 @@ pub enum Objects {
     Bucket(BucketAddress),
 }
 
-/// A repository whose webhooks are accepted, and where its code is.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Repository {
-    /// `owner/name`, compared without case.
-    pub name: String,
-    /// What `git clone` takes.
-    pub clone_url: String,
-}
-
 /// Files of a TLS identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsOptions {
@@ -194,28 +193,6 @@ pub struct TlsOptions {
     pub certificate: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
-}
-
-/// A webhook secret; `Debug` hides it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct WebhookSecret(pub String);
-
-impl std::fmt::Debug for WebhookSecret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("WebhookSecret(…)")
-    }
-}
-
-/// How webhooks are taken.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct WebhookOptions {
-    /// What signs them; none are accepted without.
-    pub secret: Option<WebhookSecret>,
-    /// Repositories with their own clone URL.
-    pub repositories: Vec<Repository>,
-    /// The only other repositories that are accepted, with the clone URL of the payload; empty: all, unless
-    /// `repositories` names some.
-    pub allowed: Vec<String>,
 }
 
 /// How a coordinator is started; checked.
@@ -255,6 +232,10 @@ pub struct Options {
     pub cache: CachePlace,
     /// How much of the caches one repository may keep.
     pub cache_quota: CacheQuota,
+    /// How GitHub is told of runs; `None`: it is not.
+    pub github: Option<GithubOptions>,
+    /// Where people reach the web pages, without a slash at its end; `None`: reports have no links.
+    pub public_url: Option<String>,
     /// Whether projections are made. A coordinator that serves one run and goes needs none.
     pub history: bool,
 }
@@ -282,6 +263,8 @@ impl Options {
             environments: Environments::default(),
             cache: CachePlace::default(),
             cache_quota: CacheQuota::default(),
+            github: None,
+            public_url: None,
             history: true,
         }
     }
@@ -357,6 +340,9 @@ impl Options {
         let lease_seconds = flags.lease_seconds.or(file.lease_seconds);
         let scheduling = Scheduling::from_settings(file.share, file.priority, &file.retry, lease_seconds)?;
         let environments = Environments::from_settings(file.environment)?;
+        let github = github::load(&flags.github, file.github)?;
+        let public_url = flags.github.public_url.or(file.public_url);
+        let public_url = public_url.as_deref().map(github::public_url).transpose()?;
         let options = Self {
             data_dir,
             http,
@@ -375,6 +361,8 @@ impl Options {
             environments,
             cache,
             cache_quota,
+            github,
+            public_url,
             history: true,
         };
         options.check()?;

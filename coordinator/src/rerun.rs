@@ -30,6 +30,8 @@ pub struct Rerun {
     pub actor: String,
     /// By which door it came.
     pub door: String,
+    /// Names the request: one that comes twice makes one run.
+    pub idempotency_key: Option<String>,
 }
 
 /// Why no run was started.
@@ -151,6 +153,7 @@ pub async fn rerun(services: &Services, run: RunId, wanted: Rerun) -> Result<Run
         priority: Some(left.priority),
         carried: if wanted.failed { left.carried } else { Vec::new() },
         door: wanted.door,
+        idempotency_key: wanted.idempotency_key,
         ..NewRun::default()
     };
     Ok(submit::submit(services, new).await?)

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
 use crate::driver::Driver;
+use crate::forge::Forge;
 use crate::history::History;
 use crate::metrics::Metrics;
 use crate::mirror::Mirrors;
@@ -56,6 +57,8 @@ pub struct Services {
     pub(crate) pages: Pages,
     /// Wakes whoever deals with webhook deliveries.
     pub deliveries: Arc<Notify>,
+    /// The forge that is told of runs, if one is.
+    pub forge: Option<Arc<dyn Forge>>,
     /// Wakes whoever waits for schedules.
     pub schedules: Arc<Notify>,
     /// Asks for the projections to be made again.

@@ -10,6 +10,7 @@ pub mod cancel;
 pub mod dispatch;
 pub mod doctor;
 pub mod eval;
+pub mod github;
 pub mod lint;
 pub mod lock;
 pub mod logs;

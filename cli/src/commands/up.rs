@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use slipway_coordinator::options::{ClusterFlags, Environments, Flags, JournalUrl, Options};
+use slipway_coordinator::options::{ClusterFlags, Environments, Flags, GithubFlags, JournalUrl, Options};
 use slipway_kit::shutdown::{self, Stage};
 
 use crate::failure::{Exit, Failure};
@@ -66,6 +66,8 @@ pub struct Up {
     #[command(flatten)]
     cluster: ClusterFlags,
     #[command(flatten)]
+    github: GithubFlags,
+    #[command(flatten)]
     actions: ActionArgs,
     /// Send traces to this OTLP collector (gRPC), such as http://127.0.0.1:4317
     #[arg(long, value_name = "URL", env = "SLIPWAY_OTLP")]
@@ -118,6 +120,9 @@ impl Up {
             (None, None) => (settings.journal.clone(), settings.journal_file.clone()),
             given => given,
         };
+        let mut github = self.github;
+        github.from_file.clone_from(&settings.github);
+        github.public_url = or_file(github.public_url, &settings.public_url);
         let flags = Flags {
             data_dir: self.data_dir.or_else(|| settings.data_dir.clone()),
             http: or_file(self.http, &settings.http),
@@ -129,6 +134,7 @@ impl Up {
             keep_logs: self.keep_logs.or(settings.keep_logs),
             lease_seconds: self.lease_seconds,
             cluster: self.cluster,
+            github,
             webhook_secret_file: self.webhook_secret_file.or_else(|| settings.webhook_secret_file.clone()),
             // No flag: it would show in the list of processes.
             webhook_secret: std::env::var("SLIPWAY_WEBHOOK_SECRET").ok(),

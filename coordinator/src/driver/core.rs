@@ -275,6 +275,10 @@ impl Core {
                 }
                 self.answer(answer, Ok(news));
             }
+            Request::Report { event, answer } => {
+                self.take(Payload::Report(event));
+                self.answer(answer, Ok(()));
+            }
             Request::Note { origin, action, target, refused, answer } => {
                 self.audit(origin, action, &refused.map_or(Ok(()), Err), |_| target);
                 self.answer(answer, Ok(()));
@@ -355,6 +359,10 @@ impl Core {
         match serde_json::to_vec(&payload) {
             Ok(bytes) => self.entries.push(Entry { time_ms: self.now.0, payload: bytes }),
             Err(error) => self.unwritable = Some(error.to_string()),
+        }
+        if let Some(place) = self.ledger.touched(&payload) {
+            // Whoever hears of it asks, and is answered after the commit.
+            self.watchers.touched(place.clone());
         }
         self.ledger.apply(&payload);
         let Payload::Scheduler(event) = payload else { return };

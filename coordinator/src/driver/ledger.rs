@@ -10,6 +10,8 @@ use slipway_cas::Digest;
 use slipway_scheduler::{AgentId, Event, InstanceId, RunId};
 
 use super::payload::{AttemptNote, DeliveryEvent, DrainOrder, Payload};
+use crate::forge::Place;
+use crate::forge::told::Told;
 use crate::house::{House, HouseEvent};
 
 /// How many deliveries are remembered after they were dealt with, so that a repeated one does nothing. GitHub repeats only
@@ -37,6 +39,9 @@ pub struct Ledger {
     /// What admins decided about the fleet.
     #[serde(default)]
     house: House,
+    /// What a forge was told.
+    #[serde(default)]
+    told: Told,
     #[serde(skip)]
     done_index: BTreeSet<String>,
 }
@@ -56,6 +61,16 @@ impl Ledger {
         self.done_index = self.done.iter().cloned().collect();
     }
 
+    /// The commit whose sum is another because of this entry, if that is told.
+    #[must_use]
+    pub(super) fn touched<'a>(&'a self, payload: &'a Payload) -> Option<&'a Place> {
+        match payload {
+            Payload::Delivery(DeliveryEvent::Done { id, .. }) => self.told.is_about(id),
+            Payload::Report(event) => event.touches(),
+            _ => None,
+        }
+    }
+
     /// Takes note of an entry of the journal.
     pub fn apply(&mut self, payload: &Payload) {
         match payload {
@@ -66,6 +81,7 @@ impl Ledger {
             }
             Payload::Scheduler(Event::RunRetired { run }) => {
                 self.notes.remove(run);
+                self.told.retired(*run);
             }
             Payload::Scheduler(_) | Payload::Audit(_) => {}
             Payload::Delivery(DeliveryEvent::Accepted { id, event, body, .. }) => {
@@ -73,6 +89,7 @@ impl Ledger {
             }
             Payload::Delivery(DeliveryEvent::Done { id, .. }) => {
                 self.pending.remove(id);
+                self.told.dealt_with(id);
                 if self.done_index.insert(id.clone()) {
                     self.done.push_back(id.clone());
                 }
@@ -88,6 +105,7 @@ impl Ledger {
                     self.drained.retain(|drained| drained != agent);
                 }
             }
+            Payload::Report(event) => self.told.apply(event),
             Payload::AttemptNote(note) => self.notes.entry(note.run).or_default().push(note.clone()),
             Payload::DrainOrder(DrainOrder { agent, on, .. }) => {
                 self.drained.retain(|drained| drained != agent);
@@ -105,6 +123,12 @@ impl Ledger {
     #[must_use]
     pub fn house(&self) -> &House {
         &self.house
+    }
+
+    /// What a forge was told.
+    #[must_use]
+    pub fn told(&self) -> &Told {
+        &self.told
     }
 
     /// The number of the next run of this workflow, from 1.

@@ -37,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::core::{Core, Tables};
 use crate::audit::Origin;
+use crate::forge::told::ReportEvent;
 use crate::history::Tap;
 use crate::house::{HouseCommand, HouseError};
 use crate::journal::{self, Address, Journal, JournalError, Leader, Snapshot};
@@ -51,7 +52,7 @@ use recover::Recovered;
 use request::Request;
 pub use request::{AgentHello, FromAgent, Piece, Stretch, View};
 pub use role::{Role, Standing};
-use watchers::Watchers;
+use watchers::{Changes, Watchers};
 
 /// How many requests may wait. Beyond it senders wait, so that an overload slows them and does not fill memory.
 pub const REQUEST_QUEUE: usize = 8_192;
@@ -368,6 +369,29 @@ impl Driver {
     /// [`DriverError::Stopped`].
     pub async fn delivery(&self, event: DeliveryEvent) -> Result<bool, DriverError> {
         self.ask(|answer| Request::Delivery { event, answer }).await
+    }
+
+    /// Journals what a forge was told, or is to be; durable when this returns.
+    ///
+    /// # Errors
+    /// [`DriverError`].
+    pub(crate) async fn report(&self, event: ReportEvent) -> Result<(), DriverError> {
+        self.ask(|answer| Request::Report { event, answer }).await
+    }
+
+    /// Begins to gather what changes, for [`Driver::changes`].
+    pub(crate) fn gather_changes(&self) {
+        self.watchers.gather();
+    }
+
+    /// The runs and commits that changed since this was asked last.
+    pub(crate) fn changes(&self) -> Changes {
+        self.watchers.gathered()
+    }
+
+    /// Waits until something changed since the last wait ended.
+    pub(crate) async fn changed(&self) {
+        self.watchers.news().await;
     }
 
     /// Looks at what the driver knows; everything it shows is durable. Runs on the driver's thread: keep it short.

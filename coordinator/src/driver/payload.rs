@@ -1,6 +1,7 @@
 //! What the journal's payloads hold: the scheduler's events and the coordinator's own.
 
 use crate::audit::AuditEntry;
+use crate::forge::told::ReportEvent;
 use crate::house::HouseEvent;
 use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
@@ -22,6 +23,8 @@ pub enum Payload {
     Audit(AuditEntry),
     /// An admin decided something about the fleet, or an agent enrolled.
     House(HouseEvent),
+    /// A forge was told something, or is to be.
+    Report(ReportEvent),
 }
 
 /// A person's order to an agent. It stands until the opposite one, whatever restarts.

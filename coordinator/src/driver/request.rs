@@ -11,6 +11,7 @@ use super::ledger::Ledger;
 use super::message::{RunLease, SessionLink};
 use super::payload::DeliveryEvent;
 use crate::audit::Origin;
+use crate::forge::told::ReportEvent;
 use crate::house::HouseCommand;
 use crate::journal::{Hash, Journal, JournalError, Mark, Record, Snapshot};
 
@@ -91,6 +92,8 @@ pub(super) enum Request {
     House { command: HouseCommand, origin: Origin, answer: Answer<()> },
     /// Something about a webhook delivery; answers whether it was news.
     Delivery { event: DeliveryEvent, answer: Answer<bool> },
+    /// Something that a forge was told, or is to be.
+    Report { event: ReportEvent, answer: Answer<()> },
     /// Somebody asked for something that the scheduler knows nothing of.
     Note {
         /// Who.
@@ -131,6 +134,7 @@ impl Request {
             Self::Hello { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::House { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Drain { answer, .. } => drop(answer.send(Err(error.clone()))),
+            Self::Report { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Delivery { answer, .. } => drop(answer.send(Err(error.clone()))),
             // Without sessions there is nothing to end and nobody to hear.
             Self::Disconnect { .. } | Self::FromAgent { .. } => {}

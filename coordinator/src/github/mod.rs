@@ -9,8 +9,10 @@
 //! runs do not start each other for ever. Slipway gives its runs no token of the forge, so no run is ever the sender; a
 //! workflow that pushes with a person's token starts runs, as on GitHub.
 //!
-//! Deliberately absent: GitHub's API. Workflow files come from git.
+//! What GitHub is told in return goes over its API ([`api`]). Deliberately absent: reading code over the API. Workflow files come from git.
 
+pub mod api;
+mod asked;
 mod delivery;
 mod learn;
 mod payload;
@@ -22,6 +24,7 @@ mod tests;
 
 pub(crate) use delivery::webhook;
 pub(crate) use learn::{find_repository, learn_standing};
+pub(crate) use payload::head_of;
 pub(crate) use react::react;
 pub(crate) use start::patiently;
 

@@ -104,6 +104,22 @@ fn full_ref(payload: &Json, pointer: &str, prefix: &str) -> Result<String, Strin
     if is_ref(&full) { Ok(full) } else { Err(format!("`{pointer}` is no ref")) }
 }
 
+/// The head of the pull request that a payload is about.
+pub(crate) fn head_of(payload: &Json) -> Option<String> {
+    commit(payload, "/pull_request/head/sha").ok()
+}
+
+/// The commit that a delivery is about, where people look at it: it is summed up, whatever the delivery starts.
+pub(super) fn commit_of(event: &str, payload: &Json) -> Option<String> {
+    let deleted = payload.get("deleted").and_then(Json::as_bool) == Some(true);
+    match event {
+        "push" if !deleted => commit(payload, "/after").ok(),
+        "pull_request" => head_of(payload),
+        "merge_group" => commit(payload, "/merge_group/head_sha").ok(),
+        _ => None,
+    }
+}
+
 /// Reads a payload; `Err` says why it starts nothing.
 pub(super) fn read(event: &str, payload: &Json, options: &WebhookOptions) -> Result<Occasion, String> {
     let repository = text(payload, "/repository/full_name")?.to_owned();

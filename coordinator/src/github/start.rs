@@ -10,10 +10,13 @@ use slipway_workflow::filter::{self, Event};
 use slipway_workflow::job_spec::Source;
 use slipway_workflow::syntax::{self, Workflow};
 
+use super::asked::{self, Own};
 use super::learn;
 use super::payload::{self, Occasion, Place, Start};
 use crate::chain;
 use crate::driver::ledger::PendingDelivery;
+use crate::forge::told::ReportEvent;
+use crate::forge::{self, asks, reporter};
 use crate::mirror::{MirrorError, WorkflowFile};
 use crate::services::Services;
 use crate::submit::{self, NewRun, SubmitError};
@@ -63,6 +66,16 @@ pub(super) async fn deal_with(services: &Services, id: &str, delivery: &PendingD
         Ok(payload) => payload,
         Err(error) => return format!("the body cannot be read: {error}"),
     };
+    if let Some(own) = asked::own(services, &delivery.event, &payload) {
+        return match own {
+            Own::Echo => "starts nothing: it is about a report of Slipway's".to_owned(),
+            Own::Asks(ask) if asked::is_of_repository(services, &ask, &payload).await => {
+                let actor = payload.pointer("/sender/login").and_then(Json::as_str).unwrap_or_default();
+                asks::act(services, id, actor, ask).await
+            }
+            Own::Asks(_) => "does nothing: no such run is known of this repository".to_owned(),
+        };
+    }
     let mut occasion = match payload::read(&delivery.event, &payload, &services.options.webhook) {
         Ok(occasion) => occasion,
         Err(reason) => return format!("starts nothing: {reason}"),
@@ -71,16 +84,64 @@ pub(super) async fn deal_with(services: &Services, id: &str, delivery: &PendingD
         let known = learn::find_repository(services, &occasion.repository).await;
         occasion.default_branch = known.ok().flatten().map(|known| known.default_branch).unwrap_or_default();
     }
+    let place = place(services, &delivery.event, &payload, &occasion);
+    if let Some(place) = &place
+        && let Err(error) = reporter::begin_commit(services, place, id).await
+    {
+        return error;
+    }
     learn::remember(services, &occasion, &payload).await;
     let mut outcomes = Vec::new();
     for start in &occasion.starts {
-        outcomes.extend(begin(services, id, &payload, &occasion, start).await);
+        for outcome in begin(services, id, &payload, &occasion, start).await {
+            if let (Some(place), Some(file)) = (&place, outcome.trouble_with) {
+                let (place, message) = (place.clone(), shortened(&outcome.text));
+                // A driver that is gone leaves the delivery to the next start.
+                let _ = services.driver.report(ReportEvent::Problem { place, file, message }).await;
+            }
+            outcomes.push(outcome.text);
+        }
     }
     if let Err(error) = learn_if_new(services, id, &delivery.event, &payload, &occasion).await {
         outcomes.push(format!("schedules: {error}"));
     }
     if outcomes.is_empty() { "the commit has no workflow".to_owned() } else { outcomes.join("; ") }
 }
+
+/// The longest text of a problem that a commit's sum tells, in bytes.
+const PROBLEM_MAX_BYTES: usize = 1 << 10;
+
+fn shortened(text: &str) -> String {
+    let end = (0..=text.len().min(PROBLEM_MAX_BYTES)).rev().find(|at| text.is_char_boundary(*at));
+    text[..end.unwrap_or_default()].to_owned()
+}
+
+/// The commit whose sum is told because of a delivery.
+fn place(services: &Services, event: &str, payload: &Json, occasion: &Occasion) -> Option<forge::Place> {
+    let told = services.forge.as_ref().is_some_and(|forge| forge.host() == occasion.forge);
+    let sha = payload::commit_of(event, payload).filter(|_| told)?;
+    Some(forge::Place { repository: occasion.repository.clone(), sha })
+}
+
+/// What became of a workflow file, or of looking for them.
+struct Outcome {
+    text: String,
+    /// The file, if the people of the repository have to know that it could not be started as it should; `workflows` stands for all.
+    trouble_with: Option<String>,
+}
+
+impl Outcome {
+    fn fine(text: String) -> Self {
+        Self { text, trouble_with: None }
+    }
+
+    fn trouble(file: &str, text: String) -> Self {
+        Self { text, trouble_with: Some(file.to_owned()) }
+    }
+}
+
+/// Stands for all workflow files of a commit.
+const ALL_FILES: &str = "workflows";
 
 /// A push to the default branch may change what it starts by itself; so may the first delivery ever.
 async fn learn_if_new(
@@ -105,15 +166,15 @@ async fn begin(
     payload: &Json,
     occasion: &Occasion,
     start: &Start,
-) -> Vec<String> {
+) -> Vec<Outcome> {
     let spot = match patiently(id, || resolve(services, occasion, &start.place)).await {
         Ok(spot) => spot,
-        Err(error) => return vec![error],
+        Err(error) => return vec![Outcome::trouble(ALL_FILES, error)],
     };
     let (url, sha) = (&occasion.clone_url, &spot.sha);
     let files = match patiently(id, || services.mirrors.workflows(url, sha)).await {
         Ok(files) => files,
-        Err(error) => return vec![error],
+        Err(error) => return vec![Outcome::trouble(ALL_FILES, error)],
     };
     let mut outcomes = Vec::new();
     let mut asked = Asked::default();
@@ -123,10 +184,13 @@ async fn begin(
         }
         let path = file.path.clone();
         let outcome = one(services, id, payload, occasion, start, &spot, &mut asked, file).await;
-        outcomes.push(format!("{path}: {outcome}"));
+        outcomes.push(match outcome {
+            Ok(fine) => Outcome::fine(format!("{path}: {fine}")),
+            Err(trouble) => Outcome::trouble(&path, format!("{path}: {trouble}")),
+        });
     }
     if let (Some(only), true) = (&start.only, outcomes.is_empty()) {
-        outcomes.push(format!("there is no workflow {only} at {}", spot.sha));
+        outcomes.push(Outcome::fine(format!("there is no workflow {only} at {}", spot.sha)));
     }
     outcomes
 }
@@ -195,6 +259,7 @@ async fn changed_files(
     }
 }
 
+/// The error is one that the people of the repository have to know of.
 #[allow(clippy::too_many_arguments)] // Each is another thing; only the loop above has them all.
 async fn one(
     services: &Services,
@@ -205,23 +270,23 @@ async fn one(
     spot: &Spot,
     asked: &mut Asked,
     file: WorkflowFile,
-) -> String {
+) -> Result<String, String> {
     let text = match file.text {
         Ok(text) => text,
-        Err(error) => return error,
+        Err(error) => return Err(error),
     };
     let workflow = match syntax::parse(&file.path, &text) {
         Ok(workflow) => workflow,
-        Err(diagnostics) => return told(&diagnostics),
+        Err(diagnostics) => return Err(told(&diagnostics)),
     };
     if !workflow.triggers.iter().any(|trigger| trigger.event == start.event) {
-        return format!("not triggered: `on` does not name {}", start.event);
+        return Ok(format!("not triggered: `on` does not name {}", start.event));
     }
     let url = &occasion.clone_url;
     if asks_paths(&workflow, &start.event) && asked.changed.is_none() {
         match changed_files(services, url, payload, start).await {
             Ok(changed) => asked.changed = Some(changed),
-            Err(error) => return error,
+            Err(error) => return Err(error),
         }
     }
     if let (Some(head), None) = (&start.head, &asked.message) {
@@ -229,16 +294,16 @@ async fn one(
         asked.message = services.mirrors.message(url, head).await.ok();
     }
     if let Some(reason) = asked.message.as_deref().and_then(filter::skipped_by_message) {
-        return format!("not triggered: {reason}");
+        return Ok(format!("not triggered: {reason}"));
     }
     let changed_files = asked.changed.as_ref().and_then(Option::as_deref);
     let decision = filter::triggered(&workflow, &Event { name: &start.event, payload, changed_files });
     if !decision.triggered {
-        return format!("not triggered: {}", decision.reason);
+        return Ok(format!("not triggered: {}", decision.reason));
     }
     let chain = match chain::length(services, &start.event, payload).await {
         Ok(chain) => chain,
-        Err(reason) => return format!("not triggered: {reason}"),
+        Err(reason) => return Ok(format!("not triggered: {reason}")),
     };
     let inputs =
         if start.event == "workflow_dispatch" { dispatch_inputs(payload) } else { Default::default() };
@@ -267,9 +332,9 @@ async fn one(
         ..NewRun::default()
     };
     match submit::submit(services, new).await {
-        Ok(run) => format!("run {run}"),
-        Err(SubmitError::Workflow { diagnostics, .. }) => told(&diagnostics),
-        Err(error) => error.to_string(),
+        Ok(run) => Ok(format!("run {run}")),
+        Err(SubmitError::Workflow { diagnostics, .. }) => Err(told(&diagnostics)),
+        Err(error) => Err(error.to_string()),
     }
 }
 

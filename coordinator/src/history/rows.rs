@@ -38,7 +38,11 @@ pub(super) fn rows(entry: Entry<'_>, to: &mut Vec<Statement>) {
         Payload::AttemptNote(AttemptNote { instance, attempt, message, .. }) => {
             to.push(Statement::new(sql::NOTE, [id(*instance), (*attempt).into(), message.into()]));
         }
-        Payload::Delivery(_) | Payload::DrainOrder(_) | Payload::Audit(_) | Payload::House(_) => {}
+        Payload::Delivery(_)
+        | Payload::DrainOrder(_)
+        | Payload::Audit(_)
+        | Payload::House(_)
+        | Payload::Report(_) => {}
     }
 }
 

@@ -113,7 +113,8 @@ pub(super) async fn rerun(
         serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(format!("the body: {error}")))?
     };
     let run = runs::find(&services, run).await?;
-    let wanted = Rerun { failed: body.failed, secrets: body.secrets, actor: body.actor, door };
+    let wanted =
+        Rerun { failed: body.failed, secrets: body.secrets, actor: body.actor, door, ..Rerun::default() };
     let again = rerun::rerun(&services, run, wanted).await?.to_string();
     Ok((StatusCode::CREATED, Json(json!({"run": again, "run_id": again}))))
 }

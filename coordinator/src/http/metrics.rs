@@ -11,7 +11,7 @@ use slipway_cas::cache::Stats;
 use super::error::ApiError;
 use crate::cache::CacheClient as Client;
 use crate::driver::View;
-use crate::metrics::{Page, escape_label};
+use crate::metrics::{Metrics, Page, escape_label};
 use crate::services::Services;
 use crate::view::PoolView;
 
@@ -124,6 +124,23 @@ fn cached_for(page: &mut Page, clients: &[Client]) {
     }
 }
 
+/// What the forge is told.
+fn for_forge(page: &mut Page, metrics: &Metrics) {
+    let behind = metrics.reports_behind.get();
+    page.counter("slipway_reports_told_total", "Reports that the forge took.", metrics.reports_told.get());
+    page.counter(
+        "slipway_reports_failed_total",
+        "Reports that the forge did not take at once, or never will.",
+        metrics.reports_failed.get(),
+    );
+    page.gauge("slipway_reports_behind", "Reports that are to be told.", &[(String::new(), behind)]);
+    page.counter(
+        "slipway_redeliveries_total",
+        "Missed deliveries that the forge was asked for again.",
+        metrics.redeliveries.get(),
+    );
+}
+
 pub(super) async fn page(State(services): State<Services>) -> Result<impl IntoResponse, ApiError> {
     let gauges = services.driver.query(read).await?;
     let metrics = &services.metrics;
@@ -181,6 +198,9 @@ pub(super) async fn page(State(services): State<Services>) -> Result<impl IntoRe
         metrics.records_stale.get(),
     );
     page.counter("slipway_deliveries_total", "Webhook deliveries accepted.", metrics.deliveries.get());
+    if services.forge.is_some() {
+        for_forge(&mut page, metrics);
+    }
     page.counter(
         "slipway_unauthorized_total",
         "Calls with no or a wrong token or signature.",

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::Sha256;
-use slipway_coordinator::options::{Repository, WebhookSecret};
+use slipway_coordinator::options::{Options, Repository, WebhookSecret};
 use slipway_proto::v1;
 use tempfile::TempDir;
 
@@ -22,9 +22,11 @@ pub(crate) struct Forge {
     pub(crate) fixture: Fixture,
     repository: TempDir,
     deliveries: std::sync::atomic::AtomicU32,
+    /// Host of the forge, as payloads name it.
+    host: String,
 }
 
-fn git(folder: &Path, arguments: &[&str]) -> String {
+pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new("git");
     command.arg("-C").arg(folder).args(["-c", "user.name=t", "-c", "user.email=t@example.invalid"]);
     let output = command.args(arguments).output().unwrap();
@@ -41,14 +43,23 @@ pub(crate) fn workflow(name: &str, on: &str) -> String {
 
 impl Forge {
     pub(crate) async fn new(workflows: &[(&str, &str)]) -> Self {
+        let texts: Vec<_> = workflows.iter().map(|(name, on)| (*name, workflow(name, on))).collect();
+        Self::with(&texts, "github.com".to_owned(), |_| {}).await
+    }
+
+    /// The same with these files, on a forge of this host.
+    pub(crate) async fn with(
+        workflows: &[(&str, String)],
+        host: String,
+        change: impl FnOnce(&mut Options),
+    ) -> Self {
         let repository = tempfile::tempdir().unwrap();
         let folder = repository.path();
         git(folder, &["init", "--quiet", "--initial-branch=main"]);
         git(folder, &["config", "uploadpack.allowAnySHA1InWant", "true"]);
         let clone_url = format!("file://{}", folder.display());
-        let this = |name, on| (format!(".github/workflows/{name}.yml"), workflow(name, on));
-        for (path, text) in workflows.iter().map(|(name, on)| this(name, on)) {
-            write(folder, &path, &text);
+        for (name, text) in workflows {
+            write(folder, &format!(".github/workflows/{name}.yml"), text);
         }
         write(folder, "code.txt", "1");
         git(folder, &["add", "."]);
@@ -56,9 +67,10 @@ impl Forge {
         let fixture = Fixture::start_with(|options| {
             options.webhook.secret = Some(WebhookSecret(SECRET.to_owned()));
             options.webhook.repositories = vec![Repository { name: "o/n".to_owned(), clone_url }];
+            change(options);
         })
         .await;
-        Self { fixture, repository, deliveries: 0.into() }
+        Self { fixture, repository, deliveries: 0.into(), host }
     }
 
     pub(crate) fn git(&self, arguments: &[&str]) -> String {
@@ -74,8 +86,16 @@ impl Forge {
 
     /// Delivers an event with these fields and waits until it was dealt with.
     pub(crate) async fn deliver(&self, event: &str, fields: Value) {
+        let number = self.deliveries.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(self.post(event, &format!("d-{number}"), fields).await, 202, "{event}");
+        self.quiet().await;
+    }
+
+    /// Posts a delivery; gives the answer's status.
+    pub(crate) async fn post(&self, event: &str, id: &str, fields: Value) -> u16 {
+        let html_url = format!("https://{}/o/n", self.host);
         let mut payload = json!({
-            "repository": {"full_name": "o/n", "name": "n", "default_branch": "main", "html_url": "https://github.com/o/n"},
+            "repository": {"full_name": "o/n", "name": "n", "default_branch": "main", "html_url": html_url},
             "sender": {"login": "ada"},
         });
         payload.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -83,16 +103,9 @@ impl Forge {
         let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
         mac.update(&body);
         let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
-        let number = self.deliveries.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let request = self.fixture.http.post(self.fixture.url("/webhooks/github")).body(body);
-        let request =
-            request.header("x-github-event", event).header("x-github-delivery", format!("d-{number}"));
-        assert_eq!(
-            request.header("x-hub-signature-256", signature).send().await.unwrap().status(),
-            202,
-            "{event}"
-        );
-        self.quiet().await;
+        let request = request.header("x-github-event", event).header("x-github-delivery", id);
+        request.header("x-hub-signature-256", signature).send().await.unwrap().status().as_u16()
     }
 
     pub(crate) async fn push(&self, branch: &str, before: &str, after: &str) {
@@ -137,7 +150,7 @@ impl Forge {
     }
 }
 
-fn write(folder: &Path, path: &str, text: &str) {
+pub(crate) fn write(folder: &Path, path: &str, text: &str) {
     let path = folder.join(path);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, text).unwrap();

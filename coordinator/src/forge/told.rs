@@ -1,0 +1,371 @@
+//! What a forge was told, as a part of the journal: of each run where it belongs and which reports there are, of each commit
+//! which runs sum up to it.
+//!
+//! Invariant: like the scheduler's state, it is a function of the journal; [`Told::apply`] and its kin cannot fail. What is told of a run goes
+//! with the run; of commits the newest [`COMMITS_MAX`] are remembered.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+use slipway_scheduler::{RunId, Timestamp};
+
+use super::Place;
+
+/// How many commits are remembered. A further delivery for one that was forgotten sums it up anew.
+pub const COMMITS_MAX: usize = 10_000;
+
+/// How many workflow files with something wrong are told of one commit.
+pub const PROBLEMS_MAX: usize = 20;
+
+/// Names a report of a run: an instance's id, or `job:` with the id of a job that has none.
+pub type Part = String;
+
+/// Something that was told, or that is to be told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ReportEvent {
+    /// A delivery is about this commit: it is summed up, whatever the delivery starts.
+    Commit {
+        /// Which.
+        place: Place,
+        /// Host of the forge.
+        forge: String,
+        /// The delivery's id.
+        delivery: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// A workflow of the commit could not be started as it should.
+    Problem {
+        /// Of which commit.
+        place: Place,
+        /// The file.
+        file: String,
+        /// Why, for people.
+        message: String,
+    },
+    /// A run's reports belong to this commit.
+    Run {
+        /// Which run.
+        run: RunId,
+        /// Where they belong.
+        place: Place,
+        /// Whether it counts in the commit's sum.
+        counts: bool,
+    },
+    /// The forge has a report on a part of a run.
+    Made {
+        /// Of which run.
+        run: RunId,
+        /// What of it.
+        part: Part,
+        /// The forge's id of the report.
+        id: u64,
+        /// Whether it is the last word.
+        settled: bool,
+    },
+    /// The forge has the last word on a part of a run, or will never take it.
+    Settled {
+        /// Of which run.
+        run: RunId,
+        /// What of it.
+        part: Part,
+    },
+    /// The forge has the report that sums up a commit.
+    SumMade {
+        /// Which commit.
+        place: Place,
+        /// The forge's id of the report.
+        id: u64,
+        /// How often it was begun anew.
+        generation: u32,
+        /// Whether it is the last word.
+        settled: bool,
+    },
+    /// The forge has the last word on it, or will never take it.
+    SumSettled {
+        /// Which commit.
+        place: Place,
+        /// Which beginning.
+        generation: u32,
+    },
+    /// Deliveries before this time were looked after.
+    Looked {
+        /// The time.
+        at: Timestamp,
+    },
+}
+
+impl ReportEvent {
+    /// The commit that something new sums up to.
+    pub(crate) fn touches(&self) -> Option<&Place> {
+        match self {
+            Self::Commit { place, .. } | Self::Problem { place, .. } | Self::Run { place, .. } => Some(place),
+            _ => None,
+        }
+    }
+}
+
+/// A report that the forge has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldReport {
+    /// The forge's id; 0: it never took it.
+    pub id: u64,
+    /// Whether it is the last word.
+    pub settled: bool,
+}
+
+/// What was told of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldRun {
+    /// Where it belongs.
+    pub place: Place,
+    /// Its reports.
+    pub parts: BTreeMap<Part, ToldReport>,
+}
+
+/// What was told of a commit, and what sums up to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldCommit {
+    /// Deliveries that are not dealt with yet.
+    pub open: BTreeSet<String>,
+    /// Runs that count.
+    pub runs: BTreeSet<RunId>,
+    /// Files with something wrong, and what.
+    pub problems: BTreeMap<String, String>,
+    /// The report.
+    pub report: Option<ToldReport>,
+    /// How often it was begun anew.
+    pub generation: u32,
+    /// A run that counted is not known any more: what is known does not sum up.
+    pub incomplete: bool,
+}
+
+/// All that was told.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    runs: BTreeMap<RunId, ToldRun>,
+    #[serde(with = "as_list")]
+    commits: BTreeMap<Place, ToldCommit>,
+    /// Commits, oldest first.
+    order: VecDeque<Place>,
+    /// Until when deliveries were looked after.
+    looked: Option<Timestamp>,
+    /// Which commit an open delivery is about.
+    open: BTreeMap<String, Place>,
+}
+
+/// JSON has only texts for keys.
+mod as_list {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Place, ToldCommit};
+
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<Place, ToldCommit>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        map.iter().collect::<Vec<_>>().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<Place, ToldCommit>, D::Error> {
+        Ok(Vec::<(Place, ToldCommit)>::deserialize(from)?.into_iter().collect())
+    }
+}
+
+impl Told {
+    /// Takes note of an entry of the journal.
+    pub(crate) fn apply(&mut self, event: &ReportEvent) {
+        match event {
+            ReportEvent::Commit { place, delivery, .. } => {
+                self.commit(place).open.insert(delivery.clone());
+                self.open.insert(delivery.clone(), place.clone());
+            }
+            ReportEvent::Problem { place, file, message } => {
+                let commit = self.begin(place);
+                if commit.problems.len() < PROBLEMS_MAX || commit.problems.contains_key(file) {
+                    commit.problems.insert(file.clone(), message.clone());
+                }
+            }
+            ReportEvent::Run { run, place, counts } => {
+                if *counts {
+                    self.begin(place).runs.insert(*run);
+                }
+                let told = ToldRun { place: place.clone(), parts: BTreeMap::new() };
+                self.runs.entry(*run).or_insert(told);
+            }
+            ReportEvent::Made { run, part, id, settled } => {
+                if let Some(run) = self.runs.get_mut(run) {
+                    run.parts.insert(part.clone(), ToldReport { id: *id, settled: *settled });
+                }
+            }
+            ReportEvent::Settled { run, part } => {
+                if let Some(run) = self.runs.get_mut(run) {
+                    run.parts.entry(part.clone()).or_default().settled = true;
+                }
+            }
+            ReportEvent::SumMade { place, id, generation, settled } => {
+                if let Some(commit) =
+                    self.commits.get_mut(place).filter(|known| known.generation == *generation)
+                {
+                    commit.report = Some(ToldReport { id: *id, settled: *settled });
+                }
+            }
+            ReportEvent::SumSettled { place, generation } => {
+                if let Some(commit) =
+                    self.commits.get_mut(place).filter(|known| known.generation == *generation)
+                {
+                    commit.report.get_or_insert_default().settled = true;
+                }
+            }
+            ReportEvent::Looked { at } => self.looked = Some(*at),
+        }
+    }
+
+    /// The commit, remembered from now on.
+    fn commit(&mut self, place: &Place) -> &mut ToldCommit {
+        if !self.commits.contains_key(place) {
+            self.order.push_back(place.clone());
+            if self.order.len() > COMMITS_MAX
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.commits.remove(&oldest);
+                self.open.retain(|_, open| *open != oldest);
+            }
+        }
+        self.commits.entry(place.clone()).or_default()
+    }
+
+    /// The same where something new sums up to it: what was the last word is so no more.
+    fn begin(&mut self, place: &Place) -> &mut ToldCommit {
+        let commit = self.commit(place);
+        if commit.report.is_some_and(|report| report.settled) {
+            commit.report = None;
+            commit.generation += 1;
+            // Those that are not known any more were told of already.
+            commit.incomplete = false;
+        }
+        commit
+    }
+
+    /// The commit that an open delivery is about.
+    pub(crate) fn is_about(&self, delivery: &str) -> Option<&Place> {
+        self.open.get(delivery)
+    }
+
+    /// A delivery was dealt with.
+    pub(crate) fn dealt_with(&mut self, delivery: &str) {
+        if let Some(place) = self.open.remove(delivery)
+            && let Some(commit) = self.commits.get_mut(&place)
+        {
+            commit.open.remove(delivery);
+        }
+    }
+
+    /// A run left the state.
+    pub(crate) fn retired(&mut self, run: RunId) {
+        let Some(told) = self.runs.remove(&run) else { return };
+        if let Some(commit) = self.commits.get_mut(&told.place)
+            && commit.runs.remove(&run)
+        {
+            commit.incomplete |= commit.report.is_none_or(|report| !report.settled);
+        }
+    }
+
+    /// What was told of a run; `None`: nothing, and where it belongs is not known yet.
+    #[must_use]
+    pub fn run(&self, run: RunId) -> Option<&ToldRun> {
+        self.runs.get(&run)
+    }
+
+    /// What was told of a commit.
+    #[must_use]
+    pub fn of_commit(&self, place: &Place) -> Option<&ToldCommit> {
+        self.commits.get(place)
+    }
+
+    /// Commits whose last word was not told.
+    pub fn unsettled(&self) -> impl Iterator<Item = (&Place, &ToldCommit)> {
+        self.commits.iter().filter(|(_, commit)| !commit.report.is_some_and(|report| report.settled))
+    }
+
+    /// Until when deliveries were looked after.
+    #[must_use]
+    pub fn looked(&self) -> Option<Timestamp> {
+        self.looked
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn place(sha: &str) -> Place {
+        Place { repository: "o/n".into(), sha: sha.into() }
+    }
+
+    fn commit(sha: &str, delivery: &str) -> ReportEvent {
+        ReportEvent::Commit {
+            place: place(sha),
+            forge: "github.com".into(),
+            delivery: delivery.into(),
+            at: Timestamp(1),
+        }
+    }
+
+    #[test]
+    fn a_commit_is_open_until_its_deliveries_are_dealt_with_and_begins_anew_with_a_new_run() {
+        let (mut told, run) = (Told::default(), RunId::from_u128(7));
+        told.apply(&commit("a", "d-1"));
+        assert_eq!(told.of_commit(&place("a")).unwrap().open.len(), 1);
+        told.dealt_with("d-1");
+        assert!(told.of_commit(&place("a")).unwrap().open.is_empty());
+        told.apply(&ReportEvent::SumMade { place: place("a"), id: 3, generation: 0, settled: true });
+        assert_eq!(told.unsettled().count(), 0);
+        told.apply(&ReportEvent::Run { run, place: place("a"), counts: true });
+        let begun = told.of_commit(&place("a")).unwrap();
+        assert_eq!((begun.generation, begun.report), (1, None));
+        // What was on its way before says nothing about the new one.
+        told.apply(&ReportEvent::SumSettled { place: place("a"), generation: 0 });
+        assert_eq!(told.unsettled().count(), 1);
+        let again: Told = serde_json::from_str(&serde_json::to_string(&told).unwrap()).unwrap();
+        assert_eq!(again, told);
+    }
+
+    #[test]
+    fn what_was_told_of_a_run_goes_with_it_and_leaves_an_open_sum_incomplete() {
+        let (mut told, run) = (Told::default(), RunId::from_u128(7));
+        told.apply(&ReportEvent::Run { run, place: place("a"), counts: true });
+        told.apply(&ReportEvent::Made { run, part: "p".into(), id: 5, settled: false });
+        told.apply(&ReportEvent::Settled { run, part: "p".into() });
+        assert_eq!(told.run(run).unwrap().parts["p"], ToldReport { id: 5, settled: true });
+        told.retired(run);
+        assert!(told.run(run).is_none() && told.of_commit(&place("a")).unwrap().incomplete);
+    }
+
+    #[test]
+    fn the_oldest_commit_is_forgotten_first() {
+        let mut told = Told::default();
+        for n in 0..=COMMITS_MAX {
+            told.apply(&commit(&n.to_string(), &format!("d-{n}")));
+        }
+        assert!(told.of_commit(&place("0")).is_none());
+        assert!(told.of_commit(&place("1")).is_some());
+        assert_eq!((told.commits.len(), told.open.len()), (COMMITS_MAX, COMMITS_MAX));
+    }
+
+    #[test]
+    fn only_so_many_problems_are_kept() {
+        let mut told = Told::default();
+        for n in 0..=PROBLEMS_MAX {
+            let (file, message) = (n.to_string(), String::new());
+            told.apply(&ReportEvent::Problem { place: place("a"), file, message });
+        }
+        assert_eq!(told.of_commit(&place("a")).unwrap().problems.len(), PROBLEMS_MAX);
+    }
+}

@@ -1,0 +1,129 @@
+//! How requests reach GitHub: hyper with rustls on ring and the machine's certificates, as everywhere else here.
+
+use std::time::Duration;
+
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
+use axum::http::{Method, Request};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value as Json;
+
+use super::answer::Answer;
+use crate::forge::ForgeError;
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a request and its answer may take. GitHub ends its own after 10 s.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long an idle connection is kept.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// The largest answer, in bytes: a page of a hundred deliveries or checks is far below.
+const ANSWER_MAX_BYTES: usize = 8 << 20;
+
+/// The version of the API that this is written for.
+const API_VERSION: &str = "2022-11-28";
+
+/// Sends requests.
+#[derive(Debug)]
+pub(super) struct Transport {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    base: String,
+}
+
+impl Transport {
+    pub(super) fn new(base: &str) -> Result<Self, String> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        let builder = HttpsConnectorBuilder::new()
+            .with_native_roots()
+            .map_err(|error| format!("the machine's certificates cannot be read: {error}"))?;
+        // The options let plain HTTP through to this machine alone.
+        let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build(connector);
+        Ok(Self { client, base: base.to_owned() })
+    }
+
+    /// Sends one request and reads its answer. A redirect is an answer like any other: none is followed, so that no token goes
+    /// elsewhere.
+    pub(super) async fn send(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Json>,
+    ) -> Result<Answer, ForgeError> {
+        let mut authorization = HeaderValue::try_from(format!("Bearer {token}"))
+            .map_err(|_| ForgeError::Refused("the token is none".to_owned()))?;
+        authorization.set_sensitive(true);
+        self.exchange(Some(authorization), method, path, body).await
+    }
+
+    /// The same without saying who asks.
+    pub(super) async fn send_unnamed(&self, method: Method, path: &str) -> Result<Answer, ForgeError> {
+        self.exchange(None, method, path, None).await
+    }
+
+    async fn exchange(
+        &self,
+        authorization: Option<HeaderValue>,
+        method: Method,
+        path: &str,
+        body: Option<&Json>,
+    ) -> Result<Answer, ForgeError> {
+        let bytes = body.map(Json::to_string).unwrap_or_default();
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header(ACCEPT, "application/vnd.github+json")
+            .header(USER_AGENT, concat!("slipway/", env!("CARGO_PKG_VERSION")))
+            .header("x-github-api-version", API_VERSION);
+        if let Some(authorization) = authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let request = request
+            .body(Full::new(Bytes::from(bytes)))
+            .map_err(|error| ForgeError::Refused(format!("the request cannot be made: {error}")))?;
+        let exchange = async {
+            let answer = self.client.request(request).await.map_err(|error| {
+                let message = said(&error);
+                match error.is_connect() {
+                    true => ForgeError::Later { wait: None, message },
+                    false => ForgeError::Uncertain(message),
+                }
+            })?;
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, ANSWER_MAX_BYTES).collect().await;
+            let body =
+                body.map_err(|error| ForgeError::Uncertain(format!("the answer broke off: {error}")))?;
+            let body = serde_json::from_slice(&body.to_bytes()).unwrap_or(Json::Null);
+            Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+        };
+        match tokio::time::timeout(ANSWER_TIMEOUT, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ForgeError::Uncertain("there was no answer in time".to_owned())),
+        }
+    }
+}
+
+/// An error with what is behind it.
+fn said(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(behind) = source {
+        text = format!("{text}: {behind}");
+        source = behind.source();
+    }
+    text
+}
