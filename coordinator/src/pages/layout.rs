@@ -6,6 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::session::Session;
+use super::words::name;
 use crate::access::UserRole;
 
 /// The pages that the navigation names.
