@@ -67,6 +67,8 @@ enum Command {
     Pools(pools::Pools),
     /// Keep what workflows find in the `secrets` context
     Secrets(secrets::Secrets),
+    /// Make tokens for people and programs, with roles
+    Tokens(tokens::Tokens),
     /// Check this machine and the coordinator, and say what to do
     Doctor(doctor::Doctor),
     /// Show who asked for what, or check that nobody changed the record of it
@@ -149,6 +151,7 @@ async fn execute(command: Command, settings: Settings) -> Result<Exit, Failure> 
         Command::Dispatch(dispatch) => dispatch.run(&settings, &mut out).await,
         Command::Agents(agents) => agents.run(&settings, &mut out).await,
         Command::Pools(pools) => pools.run(&settings, &mut out).await,
+        Command::Tokens(tokens) => tokens.run(&settings, &mut out).await,
         Command::Secrets(secrets) => secrets.run(&settings, &mut out).await,
         Command::Doctor(doctor) => doctor.run(&settings, &mut out).await,
         Command::Audit(audit) => audit.run(&settings, &mut out).await,

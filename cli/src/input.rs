@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
@@ -55,3 +56,22 @@ pub fn read_json_object(path: &Path, limit: u64) -> Result<Map<String, Json>, Fa
         Err(error) => Err(Failure::usage(format!("{}: not valid JSON: {error}", path.display()))),
     }
 }
+/// A time such as `45s`, `30m`, `1h` or `7d`, of at least a second.
+///
+/// # Errors
+/// It is something else, or longer; the message says what to write.
+pub fn time_span(text: &str, most_days: u64) -> Result<Duration, String> {
+    let wrong = || format!("write a time such as 30m, 1h or 7d, at most {most_days}d");
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let seconds: u64 = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let count: u64 = text.get(..text.len() - 1).and_then(|count| count.parse().ok()).ok_or_else(wrong)?;
+    let seconds = count.checked_mul(seconds).filter(|seconds| (1..=most_days * 86_400).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(wrong)
+}
+

@@ -7,6 +7,7 @@
 //! Invariant: nothing that follows from an event is seen before the event is durable. Deliberately absent: everything that
 //! runs on agents; the two meet in `slipway-proto`.
 
+pub mod access;
 pub mod audit;
 pub mod backup;
 mod blobs;

@@ -26,6 +26,9 @@ pub(crate) fn sha256(token: &str) -> String {
     slipway_cas::Digest::of(token.as_bytes()).hash_hex()
 }
 
+/// What the text of every token for the API begins with, but for the admin token.
+pub(crate) const ACCESS_PREFIX: &str = "slipapi_";
+
 /// The longest token that is read from a file, in bytes.
 const MAX_TOKEN_BYTES: usize = 1_024;
 
@@ -52,6 +55,13 @@ impl Token {
     pub fn for_enrolment() -> Self {
         let half = || uuid::Uuid::new_v4().simple().to_string();
         Self(format!("{}{}{}", enrolment::TOKEN_PREFIX, half(), half()))
+    }
+
+    /// A token of somebody's for the API and the pages.
+    #[must_use]
+    pub fn for_access() -> Self {
+        let half = || uuid::Uuid::new_v4().simple().to_string();
+        Self(format!("{ACCESS_PREFIX}{}{}", half(), half()))
     }
 
     /// The token that follows from a key.

@@ -73,6 +73,41 @@ impl Client {
         self.ask(self.request(Method::DELETE, &path)).await.map(drop)
     }
 
+    /// A token for the API and the pages.
+    ///
+    /// # Errors
+    /// See [`super`].
+    pub async fn make_token(&self, name: &str, role: &str, expires_in_s: u64) -> Result<Json, Failure> {
+        let wanted = json!({"name": name, "role": role, "expires_in_s": expires_in_s});
+        self.ask(self.request(Method::POST, "/tokens").json(&wanted)).await
+    }
+
+    /// The tokens that are good, but for the admin token.
+    ///
+    /// # Errors
+    /// See [`super`].
+    pub async fn tokens(&self) -> Result<Json, Failure> {
+        Ok(listing(self.ask(self.request(Method::GET, "/tokens")).await?, "tokens"))
+    }
+
+    /// Makes a token for the API good for nothing.
+    ///
+    /// # Errors
+    /// There is none; and see [`super`].
+    pub async fn revoke_token(&self, id: &str) -> Result<(), Failure> {
+        let path = format!("/tokens/{}", piece("token's id", id)?);
+        self.ask(self.request(Method::DELETE, &path)).await.map(drop)
+    }
+
+    /// Whose token this client has; `None`: the administrator's.
+    ///
+    /// # Errors
+    /// See [`super`].
+    pub async fn own_name(&self) -> Result<Option<String>, Failure> {
+        let answer: Json = self.ask(self.request(Method::GET, "/whoami")).await?;
+        Ok(answer["name"].as_str().map(str::to_owned))
+    }
+
     /// Removes an agent for good.
     ///
     /// # Errors

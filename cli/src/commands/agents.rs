@@ -11,14 +11,15 @@ use slipway_kit::clock::{Clock as _, SystemClock};
 
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
+use crate::input;
 use crate::output::Out;
 use crate::output::escape;
 use crate::output::style;
 use crate::output::table::{Table, result, text};
 use crate::settings::Settings;
 
-/// The longest that a token may be good for: 30 days, in seconds.
-const LIFE_S_MAX: u64 = 30 * 86_400;
+/// The longest that a token may be good for, in days.
+const LIFE_DAYS_MAX: u64 = 30;
 
 /// Flags of `slipway agents`.
 #[derive(Debug, Args)]
@@ -175,20 +176,9 @@ impl Tokens {
     }
 }
 
-/// A time such as `45s`, `30m`, `1h` or `7d`, up to 30 days.
+/// Up to 30 days.
 fn life(text: &str) -> Result<Duration, String> {
-    let wrong = || "write a time such as 30m, 1h or 7d, at most 30d".to_owned();
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return Err(wrong()),
-    };
-    let count: u64 = text.get(..text.len() - 1).and_then(|count| count.parse().ok()).ok_or_else(wrong)?;
-    let seconds = count.checked_mul(seconds).filter(|seconds| (1..=LIFE_S_MAX).contains(seconds));
-    seconds.map(Duration::from_secs).ok_or_else(wrong)
+    input::time_span(text, LIFE_DAYS_MAX)
 }
 
 async fn list(client: &Client, json: bool, out: &mut Out) -> Result<Exit, Failure> {

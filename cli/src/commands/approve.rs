@@ -22,7 +22,7 @@ pub struct Approve {
     /// Why, for whoever looks at the run later
     #[arg(long, value_name = "TEXT", default_value = "")]
     comment: String,
-    /// Who you are, as the environment's reviewers are named [default: your user name on this machine]
+    /// Who you are, as the environment's reviewers are named [default: whose token it is; with the admin token your user name on this machine]
     #[arg(long, value_name = "NAME", env = "SLIPWAY_ACTOR")]
     actor: Option<String>,
     /// One JSON object, with what the coordinator says
@@ -35,11 +35,14 @@ pub struct Approve {
 impl Approve {
     pub(crate) async fn run(self, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
         let named = |name: &String| !name.trim().is_empty();
-        let actor = self.actor.filter(named).or_else(|| std::env::var("USER").ok().filter(named));
+        let client = Client::new(Target::resolve(&self.server, settings)?)?;
+        let mut actor = self.actor.filter(named);
+        if actor.is_none() {
+            actor = client.own_name().await?.or_else(|| std::env::var("USER").ok().filter(named));
+        }
         let actor = actor.ok_or_else(|| {
             Failure::usage("nobody knows who you are: give --actor NAME, or set SLIPWAY_ACTOR or USER")
         })?;
-        let client = Client::new(Target::resolve(&self.server, settings)?)?;
         let run = client.find_run(&self.run).await?;
         let decision = if self.reject { "reject" } else { "approve" };
         let wanted = json!({

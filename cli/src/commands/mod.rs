@@ -23,4 +23,5 @@ pub mod run;
 pub mod runs;
 pub mod secrets;
 pub mod show;
+pub mod tokens;
 pub mod up;

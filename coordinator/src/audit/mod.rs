@@ -41,7 +41,7 @@ pub struct AuditEntry {
     /// By which door.
     pub source: String,
     /// `run.submit`, `run.rerun`, `run.cancel`, `run.approve`, `run.reject`, `agent.drain`, `agent.resume`, `backup`, `cache.check`, `cache.prune`, `cache.token`, `history.rebuild`, `agent.token`, `agent.token_revoke`,
-    /// `agent.enrol`, `agent.remove`, `pool.set`, `pool.remove`, `secret.set`, `secret.remove`, `secret.read`.
+    /// `agent.enrol`, `agent.remove`, `pool.set`, `pool.remove`, `secret.set`, `secret.remove`, `secret.read`, `token.make`, `token.revoke`.
     pub action: String,
     /// The run or agent.
     pub target: String,

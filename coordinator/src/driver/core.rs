@@ -23,6 +23,7 @@ use super::request::{Look, Piece, Request, Stretch, View};
 use super::session::Sessions;
 use super::watchers::Watchers;
 use super::{BATCH_GRANTS, BATCH_REQUESTS, DriverError, DriverParts, MAX_SLEEP_MS};
+use crate::access::AccessTable;
 use crate::audit::{AuditEntry, Origin};
 use crate::history::{Committed, Tap};
 use crate::house::HouseEvent;
@@ -48,6 +49,7 @@ pub(super) struct Later {
 pub(super) struct Tables {
     pub(super) leases: Arc<LeaseTable>,
     pub(super) credentials: Arc<CredentialTable>,
+    pub(super) access: Arc<AccessTable>,
 }
 
 pub(super) struct Core {
@@ -104,6 +106,7 @@ impl Core {
             }
         }
         tables.credentials.replace(ledger.house());
+        tables.access.replace(ledger.house());
         let unplanned = effects::unplanned(&state);
         let mut core = Self {
             state,

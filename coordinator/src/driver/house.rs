@@ -70,6 +70,8 @@ impl Core {
                 self.fleet.remove(*agent);
                 tracing::info!(%agent, "an agent was removed");
             }
+            HouseEvent::AccessTokenMade(token) => self.tables.access.insert(token.clone()),
+            HouseEvent::AccessTokenRevoked { id, .. } => self.tables.access.remove(id),
             _ => {}
         }
     }

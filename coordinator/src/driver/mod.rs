@@ -36,6 +36,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::core::{Core, Tables};
+use crate::access::AccessTable;
 use crate::audit::Origin;
 use crate::forge::told::ReportEvent;
 use crate::history::Tap;
@@ -221,6 +222,12 @@ impl Driver {
     #[must_use]
     pub fn credentials(&self) -> &Arc<CredentialTable> {
         &self.tables.credentials
+    }
+
+    /// The tokens of people and programs that are good.
+    #[must_use]
+    pub fn access(&self) -> &Arc<AccessTable> {
+        &self.tables.access
     }
 
     /// Hears of every change of a run.

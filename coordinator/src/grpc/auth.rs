@@ -9,8 +9,10 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::{Request, Status};
 
+use crate::access::{Caller as Client, rules};
 use crate::driver::Role;
 use crate::driver::credentials::CredentialTable;
+use crate::http::auth::known;
 use crate::metrics::Metrics;
 use crate::services::Services;
 use crate::token::{self, Token};
@@ -18,10 +20,11 @@ use crate::token::{self, Token};
 /// Metadata of a follower's refusal: the URL of the leader's gRPC port.
 const LEADER: &str = "slipway-leader";
 
-/// Lets a call through that carries the token, where this coordinator leads.
-#[derive(Debug, Clone)]
-pub(super) struct RequireToken {
-    token: Token,
+/// Lets a client's call through that carries a token which is good, where this coordinator leads. Whether its role is enough, each
+/// call asks with [`require`].
+#[derive(Clone)]
+pub(super) struct RequireClient {
+    services: Services,
     guard: Guard,
 }
 
@@ -68,10 +71,26 @@ struct Guard {
     role: watch::Receiver<Role>,
 }
 
-impl RequireToken {
-    pub(super) fn new(token: Token, services: &Services) -> Self {
-        Self { token, guard: Guard::new(services) }
+impl RequireClient {
+    pub(super) fn new(services: &Services) -> Self {
+        Self { services: services.clone(), guard: Guard::new(services) }
     }
+}
+
+/// Whose call this is, when the role is enough for it.
+///
+/// # Errors
+/// `permission_denied`, with the role that it needs.
+pub(super) fn require<T>(request: &Request<T>, call: &'static str) -> Result<Client, Status> {
+    let Some(client) = request.extensions().get::<Client>() else {
+        return Err(Status::unauthenticated("nobody calls"));
+    };
+    let needed = rules::of_grpc(call);
+    if client.role() < needed {
+        let role = client.role();
+        return Err(Status::permission_denied(format!("{call} needs the role {needed}; this token's is {role}")));
+    }
+    Ok(client.clone())
 }
 
 impl RequireAgent {
@@ -116,14 +135,21 @@ impl Guard {
     }
 }
 
-impl Interceptor for RequireToken {
-    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+impl Interceptor for RequireClient {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let header = request.metadata().get("authorization").map(|value| value.as_bytes());
-        if self.token.matches(header) {
+        let client = known(&self.services, header);
+        // A follower may not have heard yet of a token.
+        if client.is_some() || token::given(header).is_some_and(|text| text.starts_with(token::ACCESS_PREFIX)) {
             self.guard.require_leading()?;
-            return Ok(request);
         }
-        Err(self.guard.refuse("the call needs `authorization: Bearer <token>` with the right token"))
+        let Some(client) = client else {
+            return Err(self.guard.refuse(
+                "the call needs `authorization: Bearer <token>` with the admin token or one of `slipway tokens make`",
+            ));
+        };
+        request.extensions_mut().insert(client);
+        Ok(request)
     }
 }
 

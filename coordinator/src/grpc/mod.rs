@@ -30,7 +30,7 @@ use crate::driver::DriverError;
 use crate::house::HouseError;
 use crate::options::TlsOptions;
 use crate::services::Services;
-use auth::{RequireAgent, RequireToken};
+use auth::{RequireAgent, RequireClient};
 
 /// The longest message that is read, in bytes: a batch of records and what is around it.
 pub const MAX_MESSAGE_BYTES: usize = 5 << 20;
@@ -125,7 +125,7 @@ pub async fn serve(
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let for_agents = RequireAgent::new(&services);
-    let for_clients = RequireToken::new(services.admin_token.clone(), &services);
+    let for_clients = RequireClient::new(&services);
 
     let doors = services.cache.as_ref().map(|cache| cache.reapi().clone());
     let mut server = Server::builder()

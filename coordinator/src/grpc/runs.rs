@@ -15,8 +15,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
 
+use super::auth::require;
 use super::{blobs, driver_status};
-use crate::audit::Origin;
 use crate::run_stream;
 use crate::services::Services;
 use crate::submit::{self, NewRun, SubmitError};
@@ -148,13 +148,16 @@ impl Runs for RunsService {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<RunEvent, Status>> + Send>>;
 
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
-        let door = door(&request);
-        let new = new_run(request.into_inner(), door)?;
+        let client = require(&request, "Submit")?;
+        let door = client.through(door(&request));
+        let mut new = new_run(request.into_inner(), door)?;
+        client.sign(&mut new.actor);
         let run = submit::submit(&self.services, new).await.map_err(|error| submit_status(&error))?;
         Ok(Response::new(SubmitResponse { run_id: run.to_string() }))
     }
 
     async fn get(&self, request: Request<GetRunRequest>) -> Result<Response<Run>, Status> {
+        require(&request, "Get")?;
         let run = self.find(request.into_inner().run_id).await?;
         let found = self.services.driver.query(move |view| view::run(view, run, Detail::Full)).await;
         let found = found.map_err(|error| driver_status(&error))?;
@@ -162,6 +165,7 @@ impl Runs for RunsService {
     }
 
     async fn list(&self, request: Request<ListRunsRequest>) -> Result<Response<ListRunsResponse>, Status> {
+        require(&request, "List")?;
         let limit = match request.into_inner().limit as usize {
             0 => DEFAULT_LISTED,
             limit => limit.min(MAX_LISTED),
@@ -175,17 +179,18 @@ impl Runs for RunsService {
         &self,
         request: Request<CancelRunRequest>,
     ) -> Result<Response<CancelRunResponse>, Status> {
-        let source = door(&request);
+        let client = require(&request, "Cancel")?;
+        let origin = client.origin(client.through(door(&request)));
         let request = request.into_inner();
         let run = self.find(request.run_id).await?;
-        let actor = "an API client".to_owned();
-        let origin = Origin { actor: actor.clone(), source };
+        let actor = origin.actor.clone();
         let cancel = Cancel { run, actor, reason: request.reason };
         self.services.driver.cancel(cancel, origin).await.map_err(|error| driver_status(&error))?;
         Ok(Response::new(CancelRunResponse {}))
     }
 
     async fn watch(&self, request: Request<WatchRunRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        require(&request, "Watch")?;
         let request = request.into_inner();
         let run = self.find(request.run_id).await?;
         let lines = ReceiverStream::new(run_stream::open(&self.services, run, request.follow));

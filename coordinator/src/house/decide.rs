@@ -4,9 +4,10 @@ use slipway_scheduler::{AgentId, Timestamp};
 
 use super::tokens::TOKEN_LIFE_MS_MAX;
 use super::{
-    ENROLLED_MAX, EnrolToken, EnrolledAgent, House, HouseEvent, KeptSecret, POOL_AGENTS_MAX, POOLS_MAX,
+    ACCESS_TOKENS_MAX, ENROLLED_MAX, EnrolToken, EnrolledAgent, House, HouseEvent, KeptSecret, POOL_AGENTS_MAX, POOLS_MAX,
     PoolRule, SECRETS_MAX, SecretAddress, TOKENS_MAX,
 };
+use crate::access::{ACCESS_LIFE_MS_MAX, ACCESS_NAME_MAX_CHARS, AccessToken, UserRole};
 
 /// A request.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +43,24 @@ pub enum HouseCommand {
     RemoveAgent {
         /// Which.
         agent: AgentId,
+    },
+    /// A token for the API and the pages.
+    MakeAccessToken {
+        /// Its new id.
+        id: String,
+        /// Whose it is.
+        name: String,
+        /// SHA-256 of its text.
+        sha256: String,
+        /// What it allows.
+        role: UserRole,
+        /// For how long, in milliseconds.
+        life_ms: u64,
+    },
+    /// A token for the API is to be good for nothing.
+    RevokeAccessToken {
+        /// Which.
+        id: String,
     },
     /// How large a pool may be.
     SetPool(PoolRule),
@@ -83,6 +102,8 @@ impl HouseCommand {
             Self::RevokeToken { .. } => "agent.token_revoke",
             Self::Enrol { .. } => "agent.enrol",
             Self::RemoveAgent { .. } => "agent.remove",
+            Self::MakeAccessToken { .. } => "token.make",
+            Self::RevokeAccessToken { .. } => "token.revoke",
             Self::SetPool(_) => "pool.set",
             Self::RemovePool { .. } => "pool.remove",
             Self::SetSecret(_) => "secret.set",
@@ -94,6 +115,8 @@ impl HouseCommand {
     pub(crate) fn target(&self) -> String {
         match self {
             Self::MakeToken { id, .. } | Self::RevokeToken { id } => id.clone(),
+            Self::MakeAccessToken { id, name, role, .. } => format!("{id}, {name}, {role}"),
+            Self::RevokeAccessToken { id } => id.clone(),
             Self::Enrol { agent, .. } | Self::RemoveAgent { agent } => agent.to_string(),
             Self::SetPool(PoolRule { name, .. }) | Self::RemovePool { name } => name.clone(),
             Self::SetSecret(KeptSecret { address, .. }) | Self::RemoveSecret(address) => address.describe(),
@@ -153,6 +176,27 @@ impl House {
                 })
             }
             HouseCommand::RemoveAgent { agent } => HouseEvent::AgentRemoved { agent, at: now },
+            HouseCommand::MakeAccessToken { id, name, sha256, role, life_ms } => {
+                let name = name.trim().to_owned();
+                let long = name.chars().count() > ACCESS_NAME_MAX_CHARS;
+                if name.is_empty() || long || name.chars().any(char::is_control) {
+                    let message = format!("a token has an owner's name of at most {ACCESS_NAME_MAX_CHARS} characters");
+                    return Err(HouseError::Invalid(message));
+                }
+                if !(1..=ACCESS_LIFE_MS_MAX).contains(&life_ms) {
+                    return Err(HouseError::Invalid("a token is good for 1 second to 366 days".to_owned()));
+                }
+                let good = self.access_tokens.values().filter(|token| token.expires_at > now).count();
+                limit("tokens", good, ACCESS_TOKENS_MAX)?;
+                let expires_at = Timestamp(now.0.saturating_add(life_ms));
+                HouseEvent::AccessTokenMade(AccessToken { id, name, sha256, role, made_at: now, expires_at })
+            }
+            HouseCommand::RevokeAccessToken { id } => {
+                if !self.access_tokens.get(&id).is_some_and(|token| token.expires_at > now) {
+                    return Err(HouseError::NotFound(format!("there is no token `{id}` that is good")));
+                }
+                HouseEvent::AccessTokenRevoked { id, at: now }
+            }
             HouseCommand::SetPool(rule) => {
                 if rule.min > rule.max || rule.max > POOL_AGENTS_MAX {
                     let message = format!(

@@ -1,5 +1,5 @@
-//! What admins decide about the fleet: tokens with which agents enrol, agents that were enrolled or removed, pools, and which
-//! secrets are kept.
+//! What admins decide: tokens with which agents enrol, agents that were enrolled or removed, tokens of people and programs, pools,
+//! and which secrets are kept.
 //!
 //! Invariants: like the scheduler's state it is a function of the journal; [`House::apply`] cannot fail; nothing secret is in
 //! it (of a token or credential its SHA-256, of a secret its name and where its sealed value lies).
@@ -17,6 +17,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use slipway_scheduler::{AgentId, Timestamp};
+
+use crate::access::AccessToken;
 
 pub use agents::EnrolledAgent;
 pub use decide::{HouseCommand, HouseError};
@@ -36,6 +38,9 @@ pub const REMOVED_MAX: usize = 10_000;
 
 /// How many pools have rules.
 pub const POOLS_MAX: usize = 1_000;
+
+/// How many tokens for the API are good at a time.
+pub const ACCESS_TOKENS_MAX: usize = 10_000;
 
 /// How many secrets are kept.
 pub const SECRETS_MAX: usize = 20_000;
@@ -59,6 +64,15 @@ pub enum HouseEvent {
     AgentRemoved {
         /// Which.
         agent: AgentId,
+        /// When.
+        at: Timestamp,
+    },
+    /// A token for the API and the pages is good.
+    AccessTokenMade(AccessToken),
+    /// A token for the API and the pages is good for nothing any more.
+    AccessTokenRevoked {
+        /// Which.
+        id: String,
         /// When.
         at: Timestamp,
     },
@@ -92,6 +106,8 @@ pub struct House {
     agents: BTreeMap<AgentId, EnrolledAgent>,
     /// Oldest first.
     removed: VecDeque<AgentId>,
+    /// By their ids.
+    access_tokens: BTreeMap<String, AccessToken>,
     /// By their names in lower case.
     pools: BTreeMap<String, PoolRule>,
     /// By [`SecretAddress::key`].
@@ -120,6 +136,11 @@ impl House {
                     self.removed.pop_front();
                 }
             }
+            HouseEvent::AccessTokenMade(token) => {
+                self.access_tokens.retain(|_, known| known.expires_at > token.made_at);
+                self.access_tokens.insert(token.id.clone(), token.clone());
+            }
+            HouseEvent::AccessTokenRevoked { id, .. } => drop(self.access_tokens.remove(id)),
             HouseEvent::PoolSet(rule) => {
                 drop(self.pools.insert(rule.name.to_ascii_lowercase(), rule.clone()))
             }
@@ -132,6 +153,11 @@ impl House {
     /// The tokens that may still be used at this time, the oldest first.
     pub fn tokens(&self, now: Timestamp) -> impl Iterator<Item = &EnrolToken> {
         self.tokens.values().filter(move |token| token.expires_at > now)
+    }
+
+    /// The tokens for the API, those that have ended too until another is made.
+    pub fn access_tokens(&self) -> impl Iterator<Item = &AccessToken> {
+        self.access_tokens.values()
     }
 
     /// The agents that enrolled.

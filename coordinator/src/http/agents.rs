@@ -6,9 +6,8 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 use slipway_scheduler::AgentId;
 
-use super::door::Door;
+use super::door::Asker;
 use super::error::ApiError;
-use crate::audit::Origin;
 use crate::services::Services;
 use crate::view;
 
@@ -19,29 +18,28 @@ pub(super) async fn list(State(services): State<Services>) -> Result<Json<Value>
 
 pub(super) async fn drain(
     services: State<Services>,
-    door: Door,
+    asker: Asker,
     agent: Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    steer(services, door, agent, true).await
+    steer(services, asker, agent, true).await
 }
 
 pub(super) async fn resume(
     services: State<Services>,
-    door: Door,
+    asker: Asker,
     agent: Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    steer(services, door, agent, false).await
+    steer(services, asker, agent, false).await
 }
 
 async fn steer(
     State(services): State<Services>,
-    Door(source): Door,
+    Asker(origin): Asker,
     Path(agent): Path<String>,
     on: bool,
 ) -> Result<Json<Value>, ApiError> {
     let unknown = || ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no agent of this id");
     let id: AgentId = agent.parse().map_err(|_| unknown())?;
-    let origin = Origin::of_client(source);
     if !services.driver.drain(id, on, origin).await? {
         return Err(unknown());
     }

@@ -3,10 +3,12 @@
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use slipway_scheduler::command::DecideGates;
 
+use super::auth::By;
 use super::door::Door;
 use super::error::ApiError;
 use super::runs::find;
@@ -19,7 +21,8 @@ use crate::services::Services;
 pub(super) struct Approval {
     environment: String,
     decision: Decision,
-    actor: String,
+    #[serde(default)]
+    actor: Option<String>,
     #[serde(default)]
     comment: String,
 }
@@ -34,6 +37,7 @@ enum Decision {
 /// Decides about all of the run's jobs that wait for the environment now.
 pub(super) async fn decide(
     State(services): State<Services>,
+    By(caller): By,
     Door(door): Door,
     Path(run): Path<String>,
     body: Result<Json<Approval>, JsonRejection>,
@@ -41,7 +45,8 @@ pub(super) async fn decide(
     let Json(Approval { environment, decision, actor, comment }) = body?;
     let run = find(&services, run).await?;
     // It is journaled, and held against the reviewers: nobody cannot be one.
-    let actor = actor.trim().to_owned();
+    let actor = caller.acts_as(actor.as_deref());
+    let actor = actor.map_err(|why| ApiError::new(StatusCode::FORBIDDEN, "forbidden", why))?.unwrap_or_default();
     if actor.is_empty() || actor.chars().count() > TEXT_MAX {
         let message = format!("`actor` is who decides: write a name of at most {TEXT_MAX} characters");
         return Err(ApiError::bad_request(message));

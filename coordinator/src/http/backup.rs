@@ -5,18 +5,16 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use super::door::Door;
+use super::door::Asker;
 use super::error::ApiError;
-use crate::audit::Origin;
 use crate::backup;
 use crate::services::Services;
 
 pub(super) async fn backup(
     State(services): State<Services>,
-    Door(source): Door,
+    Asker(origin): Asker,
 ) -> Result<Response, ApiError> {
     // Whoever takes it has every secret of every open run: that it was taken is part of the trail.
-    let origin = Origin::of_client(source);
     services.driver.note(origin, "backup", None).await?;
     let body = Body::from_stream(backup::stream(&services));
     Ok(([(header::CONTENT_TYPE, "application/x-tar")], body).into_response())

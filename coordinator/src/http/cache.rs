@@ -10,9 +10,8 @@ use serde_json::{Value, json};
 use slipway_cache::limits::MAX_INSTANCE_BYTES;
 use slipway_cas::cache::CacheError;
 
-use super::door::Door;
+use super::door::Asker;
 use super::error::ApiError;
-use crate::audit::Origin;
 use crate::cache::{Cache, CacheState, PASS_DAYS_MAX};
 use crate::services::Services;
 
@@ -50,7 +49,7 @@ pub(super) struct Prune {
 
 pub(super) async fn prune(
     State(services): State<Services>,
-    Door(source): Door,
+    Asker(origin): Asker,
     Json(wanted): Json<Prune>,
 ) -> Result<Json<Value>, ApiError> {
     let Prune { unused_days, dry_run } = wanted;
@@ -63,7 +62,7 @@ pub(super) async fn prune(
     }
     let unused = DAY * u32::try_from(unused_days).unwrap_or(u32::MAX);
     if !dry_run {
-        services.driver.note(Origin::of_client(source), "cache.prune", None).await?;
+        services.driver.note(origin, "cache.prune", None).await?;
     }
     let caches = services.results.prune_caches(unused, dry_run).await.map_err(failed)?;
     let build_tools = match &services.cache {
@@ -92,7 +91,7 @@ pub(super) struct NewPass {
 
 pub(super) async fn make_pass(
     State(services): State<Services>,
-    Door(source): Door,
+    Asker(origin): Asker,
     Json(wanted): Json<NewPass>,
 ) -> Result<Json<Value>, ApiError> {
     let cache = opened(&services)?;
@@ -105,18 +104,18 @@ pub(super) async fn make_pass(
     if length.is_some_and(|length| length == 0 || length > MAX_INSTANCE_BYTES) {
         return Err(invalid(format!("`instance` has 1 to {MAX_INSTANCE_BYTES} bytes")));
     }
-    services.driver.note(Origin::of_client(source), "cache.token", None).await?;
+    services.driver.note(origin, "cache.token", None).await?;
     let (token, pass) = cache.make_pass(instance, write, days);
     Ok(Json(json!({"token": token, "instance": pass.instance, "write": pass.write, "until_s": pass.until_s})))
 }
 
 pub(super) async fn check(
     State(services): State<Services>,
-    Door(source): Door,
+    Asker(origin): Asker,
 ) -> Result<Json<Value>, ApiError> {
     let cache = opened(&services)?;
     // It removes what is damaged.
-    services.driver.note(Origin::of_client(source), "cache.check", None).await?;
+    services.driver.note(origin, "cache.check", None).await?;
     let checked = cache.check().await?;
     Ok(Json(json!({
         "checked": checked.checked, "damaged": checked.damaged, "incomplete": checked.incomplete,

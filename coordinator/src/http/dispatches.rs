@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::auth::By;
 use super::door::Door;
 use super::error::ApiError;
 use super::runs;
@@ -48,10 +49,12 @@ fn or_default(actor: String) -> String {
 
 pub(super) async fn dispatch(
     State(services): State<Services>,
+    By(caller): By,
     Door(door): Door,
     body: Result<Json<DispatchBody>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let Json(body) = body?;
+    let Json(mut body) = body?;
+    caller.sign(&mut body.actor);
     let actor = or_default(body.actor);
     match (body.workflow, body.event_type) {
         (Some(workflow), None) => {
@@ -102,16 +105,18 @@ pub(super) async fn carried(
 
 pub(super) async fn rerun(
     State(services): State<Services>,
+    By(caller): By,
     Door(door): Door,
     Path(run): Path<String>,
     body: Bytes,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     // Nothing at all is allowed, whatever its content type says.
-    let body: RerunBody = if body.is_empty() {
+    let mut body: RerunBody = if body.is_empty() {
         RerunBody::default()
     } else {
         serde_json::from_slice(&body).map_err(|error| ApiError::bad_request(format!("the body: {error}")))?
     };
+    caller.sign(&mut body.actor);
     let run = runs::find(&services, run).await?;
     let wanted =
         Rerun { failed: body.failed, secrets: body.secrets, actor: body.actor, door, ..Rerun::default() };

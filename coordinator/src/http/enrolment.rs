@@ -9,9 +9,8 @@ use serde_json::{Value, json};
 use slipway_scheduler::AgentId;
 use slipway_wire::limits::{MAX_LABEL_BYTES, MAX_LABELS};
 
-use super::door::Door;
+use super::door::Asker;
 use super::error::ApiError;
-use crate::audit::Origin;
 use crate::house::HouseCommand;
 use crate::services::Services;
 use crate::token::{self, Token};
@@ -52,7 +51,7 @@ pub(super) fn checked_labels(labels: Vec<String>) -> Result<Vec<String>, ApiErro
 
 pub(super) async fn make_token(
     State(services): State<Services>,
-    Door(source): Door,
+    Asker(origin): Asker,
     body: Result<Json<TokenBody>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let Json(TokenBody { labels, expires_in_s }) = body?;
@@ -62,7 +61,7 @@ pub(super) async fn make_token(
     let id: String = uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect();
     let sha256 = token::sha256(token.reveal());
     let command = HouseCommand::MakeToken { id: id.clone(), sha256, labels: labels.clone(), life_ms };
-    services.driver.house(command, Origin::of_client(source)).await?;
+    services.driver.house(command, origin).await?;
     let made = id.clone();
     let expires = services.driver.query(move |view| {
         view.ledger.house().tokens(view.now).find(|token| token.id == made).map(|token| token.expires_at.0)
@@ -89,20 +88,20 @@ pub(super) async fn list_tokens(State(services): State<Services>) -> Result<Json
 
 pub(super) async fn revoke_token(
     State(services): State<Services>,
-    Door(source): Door,
+    Asker(origin): Asker,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    services.driver.house(HouseCommand::RevokeToken { id: id.clone() }, Origin::of_client(source)).await?;
+    services.driver.house(HouseCommand::RevokeToken { id: id.clone() }, origin).await?;
     Ok(Json(json!({"id": id, "revoked": true})))
 }
 
 pub(super) async fn remove(
     State(services): State<Services>,
-    Door(source): Door,
+    Asker(origin): Asker,
     Path(agent): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let unknown = || ApiError::new(StatusCode::NOT_FOUND, "not_found", "there is no agent of this id");
     let agent: AgentId = agent.parse().map_err(|_| unknown())?;
-    services.driver.house(HouseCommand::RemoveAgent { agent }, Origin::of_client(source)).await?;
+    services.driver.house(HouseCommand::RemoveAgent { agent }, origin).await?;
     Ok(Json(json!({"agent_id": agent.to_string(), "removed": true})))
 }

@@ -14,6 +14,7 @@ use super::error::ApiError;
 use crate::driver::Role;
 use crate::pages;
 use crate::services::Services;
+use crate::token;
 
 /// On a request that was passed on: who asked. It is not passed on again.
 pub(super) const FORWARDED: HeaderName = HeaderName::from_static("x-slipway-forwarded");
@@ -52,7 +53,13 @@ impl Forwarder {
 fn is_own(request: &Request) -> bool {
     let path = request.uri().path();
     matches!(path, "/healthz" | "/readyz" | "/metrics" | "/api/v1/openapi.json")
-        || (request.method() == Method::GET && path == "/api/v1/runs")
+        || (request.method() == Method::GET && path == "/api/v1/runs" && !is_of_a_holder(request.headers()))
+}
+
+/// Whether the token is one of those that the leader knows alone.
+fn is_of_a_holder(headers: &HeaderMap) -> bool {
+    let shown = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    token::given(shown).is_some_and(|text| text.starts_with(token::ACCESS_PREFIX))
 }
 
 /// Lets the leader's own requests through, and a follower's to the leader.

@@ -7,9 +7,8 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
 
-use super::door::Door;
+use super::door::Asker;
 use super::error::ApiError;
-use crate::audit::Origin;
 use crate::history::limits::PROGRESS_EVERY;
 use crate::history::{Progress, RebuildError, Rebuilding};
 use crate::services::Services;
@@ -23,9 +22,8 @@ impl From<RebuildError> for ApiError {
 /// NDJSON: how far it is, one object a line, until it is done.
 pub(super) async fn rebuild(
     State(services): State<Services>,
-    Door(source): Door,
+    Asker(origin): Asker,
 ) -> Result<Response, ApiError> {
-    let origin = Origin::of_client(source);
     let begun = services.history.rebuild();
     let refused = begun.as_ref().err().map(ToString::to_string);
     services.driver.note(origin, "history.rebuild", refused).await?;

@@ -7,9 +7,8 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::door::Door;
+use super::door::Asker;
 use super::error::ApiError;
-use crate::audit::Origin;
 use crate::house::{SecretAddress, SecretPlace};
 use crate::services::Services;
 use crate::vault::{self, VaultError};
@@ -94,25 +93,25 @@ pub(super) async fn list(State(services): State<Services>) -> Result<Json<Value>
 
 pub(super) async fn set(
     State(services): State<Services>,
-    Door(source): Door,
+    Asker(origin): Asker,
     Path(name): Path<String>,
     body: Result<Json<SecretBody>, JsonRejection>,
 ) -> Result<Json<Value>, ApiError> {
     let Json(SecretBody { value, repository, environment }) = body?;
     let address = address(&name, Place { repository, environment })?;
     let name = address.name.clone();
-    vault::set(&services, address, &value, Origin::of_client(source)).await?;
+    vault::set(&services, address, &value, origin).await?;
     Ok(Json(json!({"name": name, "set": true})))
 }
 
 pub(super) async fn remove(
     State(services): State<Services>,
-    Door(source): Door,
+    Asker(origin): Asker,
     Path(name): Path<String>,
     Query(place): Query<Place>,
 ) -> Result<Json<Value>, ApiError> {
     let address = address(&name, place)?;
     let name = address.name.clone();
-    vault::remove(&services, address, Origin::of_client(source)).await?;
+    vault::remove(&services, address, origin).await?;
     Ok(Json(json!({"name": name, "removed": true})))
 }

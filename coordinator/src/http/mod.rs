@@ -1,12 +1,13 @@
 //! The HTTP front door: health, metrics, `/api/v1`, webhooks and the [`crate::pages`] for people.
 //!
-//! `/api/v1` needs the admin token, but for its description; webhooks need their signature; health and metrics are open.
+//! `/api/v1` needs a token whose role is enough ([`crate::access`]), but for its description; webhooks need their signature; health and metrics are open.
 //! Every error has one form: `{"error":{"code","message"}}`. GitHub's JSON stops at [`crate::github`].
 
+mod access_tokens;
 mod agents;
 mod approvals;
 mod audit;
-mod auth;
+pub(crate) mod auth;
 mod backup;
 mod blobs;
 mod cache;
@@ -46,11 +47,12 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 35] = [
+pub const ROUTES: [&str; 39] = [
     "delete /agents/tokens/{token}",
     "delete /agents/{agent}",
     "delete /pools/{pool}",
     "delete /secrets/{secret}",
+    "delete /tokens/{token}",
     "get /agents",
     "get /agents/tokens",
     "get /audit",
@@ -67,6 +69,8 @@ pub const ROUTES: [&str; 35] = [
     "get /runs/{run}/records",
     "get /runs/{run}/tests",
     "get /secrets",
+    "get /tokens",
+    "get /whoami",
     "post /agents/tokens",
     "post /agents/{agent}/drain",
     "post /agents/{agent}/resume",
@@ -80,6 +84,7 @@ pub const ROUTES: [&str; 35] = [
     "post /runs/{run}/approvals",
     "post /runs/{run}/cancel",
     "post /runs/{run}/rerun",
+    "post /tokens",
     "put /pools/{pool}",
     "put /secrets/{secret}",
 ];
@@ -113,13 +118,16 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/agents/{agent}", delete(enrolment::remove))
         .route("/pools", get(pools::list))
         .route("/pools/{pool}", put(pools::set).delete(pools::remove))
+        .route("/tokens", get(access_tokens::list).post(access_tokens::make))
+        .route("/tokens/{token}", delete(access_tokens::revoke))
+        .route("/whoami", get(access_tokens::whoami))
         .route("/secrets", get(kept_secrets::list))
         .route("/secrets/{secret}", put(kept_secrets::set).delete(kept_secrets::remove))
         .route("/agents/{agent}/drain", post(agents::drain))
         .route("/agents/{agent}/resume", post(agents::resume))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
         .route("/blobs", post(blobs::upload).layer(DefaultBodyLimit::disable()))
-        .layer(middleware::from_fn_with_state(services.clone(), auth::require_admin))
+        .layer(middleware::from_fn_with_state(services.clone(), auth::require_role))
         // Whoever has no token may still read how to get along.
         .route("/openapi.json", get(openapi::document))
         .fallback(error::not_found)

@@ -7,10 +7,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use slipway_scheduler::Timestamp;
 
-use super::door::Door;
+use super::door::Asker;
 use super::enrolment::checked_labels;
 use super::error::ApiError;
-use crate::audit::Origin;
 use crate::house::{HouseCommand, PoolRule};
 use crate::services::Services;
 use crate::view;
@@ -53,7 +52,7 @@ fn checked_arch(arch: &str) -> Result<&'static str, ApiError> {
 
 pub(super) async fn set(
     State(services): State<Services>,
-    Door(source): Door,
+    Asker(origin): Asker,
     Path(name): Path<String>,
     body: Result<Json<Rule>, JsonRejection>,
 ) -> Result<Json<Value>, ApiError> {
@@ -79,16 +78,16 @@ pub(super) async fn set(
     };
     let labels = labels.or(known.map(|known| known.labels)).unwrap_or_default();
     let rule = PoolRule { name: name.clone(), arch, labels, min, max, at: Timestamp(0) };
-    services.driver.house(HouseCommand::SetPool(rule), Origin::of_client(source)).await?;
+    services.driver.house(HouseCommand::SetPool(rule), origin).await?;
     let pools = services.driver.query(view::pools).await?.pools;
     Ok(Json(json!(pools.into_iter().find(|pool| pool.name.eq_ignore_ascii_case(&name)))))
 }
 
 pub(super) async fn remove(
     State(services): State<Services>,
-    Door(source): Door,
+    Asker(origin): Asker,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
-    services.driver.house(HouseCommand::RemovePool { name: name.clone() }, Origin::of_client(source)).await?;
+    services.driver.house(HouseCommand::RemovePool { name: name.clone() }, origin).await?;
     Ok(Json(json!({"name": name, "removed": true})))
 }

@@ -14,6 +14,7 @@ use slipway_scheduler::limits::{JOBS_PER_RUN_MAX, PRIORITY_MAX, PRIORITY_MIN};
 use slipway_scheduler::{JobId, JobResult, RunId};
 use slipway_workflow::job_spec::Source;
 
+use super::auth::By;
 use super::door::Door;
 use super::error::ApiError;
 use crate::audit::Origin;
@@ -161,11 +162,13 @@ pub(super) fn priority(given: Option<i64>) -> Result<Option<i8>, ApiError> {
 
 pub(super) async fn submit(
     State(services): State<Services>,
+    By(caller): By,
     Door(door): Door,
     headers: HeaderMap,
     body: Result<Json<Submission>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let Json(mut submission) = body?;
+    caller.sign(&mut submission.actor);
     let carried = std::mem::take(&mut submission.carried);
     let mut new = submission.into_new_run(&headers)?;
     new.carried = keep_carried(&services, carried).await?;
@@ -232,12 +235,14 @@ pub(super) struct CancelBody {
 
 pub(super) async fn cancel(
     State(services): State<Services>,
+    By(caller): By,
     Door(door): Door,
     Path(run): Path<String>,
     body: Option<Json<CancelBody>>,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let run = find(&services, run).await?;
-    let CancelBody { reason, actor } = body.map(|Json(body)| body).unwrap_or_default();
+    let CancelBody { reason, mut actor } = body.map(|Json(body)| body).unwrap_or_default();
+    caller.sign(&mut actor);
     let actor = if actor.is_empty() { "an API client".to_owned() } else { actor };
     tracing::info!(%run, actor, reason, "a run is cancelled");
     let origin = Origin { actor: actor.clone(), source: door };

@@ -19,8 +19,12 @@ use crate::services::Services;
 /// Whoever signed in with the admin token.
 const ACTOR: &str = "an administrator";
 
+fn actor(visitor: &Visitor) -> String {
+    visitor.caller.name().unwrap_or(ACTOR).to_owned()
+}
+
 fn origin(visitor: Visitor) -> Origin {
-    Origin { actor: ACTOR.to_owned(), source: visitor.door }
+    Origin { actor: actor(&visitor), source: visitor.door }
 }
 
 pub(super) async fn cancel(
@@ -32,7 +36,7 @@ pub(super) async fn cancel(
     form.check(&visitor)?;
     let run = find_run(&services, run).await?;
     tracing::info!(%run, door = visitor.door, "a run is cancelled");
-    let cancel = Cancel { run, actor: ACTOR.to_owned(), reason: "on its page".to_owned() };
+    let cancel = Cancel { run, actor: actor(&visitor), reason: "on its page".to_owned() };
     services.driver.cancel(cancel, origin(visitor)).await?;
     Ok(Redirect::to(&format!("/runs/{run}")))
 }
@@ -54,7 +58,8 @@ pub(super) async fn rerun(
 ) -> Result<Redirect, PageError> {
     check_form(&visitor, &form.form_token)?;
     let run = find_run(&services, run).await?;
-    let wanted = Rerun { failed: form.failed, door: visitor.door, ..Rerun::default() };
+    let actor = visitor.caller.name().unwrap_or_default().to_owned();
+    let wanted = Rerun { failed: form.failed, actor, door: visitor.door, ..Rerun::default() };
     let again = rerun::rerun(&services, run, wanted).await?;
     Ok(Redirect::to(&format!("/runs/{again}")))
 }

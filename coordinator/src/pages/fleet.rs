@@ -16,6 +16,7 @@ use super::limits::{LIVE_LOOK_EVERY, WAITING_SHOWN};
 use super::live::{self, Parts};
 use super::session::Session;
 use super::words::{count, name, number, took};
+use crate::access::UserRole;
 use crate::driver::View;
 use crate::services::Services;
 use crate::view::{self, AgentView, PoolView};
@@ -89,9 +90,11 @@ fn agent(agent: &AgentView, session: &Session) -> Markup {
             td { (labels(&agent.labels)) @if agent.accepts_untrusted { span.hint { "also runs from outside" } } }
             td.num { (agent.leases) " of " (agent.slots) }
             td {
-                form method="post" action={ "/fleet/" (agent.agent_id) "/" (action) } {
-                    (form_token(session))
-                    button type="submit" aria-label={ (text) " " (agent.name) } { (text) }
+                @if session.may(UserRole::Admin) {
+                    form method="post" action={ "/fleet/" (agent.agent_id) "/" (action) } {
+                        (form_token(session))
+                        button type="submit" aria-label={ (text) " " (agent.name) } { (text) }
+                    }
                 }
             }
         }
@@ -227,7 +230,7 @@ pub(super) async fn follow(
 ) -> Result<Response, PageError> {
     let (driver, lately) = (services.driver.clone(), Arc::clone(&services.pages.fleet));
     let now_ms = services.clock.unix_ms();
-    live::stream(&services, move |mut follower| async move {
+    live::stream(&services, &visitor.session.clone(), move |mut follower| async move {
         loop {
             // Why jobs wait is counted in their queues: once for all who follow.
             let fleet = lately.get(LIVE_LOOK_EVERY, driver.query(look)).await;

@@ -1,14 +1,17 @@
 //! Who gets in, and what every page's answer says to the browser.
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
+use slipway_scheduler::Timestamp;
+
 use super::error::PageError;
 use super::session::Session;
 use super::sign_in;
+use crate::access::{Caller, rules};
 use crate::http::door;
 use crate::services::Services;
 
@@ -54,6 +57,13 @@ fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     site.is_some_and(|site| !matches!(site, "same-origin" | "none"))
 }
 
+/// Whose session it is, for as long as their token is good.
+pub(super) fn who(services: &Services, session: &Session) -> Option<Caller> {
+    let Some(token) = &session.token else { return Some(Caller::Administrator) };
+    let now = Timestamp(services.clock.unix_ms());
+    services.driver.access().of_id(token, now).map(Caller::Holder)
+}
+
 /// Lets whoever has a session through; `/` welcomes the others, other pages send them to the form.
 pub(super) async fn signed_in(
     State(services): State<Services>,
@@ -61,8 +71,20 @@ pub(super) async fn signed_in(
     next: Next,
 ) -> Response {
     let now_ms = services.clock.unix_ms();
-    if let Some(session) = services.pages.sessions.of(request.headers(), now_ms) {
+    if let Some(mut session) = services.pages.sessions.of(request.headers(), now_ms)
+        && let Some(caller) = who(&services, &session)
+    {
+        let path = request.extensions().get::<MatchedPath>().map_or("", |path| path.as_str());
+        let needed = rules::of_page(request.method().as_str(), path);
+        if caller.role() < needed {
+            services.metrics.unauthorized.add(1);
+            let told = format!("This needs the role {needed}; yours is {}. Nothing was done.", caller.role());
+            return PageError::forbidden(&told).into_response();
+        }
+        session.role = caller.role();
+        session.name = caller.name().map(str::to_owned);
         request.extensions_mut().insert(session);
+        request.extensions_mut().insert(caller);
         return next.run(request).await;
     }
     match (request.method(), request.uri().path()) {
@@ -82,6 +104,7 @@ pub(super) async fn signed_in(
 #[derive(Debug, Clone)]
 pub(super) struct Visitor {
     pub(super) session: Session,
+    pub(super) caller: Caller,
     /// For the audit trail.
     pub(super) door: String,
 }
@@ -93,6 +116,9 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
         let session = parts.extensions.get::<Session>().cloned();
         // Only below `signed_in`.
         let session = session.ok_or_else(|| PageError::forbidden("You are not signed in."))?;
-        Ok(Self { session, door: door::of("page", parts) })
+        let caller = parts.extensions.get::<Caller>().cloned();
+        let caller = caller.ok_or_else(|| PageError::forbidden("You are not signed in."))?;
+        let door = caller.through(door::of("page", parts));
+        Ok(Self { session, caller, door })
     }
 }

@@ -6,6 +6,8 @@ use maud::{DOCTYPE, Markup, html};
 
 use super::assets::{ICON, SCRIPT, STYLE};
 use super::session::Session;
+use super::words::name;
+use crate::access::UserRole;
 
 /// The pages that the navigation names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,10 +84,11 @@ pub(super) fn page(frame: &Frame<'_>, main: Markup) -> Html {
                             ul {
                                 (link(Place::Overview, "/", "Runs"))
                                 (link(Place::Fleet, "/fleet", "Fleet"))
-                                (link(Place::Audit, "/audit", "Audit"))
+                                @if session.may(UserRole::Admin) { (link(Place::Audit, "/audit", "Audit")) }
                             }
                         }
                         span #connection role="status" {}
+                        @if let Some(owner) = &session.name { span.who { (name(owner)) " (" (session.role.word()) ")" } }
                         form.out method="post" action="/sign-out" {
                             (form_token(session))
                             button.quiet type="submit" { "Sign out" }

@@ -85,3 +85,6 @@ pub(super) const LIVE_BEHIND: u64 = 5_000;
 
 /// How often a line without meaning keeps a quiet stream open.
 pub(super) const LIVE_KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How often a page that follows is checked for whether its session is still good.
+pub(super) const LIVE_CHECK_EVERY: Duration = Duration::from_secs(2);

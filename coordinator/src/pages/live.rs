@@ -13,7 +13,9 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::error::PageError;
-use super::limits::{LIVE_EVERY, LIVE_KEEP_ALIVE};
+use super::gate::who;
+use super::limits::{LIVE_CHECK_EVERY, LIVE_EVERY, LIVE_KEEP_ALIVE};
+use super::session::Session;
 use crate::services::Services;
 
 /// Parts of a page by their elements' ids.
@@ -60,8 +62,16 @@ impl Follower {
     }
 }
 
-/// Answers with what `tell` tells, until it ends, nobody follows any more, or the coordinator stops.
-pub(super) fn stream<F>(services: &Services, tell: impl FnOnce(Follower) -> F) -> Result<Response, PageError>
+/// Waits until the session is worth nothing.
+async fn ended(services: Services, session: Session) {
+    while who(&services, &session).is_some() {
+        tokio::time::sleep(LIVE_CHECK_EVERY).await;
+    }
+}
+
+/// Answers with what `tell` tells, until it ends, nobody follows any more, the session's token is not good any more, or the
+/// coordinator stops.
+pub(super) fn stream<F>(services: &Services, session: &Session, tell: impl FnOnce(Follower) -> F) -> Result<Response, PageError>
 where
     F: Future<Output = Result<(), Gone>> + Send + 'static,
 {
@@ -70,12 +80,14 @@ where
     let (events, receiver) = mpsc::channel(1);
     let told = tell(Follower { events: events.clone(), seen: HashMap::new() });
     let closing = services.closing.clone();
+    let ended = ended(services.clone(), session.clone());
     tokio::spawn(async move {
         tokio::select! {
             // However it ends, the page asks again.
             _ = told => {}
             () = events.closed() => {}
             () = closing.cancelled() => {}
+            () = ended => {}
         }
         drop(room);
     });

@@ -47,13 +47,12 @@ pub(super) async fn follow(
     Query(position): Query<Position>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
-    drop(visitor);
     let chosen = choose(&services, run, &instance, position.attempt).await?;
     let (key, _) = chosen.log().ok_or_else(|| PageError::not_found("This job has no log yet."))?;
     let said = Place { record: position.record.max(1), line: position.line.max(1) };
     let place = last_heard(&headers).unwrap_or(said);
     let asked = services.clone();
-    live::stream(&services, move |follower| async move {
+    live::stream(&services, &visitor.session.clone(), move |follower| async move {
         let now_ms = asked.clock.unix_ms();
         tell(Telling { services: asked, key, place, now_ms, told: BTreeSet::new() }, follower).await
     })

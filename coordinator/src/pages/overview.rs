@@ -241,12 +241,13 @@ pub(super) async fn page(
 
 pub(super) async fn follow(
     State(services): State<Services>,
+    visitor: Visitor,
     Query(filter): Query<Filter>,
 ) -> Result<Response, PageError> {
     let driver = services.driver.clone();
     // The script counts on; so what is sent changes only when something happens.
     let now_ms = services.clock.unix_ms();
-    live::stream(&services, move |mut follower| async move {
+    live::stream(&services, &visitor.session.clone(), move |mut follower| async move {
         loop {
             let wanted = filter.clone();
             let Ok(overview) = driver.query(move |view| look(view, &wanted)).await else { return Ok(()) };

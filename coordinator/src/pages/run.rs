@@ -15,6 +15,7 @@ use super::run_failures::{self, Failure};
 use super::session::Session;
 use super::words::{Mark, ago, moment, name, short_ref, short_sha, took};
 use super::{run_gates, run_jobs};
+use crate::access::UserRole;
 use crate::driver::View;
 use crate::rerun::is_attempt_of;
 use crate::services::Services;
@@ -90,6 +91,9 @@ fn buttons(run: &RunView, session: &Session) -> Markup {
             }
         }
     };
+    if !session.may(UserRole::Developer) {
+        return html! { div.actions #actions {} };
+    }
     let failed = run.result.is_some_and(|result| result != JobResult::Success);
     html! {
         div.actions #actions {
@@ -154,7 +158,7 @@ pub(super) async fn follow(
     let asked = services.clone();
     // The script counts on; so what is sent changes only when something happens.
     let now_ms = services.clock.unix_ms();
-    live::stream(&services, move |mut follower| async move {
+    live::stream(&services, &visitor.session.clone(), move |mut follower| async move {
         let mut changes = asked.driver.watch(id);
         let mut failures = Vec::new();
         loop {

@@ -13,6 +13,7 @@ use super::layout::form_token;
 use super::session::Session;
 use super::sign_in::check_form;
 use super::words::{moment, name};
+use crate::access::UserRole;
 use crate::audit::{Origin, TEXT_MAX};
 use crate::services::Services;
 use crate::view::{GateView, RunView};
@@ -49,7 +50,9 @@ pub(super) fn section(run: &RunView, session: &Session) -> Markup {
             @if !waiting.is_empty() || !decided.is_empty() {
                 section aria-labelledby="approvals" {
                     h2 #approvals { "Approvals" }
-                    @for gate in waiting { (form(run, gate, session)) }
+                    @for gate in waiting {
+                        @if session.may(UserRole::Approver) { (form(run, gate, session)) } @else { (waits(gate)) }
+                    }
                     @if !decided.is_empty() {
                         ul.plain {
                             @for one in &decided { li { (told(one)) } }
@@ -72,6 +75,13 @@ fn told(one: &Decided<'_>) -> Markup {
     }
 }
 
+/// For those who may only look.
+fn waits(gate: &GateView) -> Markup {
+    html! {
+        p { "Jobs wait for approval of " strong { (name(&gate.environment)) } " by somebody with the role approver." }
+    }
+}
+
 fn form(run: &RunView, gate: &GateView, session: &Session) -> Markup {
     let id = |field: &str| format!("{field}-{}", gate.environment);
     html! {
@@ -82,7 +92,9 @@ fn form(run: &RunView, gate: &GateView, session: &Session) -> Markup {
             div.fields {
                 div {
                     label for=(id("actor")) { "Your name" }
-                    @if gate.reviewers.is_empty() {
+                    @if let Some(owner) = &session.name {
+                        input type="text" id=(id("actor")) name="actor" readonly value=(owner);
+                    } @else if gate.reviewers.is_empty() {
                         input type="text" id=(id("actor")) name="actor" required maxlength=(TEXT_MAX) autocomplete="username";
                     } @else {
                         select id=(id("actor")) name="actor" {
@@ -121,7 +133,7 @@ pub(super) async fn decide(
     check_form(&visitor, &form.form_token)?;
     let run = find_run(&services, run).await?;
     let Approval { environment, actor, comment, decision, .. } = form;
-    let actor = actor.trim().to_owned();
+    let actor = visitor.caller.acts_as(Some(&actor)).map_err(|why| PageError::forbidden(&why))?.unwrap_or_default();
     let approve = match decision.as_str() {
         "approve" => true,
         "reject" => false,

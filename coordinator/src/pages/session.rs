@@ -1,6 +1,6 @@
 //! Who is signed in: a signed cookie, and nothing that is kept.
 //!
-//! Its key follows from the coordinator's keys and its admin token. So it is good after a restart and at every other
+//! It names the token that it was begun with, and is good for as long as that one is. Its key follows from the coordinator's keys and its admin token. So it is good after a restart and at every other
 //! coordinator of a cluster, and worthless as soon as the token is another one. It opens pages only: `/api/v1` never
 //! looks at cookies.
 
@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq as _;
 
 use super::limits::SESSION;
+use crate::access::UserRole;
 use crate::key::SigningKey;
 use crate::token::Token;
 
@@ -26,13 +27,22 @@ pub(crate) struct Sessions {
     forms: SigningKey,
 }
 
+/// Who the administrator is, in a cookie.
+const ADMINISTRATOR: &str = "admin";
+
 /// Somebody who is signed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Session {
-    /// What the cookie says and signs: until when, and a random word.
+    /// What the cookie says and signs: until when, a random word, and the id of a token.
     said: String,
+    /// The token that it was begun with; none: the admin token.
+    pub(super) token: Option<String>,
     /// What each form of this session carries.
     pub(super) form_token: String,
+    /// What it may do, as of this request; [`super::gate`] knows.
+    pub(super) role: UserRole,
+    /// The name that its token vouches for.
+    pub(super) name: Option<String>,
 }
 
 impl Sessions {
@@ -43,13 +53,16 @@ impl Sessions {
 
     fn session(&self, said: String) -> Session {
         let form_token = URL_SAFE_NO_PAD.encode(self.forms.sign(said.as_bytes()));
-        Session { said, form_token }
+        let token = said.rsplit_once('.').map(|(_, who)| who.to_owned());
+        let token = token.filter(|who| who != ADMINISTRATOR);
+        Session { said, token, form_token, role: UserRole::Viewer, name: None }
     }
 
-    /// A new session from now on.
-    pub(super) fn begin(&self, now_ms: u64) -> Session {
+    /// A new session from now on, of whoever has the token of this id; none: the admin token.
+    pub(super) fn begin(&self, token: Option<&str>, now_ms: u64) -> Session {
+        let who = token.unwrap_or(ADMINISTRATOR);
         let until_s = (now_ms / 1_000).saturating_add(SESSION.as_secs());
-        self.session(format!("{until_s}.{}", uuid::Uuid::new_v4().simple()))
+        self.session(format!("{until_s}.{}.{who}", uuid::Uuid::new_v4().simple()))
     }
 
     /// The session that one of a request's cookies proves.
@@ -68,7 +81,9 @@ impl Sessions {
         if !self.cookies.is_signed(said.as_bytes(), &signature) {
             return None;
         }
-        let until_s: u64 = said.split_once('.')?.0.parse().ok()?;
+        // One of an earlier version names nobody.
+        let [until_s, _, _] = said.split('.').collect::<Vec<_>>()[..] else { return None };
+        let until_s: u64 = until_s.parse().ok()?;
         (now_ms / 1_000 < until_s).then(|| self.session(said.to_owned()))
     }
 
@@ -85,6 +100,11 @@ impl Sessions {
 }
 
 impl Session {
+    /// Whether whoever has it may do what needs this role. What they may not do is not offered.
+    pub(super) fn may(&self, role: UserRole) -> bool {
+        self.role >= role
+    }
+
     /// Whether a form was made for this session.
     pub(super) fn made(&self, form_token: &str) -> bool {
         bool::from(form_token.as_bytes().ct_eq(self.form_token.as_bytes()))
@@ -126,7 +146,7 @@ mod tests {
     fn a_session_is_known_after_a_restart_until_it_runs_out() {
         let (key, admin) = (key(), Token::random());
         let sessions = Sessions::new(&key, &admin);
-        let session = sessions.begin(5_000);
+        let session = sessions.begin(None, 5_000);
         let cookie = sessions.cookie(&session, false);
         assert!(cookie.ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict"), "{cookie}");
         assert!(sessions.cookie(&session, true).ends_with("; Secure"));
@@ -136,17 +156,21 @@ mod tests {
             assert_eq!(again.of(&with_cookie(&headers), end_ms - 1), Some(session.clone()), "{headers}");
             assert_eq!(again.of(&with_cookie(&headers), end_ms), None);
         }
+        let holder = sessions.begin(Some("0123456789ab"), 5_000);
+        assert_eq!(holder.token.as_deref(), Some("0123456789ab"));
+        assert_eq!(session.token, None);
+        assert_eq!(sessions.of(&with_cookie(&pair(&sessions.cookie(&holder, false))), 5_000), Some(holder));
         assert!(session.made(&session.form_token));
-        assert!(!session.made("") && !session.made(&sessions.begin(5_000).form_token));
+        assert!(!session.made("") && !session.made(&sessions.begin(None, 5_000).form_token));
     }
 
     #[test]
     fn what_is_not_signed_by_us_is_no_session() {
         let (key, admin) = (key(), Token::random());
         let sessions = Sessions::new(&key, &admin);
-        let value = pair(&sessions.cookie(&sessions.begin(0), false));
+        let value = pair(&sessions.cookie(&sessions.begin(None, 0), false));
         let later = value.replacen("43200.", "99999.", 1);
-        let other = |sessions: &Sessions| pair(&sessions.cookie(&sessions.begin(0), false));
+        let other = |sessions: &Sessions| pair(&sessions.cookie(&sessions.begin(None, 0), false));
         for wrong in [
             "".to_owned(),
             format!("{COOKIE}="),
@@ -162,7 +186,7 @@ mod tests {
         }
         assert_eq!(sessions.of(&HeaderMap::new(), 0), None);
         // A form's token is no cookie.
-        let session = sessions.begin(0);
+        let session = sessions.begin(None, 0);
         let mixed = format!("{COOKIE}={}.{}", session.said, session.form_token);
         assert_eq!(sessions.of(&with_cookie(&mixed), 0), None);
     }

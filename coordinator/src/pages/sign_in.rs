@@ -1,4 +1,4 @@
-//! Signing in with the admin token, and out.
+//! Signing in with a token, and out.
 //!
 //! Going on afterwards leads to paths of this coordinator only.
 
@@ -10,10 +10,12 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::error::PageError;
-use super::gate::Visitor;
+use super::gate::{Visitor, who};
 use super::layout::{Frame, Html, page as whole};
 use super::limits::NEXT_MAX_BYTES;
 use super::session::{Sessions, is_secure};
+use crate::access::Caller;
+use crate::http::auth::known;
 use crate::services::Services;
 
 /// Where to go on.
@@ -53,13 +55,13 @@ fn form(next: &str, wrong: bool) -> Markup {
     html! {
         form.sign-in method="post" action="/sign-in" {
             input type="hidden" name="next" value=(next);
-            label for="token" { "Admin token" }
+            label for="token" { "Token" }
             input #token type="password" name="token" required autocomplete="current-password"
                 aria-describedby=(if wrong { "wrong about-token" } else { "about-token" })
                 aria-invalid=[wrong.then_some("true")];
-            @if wrong { p.wrong #wrong role="alert" { "This is not the admin token." } }
+            @if wrong { p.wrong #wrong role="alert" { "This is no token that is good." } }
             p.hint #about-token {
-                "It is in the file " code { "admin.token" } " of the coordinator's data directory."
+                "An administrator makes one for you with " code { "slipway tokens make" } "; their own is in the file " code { "admin.token" } " of the coordinator's data directory."
             }
             button.primary type="submit" { "Sign in" }
         }
@@ -102,18 +104,23 @@ pub(super) async fn sign_in(
     Form(given): Form<Given>,
 ) -> Response {
     let header = format!("Bearer {}", given.token.trim());
-    if !services.admin_token.matches(Some(header.as_bytes())) {
+    let Some(caller) = known(&services, Some(header.as_bytes())) else {
         services.metrics.unauthorized.add(1);
         return (StatusCode::FORBIDDEN, shown(&given.next, true)).into_response();
-    }
+    };
+    let token = match &caller {
+        Caller::Administrator => None,
+        Caller::Holder(token) => Some(token.id.as_str()),
+    };
     let sessions = &services.pages.sessions;
-    let cookie = sessions.cookie(&sessions.begin(services.clock.unix_ms()), is_secure(&headers));
+    let cookie = sessions.cookie(&sessions.begin(token, services.clock.unix_ms()), is_secure(&headers));
     ([(header::SET_COOKIE, cookie)], Redirect::to(local(&given.next))).into_response()
 }
 
 /// Whether this browser has a session, for the script of the form.
 pub(super) async fn session(State(services): State<Services>, headers: HeaderMap) -> &'static str {
-    match services.pages.sessions.of(&headers, services.clock.unix_ms()) {
+    let session = services.pages.sessions.of(&headers, services.clock.unix_ms());
+    match session.and_then(|session| who(&services, &session)) {
         Some(_) => "yes",
         None => "no",
     }

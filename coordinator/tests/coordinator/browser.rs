@@ -20,8 +20,12 @@ impl Browser {
     }
 
     pub(crate) async fn signed_in(handle: &Handle) -> Self {
+        Self::signed_in_with(handle, handle.admin_token.reveal()).await
+    }
+
+    pub(crate) async fn signed_in_with(handle: &Handle, token: &str) -> Self {
         let mut browser = Self::new(handle);
-        let form = format!("token={}&next=%2F", handle.admin_token.reveal());
+        let form = format!("token={token}&next=%2F");
         let answer = browser.post("/sign-in", &form).await;
         assert_eq!(answer.status(), 303);
         browser.keep_cookie(&answer);

@@ -91,8 +91,17 @@ impl Fixture {
     }
 
     pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Response {
-        let mut request =
-            self.http.request(method, self.url(path)).bearer_auth(self.handle().admin_token.reveal());
+        self.call_with(self.handle().admin_token.reveal(), method, path, body).await
+    }
+
+    pub(crate) async fn call_with(
+        &self,
+        token: &str,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Response {
+        let mut request = self.http.request(method, self.url(path)).bearer_auth(token);
         if let Some(body) = body {
             request = request.json(&body);
         }

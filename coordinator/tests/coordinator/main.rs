@@ -2,6 +2,7 @@
 //! a test makes them say.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod access;
 mod api;
 mod audit;
 mod backup;

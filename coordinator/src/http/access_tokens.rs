@@ -1,0 +1,79 @@
+//! `/api/v1/tokens`: tokens of people and programs; `/api/v1/whoami`: whose is the one that asks.
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::auth::By;
+use super::door::Asker;
+use super::error::ApiError;
+use crate::access::{AccessToken, UserRole};
+use crate::house::HouseCommand;
+use crate::services::Services;
+use crate::token::{self, Token};
+
+/// For how long a token is good when nobody says it, in seconds: 90 days.
+const LIFE_S: u64 = 90 * 24 * 3_600;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TokenBody {
+    name: String,
+    role: UserRole,
+    expires_in_s: Option<u64>,
+}
+
+fn shown(token: &AccessToken) -> Value {
+    json!({
+        "id": token.id,
+        "name": token.name,
+        "role": token.role,
+        "made_at_ms": token.made_at.0,
+        "expires_at_ms": token.expires_at.0,
+    })
+}
+
+pub(super) async fn make(
+    State(services): State<Services>,
+    Asker(origin): Asker,
+    body: Result<Json<TokenBody>, JsonRejection>,
+) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let Json(TokenBody { name, role, expires_in_s }) = body?;
+    let life_ms = expires_in_s.unwrap_or(LIFE_S).saturating_mul(1_000);
+    let token = Token::for_access();
+    let id: String = uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect();
+    let sha256 = token::sha256(token.reveal());
+    let command = HouseCommand::MakeAccessToken { id, name, sha256: sha256.clone(), role, life_ms };
+    services.driver.house(command, origin).await?;
+    let made = services.driver.query(move |view| {
+        view.ledger.house().access_tokens().find(|token| token.sha256 == sha256).map(shown)
+    });
+    let mut answer = made.await?.unwrap_or_else(|| json!({}));
+    answer["token"] = json!(token.reveal());
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+pub(super) async fn list(State(services): State<Services>) -> Result<Json<Value>, ApiError> {
+    let tokens = services.driver.query(|view| {
+        let good = view.ledger.house().access_tokens().filter(|token| token.expires_at > view.now);
+        good.map(shown).collect::<Vec<_>>()
+    });
+    Ok(Json(json!({ "tokens": tokens.await? })))
+}
+
+pub(super) async fn revoke(
+    State(services): State<Services>,
+    Asker(origin): Asker,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let command = HouseCommand::RevokeAccessToken { id: id.clone() };
+    services.driver.house(command, origin).await?;
+    Ok(Json(json!({"id": id, "revoked": true})))
+}
+
+pub(super) async fn whoami(By(caller): By) -> Json<Value> {
+    Json(json!({"name": caller.name(), "role": caller.role()}))
+}
