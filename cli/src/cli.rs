@@ -11,7 +11,7 @@ use slipway_kit::telemetry::{self, TelemetryOptions};
 
 use crate::commands::{
     admin, agents, approve, audit, backup, cache, cancel, dispatch, doctor, eval, github, lint, lock, logs,
-    plan, pools, rerun, run, runs, secrets, show, up,
+    plan, pools, rerun, run, runs, secrets, show, tokens, up,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Out};

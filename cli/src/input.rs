@@ -74,4 +74,3 @@ pub fn time_span(text: &str, most_days: u64) -> Result<Duration, String> {
     let seconds = count.checked_mul(seconds).filter(|seconds| (1..=most_days * 86_400).contains(seconds));
     seconds.map(Duration::from_secs).ok_or_else(wrong)
 }
-

@@ -88,7 +88,9 @@ pub(super) fn require<T>(request: &Request<T>, call: &'static str) -> Result<Cli
     let needed = rules::of_grpc(call);
     if client.role() < needed {
         let role = client.role();
-        return Err(Status::permission_denied(format!("{call} needs the role {needed}; this token's is {role}")));
+        return Err(Status::permission_denied(format!(
+            "{call} needs the role {needed}; this token's is {role}"
+        )));
     }
     Ok(client.clone())
 }
@@ -140,7 +142,8 @@ impl Interceptor for RequireClient {
         let header = request.metadata().get("authorization").map(|value| value.as_bytes());
         let client = known(&self.services, header);
         // A follower may not have heard yet of a token.
-        if client.is_some() || token::given(header).is_some_and(|text| text.starts_with(token::ACCESS_PREFIX)) {
+        if client.is_some() || token::given(header).is_some_and(|text| text.starts_with(token::ACCESS_PREFIX))
+        {
             self.guard.require_leading()?;
         }
         let Some(client) = client else {

@@ -4,8 +4,8 @@ use slipway_scheduler::{AgentId, Timestamp};
 
 use super::tokens::TOKEN_LIFE_MS_MAX;
 use super::{
-    ACCESS_TOKENS_MAX, ENROLLED_MAX, EnrolToken, EnrolledAgent, House, HouseEvent, KeptSecret, POOL_AGENTS_MAX, POOLS_MAX,
-    PoolRule, SECRETS_MAX, SecretAddress, TOKENS_MAX,
+    ACCESS_TOKENS_MAX, ENROLLED_MAX, EnrolToken, EnrolledAgent, House, HouseEvent, KeptSecret,
+    POOL_AGENTS_MAX, POOLS_MAX, PoolRule, SECRETS_MAX, SecretAddress, TOKENS_MAX,
 };
 use crate::access::{ACCESS_LIFE_MS_MAX, ACCESS_NAME_MAX_CHARS, AccessToken, UserRole};
 
@@ -180,7 +180,8 @@ impl House {
                 let name = name.trim().to_owned();
                 let long = name.chars().count() > ACCESS_NAME_MAX_CHARS;
                 if name.is_empty() || long || name.chars().any(char::is_control) {
-                    let message = format!("a token has an owner's name of at most {ACCESS_NAME_MAX_CHARS} characters");
+                    let message =
+                        format!("a token has an owner's name of at most {ACCESS_NAME_MAX_CHARS} characters");
                     return Err(HouseError::Invalid(message));
                 }
                 if !(1..=ACCESS_LIFE_MS_MAX).contains(&life_ms) {
@@ -192,7 +193,7 @@ impl House {
                 HouseEvent::AccessTokenMade(AccessToken { id, name, sha256, role, made_at: now, expires_at })
             }
             HouseCommand::RevokeAccessToken { id } => {
-                if !self.access_tokens.get(&id).is_some_and(|token| token.expires_at > now) {
+                if self.access_tokens.get(&id).is_none_or(|token| token.expires_at <= now) {
                     return Err(HouseError::NotFound(format!("there is no token `{id}` that is good")));
                 }
                 HouseEvent::AccessTokenRevoked { id, at: now }

@@ -46,7 +46,8 @@ pub(super) async fn decide(
     let run = find(&services, run).await?;
     // It is journaled, and held against the reviewers: nobody cannot be one.
     let actor = caller.acts_as(actor.as_deref());
-    let actor = actor.map_err(|why| ApiError::new(StatusCode::FORBIDDEN, "forbidden", why))?.unwrap_or_default();
+    let actor =
+        actor.map_err(|why| ApiError::new(StatusCode::FORBIDDEN, "forbidden", why))?.unwrap_or_default();
     if actor.is_empty() || actor.chars().count() > TEXT_MAX {
         let message = format!("`actor` is who decides: write a name of at most {TEXT_MAX} characters");
         return Err(ApiError::bad_request(message));

@@ -52,7 +52,8 @@ pub(super) async fn require_role(
         if caller.role() < needed {
             services.metrics.unauthorized.add(1);
             let method = request.method();
-            let message = format!("{method} {path} needs the role {needed}; this token's is {}", caller.role());
+            let message =
+                format!("{method} {path} needs the role {needed}; this token's is {}", caller.role());
             return ApiError::new(StatusCode::FORBIDDEN, "forbidden", message).into_response();
         }
     }
@@ -68,6 +69,8 @@ impl<S: Sync> FromRequestParts<S> for By {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let caller = parts.extensions.get::<Caller>().cloned();
-        caller.map(Self).ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "nobody calls"))
+        caller
+            .map(Self)
+            .ok_or_else(|| ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", "nobody calls"))
     }
 }

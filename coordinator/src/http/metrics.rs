@@ -107,21 +107,19 @@ fn cached_for(page: &mut Page, clients: &[Client]) {
         });
         labelled.collect()
     };
-    let counted: [(&str, &str, fn(&Client) -> u64); 4] = [
-        (
-            "slipway_cache_client_hits_total",
-            "Results, files and blobs that clients asked for and got.",
-            |client| client.hits,
-        ),
-        ("slipway_cache_client_misses_total", "The same, and not there.", |client| client.misses),
-        ("slipway_cache_client_read_bytes_total", "Bytes given to clients.", |client| client.read_bytes),
-        ("slipway_cache_client_written_bytes_total", "Bytes taken from clients and kept.", |client| {
-            client.written_bytes
-        }),
-    ];
-    for (name, help, count) in counted {
+    let mut counters = |name: &str, help: &str, count: fn(&Client) -> u64| {
         page.counters(name, help, &each(count));
-    }
+    };
+    counters(
+        "slipway_cache_client_hits_total",
+        "Results, files and blobs that clients asked for and got.",
+        |client| client.hits,
+    );
+    counters("slipway_cache_client_misses_total", "The same, and not there.", |client| client.misses);
+    counters("slipway_cache_client_read_bytes_total", "Bytes given to clients.", |client| client.read_bytes);
+    counters("slipway_cache_client_written_bytes_total", "Bytes taken from clients and kept.", |client| {
+        client.written_bytes
+    });
 }
 
 /// What the forge is told.

@@ -71,7 +71,11 @@ async fn ended(services: Services, session: Session) {
 
 /// Answers with what `tell` tells, until it ends, nobody follows any more, the session's token is not good any more, or the
 /// coordinator stops.
-pub(super) fn stream<F>(services: &Services, session: &Session, tell: impl FnOnce(Follower) -> F) -> Result<Response, PageError>
+pub(super) fn stream<F>(
+    services: &Services,
+    session: &Session,
+    tell: impl FnOnce(Follower) -> F,
+) -> Result<Response, PageError>
 where
     F: Future<Output = Result<(), Gone>> + Send + 'static,
 {

@@ -133,7 +133,8 @@ pub(super) async fn decide(
     check_form(&visitor, &form.form_token)?;
     let run = find_run(&services, run).await?;
     let Approval { environment, actor, comment, decision, .. } = form;
-    let actor = visitor.caller.acts_as(Some(&actor)).map_err(|why| PageError::forbidden(&why))?.unwrap_or_default();
+    let actor =
+        visitor.caller.acts_as(Some(&actor)).map_err(|why| PageError::forbidden(&why))?.unwrap_or_default();
     let approve = match decision.as_str() {
         "approve" => true,
         "reject" => false,

@@ -112,7 +112,8 @@ async fn a_token_is_good_until_it_ends_or_is_revoked_also_over_a_death() {
     assert_eq!(fixture.call(Method::DELETE, &path, None).await.status(), StatusCode::NOT_FOUND);
     assert_eq!(fixture.get("/api/v1/tokens").await["tokens"], json!([]));
     fixture.kill_and_restart().await;
-    for (wrong, name) in [(text(&long), "revoked"), (text(&short), "ended"), ("slipapi_x".to_owned(), "none")] {
+    for (wrong, name) in [(text(&long), "revoked"), (text(&short), "ended"), ("slipapi_x".to_owned(), "none")]
+    {
         let got = status(&fixture, &wrong, ("GET", "/runs"), None).await;
         assert_eq!(got, StatusCode::UNAUTHORIZED, "{name}");
     }
@@ -197,7 +198,10 @@ async fn pages_offer_what_a_role_may_do_and_end_with_its_token() {
     let viewer = Browser::signed_in_with(fixture.handle(), made["token"].as_str().unwrap()).await;
     let page = viewer.page(&path).await;
     assert!(page.contains("&lt;vi&gt;") && page.contains("(viewer)"), "{page}");
-    assert!(!page.contains("Cancel run") && !page.contains("/approvals") && !page.contains("/audit"), "{page}");
+    assert!(
+        !page.contains("Cancel run") && !page.contains("/approvals") && !page.contains("/audit"),
+        "{page}"
+    );
     assert!(page.contains("somebody with the role approver"), "{page}");
     let form = format!("form_token={}", viewer.form_token(&path).await);
     for path in [format!("{path}/cancel"), format!("{path}/rerun"), format!("{path}/approvals")] {

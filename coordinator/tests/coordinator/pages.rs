@@ -60,7 +60,13 @@ async fn whoever_has_the_token_gets_in_and_nobody_else() {
         assert!(matches!(answer.status().as_u16(), 403 | 422), "{wrong}: {}", answer.status());
     }
     assert!(
-        stranger.post("/sign-in", "token=wrong").await.text().await.unwrap().contains("no token that is good")
+        stranger
+            .post("/sign-in", "token=wrong")
+            .await
+            .text()
+            .await
+            .unwrap()
+            .contains("no token that is good")
     );
     assert!(unauthorized().await >= before + 4);
 
