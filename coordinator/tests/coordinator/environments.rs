@@ -76,7 +76,7 @@ async fn a_job_waits_for_approval_also_over_a_death_and_then_runs() {
         (decision("staging", "approve", "alice"), 404, "what waits, waits for Production"),
         (decision("production", "maybe", "alice"), 422, "decision"),
         (decision("production", "approve", " "), 400, "`actor` is who decides"),
-        (json!({"environment": "production", "decision": "approve"}), 422, "actor"),
+        (json!({"environment": "production", "decision": "approve"}), 400, "`actor` is who decides"),
     ] {
         let (found, body) = decide(&fixture, &run, wanted).await;
         let message = body["error"]["message"].as_str().unwrap();

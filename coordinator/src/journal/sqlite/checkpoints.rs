@@ -32,13 +32,15 @@ struct Log {
     next: AtomicU32,
     /// It is long, and nearly all of it was moved.
     nearly_moved: AtomicBool,
+    /// Nothing more is to be moved.
+    stopped: AtomicBool,
 }
 
 /// The second connection, in a thread of its own that ends with this.
 #[derive(Debug)]
 pub(super) struct Checkpoints {
     log: Arc<Log>,
-    wake: Option<SyncSender<()>>,
+    wake: SyncSender<()>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -65,7 +67,7 @@ impl Checkpoints {
         let thread = thread::Builder::new().name("checkpoint".to_owned());
         // Without it the appending connection moves the log when it is longest.
         let thread = thread.spawn(move || move_log(&moving, &woken, &shared)).ok();
-        Ok(Self { log, wake: Some(wake), thread })
+        Ok(Self { log, wake, thread })
     }
 
     /// After a commit: moves the rest of a log that is to begin anew.
@@ -85,7 +87,9 @@ impl Checkpoints {
 
 impl Drop for Checkpoints {
     fn drop(&mut self) {
-        self.wake = None;
+        self.log.stopped.store(true, Ordering::Relaxed);
+        // The other end of the hook lives on with its connection. Where a word waits already, that one wakes the thread.
+        let _ = self.wake.try_send(());
         if let Some(thread) = self.thread.take() {
             // It panicked or not: the log is moved at the next start.
             let _ = thread.join();
@@ -94,7 +98,7 @@ impl Drop for Checkpoints {
 }
 
 fn move_log(moving: &Connection, woken: &Receiver<()>, log: &Log) {
-    while woken.recv().is_ok() {
+    while woken.recv().is_ok() && !log.stopped.load(Ordering::Relaxed) {
         match moved(moving) {
             Ok(Moved { pages, .. }) => {
                 log.next.store(pages.saturating_add(MOVE_PAGES), Ordering::Relaxed);
