@@ -89,6 +89,18 @@ impl Setup {
     async fn run(self, out: &mut Out) -> Result<Exit, Failure> {
         let api = GithubOptions::api_address(self.github_api.as_deref());
         let api = api.map_err(|error| Failure::usage(error.to_string()))?;
+        // The code is good once: what would be in the way later is told before it is used.
+        if !self.out.is_dir() {
+            return Err(Failure::usage(format!("--out: {} is no folder", self.out.display())));
+        }
+        for path in self.files() {
+            if path.exists() {
+                return Err(Failure::usage(format!(
+                    "{} is there already; choose another --out",
+                    path.display()
+                )));
+            }
+        }
         let code = match &self.code {
             Some(code) => code.clone(),
             None => self.code(&api).await?,
@@ -96,6 +108,11 @@ impl Setup {
         let app = setup::convert(&api, &code).await.map_err(Failure::fleet)?;
         self.keep(&api, &app, out)?;
         Ok(Exit::Success)
+    }
+
+    /// Where key and webhook secret go.
+    fn files(&self) -> [PathBuf; 2] {
+        [self.out.join("github-app.pem"), self.out.join("github-webhook.secret")]
     }
 
     /// Has a person make the App, and gives the code with which their browser comes back.
@@ -126,7 +143,7 @@ impl Setup {
     }
 
     fn keep(&self, api: &str, app: &NewApp, out: &mut Out) -> Result<(), Failure> {
-        let (key, secret) = (self.out.join("github-app.pem"), self.out.join("github-webhook.secret"));
+        let [key, secret] = self.files();
         write(&key, &app.key)?;
         write(&secret, &app.webhook_secret)?;
         let told = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
