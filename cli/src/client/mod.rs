@@ -394,11 +394,11 @@ impl Client {
         let said = types::refusal_text(body);
         match status {
             // The token is good; whoever has it may not do this.
-            StatusCode::FORBIDDEN if types::refusal_code(body).as_deref() == Some("not_a_reviewer") => {
+            StatusCode::FORBIDDEN if types::refusal_code(body).is_some() => {
                 Failure::usage(said.unwrap_or_default())
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::usage(format!(
-                "the coordinator at {url} does not accept {}: give the token in its data directory's `admin.token` with --token or SLIPWAY_TOKEN",
+                "the coordinator at {url} does not accept {}: give the token in its data directory's `admin.token`, or one that `slipway tokens make` made, with --token or SLIPWAY_TOKEN",
                 self.target.token_origin()
             )),
             StatusCode::NOT_FOUND => {

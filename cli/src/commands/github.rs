@@ -65,6 +65,11 @@ impl Github {
     }
 }
 
+/// What went wrong with a question, and whom it was put to.
+fn at(api: &str, error: &impl std::fmt::Display) -> Failure {
+    Failure::fleet(format!("{api}: {error}"))
+}
+
 async fn check(mut flags: GithubFlags, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
     let public_url = flags.public_url.clone().or_else(|| settings.public_url.clone());
     flags.from_file = settings.github.clone();
@@ -74,7 +79,8 @@ async fn check(mut flags: GithubFlags, settings: &Settings, out: &mut Out) -> Re
             "which App? Give --github-app-id and --github-key-file, or a configuration file with [github]",
         )
     })?;
-    let wrong = setup::check(&options, public_url.as_deref()).await.map_err(Failure::fleet)?;
+    let wrong =
+        setup::check(&options, public_url.as_deref()).await.map_err(|error| at(&options.api, &error))?;
     for line in &wrong {
         out.line(line)?;
     }
@@ -105,7 +111,7 @@ impl Setup {
             Some(code) => code.clone(),
             None => self.code(&api).await?,
         };
-        let app = setup::convert(&api, &code).await.map_err(Failure::fleet)?;
+        let app = setup::convert(&api, &code).await.map_err(|error| at(&api, &error))?;
         self.keep(&api, &app, out)?;
         Ok(Exit::Success)
     }

@@ -115,6 +115,14 @@ impl Make {
     }
 }
 
+/// For how long something is still good.
+fn left(milliseconds: u64) -> String {
+    match milliseconds / 86_400_000 {
+        0..2 => style::duration_ms(milliseconds),
+        days => format!("{days} days"),
+    }
+}
+
 async fn list(client: &Client, json: bool, out: &mut Out) -> Result<Exit, Failure> {
     let tokens = client.tokens().await?;
     if json {
@@ -136,7 +144,7 @@ async fn list(client: &Client, json: bool, out: &mut Out) -> Result<Exit, Failur
             text(escape::name(field("name"))),
             text(field("role")),
             text(style::ago(number("made_at_ms"), now_ms)),
-            text(style::duration_ms(number("expires_at_ms").saturating_sub(now_ms))),
+            text(left(number("expires_at_ms").saturating_sub(now_ms))),
         ]);
     }
     out.text(&table.render(out.colours))?;
