@@ -106,7 +106,7 @@ fn a_job_waits_until_its_environment_is_approved() {
     };
     let run = waits("approval")["run_id"].as_str().unwrap().to_owned();
     let command = format!(
-        "deploy waits: waits for approval of `production` by Alice: slipway approve {run} production"
+        "deploy waits for approval of `production` by Alice: slipway approve {run} production"
     );
     let people = up.run(&["show", "latest"]);
     assert!(people.out.contains(&command), "{people:?}");

@@ -136,7 +136,10 @@ fn waiting(run: &Run) -> Vec<String> {
     let open = run.instances.iter().filter(|instance| instance.state == "waiting");
     open.filter_map(|instance| {
         let reason = instance.waits_for.as_deref().filter(|reason| !reason.is_empty())?;
-        Some(format!("{} waits: {}", escape::name(&instance.name), escape::name(reason)))
+        let name = escape::name(&instance.name);
+        // Some reasons say it themselves.
+        let between = if reason.starts_with("waits ") { " " } else { " waits: " };
+        Some(format!("{name}{between}{}", escape::name(reason)))
     })
     .collect()
 }
@@ -240,6 +243,12 @@ mod tests {
         assert_eq!(rows.len(), 4, "{table}");
         assert!(rows[0].contains("agent_lost") && rows[0].contains("1.5s"), "{table}");
         assert_eq!(waiting(&run), ["gpu waits: no agent has the label `gpu`"]);
+        let gate = serde_json::json!({"run_id": "r", "state": "waiting", "instances": [
+            {"instance_id": "g", "name": "deploy", "state": "waiting",
+             "waits_for": "waits for approval of `production`"},
+        ]});
+        let gate: Run = types::read(gate).unwrap();
+        assert_eq!(waiting(&gate), ["deploy waits for approval of `production`"]);
         assert_eq!(given_up(&run), ["pull: given up after 5 attempts: image_pull 5 times"]);
         assert!(reviews(&run).is_empty());
     }
