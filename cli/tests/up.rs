@@ -105,9 +105,8 @@ fn a_job_waits_until_its_environment_is_approved() {
         up.until(&["show", "latest", "--json"], |run| run["instances"][0]["wait"]["reason"] == reason)
     };
     let run = waits("approval")["run_id"].as_str().unwrap().to_owned();
-    let command = format!(
-        "deploy waits for approval of `production` by Alice: slipway approve {run} production"
-    );
+    let command =
+        format!("deploy waits for approval of `production` by Alice: slipway approve {run} production");
     let people = up.run(&["show", "latest"]);
     assert!(people.out.contains(&command), "{people:?}");
     let table = up.run(&["runs"]);
