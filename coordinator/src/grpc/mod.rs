@@ -1,8 +1,8 @@
 //! The gRPC front door: agents, the client API, health and reflection.
 //!
 //! Generated types stop here: [`slipway_wire`] checks what comes in. Every call of `Agents` carries the agent token or an
-//! agent's own credential,
-//! every call of `Runs` the admin token; health, reflection and KEDA's scaler are open. The cache's services decide by themselves, for each call.
+//! agent's own credential, every call of `Runs` a token whose role is enough ([`crate::access`]); health, reflection and KEDA's
+//! scaler are open. The cache's services decide by themselves, for each call.
 
 mod agents;
 mod auth;
