@@ -259,7 +259,7 @@ impl Coordinator {
             results: results.clone(),
             passes: Passes::new(&keys.results, Arc::clone(&clock)),
         };
-        let cache = Cache::open(&options.cache, options.cache_quota, &data_dir.path("cache"), users).await?;
+        let cache = Cache::open(&options, &data_dir.path("cache"), users).await?;
         let services = Services {
             driver,
             store,

@@ -21,7 +21,7 @@ use slipway_cas::objects::BucketAddress;
 pub use slipway_kit::actions_source::ActionsSource;
 use slipway_kit::config::{self, ConfigError};
 
-pub use self::cache::{CacheFlags, CachePlace, CacheQuota, CacheUrl};
+pub use self::cache::{CacheFlags, CachePlace, CacheQuota, CacheStore, CacheUrl};
 pub use self::cluster::{ClusterFlags, ClusterOptions};
 pub use self::environments::{EnvironmentSetting, Environments};
 pub use self::github::{AppKey, GithubFlags, GithubIdentity, GithubOptions, GithubSettings, GithubToken};
@@ -156,6 +156,8 @@ struct Settings {
     cache: Option<CacheUrl>,
     cache_size: Option<u64>,
     cache_quota: Option<u64>,
+    cache_store: Option<String>,
+    cache_store_days: Option<u32>,
     objects: Option<String>,
     keep_logs: Option<u32>,
     lease_seconds: Option<u64>,
@@ -232,6 +234,8 @@ pub struct Options {
     pub cache: CachePlace,
     /// How much of the caches one repository may keep.
     pub cache_quota: CacheQuota,
+    /// What is behind it.
+    pub cache_store: Option<CacheStore>,
     /// How GitHub is told of runs; `None`: it is not.
     pub github: Option<GithubOptions>,
     /// Where people reach the web pages, without a slash at its end; `None`: reports have no links.
@@ -263,6 +267,7 @@ impl Options {
             environments: Environments::default(),
             cache: CachePlace::default(),
             cache_quota: CacheQuota::default(),
+            cache_store: None,
             github: None,
             public_url: None,
             history: true,
@@ -294,6 +299,8 @@ impl Options {
         let given = flags.cache;
         let cache = cache::place(given.cache.or(file.cache), given.cache_size.or(file.cache_size))?;
         let cache_quota = cache::quota(given.cache_quota.or(file.cache_quota))?;
+        let days_behind = given.cache_store_days.or(file.cache_store_days);
+        let cache_store = cache::store(given.cache_store.or(file.cache_store), days_behind, &cache)?;
         let keep_journal = flags.keep_journal.or(file.keep_journal).unwrap_or(KEEP_JOURNAL_DAYS);
         if keep_journal > KEEP_JOURNAL_DAYS_MAX {
             return Err(wrong(
@@ -361,6 +368,7 @@ impl Options {
             environments,
             cache,
             cache_quota,
+            cache_store,
             github,
             public_url,
             history: true,

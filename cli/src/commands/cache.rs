@@ -118,6 +118,9 @@ impl Stats {
                 }
             }
         }
+        if let Some(line) = behind(cache) {
+            out.line(&line)?;
+        }
         for table in [kept_for(cache), asked_by(cache)].into_iter().flatten() {
             out.text(&table.render(out.colours))?;
             out.line("")?;
@@ -135,6 +138,20 @@ impl Stats {
         out.text(&table.render(out.colours))?;
         Ok(Exit::Success)
     }
+}
+
+/// The object store behind the build tools' cache, if there is one.
+fn behind(cache: &Json) -> Option<String> {
+    let store = &cache["store"];
+    let (url, figures) = (store["url"].as_str()?, &store["figures"]);
+    Some(match store["up"].as_bool() {
+        Some(true) => format!(
+            "  behind it {url}: {} values found there, {} sent",
+            number(figures, "hits"),
+            number(figures, "puts")
+        ),
+        _ => format!("  behind it {url}, which does not answer: the cache goes on without it"),
+    })
 }
 
 /// What the build tools' cache keeps for whom; `None`: that is not known, or nothing.

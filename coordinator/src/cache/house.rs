@@ -20,10 +20,13 @@ pub(crate) struct CacheState {
     pub(crate) place: &'static str,
     /// Whether what backs it answers.
     pub(crate) up: bool,
+    /// The object store behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) store: Option<StoreState>,
     /// Figures since the coordinator started; none while it cannot be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) figures: Option<Figures>,
-    /// What whose values take of the disk, those with most bytes first; Redis does not say.
+    /// What whose values take, those with most bytes first; of Redis as it was when the leader last walked over all of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) held: Vec<Held>,
     /// What each repository's clients, and people's, asked for and got since the coordinator started.
@@ -32,6 +35,17 @@ pub(crate) struct CacheState {
     /// The hits and misses of all of them by the hour, the last week's.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) hours: Vec<Hour>,
+}
+
+/// What there is to say about the object store behind the cache.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct StoreState {
+    /// Its address.
+    url: String,
+    /// Whether it answers.
+    up: bool,
+    /// Figures since the coordinator started: values that were found there, those that were not, and so on.
+    figures: Figures,
 }
 
 /// What is kept for somebody.
@@ -118,6 +132,7 @@ impl CacheState {
     pub(crate) const OFF: Self = Self {
         place: "off",
         up: false,
+        store: None,
         figures: None,
         held: Vec::new(),
         clients: Vec::new(),
@@ -138,11 +153,19 @@ impl Cache {
         CacheState {
             place,
             up: self.is_up(),
+            store: self.store_state().await,
             figures: self.stats().await.map(Figures::from),
             held: self.held(repositories).await,
             clients: self.clients(),
             hours: hours.collect(),
         }
+    }
+
+    /// What there is to say about the object store.
+    async fn store_state(&self) -> Option<StoreState> {
+        let url = self.store.as_ref()?.url.clone();
+        let (up, stats) = self.behind().await?;
+        Some(StoreState { url, up, figures: Figures::from(stats) })
     }
 
     /// What each kind of client did.
@@ -180,16 +203,23 @@ impl Cache {
             let repository = names.get(&holding.owner).cloned();
             Held { repository, kind, values: holding.values, stored_bytes: holding.size_bytes, quota_bytes }
         };
-        // A cache that cannot be asked keeps nothing that can be told.
-        self.engine.owners().await.unwrap_or_default().into_iter().take(HELD_MAX).map(held).collect()
+        self.holdings().await.into_iter().take(HELD_MAX).map(held).collect()
     }
 
-    /// Removes what was not used for so many seconds, of everybody; a dry run only counts.
+    /// Removes what was not used for so many seconds, of everybody; a dry run only counts. What is in the object store too counts
+    /// there once more.
     ///
     /// # Errors
     /// [`CacheError::Unavailable`].
     pub(crate) async fn prune(&self, idle_s: u64, dry_run: bool) -> Result<Pruned, CacheError> {
-        prune(&*self.engine, idle_s, dry_run).await
+        let mut pruned = prune(&*self.near, idle_s, dry_run).await?;
+        if let Some(store) = &self.store {
+            let behind = prune(&*store.guarded, idle_s, dry_run).await?;
+            pruned.values += behind.values;
+            pruned.size_bytes += behind.size_bytes;
+            pruned.seen += behind.seen;
+        }
+        Ok(pruned)
     }
 
     /// Reads and checks everything, and removes what is damaged or lists what is gone. It takes as long as reading all of it does.

@@ -3,27 +3,29 @@
 //! The front doors themselves are [`slipway_cache`]'s; this opens the engine that the options name and decides, for each call, in
 //! which scopes its sender reads and writes ([`gate`]).
 
+mod backing;
 mod for_jobs;
 mod gate;
 mod house;
+mod keeper;
 mod passes;
 mod scopes;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use slipway_cache::reapi::Reapi;
 use slipway_cache::{Accounts, Gate};
 use slipway_cas::cache::breaker::State;
-use slipway_cas::cache::{
-    BlobCache, Compression, DiskEngine, DiskOptions, Engine, Guarded, Quotas, RedisEngine, Stats,
-};
+use slipway_cas::cache::{BlobCache, Compression, Engine, Guarded, Holding, RedisEngine, Stats};
 
-use crate::options::{CachePlace, CacheQuota};
+use crate::options::Options;
 use crate::results::Results;
 use crate::token::Token;
+use backing::{Backing, Store};
 use gate::Tokens;
 pub(crate) use house::{CacheState, Client as CacheClient};
+pub(crate) use keeper::keep;
 pub(crate) use passes::{PASS_DAYS_MAX, Pass, Passes};
 
 /// Why the cache could not be opened.
@@ -40,13 +42,19 @@ pub struct CacheOpenError {
 #[derive(Clone)]
 pub struct Cache {
     engine: Arc<dyn Engine>,
+    /// The same without the object store behind it.
+    near: Arc<dyn Engine>,
     blobs: BlobCache,
     /// Redis, which may be gone; a disk is not.
     redis: Option<Arc<Guarded<RedisEngine>>>,
+    /// The object store behind it, if there is one.
+    store: Option<Store>,
     passes: Passes,
     accounts: Accounts,
-    /// What a repository may have on the disk, and its pull requests.
+    /// What a repository may have, and its pull requests.
     quotas: Option<[u64; 2]>,
+    /// What each owner had when all values were last walked over.
+    walked: Arc<Mutex<Vec<Holding>>>,
     reapi: Reapi,
     http: axum::Router,
 }
@@ -70,44 +78,25 @@ pub(crate) struct Users {
 }
 
 impl Cache {
-    /// Opens what backs it; `None`: it is off. Redis need not be there.
+    /// Opens what backs it; `None`: it is off. Redis and an object store need not be there.
     ///
     /// # Errors
     /// [`CacheOpenError`].
     pub(crate) async fn open(
-        place: &CachePlace,
-        quota: CacheQuota,
+        options: &Options,
         folder: &Path,
         users: Users,
     ) -> Result<Option<Self>, CacheOpenError> {
-        let (mut redis, mut bounds) = (None, None);
-        let engine: Arc<dyn Engine> = match place {
-            CachePlace::Off => return Ok(None),
-            CachePlace::Disk { max_bytes } => {
-                let [own, pulls] = *bounds.insert(quota.disk_bytes(*max_bytes));
-                let quotas = Quotas::default()
-                    .with(scopes::OF_REPOSITORIES, own)
-                    .with(scopes::OF_PULL_REQUESTS, pulls);
-                let options = DiskOptions { root: folder.to_owned(), max_bytes: *max_bytes, quotas };
-                let failed = |reason: String| CacheOpenError { place: folder.display().to_string(), reason };
-                let opened = tokio::task::spawn_blocking(move || DiskEngine::open(&options)).await;
-                let opened = opened.map_err(|error| failed(error.to_string()))?;
-                Arc::new(opened.map_err(|error| failed(error.to_string()))?)
-            }
-            CachePlace::Redis(url) => {
-                let failed = |reason: String| CacheOpenError { place: "in Redis".to_owned(), reason };
-                let options = url.redis().map_err(failed)?;
-                let guarded = RedisEngine::guarded(options).map_err(|error| failed(error.to_string()))?;
-                Arc::clone(redis.insert(Arc::new(guarded))) as Arc<dyn Engine>
-            }
-        };
+        let Some(backing) = Backing::open(options, folder).await? else { return Ok(None) };
+        let Backing { engine, near, redis, store, quotas } = backing;
         let blobs = BlobCache::new(Arc::clone(&engine), scopes::shared(), Compression::WherePaying);
         let passes = users.passes.clone();
         let accounts = Accounts::default();
         let gate: Arc<dyn Gate> = Arc::new(Tokens::new(users, accounts.clone()));
         let http = slipway_cache::http::router(blobs.clone(), Arc::clone(&gate));
         let reapi = Reapi::new(blobs.clone(), gate);
-        Ok(Some(Self { engine, blobs, redis, passes, accounts, quotas: bounds, reapi, http }))
+        let walked = Arc::default();
+        Ok(Some(Self { engine, near, blobs, redis, store, passes, accounts, quotas, walked, reapi, http }))
     }
 
     /// The services of the remote cache protocol.
@@ -138,5 +127,25 @@ impl Cache {
     /// What it holds and has done; `None` while it cannot be asked.
     pub(crate) async fn stats(&self) -> Option<Stats> {
         self.engine.stats().await.ok()
+    }
+
+    /// Of the object store behind it, if there is one: whether it answers, and what it has done.
+    pub(crate) async fn behind(&self) -> Option<(bool, Stats)> {
+        let store = self.store.as_ref()?;
+        Some((store.is_up(), store.guarded.stats().await.unwrap_or_default()))
+    }
+
+    /// Keeps what a walk over all values found.
+    fn note_walked(&self, owners: Vec<Holding>) {
+        *self.walked.lock().unwrap_or_else(PoisonError::into_inner) = owners;
+    }
+
+    /// What each owner has, now or when it was last looked at.
+    async fn holdings(&self) -> Vec<Holding> {
+        if self.redis.is_some() {
+            return self.walked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        }
+        // A cache that cannot be asked keeps nothing that can be told.
+        self.engine.owners().await.unwrap_or_default()
     }
 }

@@ -95,6 +95,21 @@ fn cached(page: &mut Page, up: bool, stats: Option<Stats>) {
     }
 }
 
+/// The object store behind the cache.
+fn stored_behind(page: &mut Page, up: bool, stats: &Stats) {
+    let up = [(String::new(), u64::from(up))];
+    page.gauge("slipway_cache_store_up", "Whether the object store behind the cache answers.", &up);
+    for (name, help, count) in [
+        ("slipway_cache_store_hits_total", "Values that the cache had lost and the object store had.", stats.hits),
+        ("slipway_cache_store_misses_total", "Values that neither had.", stats.misses),
+        ("slipway_cache_store_puts_total", "Values sent to the object store.", stats.puts),
+        ("slipway_cache_store_refused_reads_total", "Values that it could not be asked for.", stats.refused_reads),
+        ("slipway_cache_store_dropped_writes_total", "Values that could not be sent there.", stats.dropped_writes),
+    ] {
+        page.counter(name, help, count);
+    }
+}
+
 /// What each kind of client asked of the cache and got. Of which repositories is for those who have a token.
 fn cached_for(page: &mut Page, clients: &[Client]) {
     let each = |count: fn(&Client) -> u64| -> Vec<(String, u64)> {
@@ -206,6 +221,9 @@ pub(super) async fn page(State(services): State<Services>) -> Result<impl IntoRe
     );
     if let Some(cache) = &services.cache {
         cached(&mut page, cache.is_up(), cache.stats().await);
+        if let Some((up, stats)) = cache.behind().await {
+            stored_behind(&mut page, up, &stats);
+        }
         cached_for(&mut page, &cache.clients());
     }
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.finish()))

@@ -1,9 +1,11 @@
 //! What backs the cache.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
 use slipway_cas::cache::RedisOptions;
+use slipway_cas::objects::BucketAddress;
 
 use super::{OptionsError, wrong};
 
@@ -18,6 +20,12 @@ const QUOTA_PART: u64 = 2;
 
 /// How much less a repository's pull requests may use together than the repository itself: one in so many parts.
 const PULL_REQUESTS_PART: u64 = 4;
+
+/// How many days a value stays in the object store after it was last used, by default.
+const STORE_DAYS: u32 = 30;
+
+/// The least and the most that may be said of it.
+const STORE_DAYS_RANGE: std::ops::RangeInclusive<u32> = 2..=3_650;
 
 /// How much one repository may keep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -42,6 +50,12 @@ impl CacheQuota {
         let own = self.0.unwrap_or(max_bytes / QUOTA_PART).min(max_bytes);
         [own, own / PULL_REQUESTS_PART]
     }
+
+    /// The same in Redis, whose size is not known here: nothing unless it was said.
+    #[must_use]
+    pub(crate) fn redis_bytes(self) -> Option<[u64; 2]> {
+        self.0.map(|own| [own, own / PULL_REQUESTS_PART])
+    }
 }
 
 /// The quota that was given, in GiB.
@@ -65,10 +79,56 @@ pub struct CacheFlags {
     /// How much of the disk it may use [default: 20]
     #[arg(long, value_name = "GIB", env = "SLIPWAY_CACHE_SIZE")]
     pub cache_size: Option<u64>,
-    /// How much one repository may keep: of the build tools' cache on disk [default: half of it], and of actions/cache
-    /// [default: 10]
+    /// How much one repository may keep: of the build tools' cache on disk [default: half of it] or in Redis [default: what there is
+    /// room for], and of actions/cache [default: 10]
     #[arg(long, value_name = "GIB", env = "SLIPWAY_CACHE_QUOTA")]
     pub cache_quota: Option<u64>,
+    /// What is behind it, for what it has no room for any more: `s3://BUCKET/PREFIX`, `gs://…` or `az://…` with the usual environment
+    /// variables for credentials, or `file:///FOLDER` [default: nothing]
+    #[arg(long, value_name = "URL", env = "SLIPWAY_CACHE_STORE")]
+    pub cache_store: Option<String>,
+    /// For how many days a value stays there after it was last used, at most; at least for half of them [default: 30]
+    #[arg(long, value_name = "DAYS", env = "SLIPWAY_CACHE_STORE_DAYS")]
+    pub cache_store_days: Option<u32>,
+}
+
+/// An object store behind the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheStore {
+    /// Where it is.
+    pub address: BucketAddress,
+    /// How long a value stays there after it was last used: from half of it to all of it.
+    pub ttl: Duration,
+}
+
+/// What is to be behind the cache, from what was given.
+pub(super) fn store(
+    url: Option<String>,
+    days: Option<u32>,
+    place: &CachePlace,
+) -> Result<Option<CacheStore>, OptionsError> {
+    let Some(url) = url else {
+        return match days {
+            None => Ok(None),
+            Some(_) => Err(wrong("--cache-store-days", "says how long --cache-store keeps what it has; give that")),
+        };
+    };
+    if *place == CachePlace::Off {
+        return Err(wrong("--cache-store", "is behind a cache, and --cache is `off`; give `disk` or Redis"));
+    }
+    let days = days.unwrap_or(STORE_DAYS);
+    if !STORE_DAYS_RANGE.contains(&days) {
+        let (least, most) = (STORE_DAYS_RANGE.start(), STORE_DAYS_RANGE.end());
+        return Err(wrong("--cache-store-days", format!("{days} is not from {least} to {most}")));
+    }
+    let folder = || url.starts_with("file:///").then(|| BucketAddress { url: url.clone(), settings: Vec::new() });
+    let Some(address) = BucketAddress::from_env(&url).or_else(folder) else {
+        return Err(wrong(
+            "--cache-store",
+            format!("`{url}` is no object store; write s3://, gs:// or az://BUCKET/PREFIX, or file:///FOLDER"),
+        ));
+    };
+    Ok(Some(CacheStore { address, ttl: super::days(days.into()) }))
 }
 
 /// Where the cache is, as it was given; it may have a password, and `Debug` hides it.
@@ -169,11 +229,32 @@ mod tests {
     }
 
     #[test]
+    fn a_store_is_behind_a_cache() {
+        let of = |url: Option<&str>, days| store(url.map(str::to_owned), days, &CachePlace::default());
+        assert_eq!(of(None, None).unwrap(), None);
+        let thirty = of(Some("s3://bucket/prefix"), None).unwrap().unwrap();
+        assert_eq!((thirty.address.url.as_str(), thirty.ttl.as_secs()), ("s3://bucket/prefix", 30 * 86_400));
+        assert_eq!(of(Some("file:///srv/x"), Some(2)).unwrap().unwrap().ttl.as_secs(), 2 * 86_400);
+        for (url, days, word) in [
+            (None, Some(3), "give that"),
+            (Some("s3://bucket"), Some(1), "from 2 to 3650"),
+            (Some("file://relative"), None, "file:///FOLDER"),
+            (Some("redis://a"), None, "no object store"),
+        ] {
+            let error = of(url, days).unwrap_err().to_string();
+            assert!(error.contains("--cache-store") && error.contains(word), "{error}");
+        }
+        let off = store(Some("s3://bucket".to_owned()), None, &CachePlace::Off).unwrap_err();
+        assert!(off.to_string().contains("`off`"), "{off}");
+    }
+
+    #[test]
     fn a_quota_is_of_each_cache_and_never_more_than_the_disk_holds() {
         let usual = quota(None).unwrap();
         assert_eq!((usual.actions_bytes(7), usual.disk_bytes(80)), (7, [40, 10]));
         let three = quota(Some(3)).unwrap();
         assert_eq!((three.actions_bytes(7), three.disk_bytes(8 << 30)), (3 << 30, [3 << 30, 3 << 28]));
+        assert_eq!((usual.redis_bytes(), three.redis_bytes()), (None, Some([3 << 30, 3 << 28])));
         assert_eq!(three.disk_bytes(1 << 30), [1 << 30, 1 << 28]);
         for gib in [0, u64::MAX] {
             assert!(quota(Some(gib)).unwrap_err().to_string().contains("--cache-quota"));

@@ -52,7 +52,10 @@ pub(super) async fn look(args: &ServerArgs, settings: &Settings) -> Vec<Finding>
             return findings;
         }
     }
-    findings.extend(client.cache().await.ok().as_ref().map(cache));
+    if let Ok(caches) = client.cache().await {
+        findings.push(cache(&caches));
+        findings.extend(cache_store(&caches));
+    }
     findings
 }
 
@@ -108,10 +111,35 @@ fn cache(cache: &Json) -> Finding {
     }
 }
 
+/// The object store behind the cache, if there is one.
+fn cache_store(cache: &Json) -> Option<Finding> {
+    let store = &cache["build_tools"]["store"];
+    let url = store["url"].as_str()?;
+    Some(match store["up"].as_bool() {
+        Some(true) => Finding::ok("cache store", format!("{url}, which answers as far as is known")),
+        _ => Finding::new(
+            "cache store",
+            Status::Warning,
+            format!("{url} does not answer: what the cache has no room for is lost"),
+            "check --cache-store, the credentials and the network; the coordinator's log says what it answered",
+        ),
+    })
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_behind_the_cache_is_told_if_there_is_one() {
+        let of = |store: Json| cache_store(&serde_json::json!({ "build_tools": { "store": store } }));
+        assert!(of(Json::Null).is_none());
+        let up = of(serde_json::json!({ "url": "s3://b/p", "up": true })).unwrap();
+        let down = of(serde_json::json!({ "url": "s3://b/p", "up": false })).unwrap();
+        assert_eq!((up.status, down.status), (Status::Ok, Status::Warning));
+        assert!(down.message.contains("s3://b/p"));
+    }
 
     #[test]
     fn a_clock_that_is_off_is_told() {

@@ -45,6 +45,22 @@ pub const MANIFESTS_AT_ONCE: usize = 64;
 /// Keys that a walk over an engine asks for at once.
 pub const SCAN_KEYS: usize = 512;
 
+/// Requests to an object store that are under way at once; each has one value at most in memory.
+pub const OBJECT_REQUESTS: usize = 64;
+/// How long a request to an object store may take, beside its bytes: far less than a build would notice twice.
+pub const OBJECT_TIME_LIMIT: Duration = Duration::from_secs(3);
+/// How fast an object store has to be beyond that, in bytes a second.
+pub const OBJECT_BYTES_PER_S: u64 = 2 << 20;
+/// Bytes that are on their way to the engine behind another one; what comes when that many are is not sent there.
+pub const BEHIND_BYTES: usize = 64 << 20;
+
+/// Owners whose holdings a walk adds up; those beyond are not counted, and have no quota.
+pub const QUOTA_OWNERS: usize = 10_000;
+/// What was used within so many seconds stays in spite of its owner's quota: somebody may just have been told that it is there.
+pub const QUOTA_STAYS_S: u64 = 600;
+/// To how many hundredths of its quota an owner that has more comes down.
+pub const QUOTA_GOAL_PERCENT: u64 = 90;
+
 /// Bytes shorter than this are hashed, packed and checked where the caller runs: handing them to another thread takes
 /// longer than the work.
 pub const INLINE_WORK_BYTES: usize = 64 << 10;

@@ -1,7 +1,8 @@
 //! The evictable cache: values that may vanish at any time, and blobs and entries made of them.
 //!
 //! Bottom up: an [`engine`] keeps small values by [`key`] ([`memory`], [`disk`], [`redis`]); [`guarded`] gives up on
-//! one that does not answer, and [`tiered`] puts a fast one before a slow one; [`blobs`] makes blobs of any length of
+//! one that does not answer, [`tiered`] puts a fast one before a slow one, and [`backed`]
+//! a larger one behind; [`blobs`] makes blobs of any length of
 //! values and checks every byte; [`entries`] keeps what refers to blobs and answers only when all of them are there.
 //!
 //! Invariants: no byte is given out that is not of the digest asked for; no answer "present" outlives an eviction,
@@ -11,6 +12,8 @@
 //! What is not here: who may read what (callers choose [`key::Namespace`]s), protocols, and anything that must last
 //! (that is [`crate::store`]).
 
+#[cfg(feature = "cache-objects")]
+pub mod backed;
 pub mod blobs;
 pub mod breaker;
 pub mod conformance;
@@ -19,17 +22,24 @@ mod counters;
 pub mod disk;
 pub mod engine;
 pub mod entries;
+pub mod envelope;
 mod flights;
 pub mod guarded;
+pub mod holdings;
 pub mod key;
 pub mod limits;
 pub mod memory;
+#[cfg(feature = "cache-objects")]
+pub mod objects;
+pub mod quotas;
 #[cfg(feature = "cache-redis")]
 pub mod redis;
 pub mod tiered;
 
 #[cfg(feature = "cache-disk")]
-pub use disk::{DiskEngine, DiskOptions, Quotas};
+pub use disk::{DiskEngine, DiskOptions};
+#[cfg(feature = "cache-objects")]
+pub use {backed::Backed, objects::ObjectEngine};
 #[cfg(feature = "cache-redis")]
 pub use redis::{RedisEngine, RedisOptions};
 pub use {
@@ -39,5 +49,6 @@ pub use {
     guarded::Guarded,
     key::{Key, Kind, Namespace},
     memory::MemoryEngine,
+    quotas::Quotas,
     tiered::{Tiered, WriteMode},
 };

@@ -18,6 +18,7 @@ pub use object_store;
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, RetryConfig};
@@ -45,7 +46,8 @@ pub struct BucketError {
 /// Prefixes of the environment variables that say how stores are reached.
 const VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
 
-/// A bucket by its address, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`, and how it is reached.
+/// A bucket by its address, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`, and how it is reached; or a folder,
+/// `file:///FOLDER`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BucketAddress {
     /// The address.
@@ -99,6 +101,9 @@ impl Bucket {
         let url = address.url.as_str();
         let error = |reason: String| BucketError { url: url.to_owned(), reason };
         let parsed = Url::parse(url).map_err(|why| error(format!("is no address: {why}")))?;
+        if parsed.scheme() == "file" {
+            return Self::folder(&parsed).map_err(error);
+        }
         let name = parsed.host_str().filter(|name| !name.is_empty());
         let name =
             name.ok_or_else(|| error(format!("names no bucket; write {}://BUCKET/PREFIX", parsed.scheme())))?;
@@ -136,11 +141,24 @@ impl Bucket {
                 .with_retry(retry)
                 .build()
                 .map(|store| Arc::new(store) as _),
-            other => return Err(error(format!("`{other}` is no object store; use s3://, gs:// or az://"))),
+            other => return Err(error(format!("`{other}` is no object store; use s3://, gs://, az:// or file:///"))),
         };
         let store = store.map_err(|why| error(describe(&why)))?;
         let prefix = Path::from_url_path(parsed.path()).map_err(|why| error(why.to_string()))?;
         Ok(Self::new(url, Arc::new(PrefixStore::new(store, prefix))))
+    }
+
+    /// A folder, maybe one that several machines have mounted; made if it is not there.
+    fn folder(url: &Url) -> Result<Self, String> {
+        let path = url.to_file_path();
+        let path = path.map_err(|()| "is no folder of this machine; write file:///FOLDER".to_owned())?;
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err("has more than a folder's name".to_owned());
+        }
+        std::fs::create_dir_all(&path).map_err(|why| format!("cannot be made: {why}"))?;
+        let store = LocalFileSystem::new_with_prefix(&path).map_err(|why| describe(&why))?;
+        // Else every value ever kept would leave a folder.
+        Ok(Self::new(url.as_str(), Arc::new(store.with_automatic_cleanup(true))))
     }
 
     /// A bucket on a store that is there already; for tests.

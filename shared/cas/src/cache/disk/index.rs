@@ -11,7 +11,7 @@ use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Result, params};
 
 use super::known::Known;
-use super::quotas::Quotas;
+use crate::cache::quotas::Quotas;
 use super::uses::{Uses, now_ms};
 use super::writer::{Inserted, NewRow, Writer, cost, signed, unsigned};
 use crate::cache::engine::{Codec, Holding, Listed, Page};

@@ -19,7 +19,6 @@ mod files;
 mod index;
 mod known;
 mod open;
-mod quotas;
 mod uses;
 mod writer;
 
@@ -35,7 +34,7 @@ use crate::cache::engine::{
 use crate::cache::key::Key;
 
 pub use open::DiskError;
-pub use quotas::Quotas;
+use crate::cache::quotas::Quotas;
 
 use files::Files;
 use index::{Index, Place, Row};

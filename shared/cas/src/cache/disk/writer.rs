@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Result, params};
 use super::VALUE_OVERHEAD_BYTES;
 use super::index::Place;
 use super::known::{Change, Known, Mark};
-use super::quotas::Quotas;
+use crate::cache::quotas::Quotas;
 use super::uses::{Uses, now_ms};
 use crate::cache::engine::{Keep, Value};
 use crate::cache::key::Key;

@@ -2,7 +2,7 @@
 
 use redis::{Cmd, RedisWrite, ToRedisArgs, Value as Reply};
 
-use super::envelope;
+use crate::cache::envelope;
 use crate::cache::engine::{Keep, Value};
 use crate::cache::key::{KEY_TEXT_BYTES, Key};
 use crate::cache::limits::MAX_NAMESPACE_BYTES;

@@ -3,7 +3,7 @@
 //! Each value is a key of its own below a named prefix, `slipway:<kind>:<namespace>:<sha256>-<bytes>`, so that other
 //! programs' keys live beside them, no blob meets Redis' limit of 512 MiB for one value, and a cluster shares the load.
 //! Every key has a time to live, renewed by each use: whatever is forgotten goes by itself. A value carries a header
-//! with its length and checksum ([`envelope`]).
+//! with its length and checksum ([`envelope`](crate::cache::envelope)).
 //!
 //! Calls are pipelined: one round trip for many keys, on one of several connections, since one alone limits large
 //! transfers. Each has a time limit that grows with its bytes. A broken connection is made anew, once a call: all calls
@@ -14,7 +14,6 @@
 mod cluster;
 mod commands;
 mod connect;
-pub mod envelope;
 mod node;
 mod options;
 mod renewed;
@@ -28,6 +27,7 @@ use redis::{Pipeline, Value as Reply};
 
 use crate::cache::counters::{Counters, add};
 use crate::cache::engine::{Engine, EngineError, Found, Keep, Later, Listed, Page, Put, Stats, check_sizes};
+use crate::cache::envelope;
 use crate::cache::guarded::Guarded;
 use crate::cache::key::{KEY_TEXT_BYTES, Key};
 use crate::cache::limits::SCAN_KEYS;

@@ -1,4 +1,4 @@
-//! What a value looks like in Redis: a header, then its bytes.
+//! What a value looks like in Redis and in an object store: a header, then its bytes.
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
@@ -33,8 +33,8 @@ pub fn header(key: &str, value: &Value) -> [u8; HEADER_BYTES] {
 
 /// The value in these bytes, if they are what was stored under this key.
 #[must_use]
-pub fn open(key: &str, bytes: Vec<u8>) -> Option<Value> {
-    let bytes = Bytes::from(bytes);
+pub fn open(key: &str, bytes: impl Into<Bytes>) -> Option<Value> {
+    let bytes = bytes.into();
     let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     let codec = Codec::from_number(*bytes.get(2)?)?;
     let value = Value { codec, plain_bytes: number(4)?, data: bytes.slice(HEADER_BYTES.min(bytes.len())..) };

@@ -1,7 +1,7 @@
-//! How much of a folder each owner may have.
+//! How much of a cache each owner may have.
 
 /// Bounds by owner ([`Namespace::owner`]): the first one counts whose beginning the owner's name has. An owner without one
-/// is bounded by the folder's alone.
+/// is bounded by the cache's alone.
 ///
 /// [`Namespace::owner`]: crate::cache::key::Namespace::owner
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
