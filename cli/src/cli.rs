@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand};
 use slipway_kit::telemetry::{self, TelemetryOptions};
 
 use crate::commands::{
-    admin, agents, approve, audit, backup, cache, cancel, dispatch, doctor, eval, github, lint, lock, logs,
-    plan, pools, rerun, run, runs, secrets, show, tokens, up,
+    admin, agents, approve, artifacts, audit, backup, cache, cancel, dispatch, doctor, eval, github, lint,
+    lock, logs, plan, pools, rerun, run, runs, secrets, show, tokens, up,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Out};
@@ -57,6 +57,8 @@ enum Command {
     Cancel(cancel::Cancel),
     /// Let what waits for an environment go on, or not
     Approve(approve::Approve),
+    /// List, download, pin or remove what runs left
+    Artifacts(artifacts::Artifacts),
     /// Run a finished run again, or only what failed of it
     Rerun(rerun::Rerun),
     /// Start a workflow that has `workflow_dispatch`
@@ -147,6 +149,7 @@ async fn execute(command: Command, settings: Settings) -> Result<Exit, Failure> 
         Command::Logs(logs) => logs.run(&settings, &mut out).await,
         Command::Cancel(cancel) => cancel.run(&settings, &mut out).await,
         Command::Approve(approve) => approve.run(&settings, &mut out).await,
+        Command::Artifacts(artifacts) => artifacts.run(&settings, &mut out).await,
         Command::Rerun(rerun) => rerun.run(&settings, &mut out).await,
         Command::Dispatch(dispatch) => dispatch.run(&settings, &mut out).await,
         Command::Agents(agents) => agents.run(&settings, &mut out).await,

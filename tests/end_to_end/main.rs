@@ -6,6 +6,7 @@
 
 mod actions;
 mod arm64;
+mod artifacts;
 mod background;
 mod bad_input;
 mod calls;

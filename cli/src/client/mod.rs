@@ -3,6 +3,7 @@
 //! Invariant: whatever goes wrong becomes one [`Failure`] that says which server and what to do: not reachable is a
 //! failure of the fleet, a refused token or an unknown run is wrong usage. Answers are bounded.
 
+pub mod artifacts;
 pub mod house;
 mod target;
 pub mod types;

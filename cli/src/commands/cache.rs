@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
+use crate::output::style::bytes;
 use crate::output::table::{Table, text};
 use crate::settings::Settings;
 
@@ -267,37 +268,4 @@ impl Check {
 
 fn number(object: &Json, name: &str) -> u64 {
     object.get(name).and_then(Json::as_u64).unwrap_or_default()
-}
-
-/// Bytes in the largest unit of which there is one.
-fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if count < 1024 {
-        return format!("{count} B");
-    }
-    let (mut value, mut unit) = (count as f64 / 1024.0, 0);
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS.get(unit).copied().unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_short() {
-        for (count, shown) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (1 << 20, "1.0 MiB"),
-            (20 << 30, "20.0 GiB"),
-            (u64::MAX, "16384.0 PiB"),
-        ] {
-            assert_eq!(bytes(count), shown);
-        }
-    }
 }

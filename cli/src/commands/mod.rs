@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod agents;
 pub mod approve;
+pub mod artifacts;
 pub mod audit;
 pub mod backup;
 pub mod cache;

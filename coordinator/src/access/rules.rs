@@ -4,10 +4,11 @@ use super::UserRole;
 use super::UserRole::{Admin, Approver, Developer, Viewer};
 
 /// The routes of `/api/v1` that need a token, sorted; what is not here is for administrators.
-pub(crate) const HTTP: [(&str, UserRole); 38] = [
+pub(crate) const HTTP: [(&str, UserRole); 42] = [
     ("delete /agents/tokens/{token}", Admin),
     ("delete /agents/{agent}", Admin),
     ("delete /pools/{pool}", Admin),
+    ("delete /runs/{run}/artifacts/{artifact}", Developer),
     ("delete /secrets/{secret}", Admin),
     ("delete /tokens/{token}", Admin),
     ("get /agents", Viewer),
@@ -19,6 +20,8 @@ pub(crate) const HTTP: [(&str, UserRole); 38] = [
     ("get /pools", Viewer),
     ("get /runs", Viewer),
     ("get /runs/{run}", Viewer),
+    ("get /runs/{run}/artifacts", Viewer),
+    ("get /runs/{run}/artifacts/{artifact}", Viewer),
     // What a rerun on somebody's own machine carries over: outputs of jobs.
     ("get /runs/{run}/carried", Developer),
     ("get /runs/{run}/events", Viewer),
@@ -43,6 +46,7 @@ pub(crate) const HTTP: [(&str, UserRole); 38] = [
     ("post /runs/{run}/rerun", Developer),
     ("post /tokens", Admin),
     ("put /pools/{pool}", Admin),
+    ("put /runs/{run}/artifacts/{artifact}", Developer),
     ("put /secrets/{secret}", Admin),
 ];
 

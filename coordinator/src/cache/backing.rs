@@ -50,7 +50,8 @@ impl Backing {
             CachePlace::Off => return Ok(None),
             CachePlace::Disk { max_bytes } => {
                 let bounds = options.cache_quota.disk_bytes(*max_bytes);
-                let disk = DiskOptions { root: folder.to_owned(), max_bytes: *max_bytes, quotas: quotas(bounds) };
+                let disk =
+                    DiskOptions { root: folder.to_owned(), max_bytes: *max_bytes, quotas: quotas(bounds) };
                 let failed = |reason: String| CacheOpenError { place: folder.display().to_string(), reason };
                 let opened = tokio::task::spawn_blocking(move || DiskEngine::open(&disk)).await;
                 let opened = opened.map_err(|error| failed(error.to_string()))?;
@@ -59,7 +60,8 @@ impl Backing {
             CachePlace::Redis(url) => {
                 let failed = |reason: String| CacheOpenError { place: "in Redis".to_owned(), reason };
                 let options_of_redis = url.redis().map_err(failed)?;
-                let guarded = RedisEngine::guarded(options_of_redis).map_err(|error| failed(error.to_string()))?;
+                let guarded =
+                    RedisEngine::guarded(options_of_redis).map_err(|error| failed(error.to_string()))?;
                 let guarded = Arc::clone(redis.insert(Arc::new(guarded)));
                 (guarded, options.cache_quota.redis_bytes())
             }

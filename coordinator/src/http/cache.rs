@@ -26,12 +26,8 @@ impl From<CacheError> for ApiError {
     }
 }
 
-fn failed(error: crate::results::ResultsError) -> ApiError {
-    ApiError::new(error.status(), "failed", error.to_string())
-}
-
 pub(super) async fn show(State(services): State<Services>) -> Result<Json<Value>, ApiError> {
-    let repositories = services.results.usage().await.map_err(failed)?;
+    let repositories = services.results.usage().await?;
     let build_tools = match &services.cache {
         Some(cache) => cache.state(repositories.iter().map(|usage| usage.repository.clone()).collect()).await,
         None => CacheState::OFF,
@@ -64,7 +60,7 @@ pub(super) async fn prune(
     if !dry_run {
         services.driver.note(origin, "cache.prune", None).await?;
     }
-    let caches = services.results.prune_caches(unused, dry_run).await.map_err(failed)?;
+    let caches = services.results.prune_caches(unused, dry_run).await?;
     let build_tools = match &services.cache {
         Some(cache) => Some(cache.prune(unused.as_secs(), dry_run).await?),
         None => None,

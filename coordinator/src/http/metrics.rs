@@ -100,11 +100,23 @@ fn stored_behind(page: &mut Page, up: bool, stats: &Stats) {
     let up = [(String::new(), u64::from(up))];
     page.gauge("slipway_cache_store_up", "Whether the object store behind the cache answers.", &up);
     for (name, help, count) in [
-        ("slipway_cache_store_hits_total", "Values that the cache had lost and the object store had.", stats.hits),
+        (
+            "slipway_cache_store_hits_total",
+            "Values that the cache had lost and the object store had.",
+            stats.hits,
+        ),
         ("slipway_cache_store_misses_total", "Values that neither had.", stats.misses),
         ("slipway_cache_store_puts_total", "Values sent to the object store.", stats.puts),
-        ("slipway_cache_store_refused_reads_total", "Values that it could not be asked for.", stats.refused_reads),
-        ("slipway_cache_store_dropped_writes_total", "Values that could not be sent there.", stats.dropped_writes),
+        (
+            "slipway_cache_store_refused_reads_total",
+            "Values that it could not be asked for.",
+            stats.refused_reads,
+        ),
+        (
+            "slipway_cache_store_dropped_writes_total",
+            "Values that could not be sent there.",
+            stats.dropped_writes,
+        ),
     ] {
         page.counter(name, help, count);
     }

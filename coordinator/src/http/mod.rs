@@ -6,6 +6,7 @@
 mod access_tokens;
 mod agents;
 mod approvals;
+mod artifacts;
 mod audit;
 pub(crate) mod auth;
 mod backup;
@@ -47,10 +48,11 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 39] = [
+pub const ROUTES: [&str; 43] = [
     "delete /agents/tokens/{token}",
     "delete /agents/{agent}",
     "delete /pools/{pool}",
+    "delete /runs/{run}/artifacts/{artifact}",
     "delete /secrets/{secret}",
     "delete /tokens/{token}",
     "get /agents",
@@ -63,6 +65,8 @@ pub const ROUTES: [&str; 39] = [
     "get /pools",
     "get /runs",
     "get /runs/{run}",
+    "get /runs/{run}/artifacts",
+    "get /runs/{run}/artifacts/{artifact}",
     "get /runs/{run}/carried",
     "get /runs/{run}/events",
     "get /runs/{run}/logs",
@@ -86,6 +90,7 @@ pub const ROUTES: [&str; 39] = [
     "post /runs/{run}/rerun",
     "post /tokens",
     "put /pools/{pool}",
+    "put /runs/{run}/artifacts/{artifact}",
     "put /secrets/{secret}",
 ];
 
@@ -100,6 +105,11 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/runs/{run}/records", get(records::verify))
         .route("/runs/{run}/tests", get(test_cases::tests))
         .route("/runs/{run}/approvals", post(approvals::decide))
+        .route("/runs/{run}/artifacts", get(artifacts::list))
+        .route(
+            "/runs/{run}/artifacts/{artifact}",
+            get(artifacts::download).put(artifacts::pin).delete(artifacts::remove),
+        )
         .route("/runs/{run}/cancel", post(runs::cancel))
         .route("/runs/{run}/carried", get(dispatches::carried))
         .route("/runs/{run}/rerun", post(dispatches::rerun))

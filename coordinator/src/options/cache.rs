@@ -110,7 +110,9 @@ pub(super) fn store(
     let Some(url) = url else {
         return match days {
             None => Ok(None),
-            Some(_) => Err(wrong("--cache-store-days", "says how long --cache-store keeps what it has; give that")),
+            Some(_) => {
+                Err(wrong("--cache-store-days", "says how long --cache-store keeps what it has; give that"))
+            }
         };
     };
     if *place == CachePlace::Off {
@@ -121,11 +123,14 @@ pub(super) fn store(
         let (least, most) = (STORE_DAYS_RANGE.start(), STORE_DAYS_RANGE.end());
         return Err(wrong("--cache-store-days", format!("{days} is not from {least} to {most}")));
     }
-    let folder = || url.starts_with("file:///").then(|| BucketAddress { url: url.clone(), settings: Vec::new() });
+    let folder =
+        || url.starts_with("file:///").then(|| BucketAddress { url: url.clone(), settings: Vec::new() });
     let Some(address) = BucketAddress::from_env(&url).or_else(folder) else {
         return Err(wrong(
             "--cache-store",
-            format!("`{url}` is no object store; write s3://, gs:// or az://BUCKET/PREFIX, or file:///FOLDER"),
+            format!(
+                "`{url}` is no object store; write s3://, gs:// or az://BUCKET/PREFIX, or file:///FOLDER"
+            ),
         ));
     };
     Ok(Some(CacheStore { address, ttl: super::days(days.into()) }))

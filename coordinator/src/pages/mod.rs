@@ -27,6 +27,7 @@ mod outline;
 mod overview;
 mod rows;
 mod run;
+mod run_artifacts;
 mod run_failures;
 mod run_gates;
 mod run_jobs;
@@ -84,6 +85,7 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .route("/runs/{run}/cancel", post(actions::cancel))
         .route("/runs/{run}/rerun", post(actions::rerun))
         .route("/runs/{run}/approvals", post(run_gates::decide))
+        .route("/runs/{run}/artifacts/{artifact}", get(run_artifacts::download))
         .route("/runs/{run}/jobs/{instance}", get(job::page))
         .route("/runs/{run}/jobs/{instance}/live", get(live_job::follow))
         .route("/runs/{run}/jobs/{instance}/step", get(job::step))

@@ -14,10 +14,11 @@ use super::live::{self, Parts};
 use super::run_failures::{self, Failure};
 use super::session::Session;
 use super::words::{Mark, ago, moment, name, short_ref, short_sha, took};
-use super::{run_gates, run_jobs};
+use super::{run_artifacts, run_gates, run_jobs};
 use crate::access::UserRole;
 use crate::driver::View;
 use crate::rerun::is_attempt_of;
+use crate::results::ArtifactView;
 use crate::services::Services;
 use crate::view::{self, Detail, RunView, StateWord};
 
@@ -32,6 +33,7 @@ struct Shown {
     run: RunView,
     /// The runs that are attempts of the same one, by number; this one is among them.
     attempts: Vec<(u64, String)>,
+    artifacts: Vec<ArtifactView>,
 }
 
 async fn show(services: &Services, run: RunId) -> Result<Shown, PageError> {
@@ -43,12 +45,16 @@ async fn show(services: &Services, run: RunId) -> Result<Shown, PageError> {
         let mut attempts: Vec<_> =
             same.map(|other| (other.meta().run_attempt, other.id().to_string())).collect();
         attempts.sort();
-        Some(Shown { run: shown, attempts })
+        Some(Shown { run: shown, attempts, artifacts: Vec::new() })
     };
-    services.driver.query(look).await?.ok_or_else(|| PageError::not_found("This run is not kept any more."))
+    let shown = services.driver.query(look).await?;
+    let shown = shown.ok_or_else(|| PageError::not_found("This run is not kept any more."))?;
+    // A page without them is better than none.
+    let artifacts = services.results.artifacts_of_run(run).await.unwrap_or_default();
+    Ok(Shown { artifacts, ..shown })
 }
 
-fn head(Shown { run, attempts }: &Shown, now_ms: u64) -> Markup {
+fn head(Shown { run, attempts, .. }: &Shown, now_ms: u64) -> Markup {
     html! {
         div #head {
             p.summary {
@@ -115,6 +121,7 @@ fn parts(shown: &Shown, failures: &[Failure], session: &Session, now_ms: u64) ->
         ("gates".to_owned(), run_gates::section(run, session)),
         ("failures".to_owned(), run_failures::section(run, failures)),
         ("jobs".to_owned(), run_jobs::section(run, now_ms)),
+        ("artifacts".to_owned(), run_artifacts::section(run, &shown.artifacts)),
     ]
 }
 

@@ -148,6 +148,15 @@ pub(super) fn number(value: u64) -> String {
     text
 }
 
+/// `512 B`, `1.5 KiB`, `20 MiB`
+pub(super) fn bytes(value: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let unit = (value.max(1).ilog2() / 10).min(4);
+    let scaled = value as f64 / f64::from(1_u32 << (10 * unit.min(3))) / if unit == 4 { 1024.0 } else { 1.0 };
+    let name = UNITS.get(unit as usize).copied().unwrap_or_default();
+    if unit > 0 && scaled < 10.0 { format!("{scaled:.1} {name}") } else { format!("{scaled:.0} {name}") }
+}
+
 /// `1 line`, `2 lines`
 pub(super) fn count(value: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(value), if value == 1 { one } else { many })

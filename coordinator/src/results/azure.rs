@@ -16,10 +16,10 @@ use super::Results;
 use super::address::{Permission, Signed};
 use super::block_list;
 use super::bytes::Kept;
+use super::download;
 use super::error::ResultsError;
 use super::index::{Placed, too_large};
 use super::limits::CALL_MAX_BYTES;
-use super::range;
 use super::token::lease_word;
 
 /// The version of the interface that is told to every client.
@@ -167,79 +167,9 @@ pub(super) async fn download(
 ) -> Result<Response, AzureError> {
     let lease = signed.check(&results.0.addresses, id, Permission::Read, results.now_s())?;
     results.check_live(&lease)?;
-    let (upload, parts) = results.0.index.parts(id).await?;
-    let mut answer = common(&results, id);
-    let mut set = |name: HeaderName, value: String| {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            answer.insert(name, value);
-        }
-    };
-    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned());
-    set(header::ACCEPT_RANGES, "bytes".to_owned());
-    set(HeaderName::from_static("x-ms-blob-type"), "BlockBlob".to_owned());
-    match results.0.index.artifact_name(id).await? {
-        Some((name, mime_type)) => {
-            set(header::CONTENT_DISPOSITION, disposition(&name, &mime_type));
-            set(header::CONTENT_TYPE, mime_type);
-        }
-        // Whatever a client says that it is: nobody shall have a browser show it.
-        None => {
-            set(header::CONTENT_TYPE, "application/octet-stream".to_owned());
-            set(header::CONTENT_DISPOSITION, "attachment".to_owned());
-        }
-    }
-    let size_bytes = upload.size_bytes;
-    let asked = headers.get("x-ms-range").or_else(|| headers.get(header::RANGE));
-    let (status, from, until) = match asked.and_then(|value| value.to_str().ok()).and_then(range::range) {
-        None => (StatusCode::OK, 0, size_bytes),
-        Some(wanted) => match wanted.of(size_bytes) {
-            Some((from, until)) => {
-                set(header::CONTENT_RANGE, format!("bytes {from}-{}/{size_bytes}", until.saturating_sub(1)));
-                (StatusCode::PARTIAL_CONTENT, from, until)
-            }
-            None => {
-                set(header::CONTENT_RANGE, format!("bytes */{size_bytes}"));
-                return Ok((StatusCode::RANGE_NOT_SATISFIABLE, answer).into_response());
-            }
-        },
-    };
-    set(header::CONTENT_LENGTH, (until - from).to_string());
-    let body = Body::from_stream(results.0.bytes.read(id, parts, from, until));
-    Ok((status, answer, body).into_response())
-}
-
-/// Under which name a download is saved. An artifact that is no archive is saved as it is.
-fn disposition(name: &str, mime_type: &str) -> String {
-    let zip = mime_type == "application/zip" && !name.to_ascii_lowercase().ends_with(".zip");
-    let name = if zip { format!("{name}.zip") } else { name.to_owned() };
-    let plain: String = name
-        .chars()
-        .map(|c| if c.is_ascii_graphic() && c != '"' && c != '%' || c == ' ' { c } else { '_' })
-        .collect();
-    let mut encoded = String::new();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{encoded}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_downloads() {
-        assert_eq!(
-            disposition("größe", "application/zip"),
-            "attachment; filename=\"gr__e.zip\"; filename*=UTF-8''gr%C3%B6%C3%9Fe.zip"
-        );
-        assert_eq!(
-            disposition("a b.html", "text/html"),
-            "attachment; filename=\"a b.html\"; filename*=UTF-8''a%20b.html"
-        );
-    }
+    let mut answer = download::serve(&results, id, &headers).await?;
+    let mut more = common(&results, id);
+    more.insert("x-ms-blob-type", HeaderValue::from_static("BlockBlob"));
+    answer.headers_mut().extend(more);
+    Ok(answer)
 }

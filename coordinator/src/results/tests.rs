@@ -6,6 +6,7 @@ use slipway_cas::objects::Bucket;
 use slipway_cas::objects::object_store::memory::InMemory;
 
 use super::conformance::{BytesAt, IndexAt, check_bytes, check_index};
+use super::index::{Index, Sharing};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_conforms() {
@@ -37,4 +38,26 @@ async fn objects_conform() {
         BytesAt::Bucket(bucket, folder.path().join("none"))
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_file_of_the_version_before_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index.sqlite");
+    drop(Index::open_file(&path, Sharing::Alone).unwrap());
+    let old = rusqlite::Connection::open(&path).unwrap();
+    let before = "DROP INDEX artifact_run; ALTER TABLE artifact DROP COLUMN pinned; PRAGMA user_version = 1;
+         INSERT INTO upload (id, lease, limit_bytes, state) VALUES (7, 'l', 9, 1);
+         INSERT INTO artifact (id, repository, family, run_attempt, name, run, instance, mime_type, ready, created_ms, expires_ms)
+         VALUES (7, 'r', 'f', 1, 'n', 'run', 'i', 'application/zip', 1, 1, 50);";
+    old.execute_batch(before).unwrap();
+    drop(old);
+    for _ in 0..2 {
+        let index = Index::open_file(&path, Sharing::Alone).unwrap();
+        let found = index.artifacts_of_run("run".into(), None, 20).await.unwrap();
+        assert!(found.len() == 1 && !found[0].pinned, "{found:?}");
+    }
+    rusqlite::Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 99").unwrap();
+    let Err(error) = Index::open_file(&path, Sharing::Alone) else { panic!("it was opened") };
+    assert!(error.to_string().contains("version 99"), "{error}");
 }

@@ -72,6 +72,14 @@ impl Fixture {
         self.start_again(options).await;
     }
 
+    /// Stops it, removes this part of its data, and starts it again.
+    pub(crate) async fn stop_and_remove(&mut self, part: &str) {
+        let options = (*self.handle().services().options).clone();
+        self.handle.take().unwrap().shutdown().await;
+        std::fs::remove_dir_all(options.data_dir.join(part)).unwrap();
+        self.start_again(options).await;
+    }
+
     /// What is dropped gives its files back as soon as its tasks and thread have noticed.
     pub(crate) async fn start_again(&mut self, options: Options) {
         for _ in 0..500 {

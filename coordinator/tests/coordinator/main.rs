@@ -4,12 +4,14 @@
 
 mod access;
 mod api;
+mod artifacts;
 mod audit;
 mod backup;
 mod bazel;
 mod browser;
 mod build_cache;
 mod cache_house;
+mod cache_store;
 mod called;
 mod calls;
 mod ccache;

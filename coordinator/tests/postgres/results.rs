@@ -1,7 +1,9 @@
 //! The index of caches and artifacts on a real server.
 
 use slipway_coordinator::journal::postgres::PostgresOptions;
-use slipway_coordinator::results::conformance::{IndexAt, check_cuts, check_index, check_replaced};
+use slipway_coordinator::results::conformance::{
+    IndexAt, check_cuts, check_index, check_older, check_replaced,
+};
 use slipway_tests::postgres::PostgresServer;
 
 use crate::support::leader;
@@ -40,4 +42,17 @@ async fn a_leader_that_was_replaced_changes_nothing() {
     let lead = || tokio::task::block_in_place(|| leader(&server.url("")).1);
     lead();
     check_replaced(&place, lead).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_of_the_format_before_go_on() {
+    let server = PostgresServer::start();
+    let mut places = places(&server);
+    let place = places();
+    let before =
+        "ALTER TABLE slipway.artifact DROP COLUMN pinned; UPDATE slipway.results_meta SET format = 1";
+    check_older(&place, || drop(server.sql("index_1", before))).await;
+    let format =
+        "SELECT format || ' ' || (SELECT count(pinned) FROM slipway.artifact) FROM slipway.results_meta";
+    assert_eq!(server.sql("index_1", format).trim(), "2 0");
 }

@@ -11,8 +11,11 @@ use redis_server::{Sentinel, Server, cluster, until};
 use slipway_cas::cache::breaker::{BreakerOptions, State};
 use slipway_cas::cache::conformance::{self, key, put};
 use slipway_cas::cache::engine::{Keep, Put};
+use slipway_cas::cache::holdings::hold;
 use slipway_cas::cache::redis::{Servers, Tls};
-use slipway_cas::cache::{BlobCache, Compression, Engine, Kind, Namespace, RedisEngine, RedisOptions};
+use slipway_cas::cache::{
+    BlobCache, Compression, Engine, Kind, Namespace, Quotas, RedisEngine, RedisOptions,
+};
 use slipway_cas::{Digest, Expected};
 
 fn single(server: &Server) -> RedisOptions {
@@ -336,4 +339,39 @@ async fn many_are_asked_for_with_one_command_and_renewed_all_the_same() {
     assert!(shortest().await > 3600, "that one, too");
     engine.delete_many(&keys).await.unwrap();
     assert_eq!(engine.have_many(&keys).await.unwrap(), [false; 100]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_keeps_more_than_his_quota_loses_what_he_did_not_use_longest() {
+    let server = Server::start(&["--maxmemory-policy", "allkeys-lru"]).await;
+    let engine = RedisEngine::new(single(&server)).unwrap();
+    let keys = |owner: &str| -> Vec<_> {
+        (0..1_000).map(|n| key(Kind::Chunk, &format!("{owner}.b"), &n.to_string())).collect()
+    };
+    let (greedy, modest) = (keys("r-greedy"), keys("r-modest"));
+    for key in greedy.iter().chain(&modest) {
+        engine.put_many(vec![put(key, noise(1, 1_000))]).await.unwrap();
+    }
+    let quotas = Quotas::default().with("r-greedy", 500_000).with("r-", 10_000_000);
+    let held = hold(&engine, &quotas, || std::future::ready(())).await.unwrap();
+    let owners: Vec<_> = held.owners.iter().map(|holding| (holding.owner.as_str(), holding.values)).collect();
+    assert_eq!(owners, [("r-greedy", 1_000), ("r-modest", 1_000)]);
+    assert_eq!(held.removed, 0, "all of it was used just now");
+
+    // Half of all was not used for days.
+    for old in greedy[..500].iter().chain(&modest[..500]) {
+        let name = format!("slipway:{}", old.to_text());
+        let dumped: Vec<u8> =
+            redis::cmd("DUMP").arg(&name).query_async(&mut server.connection().await).await.unwrap();
+        let mut restore = redis::cmd("RESTORE");
+        restore.arg(&name).arg(600_000).arg(dumped).arg("REPLACE").arg("IDLETIME").arg(200_000);
+        restore.query_async::<()>(&mut server.connection().await).await.unwrap();
+    }
+    // A use takes its age from it.
+    assert_eq!(engine.have_many(&greedy[..10]).await.unwrap(), [true; 10]);
+    let held = hold(&engine, &quotas, || std::future::ready(())).await.unwrap();
+    assert_eq!(held.removed, 490, "all that may go: it has still more than it may");
+    let left = engine.have_many(&greedy).await.unwrap();
+    assert!(left[..10].iter().chain(&left[500..]).all(|there| *there) && !left[10..500].contains(&true));
+    assert_eq!(engine.have_many(&modest).await.unwrap(), [true; 1_000]);
 }

@@ -26,6 +26,7 @@ pub async fn check_index(mut place: impl FnMut() -> IndexAt) {
     parts_are_put_in_order(&place()).await;
     uploads_of_a_job_are_bounded(&place()).await;
     artifacts_have_a_name_once(&place()).await;
+    a_pinned_artifact_stays(&place()).await;
     what_is_over_is_told(&place()).await;
     everything_survives_opening_again(&place()).await;
 }
@@ -68,6 +69,19 @@ pub async fn check_replaced(place: &IndexAt, mut lead: impl FnMut() -> u64) {
     assert_eq!(old.usage(9).await.unwrap()[0].caches, 1, "it may look");
     assert_eq!(found(&new, "main", "k").await, Some(id));
     save(&new, "main", "next", 2).await;
+}
+
+/// What a version before this one left is taken on, once or more often. `older` turns the place into what that left.
+///
+/// # Panics
+/// When it is refused.
+pub async fn check_older(place: &IndexAt, older: impl FnOnce()) {
+    drop(place.open().await);
+    older();
+    for _ in 0..2 {
+        let index = place.open().await;
+        assert!(index.artifacts_of_run("run".into(), None, 20).await.unwrap().is_empty());
+    }
 }
 
 fn live(_: &str) -> bool {
@@ -355,6 +369,28 @@ async fn artifacts_have_a_name_once(place: &IndexAt) {
     assert_eq!(index.artifact_families().await.unwrap().len(), 3);
     assert_eq!(index.expired_artifacts(49, 9).await.unwrap(), [0_i64; 0]);
     assert_eq!(index.expired_artifacts(50, 9).await.unwrap().len(), 3);
+}
+
+async fn a_pinned_artifact_stays(place: &IndexAt) {
+    let index = place.open().await;
+    let (pinned, other) = (upload(&index, "pinned", 1).await, upload(&index, "other", 1).await);
+    let of_run = async |id: Option<i64>, now_ms| {
+        let found = index.artifacts_of_run("run-1".into(), id, now_ms).await.unwrap();
+        found.into_iter().map(|artifact| (artifact.id, artifact.pinned)).collect::<Vec<_>>()
+    };
+    index.create_artifact(artifact("open", 1), live).await.unwrap();
+    assert_eq!(of_run(None, 20).await, [(other, false), (pinned, false)], "by name, and what is ready");
+    index.pin_artifact(pinned, true).await.unwrap();
+    assert_eq!(of_run(None, 50).await, [(pinned, true)], "the other's time is over");
+    assert_eq!(of_run(Some(other), 20).await, [(other, false)]);
+    assert!(of_run(Some(other + 100), 20).await.is_empty());
+    assert!(index.artifacts_of_run("run-2".into(), Some(pinned), 20).await.unwrap().is_empty());
+    assert!(!index.expired_artifacts(50, 9).await.unwrap().contains(&pinned));
+    let listed = index.list_artifacts("forge/o/n".into(), "ci.yml#1".into(), Some("pinned".into()), None, 50);
+    assert_eq!(listed.await.unwrap().len(), 1, "jobs of the run find it too");
+    index.pin_artifact(pinned, false).await.unwrap();
+    assert!(of_run(None, 50).await.is_empty());
+    assert!(index.expired_artifacts(50, 9).await.unwrap().contains(&pinned));
 }
 
 async fn what_is_over_is_told(place: &IndexAt) {

@@ -10,7 +10,7 @@ mod index;
 use std::path::PathBuf;
 
 pub use self::bytes::{BytesAt, check_bytes};
-pub use self::index::{check_cuts, check_index, check_replaced};
+pub use self::index::{check_cuts, check_index, check_older, check_replaced};
 use super::index::{Index, IndexPlace, Sharing};
 use crate::journal::postgres::PostgresOptions;
 

@@ -35,6 +35,10 @@ pub(in super::super) struct Artifact {
     pub(in super::super) size_bytes: u64,
     pub(in super::super) created_ms: u64,
     pub(in super::super) ready: bool,
+    /// When its time is over.
+    pub(in super::super) expires_ms: u64,
+    /// Somebody wants it kept beyond that.
+    pub(in super::super) pinned: bool,
 }
 
 fn artifact(row: &Row) -> Result<Artifact, ResultsError> {
@@ -48,6 +52,8 @@ fn artifact(row: &Row) -> Result<Artifact, ResultsError> {
         size_bytes: row.count(6)?,
         created_ms: row.count(7)?,
         ready: row.yes(8)?,
+        expires_ms: row.count(9)?,
+        pinned: row.yes(10)?,
     })
 }
 
@@ -60,15 +66,21 @@ const CREATE: &str = "INSERT INTO artifact
      (id, repository, family, run_attempt, name, run, instance, mime_type, created_ms, expires_ms)
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 
-const OWN: &str = "SELECT artifact.id, run, instance, name, mime_type, sha256, size_bytes, created_ms, ready
+const OWN: &str = "SELECT artifact.id, run, instance, name, mime_type, sha256, size_bytes, created_ms, ready, expires_ms, pinned
      FROM artifact JOIN upload USING (id) WHERE run = ?1 AND name = ?2 AND lease = ?3";
 
-const LIST: &str = "SELECT artifact.id, run, instance, name, mime_type, sha256, size_bytes, created_ms, ready
+const LIST: &str = "SELECT artifact.id, run, instance, name, mime_type, sha256, size_bytes, created_ms, ready, expires_ms, pinned
      FROM artifact JOIN upload USING (id)
-     WHERE repository = ?1 AND family = ?2 AND ready = 1 AND expires_ms > ?3
+     WHERE repository = ?1 AND family = ?2 AND ready = 1 AND (expires_ms > ?3 OR pinned = 1)
      AND (CAST(?4 AS TEXT) IS NULL OR name = CAST(?4 AS TEXT))
      AND (CAST(?5 AS BIGINT) IS NULL OR artifact.id = CAST(?5 AS BIGINT))
      ORDER BY artifact.id LIMIT ?6";
+
+const OF_RUN: &str = "SELECT artifact.id, run, instance, name, mime_type, sha256, size_bytes, created_ms, ready, expires_ms, pinned
+     FROM artifact JOIN upload USING (id)
+     WHERE run = ?1 AND ready = 1 AND (expires_ms > ?2 OR pinned = 1)
+     AND (CAST(?3 AS BIGINT) IS NULL OR artifact.id = CAST(?3 AS BIGINT))
+     ORDER BY name, artifact.id LIMIT ?4";
 
 const SEEN: &str = "SELECT id FROM artifact
      WHERE repository = ?1 AND family = ?2 AND run = ?3 AND name = ?4 AND ready = 1";
@@ -182,6 +194,27 @@ impl Index {
         .await
     }
 
+    /// The artifacts of one run that can be seen, by name; or the one of this number, if it is such a one.
+    pub(in super::super) async fn artifacts_of_run(
+        &self,
+        run: String,
+        id: Option<i64>,
+        now_ms: u64,
+    ) -> Result<Vec<Artifact>, ResultsError> {
+        self.look(move |sql| all(sql, OF_RUN, values![&run, now_ms, id, ARTIFACTS_LISTED_MAX], artifact))
+            .await
+    }
+
+    /// Keeps an artifact beyond its time, or no longer.
+    pub(in super::super) async fn pin_artifact(&self, id: i64, pinned: bool) -> Result<(), ResultsError> {
+        self.change(move |sql| {
+            let pinned = i64::from(pinned);
+            sql.execute("UPDATE artifact SET pinned = ?2 WHERE id = ?1", values![id, pinned])?;
+            Ok(())
+        })
+        .await
+    }
+
     /// An artifact's name and media type, if this is one.
     pub(in super::super) async fn artifact_name(
         &self,
@@ -202,14 +235,14 @@ impl Index {
         .await
     }
 
-    /// Artifacts whose time is over.
+    /// Artifacts whose time is over and that nobody wants kept.
     pub(in super::super) async fn expired_artifacts(
         &self,
         now_ms: u64,
         limit: u32,
     ) -> Result<Vec<i64>, ResultsError> {
         self.look(move |sql| {
-            let over = "SELECT id FROM artifact WHERE expires_ms <= ?1 LIMIT ?2";
+            let over = "SELECT id FROM artifact WHERE expires_ms <= ?1 AND pinned = 0 LIMIT ?2";
             all(sql, over, values![now_ms, limit], |row| row.number(0))
         })
         .await

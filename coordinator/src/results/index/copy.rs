@@ -41,9 +41,9 @@ const NAMES: [Table; 2] = [
     },
     Table {
         of_upload: "SELECT id, repository, family, run_attempt, name, run, instance, mime_type, sha256, ready, created_ms,
-             expires_ms FROM artifact WHERE id = ?1",
+             expires_ms, pinned FROM artifact WHERE id = ?1",
         add: "INSERT INTO artifact (id, repository, family, run_attempt, name, run, instance, mime_type, sha256, ready,
-             created_ms, expires_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             created_ms, expires_ms, pinned) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     },
 ];
 

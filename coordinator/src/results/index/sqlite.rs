@@ -18,7 +18,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const STATEMENTS: usize = 64;
 
 /// Version of the tables.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+/// From each older version to the next one.
+const STEPS: [&str; 1] = ["ALTER TABLE artifact ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX artifact_run ON artifact (run);"];
 
 const TABLES: &str = "
 CREATE TABLE upload (
@@ -62,10 +66,12 @@ CREATE TABLE artifact (
   sha256 TEXT NOT NULL DEFAULT '',
   ready INTEGER NOT NULL DEFAULT 0,
   created_ms INTEGER NOT NULL,
-  expires_ms INTEGER NOT NULL
+  expires_ms INTEGER NOT NULL,
+  pinned INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE UNIQUE INDEX artifact_name ON artifact (repository, family, run_attempt, name);
 CREATE INDEX artifact_expires ON artifact (expires_ms);
+CREATE INDEX artifact_run ON artifact (run);
 ";
 
 impl Sharing {
@@ -97,6 +103,13 @@ impl SqliteIndex {
             0 => connection
                 .execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))?,
             VERSION => {}
+            older @ 1..VERSION => {
+                // It has been checked to be within them.
+                let steps = STEPS.get(usize::try_from(older - 1).unwrap_or_default()..).unwrap_or_default();
+                let steps = steps.concat();
+                connection
+                    .execute_batch(&format!("BEGIN; {steps} PRAGMA user_version = {VERSION}; COMMIT;"))?;
+            }
             other => {
                 return Err(ResultsError::Failed(format!(
                     "{}: its tables have version {other} and this coordinator knows {VERSION}; start a newer one",

@@ -62,7 +62,8 @@ pub async fn hold<P: Future<Output = ()>>(
             over.insert(owner.clone(), Surplus::of(sum, quota));
         }
     }
-    let holding = |(owner, sum): (String, Sum)| Holding { owner, values: sum.values, size_bytes: sum.size_bytes };
+    let holding =
+        |(owner, sum): (String, Sum)| Holding { owner, values: sum.values, size_bytes: sum.size_bytes };
     let mut held = Held { owners: sums.into_iter().map(holding).collect(), ..Held::default() };
     held.owners.sort_by(|a, b| b.size_bytes.cmp(&a.size_bytes).then_with(|| a.owner.cmp(&b.owner)));
     if !over.is_empty() {
@@ -240,7 +241,8 @@ mod tests {
         values.push(("shared", 1_000_000, Some(1_000_000)));
         let engine = Aged::new(&values);
         let held = held(&engine, Quotas::default().with("r-1", 500).with("r-2", 1_000)).await;
-        let owners: Vec<_> = held.owners.iter().map(|it| (it.owner.as_str(), it.values, it.size_bytes)).collect();
+        let owners: Vec<_> =
+            held.owners.iter().map(|it| (it.owner.as_str(), it.values, it.size_bytes)).collect();
         assert_eq!(owners, [("shared", 1, 1_000_000), ("r-1", 100, 1_000), ("r-2", 100, 1_000)]);
         let mut left = engine.left("r-1");
         left.sort_unstable();

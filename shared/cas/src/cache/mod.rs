@@ -38,10 +38,10 @@ pub mod tiered;
 
 #[cfg(feature = "cache-disk")]
 pub use disk::{DiskEngine, DiskOptions};
-#[cfg(feature = "cache-objects")]
-pub use {backed::Backed, objects::ObjectEngine};
 #[cfg(feature = "cache-redis")]
 pub use redis::{RedisEngine, RedisOptions};
+#[cfg(feature = "cache-objects")]
+pub use {backed::Backed, objects::ObjectEngine};
 pub use {
     blobs::{BlobCache, BlobReader, BlobWriter, CacheError, Compression, Written},
     engine::{Engine, EngineError, Holding, Stats},

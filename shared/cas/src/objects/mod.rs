@@ -141,7 +141,11 @@ impl Bucket {
                 .with_retry(retry)
                 .build()
                 .map(|store| Arc::new(store) as _),
-            other => return Err(error(format!("`{other}` is no object store; use s3://, gs://, az:// or file:///"))),
+            other => {
+                return Err(error(format!(
+                    "`{other}` is no object store; use s3://, gs://, az:// or file:///"
+                )));
+            }
         };
         let store = store.map_err(|why| error(describe(&why)))?;
         let prefix = Path::from_url_path(parsed.path()).map_err(|why| error(why.to_string()))?;

@@ -11,13 +11,16 @@ use super::{Place, fault};
 use crate::results::error::ResultsError;
 
 /// The newest form that this build knows.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// Each step and the form that it leads to. Names are those of the SQLite file, so that statements are the same; keys compare
 /// by their bytes, as there.
-const STEPS: &[(i64, &str)] = &[(
-    1,
-    r#"
+const STEPS: &[(i64, &str)] = &[(1, FIRST), (2, PINNED)];
+
+/// Artifacts that are kept beyond their time.
+const PINNED: &str = "ALTER TABLE artifact ADD COLUMN pinned bigint NOT NULL DEFAULT 0";
+
+const FIRST: &str = r#"
 CREATE TABLE results_meta (
   single boolean PRIMARY KEY DEFAULT true CHECK (single),
   format bigint NOT NULL,
@@ -70,8 +73,7 @@ CREATE TABLE artifact (
 CREATE UNIQUE INDEX artifact_name ON artifact (repository, family, run_attempt, name);
 CREATE INDEX artifact_expires ON artifact (expires_ms);
 CREATE INDEX artifact_run ON artifact (run, instance);
-"#,
-)];
+"#;
 
 /// Makes the tables or brings them up to date.
 pub(super) async fn prepare(client: &mut Client, place: &Place) -> Result<(), Fault> {

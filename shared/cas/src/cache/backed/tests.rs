@@ -90,7 +90,8 @@ async fn two_engines_conform_as_one() {
 #[tokio::test]
 async fn a_near_engine_that_loses_all_the_time_conforms_too() {
     // One with room for a few values loses nearly everything.
-    let bounded = async |_| Arc::new(Backed::new(Arc::new(MemoryEngine::new(1 << 20)), memory())) as Arc<dyn Engine>;
+    let bounded =
+        async |_| Arc::new(Backed::new(Arc::new(MemoryEngine::new(1 << 20)), memory())) as Arc<dyn Engine>;
     let backed = bounded(0).await;
     let keys: Vec<_> = (0..100).map(|n| key(Kind::Chunk, "main", &format!("{n}"))).collect();
     for key in &keys {

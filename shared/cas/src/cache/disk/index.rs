@@ -11,12 +11,12 @@ use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Result, params};
 
 use super::known::Known;
-use crate::cache::quotas::Quotas;
 use super::uses::{Uses, now_ms};
 use super::writer::{Inserted, NewRow, Writer, cost, signed, unsigned};
 use crate::cache::engine::{Codec, Holding, Listed, Page};
 use crate::cache::key::Key;
 use crate::cache::limits::SCAN_KEYS;
+use crate::cache::quotas::Quotas;
 
 /// Raised when the tables change: an index of another version is emptied.
 const VERSION: u32 = 2;

@@ -33,8 +33,8 @@ use crate::cache::engine::{
 };
 use crate::cache::key::Key;
 
-pub use open::DiskError;
 use crate::cache::quotas::Quotas;
+pub use open::DiskError;
 
 use files::Files;
 use index::{Index, Place, Row};

@@ -8,11 +8,11 @@ use rusqlite::{Connection, OptionalExtension as _, Result, params};
 use super::VALUE_OVERHEAD_BYTES;
 use super::index::Place;
 use super::known::{Change, Known, Mark};
-use crate::cache::quotas::Quotas;
 use super::uses::{Uses, now_ms};
 use crate::cache::engine::{Keep, Value};
 use crate::cache::key::Key;
 use crate::cache::limits::TEMPORARY_TTL;
+use crate::cache::quotas::Quotas;
 
 /// Values looked at when room is made, a step.
 const EVICT_STEP: usize = 64;

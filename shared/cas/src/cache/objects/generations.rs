@@ -120,7 +120,10 @@ mod tests {
             let place = Generation(7).place(&key);
             assert_eq!(Generation::key(&place), Some(key));
             assert!(place.as_ref().starts_with("cache/7/2d/"), "{place}");
-            assert!(place.prefix_matches(&Generation(7).folder()) && !place.prefix_matches(&Generation(70).folder()));
+            assert!(
+                place.prefix_matches(&Generation(7).folder())
+                    && !place.prefix_matches(&Generation(70).folder())
+            );
         }
         assert_eq!(Generation::key(&Path::from("cache/7/2d/other")), None);
     }

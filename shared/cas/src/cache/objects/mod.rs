@@ -26,9 +26,7 @@ use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode,
 use tokio::sync::Semaphore;
 
 use crate::cache::counters::{Counters, add};
-use crate::cache::engine::{
-    Engine, EngineError, Found, Keep, Later, Listed, Page, Put, Stats, check_sizes,
-};
+use crate::cache::engine::{Engine, EngineError, Found, Keep, Later, Listed, Page, Put, Stats, check_sizes};
 use crate::cache::envelope;
 use crate::cache::key::Key;
 use crate::cache::limits::{OBJECT_BYTES_PER_S, OBJECT_REQUESTS, OBJECT_TIME_LIMIT};
@@ -109,7 +107,8 @@ impl Objects {
     ) -> Result<T, EngineError> {
         // It is never closed.
         let _turn = self.requests.acquire().await;
-        let limit = OBJECT_TIME_LIMIT + Duration::from_secs_f64(size_bytes as f64 / OBJECT_BYTES_PER_S as f64);
+        let limit =
+            OBJECT_TIME_LIMIT + Duration::from_secs_f64(size_bytes as f64 / OBJECT_BYTES_PER_S as f64);
         match tokio::time::timeout(limit, request).await {
             Ok(result) => result.map_err(|error| self.failed(&error)),
             Err(_) => Err(EngineError::unavailable(self.bucket.url(), format!("no answer in {limit:?}"))),

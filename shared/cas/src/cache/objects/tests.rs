@@ -50,7 +50,8 @@ async fn a_folder_conforms() {
 async fn what_is_used_lives_on_and_what_is_not_goes() {
     let bucket = bucket();
     let (engine, now) = clocked(&bucket);
-    let keys = ["read", "asked for", "stored again", "forgotten"].map(|about| key(Kind::Chunk, "main", about));
+    let keys =
+        ["read", "asked for", "stored again", "forgotten"].map(|about| key(Kind::Chunk, "main", about));
     engine.put_many(keys.iter().map(|key| put(key, key.to_text())).collect()).await.unwrap();
     for _ in 0..6 {
         now.fetch_add(50, Ordering::SeqCst);
@@ -93,7 +94,8 @@ async fn a_damaged_object_is_no_value_and_goes() {
     for object in bucket.store().list(None).try_collect::<Vec<_>>().await.unwrap() {
         let bytes = match Generation::key(&object.location).as_ref() {
             Some(key) if *key == flipped => {
-                let mut bytes = bucket.store().get(&object.location).await.unwrap().bytes().await.unwrap().to_vec();
+                let mut bytes =
+                    bucket.store().get(&object.location).await.unwrap().bytes().await.unwrap().to_vec();
                 *bytes.last_mut().unwrap() ^= 1;
                 bytes
             }

@@ -2,8 +2,8 @@
 
 use redis::{Cmd, RedisWrite, ToRedisArgs, Value as Reply};
 
-use crate::cache::envelope;
 use crate::cache::engine::{Keep, Value};
+use crate::cache::envelope;
 use crate::cache::key::{KEY_TEXT_BYTES, Key};
 use crate::cache::limits::MAX_NAMESPACE_BYTES;
 

@@ -203,7 +203,8 @@ impl RedisEngine {
             commands::scanned(reply.into_iter().next()).ok_or_else(|| failed("no scan".into()))?;
         let mut about = Pipeline::new();
         for text in &texts {
-            about.cmd("STRLEN").arg(text).cmd("OBJECT").arg("IDLETIME").arg(text);
+            // Neither is a use; `STRLEN` would be, and the next command would say that nothing is old.
+            about.cmd("MEMORY").arg("USAGE").arg(text).cmd("OBJECT").arg("IDLETIME").arg(text);
         }
         let replies = match texts.is_empty() {
             true => Vec::new(),
