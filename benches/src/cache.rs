@@ -1,5 +1,5 @@
 //! `cache`: a folder saved and restored by the built-in `actions/cache` as the process that it is, beside the same work by
-//! GitHub's own client under Node, both straight to a coordinator.
+//! GitHub's own client under Node, both straight to a coordinator; and what both do with it, beside `tar` and `zstd` into a file.
 
 use std::fs;
 use std::io::Read as _;
@@ -65,7 +65,8 @@ pub async fn measure(mebibytes: u64) -> anyhow::Result<Vec<Figure>> {
         ensure!(status.success(), "a side ended with {status}");
         Ok(took)
     };
-    let mut times = [const { Vec::new() }; 4];
+    let archive = folder.path().join("archive.tar.zst");
+    let mut times = [const { Vec::new() }; 6];
     for round in 0..ROUNDS {
         let (ours, theirs) = (format!("ours-{round}"), format!("theirs-{round}"));
         let built_in = |half: &str| {
@@ -78,8 +79,22 @@ pub async fn measure(mebibytes: u64) -> anyhow::Result<Vec<Figure>> {
             command.args([half, key]);
             anyhow::Ok(command)
         };
-        let mut measured = vec![run(built_in("save"), &ours)?, run(client("save", &theirs)?, &theirs)?];
-        for (command, key) in [(built_in("restore"), &ours), (client("restore", &theirs)?, &theirs)] {
+        // As GitHub's client packs.
+        let packing = |what: &str, program: &str| {
+            let mut command = Command::new("tar");
+            command.args(["--use-compress-program", program, what]).arg(&archive);
+            command
+        };
+        let mut pack = packing("-cf", "zstd -T0");
+        pack.arg("data");
+        let mut measured =
+            vec![run(built_in("save"), &ours)?, run(client("save", &theirs)?, &theirs)?, run(pack, "")?];
+        let restores = [
+            (built_in("restore"), ours.as_str()),
+            (client("restore", &theirs)?, theirs.as_str()),
+            (packing("-xf", "zstd -d"), ""),
+        ];
+        for (command, key) in restores {
             fs::remove_dir_all(work.join("data"))?;
             measured.push(run(command, key)?);
             let files = fs::read_dir(work.join("data"))?.count() as u64;
@@ -88,14 +103,20 @@ pub async fn measure(mebibytes: u64) -> anyhow::Result<Vec<Figure>> {
         times.iter_mut().zip(measured).for_each(|(times, time)| times.push(time));
     }
     coordinator.shutdown().await;
-    let [save, client_save, restore, client_restore] = times.map(|mut times| {
+    let [save, client_save, pack, restore, client_restore, unpack] = times.map(|mut times| {
         times.sort_by(f64::total_cmp);
         mebibytes as f64 / times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
     });
-    let client = "@actions/cache under Node";
+    let (client, tar) = ("@actions/cache under Node", "tar and zstd, a file");
+    let figure =
+        |metric: &str, value, beside, baseline| Figure::new(metric, "MiB_per_s", value, beside, baseline);
     Ok(vec![
-        Figure::new("cache.save", "MiB_per_s", save, client, client_save),
-        Figure::new("cache.restore", "MiB_per_s", restore, client, client_restore),
+        figure("cache.save", save, client, client_save),
+        figure("cache.restore", restore, client, client_restore),
+        figure("cache.save", save, tar, pack),
+        figure("cache.restore", restore, tar, unpack),
+        figure("cache.client_save", client_save, tar, pack),
+        figure("cache.client_restore", client_restore, tar, unpack),
     ])
 }
 

@@ -8,6 +8,7 @@ pub mod backlog;
 pub mod build_cache;
 pub mod cache;
 pub mod canary;
+pub mod dedup;
 pub mod dispatch;
 pub mod echo;
 pub mod expressions;

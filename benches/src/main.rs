@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
 use slipway_bench::{
-    backlog, build_cache, cache, expressions, failover, figure::Figure, journal, logs, mask, plan, programs,
-    results, scheduler, start,
+    backlog, build_cache, cache, dedup, expressions, failover, figure::Figure, journal, logs, mask, plan,
+    programs, results, scheduler, start,
 };
 
 #[derive(Parser)]
@@ -56,6 +56,19 @@ enum What {
         /// Only this half of it.
         #[arg(long)]
         only: Option<Half>,
+        /// Measure that of build tools beside another server of the remote cache at this address, with a Redis of its own and an instance
+        /// without a name.
+        #[arg(long, value_name = "IP:PORT")]
+        beside: Option<std::net::SocketAddr>,
+    },
+    /// What the cache takes for the target folders of successive commits of this repository, beside their files. Builds them, which takes a while.
+    Dedup {
+        /// How many commits.
+        #[arg(long, default_value_t = 20)]
+        builds: usize,
+        /// What is built of each.
+        #[arg(long, default_value = "slipway-workflow")]
+        package: String,
     },
     /// How long nobody leads after a leader's death, and a restart after a million events. Needs PostgreSQL, and the programs
     /// built in the same profile (`cargo build --release --bins`).
@@ -148,6 +161,7 @@ impl What {
             Self::Plan { .. }
             | Self::Expressions
             | Self::Mask
+            | Self::Dedup { .. }
             | Self::Scheduler { .. }
             | Self::Journal { .. } => false,
             Self::Start { .. }
@@ -181,15 +195,19 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         What::Mask => mask::measure()?,
         What::Start { image, rounds } => runtime()?.block_on(start::measure(image, *rounds))?,
         What::Results { mebibytes } => runtime()?.block_on(results::measure(*mebibytes))?,
-        What::Cache { mebibytes, only } => {
+        What::Cache { mebibytes, only, beside } => {
             let mut figures = Vec::new();
-            if *only != Some(Half::BuildTools) {
+            if *only != Some(Half::BuildTools) && beside.is_none() {
                 figures = runtime()?.block_on(cache::measure(*mebibytes))?;
             }
             if *only != Some(Half::Actions) {
-                figures.extend(runtime()?.block_on(build_cache::measure())?);
+                figures.extend(runtime()?.block_on(build_cache::measure(*beside))?);
             }
             figures
+        }
+        What::Dedup { builds, package } => {
+            let builds = dedup::Builds { count: *builds, package: package.clone() };
+            runtime()?.block_on(dedup::measure(&builds))?
         }
         What::Failover { kills, hangs, events } => {
             failover::measure(failover::Load { kills: *kills, hangs: *hangs, events: *events })?

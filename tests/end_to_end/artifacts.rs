@@ -41,7 +41,10 @@ fn they_are_listed_downloaded_pinned_and_removed() {
     let (code, said, error) = artifacts(&["download", "latest", "--to", to.to_str().unwrap()]);
     assert_eq!(code, 0, "{said}{error}");
     let mut unzip = Command::new("python3");
-    unzip.args(["-c", "import sys, zipfile; print(zipfile.ZipFile(sys.argv[1]).read('program').decode(), end='')"]);
+    unzip.args([
+        "-c",
+        "import sys, zipfile; print(zipfile.ZipFile(sys.argv[1]).read('program').decode(), end='')",
+    ]);
     unzip.arg(to.join("dist.zip"));
     assert_eq!(done(unzip).1, "built\n");
     assert!(to.join("notes.zip").exists());
@@ -58,4 +61,38 @@ fn they_are_listed_downloaded_pinned_and_removed() {
     let (_, json, _) = artifacts(&["list", "latest", "--json"]);
     let left: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!((left.as_array().unwrap().len(), &left[0]["name"]), (1, &"dist".into()), "{json}");
+}
+
+const OTHER: &str = r#"on: push
+jobs:
+  deploy:
+    runs-on: ubuntu-latest
+    permissions: { actions: read }
+    steps:
+      - uses: actions/download-artifact@v4
+        with: { name: dist, path: got, run-id: RUN, repository: "${{ github.repository }}", github-token: "${{ github.token }}" }
+      - run: cat got/program
+      - uses: actions/download-artifact@v4
+        with: { pattern: "n*", path: all, run-id: RUN }
+      - run: cat all/notes.txt
+      - uses: actions/download-artifact@v4
+        continue-on-error: true
+        with: { name: dist, run-id: 00000000-0000-4000-8000-000000000000 }
+"#;
+
+#[test]
+fn a_workflow_gets_those_of_another_run_as_after_workflow_run() {
+    let coordinator = Coordinator::start_with(&["--actions-source", "file:///nonexistent"]);
+    let _agent = Agent::start(&coordinator, AgentOptions::named("one"));
+    let checkout = Checkout::with_workflow(WORKFLOW);
+    coordinator.run(&checkout).expect(0, "success");
+    let run = coordinator.newest_run();
+    checkout.write(".github/workflows/ci.yml", &OTHER.replace("RUN", &run));
+    let outcome = coordinator.run(&checkout);
+    outcome.expect(0, "success");
+    let log = outcome.log("deploy");
+    for line in ["built", "notes"] {
+        assert!(log.iter().any(|logged| logged == line), "`{line}` is missing: {log:#?}");
+    }
+    assert!(log.iter().any(|line| line.contains("Artifact not found for name: dist")), "{log:#?}");
 }

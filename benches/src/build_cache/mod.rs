@@ -10,26 +10,37 @@ mod delay;
 mod disk;
 mod door;
 mod far;
+mod peer;
 mod questions;
 mod redis_server;
 mod small;
 mod streams;
 
+use std::net::SocketAddr;
+
 use slipway_coordinator::options::CachePlace;
 
 use crate::figure::Figure;
 use bare::Bare;
+use client::Client;
 use door::Door;
 use redis_server::RedisServer;
 
-/// Measures all of it; needs `redis-server` on the path, and uses `redis-benchmark` if it is there too.
+/// Measures all of it, or what another server of the protocol at `beside` does too, beside that; needs `redis-server` on the path, and uses `redis-benchmark` if it is there too.
 ///
 /// # Errors
 /// When a server cannot be started, or answers wrongly.
-pub async fn measure() -> anyhow::Result<Vec<Figure>> {
+pub async fn measure(beside: Option<SocketAddr>) -> anyhow::Result<Vec<Figure>> {
     let redis = RedisServer::start().await?;
-    let bare = Bare::start().await?;
     let door = Door::open(CachePlace::Redis(redis.url().as_str().into())).await?;
+    if let Some(address) = beside {
+        // It takes any token, or none.
+        let other = Client::connect(address, "none").await?;
+        let figures = peer::measure(&door.client, &other, &redis).await?;
+        door.close().await;
+        return Ok(figures);
+    }
+    let bare = Bare::start().await?;
     let mut figures = streams::measure(&door.client, &bare, &redis).await?;
     figures.extend(small::measure(&door.client, &bare, &redis).await?);
     redis.flush().await?;

@@ -23,7 +23,7 @@ const STREAMS: [usize; 2] = [1, 4];
 pub(super) const FRAME_BYTES: usize = 1 << 20;
 
 /// The same as Bazel has them, and how long the blob is whose write is measured with them, in MiB.
-const BAZEL_FRAME_BYTES: usize = 16 << 10;
+pub(super) const BAZEL_FRAME_BYTES: usize = 16 << 10;
 const BAZEL_MEBIBYTES: usize = 4;
 
 /// Bytes moved each way in a round, unless one blob for each stream is more.

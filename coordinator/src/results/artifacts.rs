@@ -147,6 +147,36 @@ impl Results {
         Ok(self.address(origin, found.id, Permission::Read, &claims.lease()))
     }
 
+    /// The artifacts of another run of the token's repository, over all its attempts: what `actions/download-artifact` gets with a
+    /// `run-id`. Code from outside sees its own run's alone: nobody looked at what another run may have left.
+    pub(super) async fn list_others_artifacts(
+        &self,
+        claims: &Claims,
+        run: &str,
+        name: Option<String>,
+    ) -> Result<Vec<Artifact>, ResultsError> {
+        if claims.outside {
+            let why = "code from outside of the repository gets artifacts of its own run alone";
+            return Err(ResultsError::Denied(why.to_owned()));
+        }
+        let repository = claims.repository.clone();
+        self.0.index.artifacts_of_attempts(repository, run.to_owned(), name, self.now_ms()).await
+    }
+
+    /// Where an artifact of another run can be downloaded.
+    pub(super) async fn others_artifact_address(
+        &self,
+        claims: &Claims,
+        run: &str,
+        name: String,
+        origin: &str,
+    ) -> Result<String, ResultsError> {
+        let listed = self.list_others_artifacts(claims, run, Some(name.clone())).await?;
+        let found = listed.into_iter().find(|artifact| artifact.run == run);
+        let found = found.ok_or_else(|| ResultsError::NotFound(format!("there is no artifact {name}")))?;
+        Ok(self.address(origin, found.id, Permission::Read, &claims.lease()))
+    }
+
     /// Deletes an artifact of the run.
     pub(super) async fn delete_artifact(
         &self,

@@ -1,6 +1,7 @@
 //! A leased job's token.
 
 use serde_json::Value as Json;
+use slipway_scheduler::command::Trust;
 
 use super::Results;
 use super::error::ResultsError;
@@ -42,6 +43,7 @@ impl Results {
             repository: format!("{}/{}", meta.forge, meta.repository),
             family: family(&meta.workflow_file, meta.run_number),
             run_attempt: meta.run_attempt,
+            outside: meta.trust == Trust::Untrusted,
         };
         Ok(Claims::new(&grant, leased_ms / 1_000, TOKEN_FOR.as_secs()).token(&self.0.tokens))
     }

@@ -8,7 +8,7 @@
 //! Invariants: nothing is seen before it is whole and durable; a cache entry never changes; a job that is over can
 //! neither read nor write; what comes from outside writes no entry that the repository's own runs would find.
 //!
-//! Deliberately absent: artifacts of other runs and repositories (GitHub's REST API), merging of equal contents, and a
+//! Deliberately absent: artifacts of other repositories (GitHub's REST API), merging of equal contents, and a
 //! promise that a cache entry stays.
 
 mod address;

@@ -47,6 +47,9 @@ pub(super) struct Claims {
     pub(super) family: String,
     /// `github.run_attempt`
     pub(super) run_attempt: u64,
+    /// The code comes from outside: a fork's pull request.
+    #[serde(default)]
+    pub(super) outside: bool,
 }
 
 /// What a token is made of.
@@ -60,6 +63,8 @@ pub(super) struct Grant {
     pub(super) family: String,
     /// `github.run_attempt`
     pub(super) run_attempt: u64,
+    /// The code comes from outside.
+    pub(super) outside: bool,
     /// The cache scopes, in order.
     pub(super) scopes: Vec<Scope>,
 }
@@ -89,6 +94,7 @@ impl Claims {
             repository: grant.repository.clone(),
             family: grant.family.clone(),
             run_attempt: grant.run_attempt,
+            outside: grant.outside,
         }
     }
 
@@ -192,7 +198,7 @@ mod tests {
         };
         let scopes = vec![Scope { scope: "refs/heads/main".to_owned(), permission: 3 }];
         let (repository, family) = ("github.com/o/n".to_owned(), "ci.yml#7".to_owned());
-        Claims::new(&Grant { lease, repository, family, run_attempt: 1, scopes }, 1_000, 60)
+        Claims::new(&Grant { lease, repository, family, run_attempt: 1, outside: false, scopes }, 1_000, 60)
     }
 
     #[test]

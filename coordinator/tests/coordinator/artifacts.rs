@@ -2,12 +2,15 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use slipway_coordinator::submit::NewRun;
 use slipway_proto::v1;
+use slipway_scheduler::command::Trust;
 
 use crate::browser::Browser;
-use crate::clients::job;
-use crate::fixture::Fixture;
-use crate::results::{ARTIFACTS, call, put};
+use crate::clients::{job, token};
+use crate::fake_agent::{FakeAgent, SECOND, hello};
+use crate::fixture::{Fixture, ONE_JOB};
+use crate::results::{ARTIFACTS, call, job_on, put};
 
 /// The SHA-256 of `abc`.
 const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -106,7 +109,7 @@ async fn a_run_gives_out_its_own_alone_and_to_whom_may_have_them() {
     let (_agent, lease, token) = job(&fixture).await;
     let run = upload(&fixture, &lease, &token, "report", "application/zip").await;
     let id = list(&fixture, &run).await[0]["id"].clone();
-    let other = fixture.submit(crate::fixture::ONE_JOB).await;
+    let other = fixture.submit(ONE_JOB).await;
     let foreign = fixture.call(Method::GET, &format!("/api/v1/runs/{other}/artifacts/{id}"), None).await;
     assert_eq!(foreign.status(), StatusCode::NOT_FOUND);
     let path = format!("/api/v1/runs/{run}/artifacts/{id}");
@@ -122,5 +125,51 @@ async fn a_run_gives_out_its_own_alone_and_to_whom_may_have_them() {
     }
     for wrong in [json!({}), json!({ "pinned": 1 }), json!({ "pinned": true, "x": 1 })] {
         assert_eq!(fixture.call(Method::PUT, &path, Some(wrong)).await.status(), StatusCode::BAD_REQUEST);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_gets_those_of_another_run_of_its_repository_unless_its_code_is_from_outside() {
+    let fixture = Fixture::start().await;
+    let (mut agent, lease, first) = job(&fixture).await;
+    let run = upload(&fixture, &lease, &first, "report", "application/zip").await;
+    let asked =
+        json!({ "workflow_run_backend_id": run, "workflow_job_run_backend_id": "x", "name": "report" });
+    let ask = async |token: &str, method: &str| {
+        call(&fixture, token, &format!("{ARTIFACTS}/{method}"), asked.clone()).await
+    };
+
+    let (_, own) = job_on(&fixture, &mut agent, "refs/heads/main", json!({})).await;
+    let (status, listed) = ask(&own, "ListArtifactsOfRun").await;
+    assert_eq!((status, &listed["artifacts"][0]["name"]), (StatusCode::OK, &json!("report")), "{listed}");
+    let (_, signed) = ask(&own, "GetSignedArtifactURLOfRun").await;
+    let bytes = fixture.http.get(signed["signed_url"].as_str().unwrap()).send().await.unwrap();
+    assert_eq!(bytes.text().await.unwrap(), "abc");
+    // The methods that GitHub's client calls stay with the job's own run.
+    assert_eq!(ask(&own, "ListArtifacts").await.0, StatusCode::FORBIDDEN);
+    assert_eq!(ask(&own, "GetSignedArtifactURL").await.0, StatusCode::NOT_FOUND);
+
+    let accepts = v1::Hello { accepts_untrusted: true, ..hello(SECOND, 4, Vec::new()) };
+    let mut agent = FakeAgent::connect_with(fixture.handle(), accepts).await;
+    let fork = NewRun {
+        workflow_file: ".github/workflows/ci.yml".to_owned(),
+        workflow: ONE_JOB.to_owned(),
+        event_name: "pull_request".to_owned(),
+        event: json!({}),
+        git_ref: "refs/pull/7/merge".to_owned(),
+        repository: "o/n".to_owned(),
+        trust: Trust::Untrusted,
+        ..NewRun::default()
+    };
+    fixture.handle().submit(fork).await.unwrap();
+    let lease = agent.assigned().await.lease.unwrap();
+    let outside = token(&mut agent, &lease).await;
+    for method in ["ListArtifactsOfRun", "GetSignedArtifactURLOfRun"] {
+        let (status, answer) = ask(&outside, method).await;
+        assert_eq!(
+            (status, &answer["code"]),
+            (StatusCode::FORBIDDEN, &json!("permission_denied")),
+            "{method}"
+        );
     }
 }

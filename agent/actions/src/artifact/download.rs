@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::extract::extract;
 use super::pattern::Pattern;
-use super::{Client, Listed, leading_number, text};
+use super::{Client, Listed, leading_number};
 use crate::environment::Environment;
 use crate::failure::Failure;
 use crate::files::normal;
@@ -43,6 +43,9 @@ struct Inputs {
     merge: bool,
     as_is: bool,
     mismatch: Mismatch,
+    /// Another run of this coordinator. The original asks for a token too; where a job has none of the forge's, `github.token` is
+    /// empty, and ours needs none.
+    other_run: Option<String>,
 }
 
 impl Inputs {
@@ -73,6 +76,9 @@ impl Inputs {
                 ));
             }
         };
+        let run = environment.input("run-id");
+        let elsewhere = is_run_of_ours(run) && run != environment.variable("GITHUB_RUN_ID");
+        let other_run = elsewhere.then(|| run.to_owned());
         let path = match environment.input("path") {
             "" => environment.workspace().to_owned(),
             path => match path.strip_prefix('~') {
@@ -80,8 +86,16 @@ impl Inputs {
                 None => PathBuf::from(path),
             },
         };
-        Ok(Self { wanted, path: normal(&environment.folder().join(path)), merge, as_is, mismatch })
+        Ok(Self { wanted, path: normal(&environment.folder().join(path)), merge, as_is, mismatch, other_run })
     }
+}
+
+/// Whether it is the id of a run here: a UUID, where GitHub has a number.
+fn is_run_of_ours(run: &str) -> bool {
+    let lengths = [8, 4, 4, 4, 12];
+    let hex = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    run.split('-').count() == lengths.len()
+        && run.split('-').zip(lengths).all(|(part, length)| part.len() == length && hex(part))
 }
 
 fn read_ids(text: &str) -> Result<Vec<u64>, Failure> {
@@ -106,7 +120,8 @@ pub fn download_action(environment: &Environment) -> Result<(), Failure> {
 
 fn download_all(environment: &Environment) -> Result<(), Failure> {
     let inputs = Inputs::read(environment)?;
-    let client = Client::of(environment)?;
+    let mut client = Client::of(environment)?;
+    client.other_run.clone_from(&inputs.other_run);
     let artifacts = select(&client, &inputs)?;
     if !artifacts.is_empty() {
         say::info("Preparing to download the following artifacts:");
@@ -207,15 +222,7 @@ fn download(
     inputs: &Inputs,
 ) -> Result<bool, Failure> {
     fs::create_dir_all(folder).map_err(|error| Failure::at(folder, error))?;
-    let answer = client.call(
-        "GetSignedArtifactURL",
-        json!({
-            "workflow_run_backend_id": artifact.run,
-            "workflow_job_run_backend_id": artifact.job,
-            "name": artifact.name,
-        }),
-    )?;
-    let url = text(&answer, "signed_url");
+    let url = client.address(artifact)?;
     let shown = url.split_once('?').map_or(url.as_str(), |(shown, _)| shown);
     say::info(&format!("Redirecting to blob download url: {shown}"));
     say::info(&format!("Starting download of artifact to: {}", folder.display()));
@@ -355,6 +362,16 @@ mod tests {
         ] {
             let message = read(more).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn another_run_is_one_of_this_coordinator() {
+        let (own, other) = ("7b0e0d3c-5f1e-4f0e-9d5c-3a1b2c3d4e5f", "00000000-5f1e-4f0e-9d5c-3a1b2c3d4e5f");
+        let of = |run| read(&[("GITHUB_RUN_ID", own), ("INPUT_RUN-ID", run)]).unwrap().other_run;
+        assert_eq!(of(other).as_deref(), Some(other));
+        for run in [own, "", "0", "1234567890", "x", &other.replace('-', "_"), &format!("{other}-0")] {
+            assert_eq!(of(run), None, "{run}");
         }
     }
 

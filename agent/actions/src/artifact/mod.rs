@@ -34,6 +34,8 @@ struct Client {
     service: Service,
     run: String,
     job: String,
+    /// Another run whose artifacts are wanted.
+    other_run: Option<String>,
 }
 
 /// An artifact, as the service lists it.
@@ -54,7 +56,24 @@ impl Client {
             Failure::new("Failed to get backend IDs: The provided JWT token is invalid and/or missing claims")
         };
         let (run, job) = backend_ids(environment.variable("ACTIONS_RUNTIME_TOKEN")).ok_or_else(wrong)?;
-        Ok(Self { service, run, job })
+        Ok(Self { service, run, job, other_run: None })
+    }
+
+    /// Where an artifact's bytes are.
+    fn address(&self, artifact: &Listed) -> Result<String, Failure> {
+        let method = match self.other_run {
+            None => "GetSignedArtifactURL",
+            Some(_) => "GetSignedArtifactURLOfRun",
+        };
+        let answer = self.call(
+            method,
+            json!({
+                "workflow_run_backend_id": artifact.run,
+                "workflow_job_run_backend_id": artifact.job,
+                "name": artifact.name,
+            }),
+        )?;
+        Ok(text(&answer, "signed_url"))
     }
 
     /// Calls a method with these fields beside those that say who asks.
@@ -69,8 +88,16 @@ impl Client {
     }
 
     /// Lists what fits, the newest first.
-    fn list(&self, fields: Value) -> Result<Vec<Listed>, Failure> {
-        let answer = self.call("ListArtifacts", fields)?;
+    fn list(&self, mut fields: Value) -> Result<Vec<Listed>, Failure> {
+        let answer = match &self.other_run {
+            None => self.call("ListArtifacts", fields)?,
+            Some(run) => {
+                if let Value::Object(fields) = &mut fields {
+                    fields.insert("workflow_run_backend_id".to_owned(), json!(run));
+                }
+                self.call("ListArtifactsOfRun", fields)?
+            }
+        };
         let none = Vec::new();
         let listed = answer.get("artifacts").and_then(Value::as_array).unwrap_or(&none);
         let mut listed: Vec<Listed> = listed.iter().map(Listed::of).collect();

@@ -388,6 +388,13 @@ async fn a_pinned_artifact_stays(place: &IndexAt) {
     assert!(!index.expired_artifacts(50, 9).await.unwrap().contains(&pinned));
     let listed = index.list_artifacts("forge/o/n".into(), "ci.yml#1".into(), Some("pinned".into()), None, 50);
     assert_eq!(listed.await.unwrap().len(), 1, "jobs of the run find it too");
+    let elsewhere = |repository: &str, run: &str, name: Option<&str>| {
+        index.artifacts_of_attempts(repository.into(), run.into(), name.map(Into::into), 20)
+    };
+    assert_eq!(elsewhere("forge/o/n", "run-1", None).await.unwrap().len(), 2);
+    assert_eq!(elsewhere("forge/o/n", "run-1", Some("other")).await.unwrap()[0].id, other);
+    assert!(elsewhere("forge/o/m", "run-1", None).await.unwrap().is_empty(), "another repository's run");
+    assert!(elsewhere("forge/o/n", "run-9", None).await.unwrap().is_empty());
     index.pin_artifact(pinned, false).await.unwrap();
     assert!(of_run(None, 50).await.is_empty());
     assert!(index.expired_artifacts(50, 9).await.unwrap().contains(&pinned));

@@ -82,6 +82,14 @@ const OF_RUN: &str = "SELECT artifact.id, run, instance, name, mime_type, sha256
      AND (CAST(?3 AS BIGINT) IS NULL OR artifact.id = CAST(?3 AS BIGINT))
      ORDER BY name, artifact.id LIMIT ?4";
 
+const OF_ATTEMPTS: &str =
+    "SELECT artifact.id, run, instance, name, mime_type, sha256, size_bytes, created_ms, ready, expires_ms, pinned
+     FROM artifact JOIN upload USING (id)
+     WHERE repository = ?1 AND family IN (SELECT family FROM artifact WHERE repository = ?1 AND run = ?2)
+     AND ready = 1 AND (expires_ms > ?3 OR pinned = 1)
+     AND (CAST(?4 AS TEXT) IS NULL OR name = CAST(?4 AS TEXT))
+     ORDER BY artifact.id LIMIT ?5";
+
 const SEEN: &str = "SELECT id FROM artifact
      WHERE repository = ?1 AND family = ?2 AND run = ?3 AND name = ?4 AND ready = 1";
 
@@ -203,6 +211,21 @@ impl Index {
     ) -> Result<Vec<Artifact>, ResultsError> {
         self.look(move |sql| all(sql, OF_RUN, values![&run, now_ms, id, ARTIFACTS_LISTED_MAX], artifact))
             .await
+    }
+
+    /// The artifacts of all attempts of a repository's run that can be seen, oldest first; none of one that left none itself.
+    pub(in super::super) async fn artifacts_of_attempts(
+        &self,
+        repository: String,
+        run: String,
+        name: Option<String>,
+        now_ms: u64,
+    ) -> Result<Vec<Artifact>, ResultsError> {
+        self.look(move |sql| {
+            let of = values![&repository, &run, now_ms, name.as_deref(), ARTIFACTS_LISTED_MAX];
+            all(sql, OF_ATTEMPTS, of, artifact)
+        })
+        .await
     }
 
     /// Keeps an artifact beyond its time, or no longer.

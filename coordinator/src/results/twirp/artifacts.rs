@@ -3,6 +3,7 @@
 use axum::response::Response;
 
 use super::super::address::Permission;
+use super::super::index::Artifact;
 use super::caches::size;
 use super::messages::{
     ArtifactIdResponse, CreateArtifactRequest, CreateArtifactResponse, FinalizeArtifactRequest,
@@ -38,6 +39,18 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response, TwirpError> {
     let ids = (asked.workflow_run_backend_id.as_str(), asked.workflow_job_run_backend_id.as_str());
     let listed =
         call.results.list_artifacts(&call.claims, ids, asked.name_filter.clone(), asked.id_filter).await?;
+    Ok(listing(call, listed))
+}
+
+/// A method of Slipway's own: the same of another run, which the call names.
+pub(super) async fn list_others(call: &Call<'_>) -> Result<Response, TwirpError> {
+    let asked: ListArtifactsRequest = call.message()?;
+    let run = &asked.workflow_run_backend_id;
+    let listed = call.results.list_others_artifacts(&call.claims, run, asked.name_filter.clone()).await?;
+    Ok(listing(call, listed))
+}
+
+fn listing(call: &Call<'_>, listed: Vec<Artifact>) -> Response {
     let artifacts = listed.into_iter().map(|artifact| ListedArtifact {
         workflow_run_backend_id: artifact.run,
         workflow_job_run_backend_id: artifact.instance,
@@ -47,13 +60,22 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response, TwirpError> {
         created_at: Some(Timestamp::from_ms(artifact.created_ms)),
         digest: Some(format!("sha256:{}", artifact.sha256)),
     });
-    Ok(call.form.answer(&ListArtifactsResponse { artifacts: artifacts.collect() }))
+    call.form.answer(&ListArtifactsResponse { artifacts: artifacts.collect() })
 }
 
 pub(super) async fn address(call: &Call<'_>) -> Result<Response, TwirpError> {
     let asked: NamedArtifactRequest = call.message()?;
     let run = asked.workflow_run_backend_id;
     let signed_url = call.results.artifact_address(&call.claims, &run, asked.name, &call.origin).await?;
+    Ok(call.form.answer(&GetSignedArtifactUrlResponse { signed_url }))
+}
+
+/// A method of Slipway's own: the same of another run.
+pub(super) async fn others_address(call: &Call<'_>) -> Result<Response, TwirpError> {
+    let asked: NamedArtifactRequest = call.message()?;
+    let run = asked.workflow_run_backend_id;
+    let signed_url =
+        call.results.others_artifact_address(&call.claims, &run, asked.name, &call.origin).await?;
     Ok(call.form.answer(&GetSignedArtifactUrlResponse { signed_url }))
 }
 

@@ -161,6 +161,8 @@ pub(super) async fn artifact_service(
         "ListArtifacts" => artifacts::list(&call).await,
         "GetSignedArtifactURL" => artifacts::address(&call).await,
         "DeleteArtifact" => artifacts::delete(&call).await,
+        "ListArtifactsOfRun" => artifacts::list_others(&call).await,
+        "GetSignedArtifactURLOfRun" => artifacts::others_address(&call).await,
         _ => Err(no_method("ArtifactService", &method)),
     }
 }

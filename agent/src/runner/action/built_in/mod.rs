@@ -50,10 +50,10 @@ impl BuiltIn {
     }
 
     /// Whether a step asks for what only the original does.
-    fn needs_original(self, with: &Values) -> bool {
+    fn needs_original(self, with: &Values, repository: &str) -> bool {
         match self {
             Self::Checkout => checkout::needs_original(with),
-            Self::DownloadArtifact => originals::download_needs_original(with),
+            Self::DownloadArtifact => originals::download_needs_original(with, repository),
             Self::Cache | Self::CacheRestore | Self::CacheSave | Self::UploadArtifact => false,
         }
     }
@@ -76,6 +76,6 @@ impl Attempt {
         // What can't be evaluated is told by who runs it.
         let Ok((originals, with)) = asked else { return Some(built_in) };
         let asked = originals.is_some_and(|value| value.trim().eq_ignore_ascii_case("true"));
-        (!asked && !built_in.needs_original(&with)).then_some(built_in)
+        (!asked && !built_in.needs_original(&with, &self.repository)).then_some(built_in)
     }
 }
