@@ -9,6 +9,8 @@ mod backup;
 mod bazel;
 mod browser;
 mod build_cache;
+mod buildkit;
+mod buildkit_client;
 mod cache_house;
 mod called;
 mod calls;
