@@ -23,7 +23,9 @@ use crate::options::{CachePlace, CacheQuota};
 use crate::results::Results;
 use crate::token::Token;
 use gate::Tokens;
-pub(crate) use house::{CacheState, Client as CacheClient};
+pub(crate) use house::{
+    CacheState, Client as CacheClient, Figures as CacheFigures, Held as CacheHeld, Hour as CacheHour,
+};
 pub(crate) use passes::{PASS_DAYS_MAX, Pass, Passes};
 
 /// Why the cache could not be opened.

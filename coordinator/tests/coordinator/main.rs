@@ -38,6 +38,7 @@ mod logs;
 mod moon;
 mod native;
 mod nx;
+mod page_caches;
 mod page_logs;
 mod pages;
 mod pools;
