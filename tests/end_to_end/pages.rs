@@ -160,6 +160,10 @@ fn every_page_is_right_for_everybody_and_what_comes_from_outside_stays_text() {
             assert_eq!(status, 200, "{path}");
         }
         watched.is_right(path);
+        if path == "/caches" {
+            // This hour's, and the one before if it has just ended.
+            assert_ne!(watched.browser.ask("document.querySelectorAll('.plot .bar').length"), 0);
+        }
         let elements =
             watched.browser.ask("document.querySelectorAll('main script, main img, main b').length");
         assert_eq!(elements, 0, "{path}: a name became an element");
