@@ -59,6 +59,19 @@ job=$("$slipway" show "$run" --json | grep -o '"instance_id":"[^"]*","job":"test
 run_workflow .github/workflows/soak.yml &
 watcher=$!
 
+# Tools that ask the cache: what is not there at first is there for the next ones.
+ask_cache() {
+  curl --silent --output /dev/null --header "authorization: Bearer $(<"$folder/data/cache.token")" "${@:2}" "$SLIPWAY_SERVER/cache/files/$1"
+}
+for file in "$slipway" Cargo.lock docs/SPECIFICATION.md; do
+  name=ccache/${file##*/}
+  ask_cache "$name" --user-agent ccache/4.7.5
+  ask_cache "$name" --user-agent ccache/4.7.5 --upload-file "$file"
+  ask_cache "$name" --user-agent ccache/4.7.5
+  ask_cache "$name" --user-agent sccache/0.16.0
+done
+ask_cache gradle/one --user-agent Gradle/8.1
+
 driver() { node tests/browser/drive.mjs "$packages/node_modules" "${SLIPWAY_CHROMIUM:-/usr/bin/chromium}"; }
 picture() {
   printf '{"command":"look","scheme":"%s","width":%s}\n{"command":"open","url":"%s"}\n{"command":"screenshot","path":"%s"}\n' \
@@ -71,6 +84,7 @@ picture() {
   picture run "/runs/$run" light 1100
   picture job "/runs/$run/jobs/$job#error" dark 1100
   picture fleet /fleet light 1100
+  picture caches /caches light 1100
   picture telephone "/runs/$run" dark 390
 } | driver >"$folder/answers"
 ! grep '"failed"' "$folder/answers" || die "a picture was not made"

@@ -8,6 +8,8 @@ arm64_runs() {
 }
 
 want_arm64_emulation() {
+  # mmdebstrap asks it whether another architecture's programs run here, and refuses to set up an image without.
+  [[ $(uname -m) == aarch64 ]] || want_packages arch-test
   arm64_runs && return
   want_packages qemu-user-static binfmt-support
   need_root "let the kernel run ARM64 programs"

@@ -112,6 +112,26 @@ impl Watched {
     }
 }
 
+/// Tools of people ask the cache, so that its page has a table in each of its sections, and a plot.
+fn use_the_cache(coordinator: &Coordinator) {
+    let token = std::fs::read_to_string(coordinator.data_dir().join("cache.token")).unwrap();
+    let authorization = format!("authorization: Bearer {}", token.trim());
+    let file = std::env::current_exe().unwrap();
+    for (client, arguments) in [
+        ("ccache/4.7.5", ["--output", "/dev/null"]),
+        ("ccache/4.7.5", ["--upload-file", file.to_str().unwrap()]),
+        ("ccache/4.7.5", ["--output", "/dev/null"]),
+        ("Gradle/8.1", ["--output", "/dev/null"]),
+    ] {
+        let asked = std::process::Command::new("curl")
+            .args(["--silent", "--header", &authorization, "--user-agent", client])
+            .args(arguments)
+            .arg(coordinator.url("/cache/files/ccache/one"))
+            .status();
+        assert!(asked.unwrap().success());
+    }
+}
+
 #[test]
 fn every_page_is_right_for_everybody_and_what_comes_from_outside_stays_text() {
     let mut watched = Watched::start();
@@ -120,6 +140,7 @@ fn every_page_is_right_for_everybody_and_what_comes_from_outside_stays_text() {
     watched.browser.open(&format!("/runs/{}", watched.run));
     watched.is_right("sign in");
     watched.sign_in();
+    use_the_cache(&watched.coordinator);
     let (build, broken) = (watched.job("build"), watched.job("broken"));
     let run = format!("/runs/{}", watched.run);
     watched.browser.open(&run);
@@ -128,7 +149,9 @@ fn every_page_is_right_for_everybody_and_what_comes_from_outside_stays_text() {
     watched.browser.click(".failures .errors a");
     watched.browser.wait("document.getElementById('error')?.matches(':target')");
     watched.browser.wait_text("src/lib.rs:7");
-    for path in ["/", &run, &build, &format!("{build}?q=12"), &broken, "/fleet", "/audit", "/nothing"] {
+    for path in
+        ["/", &run, &build, &format!("{build}?q=12"), &broken, "/fleet", "/caches", "/audit", "/nothing"]
+    {
         let status = watched.browser.open(path);
         if path == "/nothing" {
             // The browser tells of a status like this by itself.
@@ -137,6 +160,10 @@ fn every_page_is_right_for_everybody_and_what_comes_from_outside_stays_text() {
             assert_eq!(status, 200, "{path}");
         }
         watched.is_right(path);
+        if path == "/caches" {
+            // This hour's, and the one before if it has just ended.
+            assert_ne!(watched.browser.ask("document.querySelectorAll('.plot .bar').length"), 0);
+        }
         let elements =
             watched.browser.ask("document.querySelectorAll('main script, main img, main b').length");
         assert_eq!(elements, 0, "{path}: a name became an element");

@@ -124,6 +124,7 @@ mod tests {
         assert_eq!(of_grpc("Submit"), Developer);
         assert_eq!(of_grpc("Anything"), Admin);
         assert_eq!(of_page("GET", "/runs/{run}"), Viewer);
+        assert_eq!(of_page("GET", "/caches"), Viewer);
         assert_eq!(of_page("GET", "/audit"), Admin);
         assert_eq!(of_page("POST", "/anything"), Admin);
     }

@@ -41,9 +41,9 @@ pub(crate) struct CacheState {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct StoreState {
     /// Its address.
-    url: String,
+    pub(crate) url: String,
     /// Whether it answers.
-    up: bool,
+    pub(crate) up: bool,
     /// Figures since the coordinator started: values that were found there, those that were not, and so on.
     figures: Figures,
 }
@@ -52,14 +52,14 @@ pub(crate) struct StoreState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Held {
     /// Forge and repository; none: people's tools, or a repository that was not heard of since the coordinator started.
-    repository: Option<String>,
+    pub(crate) repository: Option<String>,
     /// `own`: of its branches and tags; `pull_requests`: of these, together; `other`: neither.
-    kind: &'static str,
-    values: u64,
-    stored_bytes: u64,
+    pub(crate) kind: &'static str,
+    pub(crate) values: u64,
+    pub(crate) stored_bytes: u64,
     /// The most that it may be.
     #[serde(skip_serializing_if = "Option::is_none")]
-    quota_bytes: Option<u64>,
+    pub(crate) quota_bytes: Option<u64>,
 }
 
 /// What one kind of client did.
@@ -81,10 +81,10 @@ pub(crate) struct Client {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Hour {
     /// When it began, Unix seconds.
-    start_s: u64,
-    hits: u64,
-    misses: u64,
-    hit_rate: Option<f64>,
+    pub(crate) start_s: u64,
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+    pub(crate) hit_rate: Option<f64>,
 }
 
 fn rate(hits: u64, misses: u64) -> Option<f64> {
@@ -96,18 +96,18 @@ fn rate(hits: u64, misses: u64) -> Option<f64> {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Figures {
     /// Values held, where that is known without looking at each.
-    values: Option<u64>,
+    pub(crate) values: Option<u64>,
     /// Bytes held.
-    stored_bytes: Option<u64>,
-    hits: u64,
-    misses: u64,
+    pub(crate) stored_bytes: Option<u64>,
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
     /// Of those asked for, the share that was there; none were asked for: null.
-    hit_rate: Option<f64>,
-    puts: u64,
-    evicted: u64,
-    damaged: u64,
-    refused_reads: u64,
-    dropped_writes: u64,
+    pub(crate) hit_rate: Option<f64>,
+    pub(crate) puts: u64,
+    pub(crate) evicted: u64,
+    pub(crate) damaged: u64,
+    pub(crate) refused_reads: u64,
+    pub(crate) dropped_writes: u64,
 }
 
 impl From<Stats> for Figures {

@@ -24,7 +24,9 @@ use crate::results::Results;
 use crate::token::Token;
 use backing::{Backing, Store};
 use gate::Tokens;
-pub(crate) use house::{CacheState, Client as CacheClient};
+pub(crate) use house::{
+    CacheState, Client as CacheClient, Figures as CacheFigures, Held as CacheHeld, Hour as CacheHour,
+};
 pub(crate) use keeper::keep;
 pub(crate) use passes::{PASS_DAYS_MAX, Pass, Passes};
 

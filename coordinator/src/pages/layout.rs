@@ -14,6 +14,7 @@ use crate::access::UserRole;
 pub(super) enum Place {
     Overview,
     Fleet,
+    Caches,
     Audit,
 }
 
@@ -84,6 +85,7 @@ pub(super) fn page(frame: &Frame<'_>, main: Markup) -> Html {
                             ul {
                                 (link(Place::Overview, "/", "Runs"))
                                 (link(Place::Fleet, "/fleet", "Fleet"))
+                                (link(Place::Caches, "/caches", "Caches"))
                                 @if session.may(UserRole::Admin) { (link(Place::Audit, "/audit", "Audit")) }
                             }
                         }

@@ -12,10 +12,12 @@ mod actions;
 mod ansi;
 mod assets;
 mod audit;
+mod caches;
 mod causes;
 mod error;
 mod fleet;
 mod gate;
+mod hit_rate;
 mod job;
 mod lately;
 mod layout;
@@ -94,6 +96,7 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .route("/fleet/live", get(fleet::follow))
         .route("/fleet/{agent}/drain", post(actions::drain))
         .route("/fleet/{agent}/resume", post(actions::resume))
+        .route("/caches", get(caches::page))
         .route("/audit", get(audit::page))
         .route("/sign-out", post(sign_in::sign_out))
         .method_not_allowed_fallback(error::method_not_allowed)

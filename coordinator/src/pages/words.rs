@@ -148,13 +148,28 @@ pub(super) fn number(value: u64) -> String {
     text
 }
 
-/// `512 B`, `1.5 KiB`, `20 MiB`
+/// `999 B`, `1.5 KiB`, `20 GiB`
 pub(super) fn bytes(value: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let unit = (value.max(1).ilog2() / 10).min(4);
-    let scaled = value as f64 / f64::from(1_u32 << (10 * unit.min(3))) / if unit == 4 { 1024.0 } else { 1.0 };
-    let name = UNITS.get(unit as usize).copied().unwrap_or_default();
-    if unit > 0 && scaled < 10.0 { format!("{scaled:.1} {name}") } else { format!("{scaled:.0} {name}") }
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if value < 1_024 {
+        return format!("{value} B");
+    }
+    let mut amount = value as f64 / 1_024.0;
+    let mut unit = 0;
+    // What would be rounded up to a thousand and more of one unit is told in the next.
+    while amount >= 999.5 && unit + 1 < UNITS.len() {
+        amount /= 1_024.0;
+        unit += 1;
+    }
+    // One digit behind the point, and none where it is nothing.
+    let tenths = (amount * 10.0).round() as u64;
+    let digits = usize::from(tenths < 100 && !tenths.is_multiple_of(10));
+    format!("{amount:.digits$} {}", UNITS.get(unit).copied().unwrap_or_default())
+}
+
+/// An hour's beginning, in UTC.
+pub(super) fn hour_of(start_s: u64, format: &str) -> String {
+    utc(start_s.saturating_mul(1_000), format)
 }
 
 /// `1 line`, `2 lines`
@@ -194,6 +209,18 @@ mod tests {
         for (value, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (12_345_678, "12,345,678")] {
             assert_eq!(number(value), text);
         }
+        for (value, text) in [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_024, "1 KiB"),
+            (1_536, "1.5 KiB"),
+            (20 << 30, "20 GiB"),
+            (1_023 << 20, "1 GiB"),
+            (u64::MAX, "16384 PiB"),
+        ] {
+            assert_eq!(bytes(value), text);
+        }
+        assert_eq!(hour_of(3_600, "%b %-d %H:%M"), "Jan 1 01:00");
         assert_eq!(count(1, "line", "lines"), "1 line");
         assert_eq!(clock(1_234), "00:00:01.234");
         assert_eq!(utc(u64::MAX, "%Y"), "", "no agent's clock breaks a page");

@@ -61,6 +61,7 @@ pub(super) fn check_id(id: &str) -> Result<(), ResultsError> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::limits::{CACHE_ENTRY_MAX_BYTES, CALL_MAX_BYTES};
     use super::*;
 
     #[test]
@@ -73,6 +74,17 @@ mod tests {
         for empty in ["<BlockList></BlockList>", "<BlockList/>", "<BlockList />"] {
             assert!(parse(empty).unwrap().is_empty());
         }
+    }
+
+    #[test]
+    fn the_largest_entry_fits_in_the_blocks_that_buildkit_sends() {
+        const MEBIBYTE: u64 = 1 << 20;
+        let block = format!("<Latest>{}</Latest>", "A".repeat(BLOCK_ID_MAX_CHARS));
+        let list = |blocks: usize| format!("<BlockList>{}</BlockList>", block.repeat(blocks));
+        let blocks = usize::try_from(CACHE_ENTRY_MAX_BYTES / MEBIBYTE).unwrap();
+        assert!(list(blocks).len() <= CALL_MAX_BYTES);
+        assert_eq!(parse(&list(blocks)).unwrap().len(), blocks);
+        assert!(matches!(parse(&list(BLOCKS_MAX + 1)), Err(ResultsError::TooLarge(_))));
     }
 
     #[test]

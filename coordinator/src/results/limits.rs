@@ -42,8 +42,9 @@ pub const RETENTION: Duration = Duration::from_secs(90 * 24 * 3600);
 /// The most uploads that one job has under way.
 pub const UPLOADS_PER_JOB_MAX: u32 = 64;
 
-/// The most blocks of one upload: with the 8 MiB of `@actions/artifact`, more than [`ARTIFACT_MAX_BYTES`].
-pub const BLOCKS_MAX: usize = 10_000;
+/// The most blocks of one upload: [`CACHE_ENTRY_MAX_BYTES`] in blocks of 1 MiB, as BuildKit sends its layers; with the 8 MiB of
+/// `@actions/artifact`, more than [`ARTIFACT_MAX_BYTES`].
+pub const BLOCKS_MAX: usize = 10_240;
 
 /// The longest block id, in characters of base64 (Azure: 64 bytes before encoding).
 pub const BLOCK_ID_MAX_CHARS: usize = 88;
@@ -89,6 +90,10 @@ pub const SIGNED_FOR: Duration = Duration::from_secs(6 * 3600);
 /// How long a job's token can be used. It ends with its job in any case; GitHub's longest job of one's own machines has
 /// five days.
 pub const TOKEN_FOR: Duration = Duration::from_secs(6 * 24 * 3600);
+
+/// How long before now a job's token says that it can be used: BuildKit refuses one from the future, and the clock of its
+/// machine may be behind ours. GitHub's say some minutes, too.
+pub const CLOCKS_APART: Duration = Duration::from_secs(5 * 60);
 
 /// The longest token, in bytes.
 pub const TOKEN_MAX_BYTES: usize = 8 << 10;

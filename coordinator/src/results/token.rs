@@ -10,7 +10,7 @@ use slipway_scheduler::command::LeaseRef;
 use slipway_scheduler::ids::{FencingToken, InstanceId, RunId};
 
 use super::error::ResultsError;
-use super::limits::TOKEN_MAX_BYTES;
+use super::limits::{CLOCKS_APART, TOKEN_MAX_BYTES};
 use super::scopes::Scope;
 use crate::driver::message::RunLease;
 use crate::key::SigningKey;
@@ -84,7 +84,7 @@ impl Claims {
             scp: format!("Actions.Results:{run}:{instance}"),
             // Strings and numbers are always JSON.
             ac: serde_json::to_string(&grant.scopes).unwrap_or_default(),
-            nbf: now_s,
+            nbf: now_s.saturating_sub(CLOCKS_APART.as_secs()),
             exp: now_s.saturating_add(for_s),
             run,
             instance,
@@ -208,6 +208,7 @@ mod tests {
         let read = Claims::read(&key, Some(header.as_bytes()), 1_059).unwrap();
         assert_eq!(read, claims);
         assert_eq!(read.writes().as_deref(), Some("refs/heads/main"));
+        assert_eq!((read.nbf, read.exp), (700, 1_060));
         assert_eq!(lease_of_word(&lease_word(&read.lease())), Some(claims.lease()));
         assert!(Claims::read(&key, Some(header.as_bytes()), 1_060).is_err());
     }
