@@ -21,7 +21,8 @@ async fn a_run_survives_kills_at_every_stage() {
     fixture.kill_and_restart().await;
 
     let mut agent = FakeAgent::connect_with(fixture.handle(), hello(FIRST, 4, vec![lease.clone()])).await;
-    assert_eq!(agent.welcome.epoch, 3);
+    // A start that finds the dropped coordinator's cache still open has taken an epoch of its own, and is repeated.
+    assert!(agent.welcome.epoch >= 3, "{}", agent.welcome.epoch);
     assert_eq!(agent.welcome.kept, vec![lease.clone()]);
     agent.report(&lease, v1::Result::Success, 0).await;
     agent.accepted().await;
