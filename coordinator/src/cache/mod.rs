@@ -3,7 +3,7 @@
 //! The front doors themselves are [`slipway_cache`]'s; this opens the engine that the options name and decides, for each call, in
 //! which scopes its sender reads and writes ([`gate`]).
 
-mod for_jobs;
+mod for_agents;
 mod gate;
 mod house;
 mod passes;
@@ -22,6 +22,7 @@ use slipway_cas::cache::{
 use crate::options::{CachePlace, CacheQuota};
 use crate::results::Results;
 use crate::token::Token;
+pub(crate) use for_agents::Moved;
 use gate::Tokens;
 pub(crate) use house::{CacheState, Client as CacheClient};
 pub(crate) use passes::{PASS_DAYS_MAX, Pass, Passes};
@@ -45,6 +46,8 @@ pub struct Cache {
     redis: Option<Arc<Guarded<RedisEngine>>>,
     passes: Passes,
     accounts: Accounts,
+    /// Bytes that went to agents' own disks, and came from agents.
+    moved: Arc<Moved>,
     /// What a repository may have on the disk, and its pull requests.
     quotas: Option<[u64; 2]>,
     reapi: Reapi,
@@ -107,7 +110,8 @@ impl Cache {
         let gate: Arc<dyn Gate> = Arc::new(Tokens::new(users, accounts.clone()));
         let http = slipway_cache::http::router(blobs.clone(), Arc::clone(&gate));
         let reapi = Reapi::new(blobs.clone(), gate);
-        Ok(Some(Self { engine, blobs, redis, passes, accounts, quotas: bounds, reapi, http }))
+        let moved = Arc::default();
+        Ok(Some(Self { engine, blobs, redis, passes, accounts, moved, quotas: bounds, reapi, http }))
     }
 
     /// The services of the remote cache protocol.
@@ -122,7 +126,7 @@ impl Cache {
 
     /// All doors on one port, as jobs reach them.
     pub(crate) fn for_jobs(&self) -> axum::Router {
-        for_jobs::router(self.http(), &self.reapi)
+        slipway_cache::on_one_port(self.http(), &self.reapi)
     }
 
     /// A token for one cache, or all of them, that ends after so many days; and what it says.

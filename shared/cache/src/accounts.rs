@@ -38,6 +38,12 @@ impl Door {
             Self::Http => "http",
         }
     }
+
+    /// The door of a name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Grpc, Self::Http].into_iter().find(|door| door.name() == name)
+    }
 }
 
 /// Whose figures these are.

@@ -27,6 +27,7 @@ pub mod memory;
 #[cfg(feature = "cache-redis")]
 pub mod redis;
 pub mod tiered;
+pub mod verifying;
 
 #[cfg(feature = "cache-disk")]
 pub use disk::{DiskEngine, DiskOptions, Quotas};
@@ -40,4 +41,5 @@ pub use {
     key::{Key, Kind, Namespace},
     memory::MemoryEngine,
     tiered::{Tiered, WriteMode},
+    verifying::Verifying,
 };

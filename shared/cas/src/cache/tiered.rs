@@ -111,7 +111,7 @@ impl Engine for Tiered {
             let (fast, slow) =
                 futures_util::future::join(self.fast.put_many(copies), self.slow.put_many(puts)).await;
             match fast {
-                Err(error @ EngineError::TooLarge { .. }) => Err(error),
+                Err(error @ (EngineError::TooLarge { .. } | EngineError::Wrong { .. })) => Err(error),
                 Ok(()) | Err(EngineError::Unavailable { .. }) => slow,
             }
         })
