@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use crate::limits::{
 #[derive(Debug, Clone, Default)]
 pub struct Instances {
     known: Arc<Mutex<HashMap<Namespace, String>>>,
+    refused: Arc<AtomicBool>,
 }
 
 /// Instances that are remembered; a job that uses more has those forgotten that it began with.
@@ -41,6 +42,11 @@ impl Instances {
             known.clear();
         }
         known.extend(places.into_iter().map(|place| (place.clone(), instance.to_owned())));
+    }
+
+    /// Whether the coordinator refused the job since this was last asked: what it said about places holds no more.
+    pub fn take_refused(&self) -> bool {
+        self.refused.swap(false, Ordering::Relaxed)
     }
 
     /// Those of these keys, each once.
@@ -84,7 +90,7 @@ where
     S::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
     <S::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
 {
-    /// Asks with a job's token; `place` names the coordinator in errors.
+    /// Asks with a job's token, over a client that `connect` makes at once; `place` names the coordinator in errors.
     #[must_use]
     pub fn new(connect: Connect<S>, token: &str, instances: Instances, place: &str) -> Self {
         let client = RwLock::new(sized(connect()));
@@ -138,9 +144,15 @@ where
             self.hear();
         }
         result.map_err(|status| {
-            if status.code() == Code::Unavailable {
-                let again = sized((self.connect)());
-                *self.client.write().unwrap_or_else(PoisonError::into_inner) = again;
+            match status.code() {
+                Code::Unavailable => {
+                    let again = sized((self.connect)());
+                    *self.client.write().unwrap_or_else(PoisonError::into_inner) = again;
+                }
+                Code::Unauthenticated | Code::PermissionDenied => {
+                    self.instances.refused.store(true, Ordering::Relaxed);
+                }
+                _ => {}
             }
             EngineError::unavailable(&self.place, status.message())
         })
