@@ -97,7 +97,11 @@ fn cached(page: &mut Page, up: bool, stats: Option<Stats>) {
 
 /// What went between the cache and the disks of agents.
 fn moved(page: &mut Page, [sent, taken]: [u64; 2]) {
-    page.counter("slipway_cache_agents_read_bytes_total", "Bytes that agents fetched for their own disks.", sent);
+    page.counter(
+        "slipway_cache_agents_read_bytes_total",
+        "Bytes that agents fetched for their own disks.",
+        sent,
+    );
     page.counter("slipway_cache_agents_written_bytes_total", "Bytes that agents stored.", taken);
 }
 

@@ -6,11 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use slipway_cas::cache::engine::{
-    Engine, EngineError, Found, Later, Page, Put, Stats, check_sizes,
-};
+use slipway_cas::cache::engine::{Engine, EngineError, Found, Later, Page, Put, Stats, check_sizes};
 use slipway_cas::cache::limits::BATCH_KEYS;
-use slipway_cas::cache::{Key, Kind, Namespace};
+use slipway_cas::cache::{Key, Namespace};
 use slipway_proto::v1;
 use slipway_proto::v1::job_cache_client::JobCacheClient;
 use tokio::time::{Instant, sleep_until};
@@ -24,7 +22,7 @@ use crate::limits::{
     REMOTE_BYTES_PER_S, REMOTE_INSTANCES, REMOTE_MESSAGE_BYTES, REMOTE_PATIENCE, REMOTE_VALUES_BYTES,
 };
 
-/// Which instance the entries of a namespace belong to, as the coordinator said: it asks for them by that. Clones share it.
+/// Which instance the entries of a namespace belong to, as the coordinator said: they are asked for by that. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Instances {
     known: Arc<Mutex<HashMap<Namespace, String>>>,
@@ -53,7 +51,7 @@ impl Instances {
     fn of<'a>(&self, keys: impl Iterator<Item = &'a Key>) -> Vec<String> {
         let mut instances = Vec::new();
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        for key in keys.filter(|key| matches!(key.kind, Kind::Action | Kind::Named)) {
+        for key in keys {
             if let Some(instance) = known.get(&key.namespace)
                 && instances.len() < REMOTE_INSTANCES
                 && !instances.contains(instance)
@@ -228,9 +226,7 @@ where
     S::ResponseBody: HttpBody<Data = Bytes> + Send + 'static,
     <S::ResponseBody as HttpBody>::Error: Into<StdError> + Send,
 {
-    client
-        .max_decoding_message_size(REMOTE_MESSAGE_BYTES)
-        .max_encoding_message_size(REMOTE_MESSAGE_BYTES)
+    client.max_decoding_message_size(REMOTE_MESSAGE_BYTES).max_encoding_message_size(REMOTE_MESSAGE_BYTES)
 }
 
 impl<S> Engine for RemoteEngine<S>

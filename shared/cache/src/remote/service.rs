@@ -52,12 +52,14 @@ pub struct JobCacheService {
     jobs: Arc<dyn Jobs>,
 }
 
-/// What a job may use in one call.
+/// What a job may use in one call, of all instances that it names.
+#[derive(Default)]
 struct Allowed {
-    /// Blobs' and entries' namespaces that are read.
+    /// Namespaces of blobs and entries that are read.
     read: HashSet<Namespace>,
-    write: Option<Scope>,
-    /// The entries that may be written, of all instances that the call names.
+    /// Namespaces of blobs that are written.
+    blobs: HashSet<Namespace>,
+    /// Namespaces of entries that are written.
     entries: HashSet<Namespace>,
 }
 
@@ -86,7 +88,7 @@ impl JobCacheService {
         if instances.len() > REMOTE_INSTANCES {
             return Err(Status::invalid_argument(format!("at most {REMOTE_INSTANCES} instances at once")));
         }
-        let mut allowed = Allowed { read: HashSet::new(), write: None, entries: HashSet::new() };
+        let mut allowed = Allowed::default();
         // Blobs lie in the same place whatever the instance is.
         let no_instance = String::new();
         for instance in std::iter::once(&no_instance).chain(instances) {
@@ -96,8 +98,8 @@ impl JobCacheService {
                 allowed.read.extend([scope.blobs, scope.entries]);
             }
             if let Some(write) = write {
-                allowed.entries.insert(write.entries.clone());
-                allowed.write = Some(write);
+                allowed.blobs.insert(write.blobs);
+                allowed.entries.insert(write.entries);
             }
         }
         Ok(allowed)
@@ -124,9 +126,7 @@ impl JobCacheService {
 impl Allowed {
     fn may_write(&self, key: &Key) -> bool {
         match key.kind {
-            Kind::Chunk | Kind::Manifest => {
-                self.write.as_ref().is_some_and(|scope| scope.blobs == key.namespace)
-            }
+            Kind::Chunk | Kind::Manifest => self.blobs.contains(&key.namespace),
             Kind::Action | Kind::Named => self.entries.contains(&key.namespace),
         }
     }
@@ -151,10 +151,7 @@ fn status(error: &EngineError) -> Status {
 }
 
 fn scope(scope: Scope) -> v1::CacheScope {
-    v1::CacheScope {
-        blobs: scope.blobs.as_str().to_owned(),
-        entries: scope.entries.as_str().to_owned(),
-    }
+    v1::CacheScope { blobs: scope.blobs.as_str().to_owned(), entries: scope.entries.as_str().to_owned() }
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -173,8 +170,7 @@ impl JobCache for JobCacheService {
         if asked.uses.len() > REMOTE_USES {
             return Err(Status::invalid_argument(format!("at most {REMOTE_USES} kinds of clients at once")));
         }
-        let Places { read, write } =
-            self.jobs.places(request.extensions(), &asked.token, &asked.instance)?;
+        let Places { read, write } = self.jobs.places(request.extensions(), &asked.token, &asked.instance)?;
         self.jobs.count(&asked.token, &asked.uses);
         let read = read.into_iter().map(scope).collect();
         Ok(Response::new(v1::CacheAdmitResponse { read, write: write.map(scope) }))
@@ -216,10 +212,7 @@ impl JobCache for JobCacheService {
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
     }
 
-    async fn have(
-        &self,
-        request: Request<v1::CacheKeys>,
-    ) -> Result<Response<v1::CacheHaveResponse>, Status> {
+    async fn have(&self, request: Request<v1::CacheKeys>) -> Result<Response<v1::CacheHaveResponse>, Status> {
         let keys = self.keys(&request)?;
         let there = self.engine.have_many(&keys).await.map_err(|error| status(&error))?;
         Ok(Response::new(v1::CacheHaveResponse { there }))
