@@ -267,7 +267,7 @@ pub const TIER_INSTANCES_MAX: usize = 64;
 pub const TIER_TELLS: Duration = Duration::from_secs(2);
 
 /// How much of a new connection is looked at to see who answers it, in bytes: a method and the start of a path.
-pub const TUNNEL_HEAD_BYTES: usize = 64;
+pub const TUNNEL_HEAD_BYTES: usize = 128;
 
 /// How many bytes a job may send over one HTTP/2 connection to its agent before it has to wait.
 pub const TIER_WINDOW_BYTES: u32 = 2 * 1024 * 1024;

@@ -13,6 +13,7 @@
 mod count;
 mod gate;
 mod line;
+pub(crate) mod pieces;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use tower::ServiceExt as _;
 use crate::coordinator::Coordinator;
 use gate::JobGate;
 use line::Line;
+use pieces::Pieces;
 
 /// The folder in the agent's data directory.
 const FOLDER: &str = "cache";
@@ -83,13 +85,13 @@ impl Tier {
         let remote = RemoteEngine::new(connect, token, instances.clone(), PLACE);
         let slow = Guarded::new(remote, PLACE, BreakerOptions::default());
         let engine: Arc<dyn Engine> =
-            Arc::new(Tiered::new(Arc::new(disk), Arc::new(slow), WriteMode::Through));
+            Arc::new(Tiered::new(Arc::new(disk.clone()), Arc::new(slow), WriteMode::Through));
         let gate = Arc::new(JobGate::new(line, token, instances));
         let cache = BlobCache::new(engine, gate.nowhere().clone(), Compression::WherePaying);
         let http = slipway_cache::http::router(cache.clone(), gate.clone());
         let doors = on_one_port(http, &Reapi::new(cache, gate.clone()));
         let telling = Arc::new(count::tell(&gate));
-        Some(JobTier { doors, gate, token: token.into(), _telling: telling })
+        Some(JobTier { doors, gate, token: token.into(), pieces: Pieces::new(disk), _telling: telling })
     }
 }
 
@@ -99,6 +101,7 @@ pub struct JobTier {
     doors: Router,
     gate: Arc<JobGate>,
     token: Arc<str>,
+    pieces: Pieces,
     _telling: Arc<DropGuard>,
 }
 
@@ -111,6 +114,11 @@ impl JobTier {
     /// Whether they are open: the coordinator may have no cache, or know nothing of agents' disks.
     pub(crate) async fn is_on(&self) -> bool {
         self.gate.is_on().await
+    }
+
+    /// What the disk has of entries of the Actions cache.
+    pub(crate) const fn pieces(&self) -> &Pieces {
+        &self.pieces
     }
 
     fn is_shown(&self, headers: &HeaderMap) -> bool {

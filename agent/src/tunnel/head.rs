@@ -1,18 +1,27 @@
 //! Who answers a connection: what its first bytes tell.
 //!
-//! A client of the remote cache protocol begins with HTTP/2's preface, and one of the HTTP doors with a request below `/cache`. A
-//! client that asks for that later, over a connection which began with something else, is answered by the coordinator.
+//! A client of the remote cache protocol begins with HTTP/2's preface, and one of the HTTP doors with a request below `/cache`; one
+//! that restores an entry of the Actions cache looks for it or gets its bytes. A client that asks for any of that later, over a
+//! connection which began with something else, is answered by the coordinator.
 
 use std::io;
 
 use bytes::BytesMut;
 use slipway_cache::HTTP_PREFIX;
+
+use super::saved;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::limits::TUNNEL_HEAD_BYTES;
 
 /// What an HTTP/2 connection begins with (RFC 9113, section 3.4), as far as it is looked at.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n";
+
+/// What whoever restores an entry of the Actions cache asks first, in the protocol's second version and in its first.
+const LOOKS: [&str; 2] = [
+    "POST /twirp/github.actions.results.api.v1.CacheService/GetCacheEntryDownloadURL",
+    "GET /_apis/artifactcache/cache?",
+];
 
 /// The longest method that is looked at.
 const METHOD_MAX_BYTES: usize = 16;
@@ -45,17 +54,24 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(W
 
 /// `None`: more of it is needed.
 fn whose(start: &[u8]) -> Option<Whose> {
-    if begins(start, PREFACE)? {
-        return Some(Whose::Agents);
-    }
+    let gets = format!("GET {}", saved::PATH);
+    let wholes = [PREFACE, LOOKS[0].as_bytes(), LOOKS[1].as_bytes(), gets.as_bytes()];
+    let answers = wholes.map(|whole| begins(start, whole)).into_iter().chain([is_of_cache(start)]);
+    answers.fold(Some(Whose::Coordinators), |known, answer| match (known, answer) {
+        (Some(Whose::Agents), _) | (_, Some(true)) => Some(Whose::Agents),
+        (None, _) | (_, None) => None,
+        (known, Some(false)) => known,
+    })
+}
+
+/// Whether it asks for something below `/cache/`, by whatever method.
+fn is_of_cache(start: &[u8]) -> Option<bool> {
     let looked_at = start.get(..METHOD_MAX_BYTES + 1).unwrap_or(start);
     let Some(space) = looked_at.iter().position(|byte| *byte == b' ') else {
         let is_method = looked_at.iter().all(u8::is_ascii_uppercase) && looked_at.len() <= METHOD_MAX_BYTES;
-        return if is_method { None } else { Some(Whose::Coordinators) };
+        return if is_method { None } else { Some(false) };
     };
-    let path = start.get(space + 1..).unwrap_or_default();
-    let is_agents = begins(path, HTTP_PREFIX.as_bytes())?;
-    Some(if is_agents { Whose::Agents } else { Whose::Coordinators })
+    begins(start.get(space + 1..).unwrap_or_default(), HTTP_PREFIX.as_bytes())
 }
 
 /// Whether a text begins like this; `None`: so far it does, and is not long enough.
@@ -79,6 +95,18 @@ mod tests {
             ("PUT /cache/nx/v1/cache/1 HTTP/1.1\r\n", Whose::Agents),
             ("PRINT /cache/x HTTP/1.1\r\n", Whose::Agents),
             ("PRI * HTTP/3", Whose::Coordinators),
+            (
+                "POST /twirp/github.actions.results.api.v1.CacheService/GetCacheEntryDownloadURL HTTP/1.1",
+                Whose::Agents,
+            ),
+            (
+                "POST /twirp/github.actions.results.api.v1.CacheService/CreateCacheEntry HTTP/1.1",
+                Whose::Coordinators,
+            ),
+            ("GET /_apis/artifactcache/cache?keys=a HTTP/1.1", Whose::Agents),
+            ("GET /_apis/artifactcache/caches?key=a HTTP/1.1", Whose::Coordinators),
+            ("GET /results/blobs/1?sig=0 HTTP/1.1\r\n", Whose::Agents),
+            ("HEAD /results/blobs/1?sig=0 HTTP/1.1\r\n", Whose::Coordinators),
             ("GET /cached/x HTTP/1.1\r\n", Whose::Coordinators),
             ("GET /cache HTTP/1.1\r\n", Whose::Coordinators),
             ("POST /twirp/github.actions.results.api.v1.CacheService/x HTTP/1.1", Whose::Coordinators),

@@ -1,6 +1,7 @@
 //! A connection that this agent answers.
 //!
-//! Request by request: what shows the job's token and is for the cache is answered here; everything else goes on to the coordinator
+//! Request by request: what shows the job's token and is for the cache of build tools is answered here, and what it may read of the
+//! Actions cache if this agent has it ([`saved`]); everything else goes on to the coordinator
 //! over a connection of its own that opens when it is first needed, so that it gets what it would get without this agent's disk.
 
 use std::io;
@@ -19,6 +20,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
+use super::saved;
 use super::through::{self, Way};
 use crate::limits::{TIER_STREAM_WINDOW_BYTES, TIER_WINDOW_BYTES, TUNNEL_PIECE_BYTES};
 use crate::tier::JobTier;
@@ -34,9 +36,12 @@ pub(super) async fn serve(start: BytesMut, stream: UnixStream, way: Way, tier: J
         async move {
             let request = request.map(Body::new);
             let is_asked = tier.is_asked(&request);
-            match is_asked && tier.is_on().await {
-                true => Ok(tier.answer(request).await),
-                false => onward.ask(request).await,
+            if is_asked && tier.is_on().await {
+                Ok(tier.answer(request).await)
+            } else if saved::is_download(&request) {
+                saved::answer(request, tier.pieces(), &onward).await
+            } else {
+                onward.ask(request).await
             }
         }
     });
@@ -51,7 +56,7 @@ pub(super) async fn serve(start: BytesMut, stream: UnixStream, way: Way, tier: J
 }
 
 /// The way on to the coordinator, for what is not answered here.
-struct Onward {
+pub(super) struct Onward {
     way: Way,
     open: Mutex<Open>,
 }
@@ -65,7 +70,11 @@ struct Open {
 }
 
 impl Onward {
-    async fn ask(&self, request: Request<Body>) -> Result<Response<Body>, io::Error> {
+    /// The coordinator's answer.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub(super) async fn ask(&self, request: Request<Body>) -> io::Result<Response<Body>> {
         let answer = match request.version() {
             Version::HTTP_2 => {
                 let mut sender = self.second().await.map_err(io::Error::other)?;

@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use crate::job::{Doors, Fleet, disk, random};
 
 /// Reads a blob over the remote cache protocol; `None`: it is not there.
-pub async fn stream(doors: &Doors, hash: &str, length: usize) -> Option<Vec<u8>> {
+pub(crate) async fn stream(doors: &Doors, hash: &str, length: usize) -> Option<Vec<u8>> {
     let mut client = bs::byte_stream_client::ByteStreamClient::new(doors.channel().await);
     let resource_name = format!("blobs/{hash}/{length}");
     let request = bs::ReadRequest { resource_name, ..bs::ReadRequest::default() };
@@ -27,19 +27,19 @@ pub async fn stream(doors: &Doors, hash: &str, length: usize) -> Option<Vec<u8>>
     Some(bytes)
 }
 
-pub fn authorized<T>(doors: &Doors, message: T) -> tonic::Request<T> {
+pub(crate) fn authorized<T>(doors: &Doors, message: T) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     request.metadata_mut().insert("authorization", format!("Bearer {}", doors.token).parse().unwrap());
     request
 }
 
-pub fn hash(bytes: &[u8]) -> String {
+pub(crate) fn hash(bytes: &[u8]) -> String {
     use sha2::Digest as _;
     hex::encode(sha2::Sha256::digest(bytes))
 }
 
 /// Uploads blobs in one batch.
-pub async fn upload(doors: &Doors, blobs: &[&[u8]]) {
+pub(crate) async fn upload(doors: &Doors, blobs: &[&[u8]]) {
     let mut client =
         re::content_addressable_storage_client::ContentAddressableStorageClient::new(doors.channel().await);
     let requests = blobs.iter().map(|blob| re::batch_update_blobs_request::Request {
@@ -56,7 +56,7 @@ pub async fn upload(doors: &Doors, blobs: &[&[u8]]) {
 }
 
 /// How many of these blobs are missing.
-pub async fn missing(doors: &Doors, blobs: &[&[u8]]) -> usize {
+pub(crate) async fn missing(doors: &Doors, blobs: &[&[u8]]) -> usize {
     let mut client =
         re::content_addressable_storage_client::ContentAddressableStorageClient::new(doors.channel().await);
     let digests = blobs.iter().map(|blob| re::Digest { hash: hash(blob), size_bytes: blob.len() as i64 });

@@ -18,26 +18,26 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
 /// The size of a disk that holds everything of a test.
-pub const ROOM: u64 = 1 << 30;
+pub(crate) const ROOM: u64 = 1 << 30;
 
 const WORKFLOW: &str =
     "on: push\njobs:\n  build:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo hello\n";
 
 /// A coordinator, and an agent's session.
-pub struct Fleet {
-    pub process: Coordinator,
-    pub route: Route,
+pub(crate) struct Fleet {
+    pub(crate) process: Coordinator,
+    pub(crate) route: Route,
     out: mpsc::Sender<v1::AgentMessage>,
     incoming: tonic::Streaming<v1::CoordinatorMessage>,
     http: reqwest::Client,
 }
 
 impl Fleet {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
-    pub async fn start_with(arguments: &[&str]) -> Self {
+    pub(crate) async fn start_with(arguments: &[&str]) -> Self {
         let process = Coordinator::start_with(arguments);
         let server = Server::new(&process.grpc_url(), None, false).unwrap();
         let route = Route::new(&[server], &process.agent_token()).unwrap();
@@ -66,18 +66,18 @@ impl Fleet {
     }
 
     /// A leased job of this ref.
-    pub async fn job(&mut self, git_ref: &str) -> Leased {
+    pub(crate) async fn job(&mut self, git_ref: &str) -> Leased {
         self.job_of("o/n", git_ref, json!({"repository": {"default_branch": "main"}})).await
     }
 
     /// A leased job of a pull request onto `main`.
-    pub async fn pull_request(&mut self, number: u32) -> Leased {
+    pub(crate) async fn pull_request(&mut self, number: u32) -> Leased {
         let event =
             json!({"repository": {"default_branch": "main"}, "pull_request": {"base": {"ref": "main"}}});
         self.job_of("o/n", &format!("refs/pull/{number}/merge"), event).await
     }
 
-    pub async fn job_of(&mut self, repository: &str, git_ref: &str, event: Value) -> Leased {
+    pub(crate) async fn job_of(&mut self, repository: &str, git_ref: &str, event: Value) -> Leased {
         let run = json!({
             "workflow_file": ".github/workflows/ci.yml", "workflow": WORKFLOW, "event_name": "push",
             "event": event, "repository": repository, "git_ref": git_ref, "sha": "a".repeat(40), "actor": "ada",
@@ -110,7 +110,7 @@ impl Fleet {
     }
 
     /// Ends a job, and waits until the coordinator knows.
-    pub async fn end(&mut self, job: &Leased) {
+    pub(crate) async fn end(&mut self, job: &Leased) {
         let work = v1::WorkOutcome { result: v1::Result::Success.into(), ..v1::WorkOutcome::default() };
         let report = v1::Report {
             lease: Some(job.lease.to_wire()),
@@ -122,7 +122,7 @@ impl Fleet {
         while !matches!(self.hear().await, In::Accepted(_)) {}
     }
 
-    pub async fn api(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+    pub(crate) async fn api(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
         let request = self.http.request(method, self.process.url(path)).bearer_auth(self.process.token());
         let request = match body {
             Some(body) => request.json(&body),
@@ -133,14 +133,14 @@ impl Fleet {
     }
 
     /// Empties the coordinator's cache.
-    pub async fn evict_all(&self) {
+    pub(crate) async fn evict_all(&self) {
         let body = json!({"unused_days": 0, "dry_run": false});
         let (status, answer) = self.api(Method::POST, "/api/v1/cache/prune", Some(body)).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
     }
 
     /// A figure of `/metrics`; of several lines, their sum.
-    pub async fn metric(&self, name: &str) -> u64 {
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
         let page = self.http.get(self.process.url("/metrics")).send().await.unwrap().text().await.unwrap();
         let is_it =
             |line: &&str| line.starts_with(&format!("{name} ")) || line.starts_with(&format!("{name}{{"));
@@ -149,21 +149,21 @@ impl Fleet {
     }
 
     /// Bytes that agents fetched.
-    pub async fn sent(&self) -> u64 {
+    pub(crate) async fn sent(&self) -> u64 {
         self.metric("slipway_cache_agents_read_bytes_total").await
     }
 }
 
 /// A job as its agent has it.
 #[derive(Clone)]
-pub struct Leased {
-    pub lease: Lease,
-    pub token: String,
+pub(crate) struct Leased {
+    pub(crate) lease: Lease,
+    pub(crate) token: String,
 }
 
 impl Leased {
     /// Its relay socket, with this disk before the coordinator.
-    pub fn open(&self, fleet: &Fleet, tier: &Tier) -> Doors {
+    pub(crate) fn open(&self, fleet: &Fleet, tier: &Tier) -> Doors {
         let folder = tempfile::tempdir().unwrap();
         let tier = tier.for_job(&fleet.route, &self.token);
         let tunnel = Tunnel::serve(folder.path(), fleet.route.tunnels(), self.lease, tier).unwrap();
@@ -174,26 +174,26 @@ impl Leased {
 }
 
 /// A job's way to its caches, as its container has it.
-pub struct Doors {
-    pub folder: tempfile::TempDir,
-    pub socket: PathBuf,
-    pub http: reqwest::Client,
-    pub token: String,
-    pub tunnel: Tunnel,
+pub(crate) struct Doors {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) socket: PathBuf,
+    pub(crate) http: reqwest::Client,
+    pub(crate) token: String,
+    pub(crate) tunnel: Tunnel,
 }
 
 impl Doors {
-    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.http.request(method, format!("http://slipway.localhost:28472{path}")).bearer_auth(&self.token)
     }
 
-    pub async fn put(&self, path: &str, body: impl Into<reqwest::Body>) {
+    pub(crate) async fn put(&self, path: &str, body: impl Into<reqwest::Body>) {
         let answer = self.request(Method::PUT, path).body(body).send().await.unwrap();
         assert!(answer.status().is_success(), "{path}: {}", answer.status());
     }
 
     /// `None`: it is not there.
-    pub async fn get(&self, path: &str) -> Option<Vec<u8>> {
+    pub(crate) async fn get(&self, path: &str) -> Option<Vec<u8>> {
         let answer = self.request(Method::GET, path).send().await.unwrap();
         let status = answer.status();
         assert!(status == StatusCode::OK || status == StatusCode::NOT_FOUND, "{path}: {status}");
@@ -202,7 +202,7 @@ impl Doors {
     }
 
     /// A gRPC channel through the socket.
-    pub async fn channel(&self) -> Channel {
+    pub(crate) async fn channel(&self) -> Channel {
         let socket = self.socket.clone();
         let connect = tower::service_fn(move |_| {
             let socket = socket.clone();
@@ -217,12 +217,12 @@ impl Doors {
 }
 
 /// A disk in this folder.
-pub async fn disk(folder: &Path) -> Tier {
+pub(crate) async fn disk(folder: &Path) -> Tier {
     Tier::open(folder, ROOM).await
 }
 
 /// Bytes that nothing else has.
-pub fn random(length: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn random(length: usize, seed: u64) -> Vec<u8> {
     let mut bytes = vec![0; length];
     let mut state = seed;
     for part in bytes.chunks_mut(8) {

@@ -3,5 +3,6 @@
 
 mod doors;
 mod job;
+mod saved;
 mod scopes;
 mod trouble;

@@ -11,19 +11,32 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
+use slipway_cas::Digest;
 
 use super::Results;
 use super::address::{Permission, Signed};
 use super::block_list;
 use super::bytes::Kept;
 use super::error::ResultsError;
-use super::index::{Placed, too_large};
+use super::index::{Part, Placed, too_large};
 use super::limits::CALL_MAX_BYTES;
 use super::range;
 use super::token::lease_word;
 
 /// The version of the interface that is told to every client.
 const VERSION: &str = "2021-12-02";
+
+/// The header that names the bytes of a cache entry: agents that have them need not fetch them again.
+const ENTRY: &str = "x-slipway-entry";
+
+/// A name of these parts that no others have: each has one of its own, given at random when it was written.
+fn named(parts: &[Part]) -> String {
+    let mut text = String::new();
+    for Part { file, size_bytes, crc32 } in parts {
+        text.push_str(&format!("{file} {size_bytes} {crc32}\n"));
+    }
+    Digest::of(text.as_bytes()).hash_hex()
+}
 
 /// A refusal in Azure's form.
 pub(super) struct AzureError(ResultsError);
@@ -186,6 +199,7 @@ pub(super) async fn download(
         None => {
             set(header::CONTENT_TYPE, "application/octet-stream".to_owned());
             set(header::CONTENT_DISPOSITION, "attachment".to_owned());
+            set(HeaderName::from_static(ENTRY), named(&parts));
         }
     }
     let size_bytes = upload.size_bytes;
