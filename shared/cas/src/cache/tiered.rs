@@ -160,3 +160,62 @@ impl Engine for Tiered {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::cache::conformance::{key, put};
+    use crate::cache::key::Kind;
+    use crate::cache::memory::MemoryEngine;
+
+    /// Counts the questions for values.
+    struct Counting {
+        memory: MemoryEngine,
+        asked: AtomicUsize,
+    }
+
+    impl Engine for Counting {
+        fn get_many<'a>(&'a self, keys: &'a [Key]) -> Later<'a, Vec<Found>> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            self.memory.get_many(keys)
+        }
+        fn put_many(&self, puts: Vec<Put>) -> Later<'_, ()> {
+            self.memory.put_many(puts)
+        }
+        fn have_many<'a>(&'a self, keys: &'a [Key]) -> Later<'a, Vec<bool>> {
+            self.memory.have_many(keys)
+        }
+        fn delete_many<'a>(&'a self, keys: &'a [Key]) -> Later<'a, u64> {
+            self.memory.delete_many(keys)
+        }
+        fn scan(&self, from: Option<String>) -> Later<'_, Page> {
+            self.memory.scan(from)
+        }
+        fn stats(&self) -> Later<'_, Stats> {
+            self.memory.stats()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_in_the_fast_tier_is_asked_for_at_once() {
+        let (fast, slow) = (MemoryEngine::new(1 << 20), MemoryEngine::new(1 << 20));
+        let keys: Vec<_> = (0..100).map(|n| key(Kind::Chunk, "main", &n.to_string())).collect();
+        let odd = |n: usize| !n.is_multiple_of(2);
+        let puts = keys.iter().enumerate().filter(|(n, _)| odd(*n)).map(|(n, key)| put(key, n.to_string()));
+        slow.put_many(puts.collect()).await.unwrap();
+        let slow = Arc::new(Counting { memory: slow, asked: AtomicUsize::new(0) });
+        let tiers = Tiered::new(Arc::new(fast.clone()), slow.clone(), WriteMode::Through);
+        for asked in [1, 2] {
+            for (n, found) in tiers.get_many(&keys).await.unwrap().into_iter().enumerate() {
+                let expected = odd(n).then(|| n.to_string());
+                assert_eq!(found.value().map(|value| value.data), expected.map(Into::into), "{n}");
+            }
+            // Only what is missing everywhere is asked for again.
+            assert_eq!(slow.asked.load(Ordering::Relaxed), asked);
+        }
+        assert_eq!(fast.have_many(&keys).await.unwrap(), (0..100).map(odd).collect::<Vec<_>>());
+    }
+}
