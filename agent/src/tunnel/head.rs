@@ -55,13 +55,13 @@ pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(W
 /// `None`: more of it is needed.
 fn whose(start: &[u8]) -> Option<Whose> {
     let gets = format!("GET {}", saved::PATH);
-    let wholes = [PREFACE, LOOKS[0].as_bytes(), LOOKS[1].as_bytes(), gets.as_bytes()];
-    let answers = wholes.map(|whole| begins(start, whole)).into_iter().chain([is_of_cache(start)]);
-    answers.fold(Some(Whose::Coordinators), |known, answer| match (known, answer) {
-        (Some(Whose::Agents), _) | (_, Some(true)) => Some(Whose::Agents),
-        (None, _) | (_, None) => None,
-        (known, Some(false)) => known,
-    })
+    let beginnings = [PREFACE, LOOKS[0].as_bytes(), LOOKS[1].as_bytes(), gets.as_bytes()];
+    let mut answers: Vec<_> = beginnings.into_iter().map(|with| begins(start, with)).collect();
+    answers.push(is_of_cache(start));
+    if answers.contains(&Some(true)) {
+        return Some(Whose::Agents);
+    }
+    if answers.contains(&None) { None } else { Some(Whose::Coordinators) }
 }
 
 /// Whether it asks for something below `/cache/`, by whatever method.

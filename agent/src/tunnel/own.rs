@@ -1,8 +1,8 @@
 //! A connection that this agent answers.
 //!
 //! Request by request: what shows the job's token and is for the cache of build tools is answered here, and what it may read of the
-//! Actions cache if this agent has it ([`saved`]); everything else goes on to the coordinator
-//! over a connection of its own that opens when it is first needed, so that it gets what it would get without this agent's disk.
+//! Actions cache if this agent has it ([`saved`]); everything else goes on to the coordinator over a connection of its own that opens
+//! when it is first needed, so that it gets what it would get without this agent's disk.
 
 use std::io;
 use std::sync::Arc;
@@ -128,6 +128,7 @@ impl Onward {
 
     /// A connection to the coordinator; one that is refused is closed.
     fn carry(&self, carried: &mut JoinSet<()>) -> DuplexStream {
+        while carried.try_join_next().is_some() {}
         let (near, far) = tokio::io::duplex(TUNNEL_PIECE_BYTES);
         let (read, write) = tokio::io::split(far);
         carried.spawn(through::carry(BytesMut::new(), read, write, self.way.clone()));

@@ -169,17 +169,17 @@ impl Leased {
         let tunnel = Tunnel::serve(folder.path(), fleet.route.tunnels(), self.lease, tier).unwrap();
         let socket = folder.path().join(slipway_init::limits::RELAY_SOCKET_NAME);
         let http = reqwest::Client::builder().unix_socket(socket.clone()).build().unwrap();
-        Doors { folder, socket, http, token: self.token.clone(), tunnel }
+        Doors { _folder: folder, socket, http, token: self.token.clone(), _tunnel: tunnel }
     }
 }
 
 /// A job's way to its caches, as its container has it.
 pub(crate) struct Doors {
-    pub(crate) folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     pub(crate) socket: PathBuf,
     pub(crate) http: reqwest::Client,
     pub(crate) token: String,
-    pub(crate) tunnel: Tunnel,
+    _tunnel: Tunnel,
 }
 
 impl Doors {

@@ -12,6 +12,13 @@ use super::scopes::Places;
 use super::{Cache, gate};
 use crate::results::JobOfToken;
 
+/// The most that an agent may say was done since it last told: what it says is added up.
+const TOLD_MAX: u64 = 1 << 40;
+
+fn sane(told: u64) -> u64 {
+    told.min(TOLD_MAX)
+}
+
 /// Bytes of values that were moved between this cache and agents.
 #[derive(Debug, Default)]
 pub(crate) struct Moved {
@@ -54,8 +61,8 @@ impl Cache {
         for told in uses {
             let Some(door) = Door::of_name(&told.door) else { continue };
             let account = self.accounts.of(&job.repository, door, Some(&told.client));
-            account.asked(told.hits, told.misses, told.read_bytes);
-            account.wrote(told.written_bytes);
+            account.asked(sane(told.hits), sane(told.misses), sane(told.read_bytes));
+            account.wrote(sane(told.written_bytes));
         }
     }
 

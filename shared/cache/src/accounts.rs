@@ -131,8 +131,8 @@ impl Hours {
         match hours.back_mut() {
             // Also when the clock was set back: it counts for the latest.
             Some(last) if last.start_s >= start_s => {
-                last.hits += hits;
-                last.misses += misses;
+                last.hits = last.hits.saturating_add(hits);
+                last.misses = last.misses.saturating_add(misses);
             }
             _ => {
                 if hours.len() == HOURS {
