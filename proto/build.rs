@@ -4,8 +4,13 @@ use std::error::Error;
 use std::path::Path;
 
 /// Slipway's own protocol.
-const OWN: [&str; 4] =
-    ["slipway/v1/common.proto", "slipway/v1/record.proto", "slipway/v1/agent.proto", "slipway/v1/runs.proto"];
+const OWN: [&str; 5] = [
+    "slipway/v1/common.proto",
+    "slipway/v1/record.proto",
+    "slipway/v1/agent.proto",
+    "slipway/v1/job_cache.proto",
+    "slipway/v1/runs.proto",
+];
 
 /// KEDA's.
 const KEDA: [&str; 1] = ["keda/externalscaler.proto"];

@@ -22,6 +22,7 @@ use crate::runner::attempt::{Adopted, Begin};
 use crate::runner::folder::JobFolder;
 use crate::runner::{Machine, Runner, finish};
 use crate::session::supervisor::{Introduction, Status, Supervisor};
+use crate::tier::Tier;
 
 /// Why an agent can't start.
 #[derive(Debug, Error)]
@@ -91,7 +92,9 @@ impl Agent {
             slots: options.slots,
             accepts_untrusted: options.accept_untrusted,
         };
-        let machine = Arc::new(Machine::new(engine, networks, options, coordinator.clone(), installed));
+        let tier = Tier::open(&options.data_dir, options.cache_bytes).await;
+        let machine = Machine::new(engine, networks, options, coordinator.clone(), installed, tier);
+        let machine = Arc::new(machine);
         std::fs::create_dir_all(machine.jobs_dir())?;
         let left = leftovers(&machine).await?;
 

@@ -30,4 +30,5 @@ pub mod records;
 pub mod runner;
 pub mod session;
 pub mod steps;
+pub mod tier;
 pub mod tunnel;

@@ -250,3 +250,27 @@ pub const JUNIT_WARNINGS_MAX: usize = 10;
 /// Times of checkouts that a job remembers, so that what they bring does not count as written by it; of more, the last two
 /// become one with what is between.
 pub const JUNIT_CHECKOUTS_MAX: usize = 64;
+
+/// The disk that an agent's own part of the cache may use unless an option says otherwise, in GiB.
+pub const TIER_DEFAULT_GIB: u64 = 10;
+
+/// How long an agent goes by what the coordinator said about a job's part of the cache before it asks again.
+pub const TIER_REMEMBERS: Duration = Duration::from_secs(5);
+
+/// How long the coordinator's answer to that is waited for.
+pub const TIER_ASK_MAX: Duration = Duration::from_secs(3);
+
+/// Instances of the cache that are remembered for one job.
+pub const TIER_INSTANCES_MAX: usize = 64;
+
+/// How often the coordinator is told what a job's clients got, while they do something.
+pub const TIER_TELLS: Duration = Duration::from_secs(2);
+
+/// How much of a new connection is looked at to see who answers it, in bytes: a method and the start of a path.
+pub const TUNNEL_HEAD_BYTES: usize = 128;
+
+/// How many bytes a job may send over one HTTP/2 connection to its agent before it has to wait.
+pub const TIER_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+
+/// The same for one of its streams.
+pub const TIER_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;

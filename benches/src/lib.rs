@@ -4,6 +4,7 @@
 //! ratio. Deliberately absent: assertions. A figure that got worse is seen by people who read it, not by a test that
 //! fails on a busy machine.
 
+pub mod agent_cache;
 pub mod backlog;
 pub mod build_cache;
 pub mod cache;

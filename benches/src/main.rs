@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
 use slipway_bench::{
-    backlog, build_cache, cache, dedup, expressions, failover, figure::Figure, journal, logs, mask, plan,
-    programs, results, scheduler, start,
+    agent_cache, backlog, build_cache, cache, dedup, expressions, failover, figure::Figure, journal, logs,
+    mask, plan, programs, results, scheduler, start,
 };
 
 #[derive(Parser)]
@@ -47,15 +47,16 @@ enum What {
         #[arg(long, default_value_t = 200)]
         mebibytes: u64,
     },
-    /// The cache: a folder saved and restored by the built-in `actions/cache`, beside GitHub's own client under Node; and
-    /// what build tools ask for, with Redis and on disk, beside bare servers. Needs `redis-server`.
+    /// The cache: a folder saved and restored by the built-in `actions/cache`, beside GitHub's own client under Node;
+    /// what build tools ask for, with Redis and on disk, beside bare servers; and what an agent has on its own disk. Needs
+    /// `redis-server`.
     Cache {
         /// The folder's size in MiB.
         #[arg(long, default_value_t = 200)]
         mebibytes: u64,
-        /// Only this half of it.
+        /// Only this part of it.
         #[arg(long)]
-        only: Option<Half>,
+        only: Option<Part>,
         /// Measure that of build tools beside another server of the remote cache at this address, with a Redis of its own and an instance
         /// without a name.
         #[arg(long, value_name = "IP:PORT")]
@@ -148,11 +149,13 @@ enum What {
 
 /// Whose cache is measured.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Half {
+enum Part {
     /// That of jobs.
     Actions,
     /// That of build tools.
     BuildTools,
+    /// That of build tools, on an agent's own disk.
+    Agent,
 }
 
 impl What {
@@ -197,11 +200,15 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         What::Results { mebibytes } => runtime()?.block_on(results::measure(*mebibytes))?,
         What::Cache { mebibytes, only, beside } => {
             let mut figures = Vec::new();
-            if *only != Some(Half::BuildTools) && beside.is_none() {
+            let wanted = |part: Part| only.is_none_or(|only| only == part);
+            if wanted(Part::Actions) && beside.is_none() {
                 figures = runtime()?.block_on(cache::measure(*mebibytes))?;
             }
-            if *only != Some(Half::Actions) {
+            if wanted(Part::BuildTools) {
                 figures.extend(runtime()?.block_on(build_cache::measure(*beside))?);
+            }
+            if wanted(Part::Agent) {
+                figures.extend(runtime()?.block_on(agent_cache::measure())?);
             }
             figures
         }

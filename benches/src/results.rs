@@ -56,7 +56,7 @@ pub async fn measure(mebibytes: u64) -> anyhow::Result<Vec<Figure>> {
     let lease = Lease::from_wire(Some(&lease)).map_err(|error| anyhow::anyhow!("the lease: {error:?}"))?;
     let token = agent.secrets(lease).await?.runtime_token;
     let run_dir = folder.path().join("run");
-    let _tunnel = Tunnel::serve(&run_dir, agent.tunnels(), lease)?;
+    let _tunnel = Tunnel::serve(&run_dir, agent.tunnels(), lease, None)?;
     let straight =
         Client { http: reqwest::Client::new(), base: format!("http://{}/", coordinator.http_addr), token };
     let tunnelled = Client {

@@ -249,6 +249,12 @@ impl Agent {
         agent
     }
 
+    /// Its data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.data.path().join("data")
+    }
+
     /// What it said so far, for people.
     #[must_use]
     pub fn said(&self) -> String {

@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use slipway_kit::backoff::Backoff;
 use slipway_proto::v1;
 use slipway_proto::v1::agents_client::AgentsClient;
+use slipway_proto::v1::job_cache_client::JobCacheClient;
 use thiserror::Error;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
@@ -29,7 +30,13 @@ use crate::lease::Lease;
 use crate::limits::{CONNECT_TIMEOUT, RECONNECT_FIRST, RECONNECT_MAX};
 
 /// A client that presents the agent's token.
-pub type Client = AgentsClient<InterceptedService<Explained, Authorize>>;
+pub type Client = AgentsClient<Presented>;
+
+/// The same for the cache of build tools.
+pub type CacheClient = JobCacheClient<Presented>;
+
+/// A connection whose calls present the agent's token.
+pub type Presented = InterceptedService<Explained, Authorize>;
 
 /// Largest message taken from the coordinator.
 const MESSAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
@@ -140,16 +147,21 @@ fn prepare(server: &Server) -> Result<Endpoint, ServerError> {
 }
 
 /// A client that connects when it is first used.
-fn connection(server: &Server, endpoint: Endpoint, authorize: Authorize) -> Client {
+fn client(presented: Presented) -> Client {
+    AgentsClient::new(presented)
+        .max_decoding_message_size(MESSAGE_MAX_BYTES)
+        .max_encoding_message_size(MESSAGE_MAX_BYTES)
+}
+
+/// A connection that opens when it is first used.
+fn connection(server: &Server, endpoint: Endpoint, authorize: Authorize) -> Presented {
     let answered_tls = Arc::new(AtomicBool::new(false));
     let channel = match server.is_tls() {
         true => endpoint.connect_lazy(),
         false => endpoint.connect_with_connector_lazy(Plain::new(server, Arc::clone(&answered_tls))),
     };
     let channel = Explained::new(channel, server.clone(), answered_tls);
-    AgentsClient::with_interceptor(channel, authorize)
-        .max_decoding_message_size(MESSAGE_MAX_BYTES)
-        .max_encoding_message_size(MESSAGE_MAX_BYTES)
+    InterceptedService::new(channel, authorize)
 }
 
 impl Coordinator {
@@ -165,7 +177,13 @@ impl Coordinator {
     /// agent says itself nor another job ever waits for what this one does not read.
     #[must_use]
     pub fn tunnels(&self) -> Client {
-        self.route.tunnels()
+        client(self.route.for_job())
+    }
+
+    /// A client for what one job asks of the cache of build tools, on a connection of its own likewise.
+    #[must_use]
+    pub fn job_cache(&self) -> CacheClient {
+        JobCacheClient::new(self.route.for_job())
     }
 
     /// The client, for the session and the record streams. Asked for anew for each call: the leader may have changed.

@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 use tonic::transport::Endpoint;
 
 use super::server::{Server, ServerError};
-use super::{Authorize, Client, connection, prepare};
+use super::{Authorize, Client, Presented, client, connection, prepare};
 use crate::limits::{TUNNEL_STREAM_WINDOW_BYTES, TUNNEL_WINDOW_BYTES};
 
 /// The way to the leader, as far as it is known.
@@ -35,7 +35,7 @@ impl Hop {
         let for_tunnels = prepare(server)?
             .initial_stream_window_size(TUNNEL_STREAM_WINDOW_BYTES)
             .initial_connection_window_size(TUNNEL_WINDOW_BYTES);
-        let client = connection(server, prepare(server)?, authorize.clone());
+        let client = client(connection(server, prepare(server)?, authorize.clone()));
         Ok(Self { server: server.clone(), client, for_tunnels })
     }
 }
@@ -58,8 +58,8 @@ impl Route {
         self.hop().client
     }
 
-    /// A client for the tunnels of one job, on a connection of its own.
-    pub(super) fn tunnels(&self) -> Client {
+    /// A connection for what one job moves.
+    pub(super) fn for_job(&self) -> Presented {
         let hop = self.hop();
         connection(&hop.server, hop.for_tunnels, self.authorize.clone())
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Parser;
 use serde::Deserialize;
@@ -86,9 +87,48 @@ pub struct Arguments {
     /// Send the token in clear text (http://) to a coordinator on another machine
     #[arg(long, env = "SLIPWAY_ALLOW_PLAINTEXT")]
     pub allow_plaintext: bool,
+    /// How much of the disk the agent may use for what jobs' build tools read from the cache, so that it need not come over the
+    /// network again; `off`: nothing [default: 10]
+    #[arg(long, value_name = "GIB", env = "SLIPWAY_CACHE_SIZE")]
+    pub cache_size: Option<CacheSize>,
     /// Send traces to this OTLP collector (gRPC), such as http://127.0.0.1:4317
     #[arg(long, value_name = "URL", env = "SLIPWAY_OTLP")]
     pub otlp: Option<String>,
+}
+
+/// How much of the disk the cache may use, in GiB; 0, or `off`: nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "WrittenSize")]
+pub struct CacheSize(pub u64);
+
+impl FromStr for CacheSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self(0)),
+            _ => text.parse().map(Self).map_err(|_| format!("`{text}` is neither a number of GiB nor `off`")),
+        }
+    }
+}
+
+/// As it stands in a file: `cache_size = 20`, or `"off"`.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenSize {
+    Gib(u64),
+    Text(String),
+}
+
+impl TryFrom<WrittenSize> for CacheSize {
+    type Error = String;
+
+    fn try_from(written: WrittenSize) -> Result<Self, String> {
+        match written {
+            WrittenSize::Gib(gib) => Ok(Self(gib)),
+            WrittenSize::Text(text) => text.parse(),
+        }
+    }
 }
 
 /// The settings file.
@@ -117,5 +157,6 @@ pub(super) struct File {
     pub(super) allow_privileged: bool,
     pub(super) accept_untrusted: bool,
     pub(super) allow_plaintext: bool,
+    pub(super) cache_size: Option<CacheSize>,
     pub(super) otlp: Option<String>,
 }

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-pub use arguments::Arguments;
 use arguments::File;
+pub use arguments::{Arguments, CacheSize};
 
 use crate::actions::ActionsSource;
 use crate::coordinator::{Server, ServerError};
 use crate::docker::container::Limits;
 use crate::docker::network::AddressRange;
 use crate::docker::options::bytes;
-use crate::limits::DEFAULT_PIDS;
+use crate::limits::{DEFAULT_PIDS, TIER_DEFAULT_GIB};
 
 /// Labels of GitHub's own machines that stand for the default runner image.
 pub const GITHUB_LABELS: [&str; 3] = ["ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04"];
@@ -25,6 +25,9 @@ pub const RUNNER_IMAGE: &str = "slipway/runner:latest";
 
 /// Most jobs one agent runs at once.
 pub const MAX_SLOTS: u32 = 256;
+
+/// Most of the disk that the agent's part of the cache may use, in GiB.
+const MAX_CACHE_GIB: u64 = 1 << 20;
 
 /// Longest name and label.
 const MAX_NAME_CHARS: usize = 100;
@@ -118,6 +121,8 @@ pub struct Options {
     /// Whether it runs code from outside (a fork's pull request) too. Then no job gains rights by setuid (no `sudo`),
     /// for a specification does not say whose code it runs.
     pub accept_untrusted: bool,
+    /// Bytes of the disk that the agent's own part of the cache for build tools may use; 0: it has none.
+    pub cache_bytes: u64,
     /// Where traces go; the program that embeds the agent sends them.
     pub otlp: Option<String>,
 }
@@ -156,7 +161,8 @@ fn invalid(flag: &'static str, message: impl Into<String>) -> OptionsError {
 }
 
 impl Options {
-    /// Settings of an agent in the coordinator's own process or beside it, with defaults for the rest.
+    /// Settings of an agent in the coordinator's own process or beside it, with defaults for the rest. It keeps no part of the cache:
+    /// the coordinator's is on the same disk.
     ///
     /// # Errors
     /// When this machine's architecture is not supported.
@@ -165,6 +171,7 @@ impl Options {
             server: Some(server.to_owned()),
             token: Some(token.to_owned()),
             data_dir: Some(data_dir.to_owned()),
+            cache_size: Some(CacheSize(0)),
             ..Arguments::default()
         })
     }
@@ -248,6 +255,7 @@ impl Options {
             original_actions: given.original_actions || file.original_actions,
             allow_privileged,
             accept_untrusted,
+            cache_bytes: cache_bytes(given.cache_size.or(file.cache_size))?,
             otlp: given.otlp.or(file.otlp),
             servers,
         })
@@ -315,6 +323,14 @@ fn externals(folder: Option<PathBuf>) -> Result<Option<PathBuf>, OptionsError> {
         return Err(wrong("its path has a colon or is not UTF-8, so that it cannot be mounted".to_owned()));
     }
     Ok(Some(whole))
+}
+
+fn cache_bytes(size: Option<CacheSize>) -> Result<u64, OptionsError> {
+    let CacheSize(gib) = size.unwrap_or(CacheSize(TIER_DEFAULT_GIB));
+    match gib <= MAX_CACHE_GIB {
+        true => Ok(gib << 30),
+        false => Err(invalid("--cache-size", format!("{gib} is more than {MAX_CACHE_GIB} GiB"))),
+    }
 }
 
 fn token(given: Option<String>, file: Option<PathBuf>) -> Result<String, OptionsError> {

@@ -44,7 +44,7 @@ fn flags_win_over_the_file() {
 
 #[test]
 fn what_is_wrong_is_named() {
-    let cases: [(Arguments, &str); 9] = [
+    let cases: [(Arguments, &str); 10] = [
         (Arguments { server: None, ..arguments() }, "--server"),
         (Arguments { token: None, ..arguments() }, "--token-file"),
         (Arguments { token: Some(" ".to_owned()), ..arguments() }, "--token"),
@@ -53,12 +53,38 @@ fn what_is_wrong_is_named() {
         (Arguments { slots: Some(0), ..arguments() }, "--slots"),
         (Arguments { image: vec!["x".to_owned()], ..arguments() }, "LABEL=IMAGE"),
         (Arguments { job_memory: Some("much".to_owned()), ..arguments() }, "--job-memory"),
+        (Arguments { cache_size: Some(CacheSize(MAX_CACHE_GIB + 1)), ..arguments() }, "--cache-size"),
         (Arguments { arch: Some("riscv".to_owned()), ..arguments() }, "riscv"),
     ];
     for (arguments, named) in cases {
         let message = Options::from_arguments(arguments).unwrap_err().to_string();
         assert!(message.contains(named), "{message}");
     }
+}
+
+#[test]
+fn the_cache_has_a_size_or_is_off() {
+    let default = Options::from_arguments(arguments()).unwrap();
+    assert_eq!(default.cache_bytes, TIER_DEFAULT_GIB << 30);
+    let flag = |text: &str| {
+        let cache_size = Some(text.parse().unwrap());
+        Options::from_arguments(Arguments { cache_size, ..arguments() }).unwrap().cache_bytes
+    };
+    assert_eq!((flag("off"), flag("0"), flag("3")), (0, 0, 3 << 30));
+    let folder = tempfile::tempdir().unwrap();
+    let file = |text: &str| {
+        let path = folder.path().join("agent.toml");
+        std::fs::write(&path, text).unwrap();
+        Options::from_arguments(Arguments { config: Some(path), ..arguments() })
+    };
+    assert_eq!(file("cache_size = 2").unwrap().cache_bytes, 2 << 30);
+    assert_eq!(file("cache_size = \"off\"").unwrap().cache_bytes, 0);
+    for wrong in ["-1", "much", "1.5", "OFF", ""] {
+        assert!(wrong.parse::<CacheSize>().is_err(), "{wrong}");
+        assert!(file(&format!("cache_size = \"{wrong}\"")).is_err(), "{wrong}");
+    }
+    let beside = Options::local("http://127.0.0.1:7443", "token", Path::new("/tmp")).unwrap();
+    assert_eq!(beside.cache_bytes, 0, "the coordinator's is on the same disk");
 }
 
 #[test]

@@ -46,6 +46,7 @@ use crate::externals::Externals;
 use crate::init::Programs;
 use crate::options::Options;
 use crate::session::{Assignment, JobLink, StartJob};
+use crate::tier::Tier;
 
 /// What all jobs of an agent share.
 #[derive(Debug)]
@@ -64,6 +65,8 @@ pub struct Machine {
     pub actions: ActionStore,
     /// Node for JavaScript actions.
     pub externals: Externals,
+    /// The agent's own part of the cache for build tools.
+    pub tier: Tier,
     /// What is known of images, by id: looking into one costs a container.
     images: Mutex<HashMap<String, ImageFacts>>,
     /// Bounds clean-ups.
@@ -79,12 +82,13 @@ impl Machine {
         options: Options,
         coordinator: Coordinator,
         programs: Programs,
+        tier: Tier,
     ) -> Self {
         let cleaners = Semaphore::new(crate::limits::CLEANERS);
         let actions = ActionStore::new(options.actions_source.clone(), options.actions_dir.clone());
         let externals = Externals::new(options.externals.clone(), options.architecture);
         let images = Mutex::default();
-        Self { engine, networks, options, coordinator, programs, actions, externals, images, cleaners }
+        Self { engine, networks, options, coordinator, programs, actions, externals, tier, images, cleaners }
     }
 
     /// The folder that holds the jobs' folders.

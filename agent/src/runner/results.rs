@@ -25,7 +25,8 @@ impl Attempt {
             return Ok(None);
         };
         let client = self.machine.coordinator.tunnels();
-        let tunnel = Tunnel::serve(&folder.run(), client, self.saved.lease)
+        let tier = self.machine.tier.for_job(&self.machine.coordinator, &self.runtime_token);
+        let tunnel = Tunnel::serve(&folder.run(), client, self.saved.lease, tier)
             .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
         let services = self.saved.prepared.iter().flat_map(|prepared| &prepared.services);
         let taken: Vec<String> =

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use slipway_agent::options::{Arguments, Options};
+use slipway_agent::options::{Arguments, CacheSize, Options};
 
 use crate::client::types::Instance;
 use crate::failure::Failure;
@@ -165,6 +165,8 @@ fn agent_options(
         original_actions: actions.original_actions,
         name,
         slots,
+        // The coordinator's is on the same disk.
+        cache_size: Some(CacheSize(0)),
         ..Arguments::default()
     })
     .map_err(|error| Failure::usage(error.to_string()))

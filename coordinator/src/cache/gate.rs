@@ -1,11 +1,25 @@
 //! Who may see what of the cache: by the token that a call carries.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use slipway_cache::{Access, Accounts, Asking, Gate, Refusal};
+use slipway_cache::gate::token_of;
+use slipway_cache::{Access, Accounts, Admitted, Asking, Gate, Refusal};
 
 use super::Users;
 use super::scopes::{self, JobRef, Places};
+use crate::results::JobOfToken;
+
+/// What whoever shows no token that is good is told.
+pub(super) const REFUSED: &str = "the cache needs `authorization: Bearer <token>`, with one that `slipway cache token` made, that of \
+     `cache.token` in the coordinator's data directory, or that of a job that goes on";
+
+/// Where a job reads and writes in an instance of its repository's cache.
+pub(super) fn of_job(job: &JobOfToken, instance: &str) -> Places {
+    let refs = job.refs.iter().map(|(name, reads, writes)| JobRef {
+        name: name.clone(),
+        reads: *reads,
+        writes: *writes,
+    });
+    scopes::of_job(&job.repository, &refs.collect::<Vec<_>>(), instance)
+}
 
 /// Knows all tokens, and counts what each does.
 pub(super) struct Tokens {
@@ -20,7 +34,7 @@ impl Tokens {
 
     /// Where the sender reads and writes, and of which repository it is a job; empty: of none.
     fn places(&self, asking: Asking<'_>) -> Result<(Places, String), Refusal> {
-        let bearer = asking.authorization.and_then(as_bearer);
+        let bearer = asking.authorization.and_then(token_of).map(|token| format!("Bearer {token}"));
         let shown = bearer.as_deref().map(str::as_bytes);
         if self.users.cache_token.matches(shown) || self.users.admin_token.matches(shown) {
             return Ok((scopes::of_instance(asking.instance), String::new()));
@@ -30,53 +44,18 @@ impl Tokens {
             return Ok((admitted?, String::new()));
         }
         match self.users.results.job_of(shown) {
-            Ok(job) => {
-                let refs = job.refs.into_iter().map(|(name, reads, writes)| JobRef { name, reads, writes });
-                let places = scopes::of_job(&job.repository, &refs.collect::<Vec<_>>(), asking.instance);
-                Ok((places, job.repository))
-            }
-            Err(_) => Err(Refusal::Unauthenticated(
-                "the cache needs `authorization: Bearer <token>`, with one that `slipway cache token` made, that of \
-                 `cache.token` in the coordinator's data directory, or that of a job that goes on"
-                    .to_owned(),
-            )),
+            Ok(job) => Ok((of_job(&job, asking.instance), job.repository)),
+            Err(_) => Err(Refusal::Unauthenticated(REFUSED.to_owned())),
         }
     }
 }
 
 impl Gate for Tokens {
-    fn admit(&self, asking: Asking<'_>) -> Result<Access, Refusal> {
-        let (Places { read, write }, repository) = self.places(asking)?;
-        let account = self.accounts.of(&repository, asking.door, asking.client);
-        Ok(Access { read, write, account })
-    }
-}
-
-/// The header as one with `Bearer`. Tools that take only a user and a password in an address send the token as the latter.
-fn as_bearer(header: &str) -> Option<String> {
-    match header.split_once(' ')? {
-        (scheme, token) if scheme.eq_ignore_ascii_case("bearer") => Some(format!("Bearer {}", token.trim())),
-        (scheme, secret) if scheme.eq_ignore_ascii_case("basic") => {
-            let secret = String::from_utf8(STANDARD.decode(secret.trim()).ok()?).ok()?;
-            let (_, password) = secret.split_once(':')?;
-            Some(format!("Bearer {password}"))
-        }
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_is_a_token_too() {
-        assert_eq!(as_bearer("Bearer t").as_deref(), Some("Bearer t"));
-        assert_eq!(as_bearer("bearer  t ").as_deref(), Some("Bearer t"));
-        let basic = format!("Basic {}", STANDARD.encode("anyone:a:b"));
-        assert_eq!(as_bearer(&basic).as_deref(), Some("Bearer a:b"));
-        for header in ["", "t", "Basic", "Basic !", "Digest x", &format!("Basic {}", STANDARD.encode("t"))] {
-            assert_eq!(as_bearer(header), None, "{header}");
-        }
+    fn admit<'a>(&'a self, asking: Asking<'a>) -> Admitted<'a> {
+        let access = self.places(asking).map(|(Places { read, write }, repository)| {
+            let account = self.accounts.of(&repository, asking.door, asking.client);
+            Access { read, write, account }
+        });
+        Box::pin(std::future::ready(access))
     }
 }

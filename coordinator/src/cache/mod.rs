@@ -4,7 +4,7 @@
 //! which scopes its sender reads and writes ([`gate`]).
 
 mod backing;
-mod for_jobs;
+mod for_agents;
 mod gate;
 mod house;
 mod keeper;
@@ -23,6 +23,7 @@ use crate::options::Options;
 use crate::results::Results;
 use crate::token::Token;
 use backing::{Backing, Store};
+pub(crate) use for_agents::Moved;
 use gate::Tokens;
 pub(crate) use house::{
     CacheState, Client as CacheClient, Figures as CacheFigures, Held as CacheHeld, Hour as CacheHour,
@@ -53,6 +54,8 @@ pub struct Cache {
     store: Option<Store>,
     passes: Passes,
     accounts: Accounts,
+    /// Bytes that went to agents' own disks, and came from agents.
+    moved: Arc<Moved>,
     /// What a repository may have, and its pull requests.
     quotas: Option<[u64; 2]>,
     /// What each owner had when all values were last walked over.
@@ -97,8 +100,21 @@ impl Cache {
         let gate: Arc<dyn Gate> = Arc::new(Tokens::new(users, accounts.clone()));
         let http = slipway_cache::http::router(blobs.clone(), Arc::clone(&gate));
         let reapi = Reapi::new(blobs.clone(), gate);
-        let walked = Arc::default();
-        Ok(Some(Self { engine, near, blobs, redis, store, passes, accounts, quotas, walked, reapi, http }))
+        let (walked, moved) = (Arc::default(), Arc::default());
+        Ok(Some(Self {
+            engine,
+            near,
+            blobs,
+            redis,
+            store,
+            passes,
+            accounts,
+            moved,
+            quotas,
+            walked,
+            reapi,
+            http,
+        }))
     }
 
     /// The services of the remote cache protocol.
@@ -113,7 +129,7 @@ impl Cache {
 
     /// All doors on one port, as jobs reach them.
     pub(crate) fn for_jobs(&self) -> axum::Router {
-        for_jobs::router(self.http(), &self.reapi)
+        slipway_cache::on_one_port(self.http(), &self.reapi)
     }
 
     /// A token for one cache, or all of them, that ends after so many days; and what it says.

@@ -7,7 +7,7 @@ use slipway_wire::enrolment;
 use tokio::sync::watch;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
-use tonic::{Request, Status};
+use tonic::{Extensions, Request, Status};
 
 use crate::access::{Caller as Client, rules};
 use crate::driver::Role;
@@ -54,7 +54,15 @@ impl Caller {
     /// # Errors
     /// A token for enrolment is good for nothing but that.
     pub(super) fn agent<T>(request: &Request<T>) -> Result<Option<AgentId>, Status> {
-        match request.extensions().get() {
+        Self::agent_of(request.extensions())
+    }
+
+    /// The same of a call's extensions.
+    ///
+    /// # Errors
+    /// As [`Caller::agent`].
+    pub(super) fn agent_of(extensions: &Extensions) -> Result<Option<AgentId>, Status> {
+        match extensions.get() {
             Some(Self::Fleet) => Ok(None),
             Some(Self::Agent(agent)) => Ok(Some(*agent)),
             Some(Self::Newcomer(_)) | None => {

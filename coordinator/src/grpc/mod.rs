@@ -7,6 +7,7 @@
 mod agents;
 mod auth;
 mod blobs;
+mod job_cache;
 mod keda;
 mod outbound;
 mod records;
@@ -23,6 +24,7 @@ use slipway_proto::keda::external_scaler_server::ExternalScalerServer;
 use slipway_proto::v1::agents_server::AgentsServer;
 use slipway_proto::v1::runs_server::RunsServer;
 use tonic::Status;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
@@ -125,6 +127,8 @@ pub async fn serve(
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let for_agents = RequireAgent::new(&services);
+    let job_cache = job_cache::service(&services)
+        .map(|service| InterceptedService::new(service.server(), for_agents.clone()));
     let for_clients = RequireClient::new(&services);
 
     let doors = services.cache.as_ref().map(|cache| cache.reapi().clone());
@@ -145,8 +149,9 @@ pub async fn serve(
         .add_service(ExternalScalerServer::new(keda::Keda::new(services.clone())))
         .add_service(health_service)
         .add_service(reflection)
-        .add_service(tonic::service::interceptor::InterceptedService::new(agents, for_agents))
-        .add_service(tonic::service::interceptor::InterceptedService::new(runs, for_clients))
+        .add_optional_service(job_cache)
+        .add_service(InterceptedService::new(agents, for_agents))
+        .add_service(InterceptedService::new(runs, for_clients))
         .serve_with_incoming_shutdown(
             TcpIncoming::from(listener).with_nodelay(Some(true)),
             services.closing.clone().cancelled_owned(),

@@ -122,6 +122,16 @@ fn stored_behind(page: &mut Page, up: bool, stats: &Stats) {
     }
 }
 
+/// What went between the cache and the disks of agents.
+fn moved(page: &mut Page, [sent, taken]: [u64; 2]) {
+    page.counter(
+        "slipway_cache_agents_read_bytes_total",
+        "Bytes that agents fetched for their own disks.",
+        sent,
+    );
+    page.counter("slipway_cache_agents_written_bytes_total", "Bytes that agents stored.", taken);
+}
+
 /// What each kind of client asked of the cache and got. Of which repositories is for those who have a token.
 fn cached_for(page: &mut Page, clients: &[Client]) {
     let each = |count: fn(&Client) -> u64| -> Vec<(String, u64)> {
@@ -236,6 +246,7 @@ pub(super) async fn page(State(services): State<Services>) -> Result<impl IntoRe
         if let Some((up, stats)) = cache.behind().await {
             stored_behind(&mut page, up, &stats);
         }
+        moved(&mut page, cache.moved().bytes());
         cached_for(&mut page, &cache.clients());
     }
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page.finish()))

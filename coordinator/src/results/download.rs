@@ -4,9 +4,24 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
+use slipway_cas::Digest;
+
 use super::Results;
 use super::error::ResultsError;
+use super::index::Part;
 use super::range;
+
+/// The header that names the bytes of a cache entry: agents that have them need not fetch them again.
+const ENTRY: &str = "x-slipway-entry";
+
+/// A name of these parts that no others have: each has one of its own, given at random when it was written.
+fn named(parts: &[Part]) -> String {
+    let mut text = String::new();
+    for Part { file, size_bytes, crc32 } in parts {
+        text.push_str(&format!("{file} {size_bytes} {crc32}\n"));
+    }
+    Digest::of(text.as_bytes()).hash_hex()
+}
 
 /// What a request for an upload is answered with. Whether its sender may have it is for the caller to know.
 pub(super) async fn serve(results: &Results, id: i64, headers: &HeaderMap) -> Result<Response, ResultsError> {
@@ -28,6 +43,7 @@ pub(super) async fn serve(results: &Results, id: i64, headers: &HeaderMap) -> Re
         None => {
             set(header::CONTENT_TYPE, "application/octet-stream".to_owned());
             set(header::CONTENT_DISPOSITION, "attachment".to_owned());
+            set(HeaderName::from_static(ENTRY), named(&parts));
         }
     }
     let size_bytes = upload.size_bytes;

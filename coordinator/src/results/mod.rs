@@ -112,6 +112,8 @@ impl ResultsPlaces {
 /// A job, as its token tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct JobOfToken {
+    /// The lease under which it goes on.
+    pub(crate) lease: RunLease,
     /// Forge and repository.
     pub(crate) repository: String,
     /// Refs, and whether cache entries of them may be read and written, in the order in which they are looked through.
@@ -241,7 +243,8 @@ impl Results {
         self.check_live(&claims.lease())?;
         let refs =
             claims.scopes().into_iter().map(|it| (it.scope.clone(), it.is_readable(), it.is_writable()));
-        Ok(JobOfToken { refs: refs.collect(), repository: claims.repository })
+        let lease = claims.lease();
+        Ok(JobOfToken { lease, refs: refs.collect(), repository: claims.repository })
     }
 
     fn check_live(&self, lease: &RunLease) -> Result<(), ResultsError> {

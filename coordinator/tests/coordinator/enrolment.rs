@@ -6,7 +6,7 @@ use slipway_proto::v1;
 use slipway_proto::v1::coordinator_message::Message as In;
 use tonic::Code;
 
-use crate::fake_agent::{FIRST, FakeAgent, SECOND, client, hello, line};
+use crate::fake_agent::{FIRST, FakeAgent, SECOND, client, hello, job_cache, line};
 use crate::fixture::{Fixture, ONE_JOB};
 
 /// A credential and its SHA-256.
@@ -120,7 +120,9 @@ async fn a_token_for_enrolment_is_good_for_nothing_else_and_only_it_enrols() {
     let put = newcomer.put_blob(tokio_stream::empty::<v1::BlobChunk>()).await.map(drop);
     let secrets = newcomer.fetch_secrets(v1::FetchSecretsRequest::default()).await.map(drop);
     let tunnel = newcomer.tunnel(tokio_stream::empty::<v1::TunnelData>()).await.map(drop);
-    for refused in [session, records, get, put, secrets, tunnel] {
+    let mut cache = job_cache(fixture.handle().grpc_addr, made["token"].as_str().unwrap()).await;
+    let admit = cache.admit(v1::CacheAdmitRequest::default()).await.map(drop);
+    for refused in [session, records, get, put, secrets, tunnel, admit] {
         assert_eq!(refused.unwrap_err().code(), Code::Unauthenticated);
     }
     let hash = credential("one").1;
@@ -200,7 +202,26 @@ async fn an_enrolled_agent_does_nothing_in_anothers_name() {
     let mut answers = forged.session(tokio_stream::once(hello)).await.unwrap().into_inner();
     assert_eq!(answers.message().await.unwrap_err().code(), Code::PermissionDenied);
     // The holder goes on undisturbed.
-    first.client.fetch_secrets(request).await.unwrap();
+    let secrets = first.client.fetch_secrets(request).await.unwrap().into_inner();
+    // Nor does the job's own token open its cache to another agent, however it came by it.
+    let places =
+        v1::CacheAdmitRequest { token: secrets.runtime_token.clone(), ..v1::CacheAdmitRequest::default() };
+    let keys = v1::CacheKeys { token: secrets.runtime_token, ..v1::CacheKeys::default() };
+    let address = fixture.handle().grpc_addr;
+    for (id, is_holder) in [(FIRST, true), (SECOND, false)] {
+        let mut cache = job_cache(address, &credential(id).0).await;
+        let answers = [
+            cache.admit(places.clone()).await.map(drop),
+            cache.have(keys.clone()).await.map(drop),
+            cache.get(keys.clone()).await.map(drop),
+        ];
+        for answer in answers {
+            match is_holder {
+                true => answer.unwrap(),
+                false => assert_eq!(answer.unwrap_err().code(), Code::Unauthenticated),
+            }
+        }
+    }
     first.report(&lease, v1::Result::Success, 0).await;
     assert_eq!(first.accepted().await, lease);
 }

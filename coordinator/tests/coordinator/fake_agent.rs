@@ -8,6 +8,7 @@ use prost::Message as _;
 use slipway_coordinator::Handle;
 use slipway_proto::v1::agents_client::AgentsClient;
 use slipway_proto::v1::coordinator_message::Message as In;
+use slipway_proto::v1::job_cache_client::JobCacheClient;
 use slipway_proto::v1::{self, agent_message::Message as Out};
 use slipway_wire::records::Records;
 use tokio::sync::mpsc;
@@ -31,6 +32,15 @@ pub(crate) type Client = AgentsClient<InterceptedService<Channel, Bearer>>;
 pub(crate) async fn client(address: SocketAddr, token: &str) -> Client {
     let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     AgentsClient::with_interceptor(channel, Bearer(token.to_owned()))
+}
+
+/// The same for the cache of jobs.
+pub(crate) async fn job_cache(
+    address: SocketAddr,
+    token: &str,
+) -> JobCacheClient<InterceptedService<Channel, Bearer>> {
+    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+    JobCacheClient::with_interceptor(channel, Bearer(token.to_owned()))
 }
 
 /// An agent with a session.

@@ -38,6 +38,12 @@ impl Door {
             Self::Http => "http",
         }
     }
+
+    /// The door of a name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Grpc, Self::Http].into_iter().find(|door| door.name() == name)
+    }
 }
 
 /// Whose figures these are.
@@ -125,8 +131,8 @@ impl Hours {
         match hours.back_mut() {
             // Also when the clock was set back: it counts for the latest.
             Some(last) if last.start_s >= start_s => {
-                last.hits += hits;
-                last.misses += misses;
+                last.hits = last.hits.saturating_add(hits);
+                last.misses = last.misses.saturating_add(misses);
             }
             _ => {
                 if hours.len() == HOURS {

@@ -1,7 +1,10 @@
 //! Who a client is and what it may see: the host's answer to each call.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use slipway_cas::cache::Namespace;
 
 use crate::accounts::{Account, Door};
@@ -50,11 +53,43 @@ pub enum Refusal {
     Forbidden(String),
 }
 
+/// A gate's answer, later: an agent asks its coordinator.
+pub type Admitted<'a> = Pin<Box<dyn Future<Output = Result<Access, Refusal>> + Send + 'a>>;
+
 /// Decides. Asked for every call: a token that was good a moment ago may be over.
 pub trait Gate: Send + Sync + 'static {
     /// What this client may do.
     ///
     /// # Errors
     /// [`Refusal`], whose words the client sees.
-    fn admit(&self, asking: Asking<'_>) -> Result<Access, Refusal>;
+    fn admit<'a>(&'a self, asking: Asking<'a>) -> Admitted<'a>;
+}
+
+/// The token of an `authorization` header. Tools that take only a user and a password in an address send it as the latter.
+#[must_use]
+pub fn token_of(header: &str) -> Option<String> {
+    match header.split_once(' ')? {
+        (scheme, token) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim().to_owned()),
+        (scheme, secret) if scheme.eq_ignore_ascii_case("basic") => {
+            let secret = String::from_utf8(STANDARD.decode(secret.trim()).ok()?).ok()?;
+            secret.split_once(':').map(|(_, password)| password.to_owned())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_a_token_too() {
+        assert_eq!(token_of("Bearer t").as_deref(), Some("t"));
+        assert_eq!(token_of("bearer  t ").as_deref(), Some("t"));
+        let basic = format!("Basic {}", STANDARD.encode("anyone:a:b"));
+        assert_eq!(token_of(&basic).as_deref(), Some("a:b"));
+        for header in ["", "t", "Basic", "Basic !", "Digest x", &format!("Basic {}", STANDARD.encode("t"))] {
+            assert_eq!(token_of(header), None, "{header}");
+        }
+    }
 }

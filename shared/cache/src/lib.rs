@@ -11,8 +11,11 @@ pub mod accounts;
 pub mod gate;
 pub mod http;
 pub mod limits;
+mod one_port;
 pub mod reapi;
+pub mod remote;
 pub mod view;
 
 pub use accounts::{Account, Accounts, Door};
-pub use gate::{Access, Asking, Gate, Refusal, Scope};
+pub use gate::{Access, Admitted, Asking, Gate, Refusal, Scope};
+pub use one_port::{HTTP_PREFIX, is_of_cache, on_one_port};

@@ -71,3 +71,28 @@ pub const MAX_QUERY_BYTES: usize = 1 << 20;
 
 /// The most files of one such question.
 pub const MAX_QUERY_FILES: usize = 1_000;
+
+/// The longest message between an agent and its coordinator's cache, in bytes: the values, or a full question's keys, and what is
+/// around them.
+pub const REMOTE_MESSAGE_BYTES: usize = REMOTE_VALUES_BYTES + (1 << 20);
+
+/// The most that the values of one such message have together, in bytes, unless it is one: well above the longest value.
+pub const REMOTE_VALUES_BYTES: usize = 4 << 20;
+
+/// Such messages that wait for the network, of one question.
+pub const REMOTE_GET_QUEUE: usize = 1;
+
+/// Instances whose entries one question may be about.
+pub const REMOTE_INSTANCES: usize = 16;
+
+/// Kinds of clients that an agent may tell about in one call.
+pub const REMOTE_USES: usize = 64;
+
+/// How long an agent waits for a coordinator that says nothing at all, beside what its bytes may take.
+pub const REMOTE_PATIENCE: Duration = Duration::from_secs(3);
+
+/// The slowest that the bytes of one call may move before it is given up, in bytes a second. Many calls share a connection.
+pub const REMOTE_BYTES_PER_S: u64 = 128 << 10;
+
+/// After how long a coordinator that is still at it says so: several times within [`REMOTE_PATIENCE`].
+pub const REMOTE_PROGRESS: Duration = Duration::from_secs(1);

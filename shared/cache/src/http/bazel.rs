@@ -55,7 +55,7 @@ pub(super) async fn handle(
             "the path is not `[INSTANCE/]ac/HASH` or `[INSTANCE/]cas/HASH` with a SHA-256 in hexadecimal",
         )
     })?;
-    let view = doors.view(&headers, named.instance)?;
+    let view = doors.view(&headers, named.instance).await?;
     let name = name(named.is_blob, named.hash);
     match method {
         // The empty blob always exists: clients do not bring it.

@@ -45,7 +45,7 @@ pub(super) async fn handle(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, HttpError> {
-    let view = doors.view(&headers, "")?;
+    let view = doors.view(&headers, "").await?;
     check(&path)?;
     let name = format!("files/{path}");
     let is_folder = path.is_empty() || path.ends_with('/');

@@ -56,7 +56,7 @@ pub fn router(cache: BlobCache, gate: Arc<dyn Gate>) -> Router {
 
 impl Doors {
     /// What the sender of a request may see.
-    fn view(&self, headers: &HeaderMap, instance: &str) -> Result<View, HttpError> {
+    async fn view(&self, headers: &HeaderMap, instance: &str) -> Result<View, HttpError> {
         if instance.len() > MAX_INSTANCE_BYTES {
             return Err(HttpError::invalid(format!(
                 "the cache's name is longer than {MAX_INSTANCE_BYTES} bytes"
@@ -69,7 +69,7 @@ impl Doors {
             door: Door::Http,
             client: header(header::USER_AGENT),
         };
-        let access = self.gate.admit(asking).map_err(|refusal| match refusal {
+        let access = self.gate.admit(asking).await.map_err(|refusal| match refusal {
             Refusal::Unauthenticated(why) => HttpError::unauthenticated(why),
             Refusal::Forbidden(why) => HttpError::forbidden(why),
         })?;

@@ -27,7 +27,7 @@ pub(super) async fn get(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
-    let view = doors.view(&headers, "")?;
+    let view = doors.view(&headers, "").await?;
     named::find(&view, &name(&hash)?).await?.answer(&view, &method).await
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, HttpError> {
-    let view = doors.view(&headers, "")?;
+    let view = doors.view(&headers, "").await?;
     let name = name(&hash)?;
     if named::find(&view, &name).await.is_ok() {
         return Err(HttpError::conflict("there is a record of this hash already"));

@@ -56,7 +56,7 @@ pub(super) async fn status(
     Query(team): Query<Team>,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
-    doors.view(&headers, team.name())?;
+    doors.view(&headers, team.name()).await?;
     Ok(json_answer(&json!({"status": "enabled"})))
 }
 
@@ -66,7 +66,7 @@ pub(super) async fn preflight(
     Query(team): Query<Team>,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
-    doors.view(&headers, team.name())?;
+    doors.view(&headers, team.name()).await?;
     let allowed = [
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, PUT"),
         (header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type, User-Agent"),
@@ -81,7 +81,7 @@ pub(super) async fn events(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, HttpError> {
-    doors.view(&headers, team.name())?;
+    doors.view(&headers, team.name()).await?;
     body::all(body, MAX_QUERY_BYTES).await?;
     Ok(StatusCode::OK.into_response())
 }
@@ -97,7 +97,7 @@ pub(super) async fn query(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, HttpError> {
-    let view = doors.view(&headers, team.name())?;
+    let view = doors.view(&headers, team.name()).await?;
     let asked = body::all(body, MAX_QUERY_BYTES).await?;
     let asked: Hashes =
         serde_json::from_slice(&asked).map_err(|error| HttpError::invalid(format!("the body: {error}")))?;
@@ -133,7 +133,7 @@ pub(super) async fn get(
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
-    let view = doors.view(&headers, team.name())?;
+    let view = doors.view(&headers, team.name()).await?;
     named::find(&view, &name(&hash)?).await?.answer(&view, &method).await
 }
 
@@ -144,7 +144,7 @@ pub(super) async fn put(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, HttpError> {
-    let view = doors.view(&headers, team.name())?;
+    let view = doors.view(&headers, team.name()).await?;
     let what = Storing { keep: &[TAG, DURATION, COMMIT, CHANGES], ..Storing::default() };
     named::store(&view, &name(&hash)?, &headers, body, what).await?;
     let mut response = json_answer(&json!({"urls": [format!("/v8/artifacts/{hash}")]}));

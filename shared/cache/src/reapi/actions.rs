@@ -20,7 +20,7 @@ impl ActionCache for Reapi {
         &self,
         request: Request<re::GetActionResultRequest>,
     ) -> Result<Response<re::ActionResult>, Status> {
-        let view = self.view(request.metadata(), &request.get_ref().instance_name)?;
+        let view = self.view(request.metadata(), &request.get_ref().instance_name).await?;
         let request = request.into_inner();
         status::function(request.digest_function)?;
         let action = status::digest("action_digest", request.action_digest.as_ref())?;
@@ -33,7 +33,7 @@ impl ActionCache for Reapi {
         &self,
         request: Request<re::UpdateActionResultRequest>,
     ) -> Result<Response<re::ActionResult>, Status> {
-        let view = self.view(request.metadata(), &request.get_ref().instance_name)?;
+        let view = self.view(request.metadata(), &request.get_ref().instance_name).await?;
         let request = request.into_inner();
         status::function(request.digest_function)?;
         view.writable().map_err(status::read_only)?;

@@ -26,7 +26,7 @@ impl ByteStream for Reapi {
         let (metadata, _, request) = request.into_parts();
         let wanted = names::wanted(&request.resource_name)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let view = self.view(&metadata, wanted.instance)?;
+        let view = self.view(&metadata, wanted.instance).await?;
         let offset = u64::try_from(request.read_offset)
             .map_err(|_| Status::out_of_range("`read_offset` is negative"))?;
         let limit = u64::try_from(request.read_limit)
@@ -51,7 +51,7 @@ impl ByteStream for Reapi {
         let first = incoming.message().await?;
         let first = first.ok_or_else(|| Status::invalid_argument("a write has at least one message"))?;
         let name = first.resource_name.clone();
-        let (view, upload) = self.open(&metadata, &name)?;
+        let (view, upload) = self.open(&metadata, &name).await?;
         let write = view.writable().map_err(status::read_only)?;
         // A short blob is stored as quickly as it is looked for.
         if !first.finish_write && first.write_offset == 0 && view.missing(&[upload.digest]).await.is_empty() {
@@ -97,7 +97,7 @@ impl ByteStream for Reapi {
         request: Request<bs::QueryWriteStatusRequest>,
     ) -> Result<Response<bs::QueryWriteStatusResponse>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let (view, upload) = self.open(&metadata, &request.resource_name)?;
+        let (view, upload) = self.open(&metadata, &request.resource_name).await?;
         let write = view.writable().map_err(status::read_only)?;
         let key: Key = (write.blobs.namespace().clone(), request.resource_name.clone());
         let response = match self.uploads.received(&key) {
@@ -115,9 +115,13 @@ impl ByteStream for Reapi {
 }
 
 impl Reapi {
-    fn open<'a>(&self, metadata: &MetadataMap, name: &'a str) -> Result<(View, names::Upload<'a>), Status> {
+    async fn open<'a>(
+        &self,
+        metadata: &MetadataMap,
+        name: &'a str,
+    ) -> Result<(View, names::Upload<'a>), Status> {
         let upload = names::upload(name).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        Ok((self.view(metadata, upload.instance)?, upload))
+        Ok((self.view(metadata, upload.instance).await?, upload))
     }
 }
 

@@ -14,7 +14,7 @@ impl Capabilities for Reapi {
         &self,
         request: Request<re::GetCapabilitiesRequest>,
     ) -> Result<Response<re::ServerCapabilities>, Status> {
-        let view = self.view(request.metadata(), &request.get_ref().instance_name)?;
+        let view = self.view(request.metadata(), &request.get_ref().instance_name).await?;
         let zstd = vec![re::compressor::Value::Zstd.into()];
         let cache = re::CacheCapabilities {
             digest_functions: vec![re::digest_function::Value::Sha256.into()],

@@ -23,7 +23,7 @@ impl ContentAddressableStorage for Reapi {
         &self,
         request: Request<re::FindMissingBlobsRequest>,
     ) -> Result<Response<re::FindMissingBlobsResponse>, Status> {
-        let view = self.view(request.metadata(), &request.get_ref().instance_name)?;
+        let view = self.view(request.metadata(), &request.get_ref().instance_name).await?;
         let request = request.into_inner();
         status::function(request.digest_function)?;
         let digests = digests("blob_digests", &request.blob_digests)?;
@@ -35,7 +35,7 @@ impl ContentAddressableStorage for Reapi {
         &self,
         request: Request<re::BatchUpdateBlobsRequest>,
     ) -> Result<Response<re::BatchUpdateBlobsResponse>, Status> {
-        let view = self.view(request.metadata(), &request.get_ref().instance_name)?;
+        let view = self.view(request.metadata(), &request.get_ref().instance_name).await?;
         let request = request.into_inner();
         status::function(request.digest_function)?;
         let total: usize = request.requests.iter().map(|blob| blob.data.len()).sum();
@@ -50,7 +50,7 @@ impl ContentAddressableStorage for Reapi {
         &self,
         request: Request<re::BatchReadBlobsRequest>,
     ) -> Result<Response<re::BatchReadBlobsResponse>, Status> {
-        let view = self.view(request.metadata(), &request.get_ref().instance_name)?;
+        let view = self.view(request.metadata(), &request.get_ref().instance_name).await?;
         let request = request.into_inner();
         status::function(request.digest_function)?;
         let digests = digests("digests", &request.digests)?;
@@ -66,7 +66,7 @@ impl ContentAddressableStorage for Reapi {
         &self,
         request: Request<re::GetTreeRequest>,
     ) -> Result<Response<Self::GetTreeStream>, Status> {
-        let view = self.view(request.metadata(), &request.get_ref().instance_name)?;
+        let view = self.view(request.metadata(), &request.get_ref().instance_name).await?;
         let request = request.into_inner();
         status::function(request.digest_function)?;
         if !request.page_token.is_empty() {
@@ -82,7 +82,7 @@ impl ContentAddressableStorage for Reapi {
         &self,
         request: Request<re::SplitBlobRequest>,
     ) -> Result<Response<re::SplitBlobResponse>, Status> {
-        let view = self.view(request.metadata(), &request.get_ref().instance_name)?;
+        let view = self.view(request.metadata(), &request.get_ref().instance_name).await?;
         let request = request.into_inner();
         status::function(request.digest_function)?;
         let blob = status::digest("blob_digest", request.blob_digest.as_ref())?;
@@ -98,7 +98,7 @@ impl ContentAddressableStorage for Reapi {
         &self,
         request: Request<re::SpliceBlobRequest>,
     ) -> Result<Response<re::SpliceBlobResponse>, Status> {
-        let view = self.view(request.metadata(), &request.get_ref().instance_name)?;
+        let view = self.view(request.metadata(), &request.get_ref().instance_name).await?;
         let request = request.into_inner();
         status::function(request.digest_function)?;
         let blob = status::digest("blob_digest", request.blob_digest.as_ref())?;

@@ -71,7 +71,7 @@ impl Reapi {
     }
 
     /// What the sender of a call may see.
-    fn view(&self, metadata: &MetadataMap, instance: &str) -> Result<View, Status> {
+    async fn view(&self, metadata: &MetadataMap, instance: &str) -> Result<View, Status> {
         if instance.len() > MAX_INSTANCE_BYTES {
             return Err(Status::invalid_argument(format!(
                 "`instance_name` is longer than {MAX_INSTANCE_BYTES} bytes"
@@ -84,7 +84,7 @@ impl Reapi {
             door: Door::Grpc,
             client: header("user-agent"),
         };
-        let access = self.gate.admit(asking).map_err(|refusal| match refusal {
+        let access = self.gate.admit(asking).await.map_err(|refusal| match refusal {
             Refusal::Unauthenticated(why) => Status::unauthenticated(why),
             Refusal::Forbidden(why) => Status::permission_denied(why),
         })?;

@@ -32,6 +32,12 @@ pub enum EngineError {
         /// The value's length.
         size_bytes: usize,
     },
+    /// A value that is not what its key says, given to an engine that checks: the caller's mistake.
+    #[error("{key}: the value is not what its key says")]
+    Wrong {
+        /// The value's key.
+        key: String,
+    },
 }
 
 /// How a value's bytes are packed.
@@ -232,7 +238,10 @@ impl EngineError {
 }
 
 /// Refuses values that are too long, before any is stored.
-pub(crate) fn check_sizes(puts: &[Put]) -> Result<(), EngineError> {
+///
+/// # Errors
+/// [`EngineError::TooLarge`].
+pub fn check_sizes(puts: &[Put]) -> Result<(), EngineError> {
     let too_large = puts.iter().find(|put| put.value.data.len() > crate::cache::limits::MAX_VALUE_BYTES);
     match too_large {
         Some(put) => Err(EngineError::TooLarge { key: put.key.to_text(), size_bytes: put.value.data.len() }),

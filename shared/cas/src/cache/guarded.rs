@@ -49,7 +49,9 @@ impl<E: Engine> Guarded<E> {
             Err(EngineError::Unavailable { .. }) => {
                 self.breaker().failed(Instant::now());
             }
-            Ok(_) | Err(EngineError::TooLarge { .. }) => self.breaker().succeeded(),
+            Ok(_) | Err(EngineError::TooLarge { .. } | EngineError::Wrong { .. }) => {
+                self.breaker().succeeded()
+            }
         }
         result
     }

@@ -35,6 +35,7 @@ pub mod quotas;
 #[cfg(feature = "cache-redis")]
 pub mod redis;
 pub mod tiered;
+pub mod verifying;
 
 #[cfg(feature = "cache-disk")]
 pub use disk::{DiskEngine, DiskOptions};
@@ -51,4 +52,5 @@ pub use {
     memory::MemoryEngine,
     quotas::Quotas,
     tiered::{Tiered, WriteMode},
+    verifying::Verifying,
 };

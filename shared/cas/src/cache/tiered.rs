@@ -9,6 +9,8 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+
 use crate::cache::engine::{Engine, EngineError, Found, Holding, Keep, Later, Page, Put, Stats};
 use crate::cache::flights::Flights;
 use crate::cache::key::Key;
@@ -36,22 +38,32 @@ impl Tiered {
         Self { fast, slow, write, flights: Flights::default() }
     }
 
-    /// One value from the slow tier, and its copy in the fast one.
-    async fn fetch(&self, key: Key) -> Result<Found, EngineError> {
-        let (fast, slow, wanted) = (Arc::clone(&self.fast), Arc::clone(&self.slow), key.clone());
+    /// Values from the slow tier, and their copies in the fast one: asked for at once, but for those that somebody else asks for
+    /// already.
+    async fn fetch(&self, keys: Vec<Key>) -> Vec<Result<Found, EngineError>> {
+        let (fast, slow, wanted) = (Arc::clone(&self.fast), Arc::clone(&self.slow), keys.clone());
         let work = async move {
-            let found = slow.get_many(std::slice::from_ref(&wanted)).await?.pop().unwrap_or(Found::Missing);
-            if let Found::Value(value) = &found {
-                let put = Put { key: wanted, value: value.clone(), keep: Keep::Normal };
+            let found = slow.get_many(&wanted).await?;
+            let copies = wanted.into_iter().zip(&found).filter_map(|(key, found)| match found {
+                Found::Value(value) => Some(Put { key, value: value.clone(), keep: Keep::Normal }),
+                Found::Missing | Found::Damaged => None,
+            });
+            let copies: Vec<_> = copies.collect();
+            if !copies.is_empty() {
                 // A copy that could not be made costs time, nothing else.
-                let _ = fast.put_many(vec![put]).await;
+                let _ = fast.put_many(copies).await;
             }
-            Ok(found)
+            Ok::<_, EngineError>(found)
         };
-        match self.flights.join(key, work).await {
-            Some(result) => result,
-            None => Err(EngineError::unavailable("the slow tier", "the fetch was ended")),
-        }
+        let work = work.boxed().shared();
+        let fetches = keys.into_iter().enumerate().map(|(at, key)| {
+            let work = work.clone();
+            let one = async move { Ok(work.await?.get(at).cloned().unwrap_or(Found::Missing)) };
+            self.flights.join(key, one)
+        });
+        let ended = || Err(EngineError::unavailable("the slow tier", "the fetch was ended"));
+        let fetched = futures_util::future::join_all(fetches).await;
+        fetched.into_iter().map(|fetched| fetched.unwrap_or_else(ended)).collect()
     }
 
     async fn look_in_fast(&self, keys: &[Key]) -> Vec<Found> {
@@ -74,7 +86,7 @@ impl Tiered {
         let absent: Vec<_> = (0..keys.len()).filter(|&at| is_absent(&found[at])).collect();
         let (copied, changing): (Vec<_>, Vec<_>) =
             absent.into_iter().partition(|&at| keys[at].kind.is_immutable());
-        let fetches = futures_util::future::join_all(copied.iter().map(|&at| self.fetch(keys[at].clone())));
+        let fetches = self.fetch(copied.iter().map(|&at| keys[at].clone()).collect());
         let changing_keys: Vec<_> = changing.iter().map(|&at| keys[at].clone()).collect();
         let direct = async {
             match changing_keys.is_empty() {
@@ -111,7 +123,7 @@ impl Engine for Tiered {
             let (fast, slow) =
                 futures_util::future::join(self.fast.put_many(copies), self.slow.put_many(puts)).await;
             match fast {
-                Err(error @ EngineError::TooLarge { .. }) => Err(error),
+                Err(error @ (EngineError::TooLarge { .. } | EngineError::Wrong { .. })) => Err(error),
                 Ok(()) | Err(EngineError::Unavailable { .. }) => slow,
             }
         })
@@ -146,5 +158,64 @@ impl Engine for Tiered {
             let hits = fast.hits + slow.hits;
             Ok(Stats { hits, damaged: fast.damaged + slow.damaged, ..slow })
         })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::cache::conformance::{key, put};
+    use crate::cache::key::Kind;
+    use crate::cache::memory::MemoryEngine;
+
+    /// Counts the questions for values.
+    struct Counting {
+        memory: MemoryEngine,
+        asked: AtomicUsize,
+    }
+
+    impl Engine for Counting {
+        fn get_many<'a>(&'a self, keys: &'a [Key]) -> Later<'a, Vec<Found>> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            self.memory.get_many(keys)
+        }
+        fn put_many(&self, puts: Vec<Put>) -> Later<'_, ()> {
+            self.memory.put_many(puts)
+        }
+        fn have_many<'a>(&'a self, keys: &'a [Key]) -> Later<'a, Vec<bool>> {
+            self.memory.have_many(keys)
+        }
+        fn delete_many<'a>(&'a self, keys: &'a [Key]) -> Later<'a, u64> {
+            self.memory.delete_many(keys)
+        }
+        fn scan(&self, from: Option<String>) -> Later<'_, Page> {
+            self.memory.scan(from)
+        }
+        fn stats(&self) -> Later<'_, Stats> {
+            self.memory.stats()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_in_the_fast_tier_is_asked_for_at_once() {
+        let (fast, slow) = (MemoryEngine::new(1 << 20), MemoryEngine::new(1 << 20));
+        let keys: Vec<_> = (0..100).map(|n| key(Kind::Chunk, "main", &n.to_string())).collect();
+        let odd = |n: usize| !n.is_multiple_of(2);
+        let puts = keys.iter().enumerate().filter(|(n, _)| odd(*n)).map(|(n, key)| put(key, n.to_string()));
+        slow.put_many(puts.collect()).await.unwrap();
+        let slow = Arc::new(Counting { memory: slow, asked: AtomicUsize::new(0) });
+        let tiers = Tiered::new(Arc::new(fast.clone()), slow.clone(), WriteMode::Through);
+        for asked in [1, 2] {
+            for (n, found) in tiers.get_many(&keys).await.unwrap().into_iter().enumerate() {
+                let expected = odd(n).then(|| n.to_string());
+                assert_eq!(found.value().map(|value| value.data), expected.map(Into::into), "{n}");
+            }
+            // Only what is missing everywhere is asked for again.
+            assert_eq!(slow.asked.load(Ordering::Relaxed), asked);
+        }
+        assert_eq!(fast.have_many(&keys).await.unwrap(), (0..100).map(odd).collect::<Vec<_>>());
     }
 }

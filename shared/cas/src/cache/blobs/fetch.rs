@@ -30,7 +30,7 @@ pub(super) async fn busy<T: Send + 'static>(
 }
 
 /// The bytes of this value, if they are those of the digest.
-pub(super) async fn checked(digest: Digest, value: Value) -> Option<Bytes> {
+pub(crate) async fn checked(digest: Digest, value: Value) -> Option<Bytes> {
     let length = usize::try_from(value.plain_bytes).unwrap_or(usize::MAX);
     busy(length, move || codec::unpack(value).filter(|bytes| digest.matches(bytes))).await.flatten()
 }

@@ -11,7 +11,7 @@
 pub mod chunking;
 pub(crate) mod codec;
 mod error;
-mod fetch;
+pub(crate) mod fetch;
 pub mod manifest;
 mod presence;
 mod reader;
