@@ -20,6 +20,9 @@ jobs:
           printf '\033[32mgreen\033[0m and \033[1;31mred\033[0m\n'
           echo '<script>alert(3)</script>'
           seq 1 1200
+          echo left > left.txt
+      - uses: actions/upload-artifact@v4
+        with: { name: "left & ${{ matrix.part }}", path: left.txt }
   broken:
     runs-on: ubuntu-latest
     steps:
@@ -145,6 +148,7 @@ fn every_page_is_right_for_everybody_and_what_comes_from_outside_stays_text() {
     let run = format!("/runs/{}", watched.run);
     watched.browser.open(&run);
     watched.browser.wait_text("it is <i>broken</i>");
+    watched.browser.wait("document.querySelectorAll('#artifacts a[download]').length == 2");
     // One press leads from the run to its first error.
     watched.browser.click(".failures .errors a");
     watched.browser.wait("document.getElementById('error')?.matches(':target')");
