@@ -1,11 +1,12 @@
 //! What only a disk can do wrong: killed processes, damaged files, two processes in one folder.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use slipway_cas::cache::conformance::{key, put};
@@ -22,8 +23,16 @@ fn options(root: &Path) -> DiskOptions {
     DiskOptions { root: root.to_owned(), max_bytes: MAX_BYTES, quotas: Quotas::default() }
 }
 
+/// Opens a folder. One that was closed just now may have a thread that still writes which values were used.
 fn open(root: &Path) -> DiskEngine {
-    DiskEngine::open(&options(root)).unwrap()
+    const LOOKS: usize = 1_000;
+    for _ in 0..LOOKS {
+        match DiskEngine::open(&options(root)) {
+            Err(DiskError::InUse(_)) => std::thread::sleep(Duration::from_millis(10)),
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("the folder was never given back");
 }
 
 fn blobs(engine: &DiskEngine) -> BlobCache {
