@@ -19,7 +19,7 @@ pub(super) fn section(run: &RunView, artifacts: &[ArtifactView]) -> Markup {
             @if !artifacts.is_empty() {
                 section aria-labelledby="left" {
                     h2 #left { "Artifacts" }
-                    div.scroll tabindex="0" role="region" aria-labelledby="left" {
+                    div.scroll tabindex="0" role="region" aria-label="What the run left" {
                         table {
                             thead { tr { th scope="col" { "Name" } th scope="col" { "Size" } th scope="col" { "Kept until" } th scope="col" { "SHA-256" } } }
                             tbody { @for artifact in artifacts { (row(run, artifact)) } }
