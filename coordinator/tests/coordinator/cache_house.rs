@@ -8,14 +8,14 @@ use slipway_coordinator::options::CachePlace;
 
 use crate::fixture::Fixture;
 
-async fn put(fixture: &Fixture, name: &str, bytes: Vec<u8>) {
+pub(crate) async fn put(fixture: &Fixture, name: &str, bytes: Vec<u8>) {
     let token = fixture.handle().admin_token.reveal().to_owned();
     let url = fixture.url(&format!("/cache/files/{name}"));
     let answer = fixture.http.put(url).bearer_auth(token).body(bytes).send().await.unwrap();
     assert!(answer.status().is_success(), "{}", answer.status());
 }
 
-async fn get(fixture: &Fixture, name: &str) -> Option<Vec<u8>> {
+pub(crate) async fn get(fixture: &Fixture, name: &str) -> Option<Vec<u8>> {
     let token = fixture.handle().admin_token.reveal().to_owned();
     let url = fixture.url(&format!("/cache/files/{name}"));
     let answer = fixture.http.get(url).bearer_auth(token).send().await.unwrap();

@@ -8,6 +8,7 @@ use slipway_cas::cache::{Engine, ObjectEngine, conformance};
 use slipway_cas::objects::Bucket;
 use slipway_coordinator::options::{CachePlace, CacheStore};
 
+use crate::cache_house::{get, put};
 use crate::fixture::Fixture;
 use crate::s3::S3;
 
@@ -19,24 +20,6 @@ const DISK_BYTES: u64 = 2 << 20;
 /// Files of this length, so many.
 const FILE_BYTES: usize = 300_000;
 const FILES: u8 = 20;
-
-async fn put(fixture: &Fixture, name: &str, bytes: Vec<u8>) {
-    let token = fixture.handle().admin_token.reveal().to_owned();
-    let url = fixture.url(&format!("/cache/files/{name}"));
-    let answer = fixture.http.put(url).bearer_auth(token).body(bytes).send().await.unwrap();
-    assert!(answer.status().is_success(), "{}", answer.status());
-}
-
-async fn get(fixture: &Fixture, name: &str) -> Option<Vec<u8>> {
-    let token = fixture.handle().admin_token.reveal().to_owned();
-    let url = fixture.url(&format!("/cache/files/{name}"));
-    let answer = fixture.http.get(url).bearer_auth(token).send().await.unwrap();
-    match answer.status() {
-        StatusCode::OK => Some(answer.bytes().await.unwrap().into()),
-        StatusCode::NOT_FOUND => None,
-        other => panic!("{other}"),
-    }
-}
 
 /// Bytes that do not pack.
 fn file(seed: u8) -> Vec<u8> {
