@@ -202,6 +202,14 @@ pub const TUNNEL_CONNECT_MAX: Duration = Duration::from_secs(30);
 /// Longest wait between two tries of that.
 pub const TUNNEL_RETRY_MAX: Duration = Duration::from_secs(2);
 
+/// How long what a job still sends is read and thrown away after the answer ended: a connection that is closed over unread bytes
+/// is reset, and the answer may be lost with it.
+pub const TUNNEL_LINGER_MAX: Duration = Duration::from_secs(5);
+
+/// How long a request that waits for leave to send its body (`Expect: 100-continue`) waits for a coordinator that says nothing. As
+/// long as clients wait by themselves.
+pub const TUNNEL_LEAVE_MAX: Duration = Duration::from_secs(1);
+
 /// Files and folders of a workspace among which test reports are looked for. At this many it takes a second or so.
 pub const JUNIT_ENTRIES_MAX: usize = 500_000;
 

@@ -15,6 +15,7 @@
 
 mod head;
 mod own;
+mod passed_on;
 mod saved;
 mod through;
 pub mod variables;

@@ -20,6 +20,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
+use super::passed_on::pass_on;
 use super::saved;
 use super::through::{self, Way};
 use crate::limits::{TIER_STREAM_WINDOW_BYTES, TIER_WINDOW_BYTES, TUNNEL_PIECE_BYTES};
@@ -84,7 +85,7 @@ impl Onward {
                 // A client of HTTP/1 has one request under way.
                 let mut open = self.open.lock().await;
                 let sender = self.first(&mut open).await.map_err(io::Error::other)?;
-                sender.send_request(request).await
+                sender.send_request(pass_on(request)).await
             }
         };
         answer.map(|answer| answer.map(Body::new)).map_err(io::Error::other)

@@ -6,12 +6,14 @@ use slipway_proto::v1::TunnelData;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
 
 use crate::coordinator::Client;
 use crate::lease::Lease;
 use crate::limits::{
-    RECONNECT_FIRST, TUNNEL_CONNECT_MAX, TUNNEL_PIECE_BYTES, TUNNEL_QUEUE, TUNNEL_RETRY_MAX,
+    RECONNECT_FIRST, TUNNEL_CONNECT_MAX, TUNNEL_LINGER_MAX, TUNNEL_PIECE_BYTES, TUNNEL_QUEUE,
+    TUNNEL_RETRY_MAX,
 };
 
 /// The way of one job to the coordinator.
@@ -37,15 +39,23 @@ pub(super) async fn carry(
             return;
         }
     };
+    let over = CancellationToken::new();
     let up = async {
-        up(start, read, messages).await;
-        // The other direction ends the connection.
-        std::future::pending::<()>().await;
+        let lingers = async {
+            over.cancelled().await;
+            tokio::time::sleep(TUNNEL_LINGER_MAX).await;
+        };
+        tokio::select! {
+            () = up(start, read, messages) => {}
+            () = lingers => {}
+        }
     };
-    let ended = tokio::select! {
-        () = up => Ok(()),
-        ended = down(incoming, write) => ended,
+    let down = async {
+        let ended = down(incoming, write).await;
+        over.cancel();
+        ended
     };
+    let ((), ended) = tokio::join!(up, down);
     if let Err(status) = ended {
         tracing::debug!(attempt = %lease.attempt, reason = status.message(), "a job's connection broke");
     }
@@ -72,13 +82,14 @@ async fn open(mut client: Client, lease: Lease) -> Result<Opened, Status> {
     }
 }
 
-/// From the job to the coordinator, until the job has said everything.
+/// From the job to the coordinator, until the job has said everything. What a coordinator that has answered no longer takes is
+/// thrown away.
 async fn up(mut buffer: BytesMut, mut read: impl AsyncRead + Unpin, messages: mpsc::Sender<TunnelData>) {
     loop {
         while !buffer.is_empty() {
             let data = buffer.split_to(buffer.len().min(TUNNEL_PIECE_BYTES)).freeze();
             if messages.send(TunnelData { lease: None, data }).await.is_err() {
-                return;
+                buffer.clear();
             }
         }
         buffer.reserve(TUNNEL_PIECE_BYTES);

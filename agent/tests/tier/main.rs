@@ -3,6 +3,7 @@
 
 mod doors;
 mod job;
+mod refused;
 mod saved;
 mod scopes;
 mod trouble;
