@@ -21,7 +21,7 @@ mod git;
 pub mod identity;
 pub mod init;
 pub mod journal;
-pub mod junit;
+pub mod reports;
 pub mod lease;
 pub mod limits;
 pub mod options;

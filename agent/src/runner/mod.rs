@@ -16,7 +16,7 @@ pub(crate) mod finish;
 pub mod folder;
 pub(crate) mod inside;
 mod job_wide;
-mod junit;
+mod reports;
 mod keeper;
 mod lanes;
 mod matcher_files;

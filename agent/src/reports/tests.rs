@@ -4,11 +4,12 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use super::records::{FIRST_LINE_MAX_BYTES, lines, summaries};
+use super::records::summaries;
+use super::said::{FIRST_LINE_MAX_BYTES, lines};
 use super::*;
 use crate::limits::{
-    JUNIT_CASES_MAX, JUNIT_FILE_MAX_BYTES, JUNIT_FILES_MAX, JUNIT_MESSAGE_MAX_BYTES, JUNIT_NAME_MAX_BYTES,
-    JUNIT_RECORD_BYTES,
+    JUNIT_CASES_MAX, REPORTS_FILE_MAX_BYTES, REPORTS_FILES_MAX, JUNIT_MESSAGE_MAX_BYTES, REPORTS_NAME_MAX_BYTES,
+    REPORTS_RECORD_BYTES,
 };
 
 const ROOM: Room = Room { cases: 100, text_bytes: 1 << 20 };
@@ -184,14 +185,14 @@ fn the_worst_that_is_said_of_a_case_counts() {
 
 #[test]
 fn texts_are_cut_between_characters_after_masking() {
-    let name = "ä".repeat(JUNIT_NAME_MAX_BYTES);
+    let name = "ä".repeat(REPORTS_NAME_MAX_BYTES);
     let message = "ß".repeat(JUNIT_MESSAGE_MAX_BYTES);
     let text =
         format!("<testsuite><testcase name='x{name}'><failure>y{message}</failure></testcase></testsuite>");
     let case = read(&text).unwrap().cases.remove(0);
     assert_eq!(
         (case.name.len(), case.message.len()),
-        (JUNIT_NAME_MAX_BYTES - 1, JUNIT_MESSAGE_MAX_BYTES - 1)
+        (REPORTS_NAME_MAX_BYTES - 1, JUNIT_MESSAGE_MAX_BYTES - 1)
     );
     // A secret across the cut.
     let masks = crate::steps::mask::Masks::new(["correct horse battery"]);
@@ -270,6 +271,7 @@ impl Place {
             workspace: "r/r".into(),
             seen: "/home/runner/work/r/r".to_owned(),
             variable: variable.map(str::to_owned),
+            others: None,
             since_ns: ns(self.since),
             checkouts: Vec::new(),
         }
@@ -364,10 +366,10 @@ fn what_exceeds_a_limit_is_told_and_the_rest_counts() {
     // A hole takes no room on the disk.
     place.write("c/junit.xml", GOOD);
     let large = std::fs::File::options().write(true).open(place.at("c/junit.xml")).unwrap();
-    large.set_len(JUNIT_FILE_MAX_BYTES + 1).unwrap();
+    large.set_len(REPORTS_FILE_MAX_BYTES + 1).unwrap();
     place.write("d/test-data.xml", "<data>");
     let large = std::fs::File::options().write(true).open(place.at("d/test-data.xml")).unwrap();
-    large.set_len(JUNIT_FILE_MAX_BYTES + 1).unwrap();
+    large.set_len(REPORTS_FILE_MAX_BYTES + 1).unwrap();
     let many = "<testcase/>".repeat(JUNIT_CASES_MAX);
     place.write("e/junit.xml", &format!("<testsuite>{many}</testsuite>"));
     let collected = place.collect(None);
@@ -389,11 +391,11 @@ fn what_exceeds_a_limit_is_told_and_the_rest_counts() {
 #[test]
 fn no_more_files_are_read_than_the_limit() {
     let place = Place::new();
-    for number in 0..JUNIT_FILES_MAX + 2 {
+    for number in 0..REPORTS_FILES_MAX + 2 {
         place.write(&format!("junit-{number:05}.xml"), &GOOD.replace("good", &number.to_string()));
     }
     let collected = place.collect(None);
-    assert_eq!(collected.reports.len(), JUNIT_FILES_MAX);
+    assert_eq!(collected.reports.len(), REPORTS_FILES_MAX);
     let text = "Not all test reports are read: a job's reports are at most 1000 files. `junit-01000.xml` and what follows is left out";
     assert_eq!(collected.warnings[0].text, text);
 }
@@ -413,13 +415,13 @@ fn records_are_small_and_have_every_case() {
     let outcome = |number| if number % 4 == 0 { Outcome::Failed } else { Outcome::Passed };
     let cases: Vec<Case> = (0..100).map(|number| case(number.to_string(), outcome(number))).collect();
     let report = |path: &str| Report { path: path.to_owned(), cases: cases.clone() };
-    let collected = Collected { reports: vec![report("a.xml"), report("b.xml")], warnings: Vec::new() };
+    let collected = Collected { reports: vec![report("a.xml"), report("b.xml")], ..Collected::default() };
     let said = lines(&collected);
     assert_eq!(said[0], "Tests: 150 passed, 50 failed (a.xml, b.xml)");
     assert_eq!(said[1], format!("  failed s › 0: {}", "m".repeat(FIRST_LINE_MAX_BYTES)));
     assert_eq!((said.len(), said[11].as_str()), (12, "  and 40 more"));
     let records = summaries(collected.reports);
-    assert!(records.iter().all(|record| prost::Message::encoded_len(record) < 2 * JUNIT_RECORD_BYTES));
+    assert!(records.iter().all(|record| prost::Message::encoded_len(record) < 2 * REPORTS_RECORD_BYTES));
     let names: Vec<String> = records
         .iter()
         .flat_map(|record| record.tests.as_ref().unwrap().cases.iter().map(|case| case.name.clone()))
