@@ -51,7 +51,11 @@ pub fn parse(bytes: &[u8], name: &dyn Fn(&str) -> String) -> Result<Vec<FileCove
         _ => String::new(),
     };
     Ok(reading.lines.finish(&|path| {
-        if prefix.is_empty() || path.starts_with('/') { name(path) } else { name(&format!("{prefix}/{path}")) }
+        if prefix.is_empty() || path.starts_with('/') {
+            name(path)
+        } else {
+            name(&format!("{prefix}/{path}"))
+        }
     }))
 }
 
@@ -146,9 +150,7 @@ fn attribute(element: &BytesStart<'_>, wanted: &[u8]) -> Result<Option<String>, 
         if attribute.key.local_name().as_ref() == wanted {
             let raw = String::from_utf8_lossy(&attribute.value);
             // What is no entity stands as it is.
-            return Ok(Some(
-                unescape(&raw).map_or_else(|_| raw.to_string(), std::borrow::Cow::into_owned),
-            ));
+            return Ok(Some(unescape(&raw).map_or_else(|_| raw.to_string(), std::borrow::Cow::into_owned)));
         }
     }
     Ok(None)

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
+use slipway_workflow::settings;
 
 use super::find::{Opened, Root};
 use super::junit::{Case, ReportError, Room, begins_as_report, parse};
@@ -13,8 +14,8 @@ use super::others::{Kind, Others, Rooms};
 use super::patterns::{Patterns, Sets};
 use super::place::Named;
 use crate::limits::{
-    JUNIT_CASES_MAX, REPORTS_FILE_MAX_BYTES, REPORTS_FILES_MAX, REPORTS_HEAD_BYTES, REPORTS_NAME_MAX_BYTES,
-    JUNIT_TEXT_MAX_BYTES, REPORTS_TIME, REPORTS_TOTAL_MAX_BYTES,
+    JUNIT_CASES_MAX, JUNIT_TEXT_MAX_BYTES, REPORTS_FILE_MAX_BYTES, REPORTS_FILES_MAX, REPORTS_HEAD_BYTES,
+    REPORTS_NAME_MAX_BYTES, REPORTS_TIME, REPORTS_TOTAL_MAX_BYTES,
 };
 
 /// What is wanted of which job.
@@ -77,6 +78,20 @@ impl Collected {
 #[must_use]
 pub fn collect(wanted: &Wanted, clean: &dyn Fn(&str, usize) -> String) -> Collected {
     let mut collected = Collected::default();
+    if off(&wanted.variable) && off(&wanted.others) {
+        return collected;
+    }
+    let root = match Root::open(&wanted.work, &wanted.workspace) {
+        Ok(root) => root,
+        Err(error) => {
+            // A step may have removed its own workspace, or put a link there. Nobody who asked for nothing is told.
+            if wanted.variable.is_some() || wanted.others.is_some() {
+                collected.warn("", format!("The workspace can't be read for reports: {error}"));
+            }
+            return collected;
+        }
+    };
+    let asked = wanted.others.clone().or_else(|| of_repository(&root, &mut collected));
     let mut use_or_warn = |found: Result<Option<Patterns>, _>, variable: &str, what: &str| match found {
         Ok(patterns) => patterns,
         Err(error) => {
@@ -87,22 +102,12 @@ pub fn collect(wanted: &Wanted, clean: &dyn Fn(&str, usize) -> String) -> Collec
     };
     let tests = Patterns::tests(wanted.variable.as_deref(), &wanted.seen);
     let tests = use_or_warn(tests, super::VARIABLE, "test reports");
-    let others = Patterns::others(wanted.others.as_deref(), &wanted.seen);
+    let others = Patterns::others(asked.as_deref(), &wanted.seen);
     let others = use_or_warn(others, super::OTHERS_VARIABLE, "other reports");
     let sets = Sets { tests, others };
     if sets.tests.is_none() && sets.others.is_none() {
         return collected;
     }
-    let root = match Root::open(&wanted.work, &wanted.workspace) {
-        Ok(root) => root,
-        Err(error) => {
-            // A step may have removed its own workspace, or put a link there. Nobody who asked for nothing is told.
-            if sets.written() {
-                collected.warn("", format!("The workspace can't be read for reports: {error}"));
-            }
-            return collected;
-        }
-    };
     let deadline = Instant::now() + REPORTS_TIME;
     let walked = root.walk(&sets, deadline);
     if let Some(why) = walked.broke_off {
@@ -129,10 +134,8 @@ pub fn collect(wanted: &Wanted, clean: &dyn Fn(&str, usize) -> String) -> Collec
         let full =
             files.full().or_else(|| (Instant::now() >= deadline).then(|| "it took too long".to_owned()));
         if let Some(why) = full {
-            let text = format!(
-                "Not all reports are read: {why}. `{}` and what follows is left out",
-                path.join("/")
-            );
+            let text =
+                format!("Not all reports are read: {why}. `{}` and what follows is left out", path.join("/"));
             files.collected.warn("", text);
             break;
         }
@@ -147,10 +150,40 @@ pub fn collect(wanted: &Wanted, clean: &dyn Fn(&str, usize) -> String) -> Collec
         files.collected.warn("", text);
     }
     if files.others_left_out > 0 {
-        let text = format!("{} findings or components are left out: there is no room for more", files.others_left_out);
+        let text = format!(
+            "{} findings or components are left out: there is no room for more",
+            files.others_left_out
+        );
         files.collected.warn("", text);
     }
     files.collected
+}
+
+/// Whether a variable says that nothing is read.
+fn off(variable: &Option<String>) -> bool {
+    variable.as_ref().is_some_and(|text| text.trim().is_empty())
+}
+
+/// The patterns of the repository's own file, as the workspace has it; what is wrong with that is told.
+fn of_repository(root: &Root, collected: &mut Collected) -> Option<String> {
+    let opened = root.file(&[settings::FILE.to_owned()]).ok()??;
+    let mut text = String::new();
+    let most = settings::MAX_FILE_BYTES as u64 + 1;
+    if let Err(error) = opened.file.take(most).read_to_string(&mut text) {
+        collected.warn(settings::FILE, format!("{} can't be read: {error}", settings::FILE));
+        return None;
+    }
+    match settings::parse(settings::FILE, &text) {
+        Ok(settings) => settings.patterns.map(|patterns| patterns.join("\n")),
+        Err(found) => {
+            for one in found.into_iter().take(1) {
+                let place = (one.line as usize, one.column as usize);
+                let text = format!("{one}. The usual reports are read");
+                collected.warnings.push(Warning { file: settings::FILE.to_owned(), place, text });
+            }
+            None
+        }
+    }
 }
 
 struct Files<'a> {
@@ -257,7 +290,8 @@ impl Files<'_> {
         let mut file = opened.file;
         let said = |error: std::io::Error| error.to_string();
         file.by_ref().take(REPORTS_HEAD_BYTES).read_to_end(&mut bytes).map_err(said)?;
-        let wanted_in = |set: &Option<Patterns>| set.as_ref().filter(|set| set.wants_file(path)).map(|set| set.written);
+        let wanted_in =
+            |set: &Option<Patterns>| set.as_ref().filter(|set| set.wants_file(path)).map(|set| set.written);
         let (tests, others) = (wanted_in(&self.sets.tests), wanted_in(&self.sets.others));
         let (is_tests, kind) = (begins_as_report(&bytes), Kind::of(&bytes));
         // Whoever named a file hears why it is no report.

@@ -109,7 +109,11 @@ impl Others {
             Kind::Json => match sarif::parse(bytes, named) {
                 Ok((findings, beyond)) => {
                     let (findings, rest) = fitting(findings, &mut rooms.findings, |one| {
-                        one.tool.len() + one.rule.len() + one.path.len() + one.message.len() + one.fingerprint.len()
+                        one.tool.len()
+                            + one.rule.len()
+                            + one.path.len()
+                            + one.message.len()
+                            + one.fingerprint.len()
                     });
                     let left_out = rest.len() as u64 + beyond;
                     self.findings.push(Found { path, findings, left_out });

@@ -142,11 +142,6 @@ impl Sets {
     pub(super) fn wants_in(&self, path: &[String]) -> bool {
         self.any(|set| set.wants_in(path))
     }
-
-    /// Whether somebody wrote any of them.
-    pub(super) fn written(&self) -> bool {
-        self.any(|set| set.written)
-    }
 }
 
 #[cfg(test)]

@@ -84,7 +84,9 @@ pub fn parse(bytes: &[u8], named: &Named<'_>) -> Result<Components, ReportError>
             found.extend(document.packages.kept.into_iter().map(|package| of_spdx(package, named)));
             Ok((found, document.packages.left_out))
         }
-        _ => Err(ReportError::Other("it has neither CycloneDX's `bomFormat` nor SPDX 2's `spdxVersion`".into())),
+        _ => Err(ReportError::Other(
+            "it has neither CycloneDX's `bomFormat` nor SPDX 2's `spdxVersion`".into(),
+        )),
     }
 }
 

@@ -8,8 +8,8 @@ use super::records::summaries;
 use super::said::{FIRST_LINE_MAX_BYTES, lines};
 use super::*;
 use crate::limits::{
-    JUNIT_CASES_MAX, REPORTS_FILE_MAX_BYTES, REPORTS_FILES_MAX, JUNIT_MESSAGE_MAX_BYTES, REPORTS_NAME_MAX_BYTES,
-    REPORTS_RECORD_BYTES,
+    JUNIT_CASES_MAX, JUNIT_MESSAGE_MAX_BYTES, REPORTS_FILE_MAX_BYTES, REPORTS_FILES_MAX,
+    REPORTS_NAME_MAX_BYTES, REPORTS_RECORD_BYTES,
 };
 
 const ROOM: Room = Room { cases: 100, text_bytes: 1 << 20 };
@@ -307,9 +307,7 @@ fn reports_are_found_in_their_order_and_copies_count_once() {
     assert_eq!(paths(&named), ["junit.xml", "pom.xml"], "node_modules is never looked into");
     let [warning] = &named.warnings[..] else { unreachable!("{:?}", named.warnings) };
     assert!(
-        warning
-            .text
-            .contains("`test.xml` does not count: it is no test report: its root element is `project`")
+        warning.text.contains("`test.xml` does not count: it is no report: its root element is `project`")
     );
     for off in ["", "# none"] {
         assert_eq!(place.collect(Some(off)), Collected::default());
@@ -382,7 +380,7 @@ fn what_exceeds_a_limit_is_told_and_the_rest_counts() {
         texts[0]
     );
     assert_eq!((collected.warnings[0].file.as_str(), collected.warnings[0].place.0), ("b/junit.xml", 3));
-    assert_eq!(texts[1], "The test report `c/junit.xml` is not read: it is larger than 16 MiB");
+    assert_eq!(texts[1], "The report `c/junit.xml` is not read: it is larger than 16 MiB");
     assert!(texts[2].starts_with("1 test cases are left out: "), "{}", texts[2]);
     let counted: usize = collected.reports.iter().map(|report| report.cases.len()).sum();
     assert_eq!(counted, JUNIT_CASES_MAX);
@@ -396,7 +394,7 @@ fn no_more_files_are_read_than_the_limit() {
     }
     let collected = place.collect(None);
     assert_eq!(collected.reports.len(), REPORTS_FILES_MAX);
-    let text = "Not all test reports are read: a job's reports are at most 1000 files. `junit-01000.xml` and what follows is left out";
+    let text = "Not all reports are read: a job's reports are at most 1000 files. `junit-01000.xml` and what follows is left out";
     assert_eq!(collected.warnings[0].text, text);
 }
 
@@ -429,4 +427,43 @@ fn records_are_small_and_have_every_case() {
     assert_eq!(names, (0..200).map(|number| (number % 100).to_string()).collect::<Vec<_>>());
     assert!(records.len() > 2 && records.iter().all(|record| record.markdown.is_empty()));
     assert!(lines(&Collected::default()).is_empty());
+}
+
+#[test]
+fn one_walk_finds_every_kind_and_the_repositorys_file_says_where() {
+    let place = Place::new();
+    place.write("junit.xml", "<testsuite><testcase name='a'/></testsuite>");
+    place.write("cov/lcov.info", "SF:a.c\nDA:1,1\nend_of_record\n");
+    place.write("coverage.xml", include_str!("fixtures/coverage-py.xml"));
+    place.write("out/a.sarif", "{\"runs\":[]}");
+    place.write("bom.json", "{\"bomFormat\":\"CycloneDX\",\"components\":[]}");
+    // Something else of a name that is looked at, and something broken.
+    place.write("sbom.json", "{\"what\":1}");
+    place.write("x/lcov.info", "SF:a.c\nDA:\n");
+    let found = place.collect(None);
+    assert_eq!(paths(&found), ["junit.xml"]);
+    let Others { coverage, findings, components } = &found.others;
+    let names: Vec<&str> = coverage.iter().map(|report| report.path.as_str()).collect();
+    assert_eq!((names, findings.len(), components.len()), (vec!["cov/lcov.info", "coverage.xml"], 1, 1));
+    let said: Vec<&str> = found.warnings.iter().map(|warning| warning.text.as_str()).collect();
+    let broken = "The report `x/lcov.info` does not count: line 2, column 1: it is not `DA:LINE,HITS`";
+    assert_eq!(said, [broken]);
+    let lines = super::said::all(&found);
+    let sums = "Coverage: 80.00% of 8 of 10 lines (cov/lcov.info, coverage.xml)";
+    assert_eq!(lines[1..], [sums, "Findings: none (out/a.sarif)", "Components: 0 (bom.json)"]);
+
+    place.write(".slipway.yml", "reports: [out/*.sarif, sbom.json]\n");
+    let found = place.collect(None);
+    assert_eq!((found.others.coverage.len(), found.others.findings.len()), (0, 1));
+    assert!(found.warnings[0].text.contains("`sbom.json` does not count: it is no report"), "{found:?}");
+    let mut wanted = place.wanted(None);
+    wanted.others = Some("cov".to_owned());
+    assert_eq!(collect(&wanted, &plain).others.coverage.len(), 1, "a variable goes before the file");
+    wanted.others = Some(String::new());
+    assert_eq!(collect(&wanted, &plain).others, Others::default());
+    place.write(".slipway.yml", "reports: out\n");
+    let found = place.collect(None);
+    let said = ".slipway.yml:1:10: `reports` must be a list, not text. The usual reports are read";
+    assert_eq!((found.warnings[0].text.as_str(), found.warnings[0].place), (said, (1, 10)));
+    assert_eq!(found.others.coverage.len(), 2);
 }

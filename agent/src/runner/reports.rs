@@ -9,11 +9,11 @@ use slipway_workflow::job_spec::StepAction;
 
 use super::attempt::Attempt;
 use super::course::{Activity, Stage};
+use crate::limits::{REPORTS_CHECKOUTS_MAX, REPORTS_TIME, REPORTS_TIME_GRACE, REPORTS_WARNINGS_MAX};
+use crate::records::log::JobLog;
 use crate::reports::records::{others, summaries};
 use crate::reports::said::all;
 use crate::reports::{Collected, OTHERS_VARIABLE, VARIABLE, Wanted, Warning, collect, cut};
-use crate::limits::{REPORTS_CHECKOUTS_MAX, REPORTS_TIME, REPORTS_TIME_GRACE, REPORTS_WARNINGS_MAX};
-use crate::records::log::JobLog;
 use crate::steps::annotations::Level;
 use crate::steps::commands::{Effect, LineOutcome};
 

@@ -96,9 +96,7 @@ impl From<GatesError> for ApiError {
     fn from(error: GatesError) -> Self {
         match error {
             GatesError::Compare(error) => error.into(),
-            GatesError::Mirror(error) => {
-                Self::new(StatusCode::BAD_GATEWAY, "unavailable", error.to_string())
-            }
+            GatesError::Mirror(error) => Self::new(StatusCode::BAD_GATEWAY, "unavailable", error.to_string()),
         }
     }
 }
@@ -128,8 +126,11 @@ fn coverage(compared: &Compared, limit: usize) -> Option<Coverage> {
     let (lines, covered) = found.totals();
     let mut files: Vec<_> = found.files.iter().collect();
     files.sort_by_key(|(_, (lines, covered))| std::cmp::Reverse(lines - covered));
-    let file =
-        |(path, (lines, covered)): (&String, &(u64, u64))| CoveredFile { path: path.clone(), lines: *lines, covered: *covered };
+    let file = |(path, (lines, covered)): (&String, &(u64, u64))| CoveredFile {
+        path: path.clone(),
+        lines: *lines,
+        covered: *covered,
+    };
     let (now, base) = (found.hundredths(), compared.base_hundredths());
     let percent = |hundredths: u32| f64::from(hundredths) / 100.0;
     let change = now.zip(base).map(|(now, base)| (f64::from(now) - f64::from(base)) / 100.0);

@@ -23,8 +23,8 @@ impl Coverage {
             *known = (known.0.max(lines), known.1.max(covered));
             return;
         }
-        let full = self.files.len() >= MAX_COVERED_FILES
-            || self.text_bytes + path.len() > MAX_REPORT_TEXT_BYTES;
+        let full =
+            self.files.len() >= MAX_COVERED_FILES || self.text_bytes + path.len() > MAX_REPORT_TEXT_BYTES;
         if full {
             self.take_more(1, lines, covered);
             return;

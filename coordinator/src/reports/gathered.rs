@@ -79,7 +79,7 @@ impl Reports {
 }
 
 /// Gathers from many records, and from many attempts.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Gathered {
     reports: Reports,
     fingerprints: BTreeSet<String>,

@@ -186,7 +186,9 @@ fn part(tokens: &mut Tokens, gate: &LicencesGate, depth: usize) -> bool {
     // An exception allows more, never less: what it is added to counts.
     let lower = name.to_lowercase();
     let base = lower.split(" with ").next().unwrap_or_default();
-    gate.forbid.iter().any(|pattern| matches(&pattern.to_lowercase(), &lower) || matches(&pattern.to_lowercase(), base))
+    gate.forbid
+        .iter()
+        .any(|pattern| matches(&pattern.to_lowercase(), &lower) || matches(&pattern.to_lowercase(), base))
 }
 
 fn matches(pattern: &str, name: &str) -> bool {

@@ -15,6 +15,7 @@ mod tests;
 
 pub use compare::Compared;
 pub(crate) use compare::{CompareError, compare, new_in_job};
+pub(crate) use coverage::change;
 pub use coverage::{Coverage, percent};
 pub(crate) use gathered::Gathered;
 pub use gathered::{Component, Finding, Reports};

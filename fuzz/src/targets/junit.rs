@@ -1,8 +1,8 @@
 //! A test report. However damaged it is, texts are within their bounds, a known secret never comes out, no more cases come than
 //! there is room for, and what is wrong is told with a place that the file has.
 
-use slipway_agent::reports::{ReportError, Room, cut, parse};
 use slipway_agent::limits::{JUNIT_MESSAGE_MAX_BYTES, REPORTS_NAME_MAX_BYTES};
+use slipway_agent::reports::{ReportError, Room, cut, parse};
 use slipway_agent::steps::mask::Masks;
 
 const SECRET: &str = "correct horse battery";

@@ -15,7 +15,7 @@ type Entry = (Arc<str>, Position, Node);
 pub(super) fn settings(reporter: &mut Reporter<'_>) -> Option<Settings> {
     let start = Position { line: 1, column: 1 };
     if reporter.source().len() > MAX_FILE_BYTES {
-        reporter.error(start, "too-large", format!("the file is longer than {MAX_FILE_BYTES} bytes"));
+        reporter.error(start, "wrong-value", format!("the file is longer than {MAX_FILE_BYTES} bytes"));
         return None;
     }
     // To the YAML reader a file without a node is wrong; here it says nothing.
@@ -131,7 +131,7 @@ fn texts(reporter: &mut Reporter<'_>, node: &Node, what: &str, most: usize) -> V
     };
     if items.len() > most {
         let message = format!("`{what}` has more than {most} entries");
-        reporter.error(node.position, "too-many", message);
+        reporter.error(node.position, "wrong-value", message);
         return Vec::new();
     }
     let mut found = Vec::new();
