@@ -84,10 +84,12 @@ async fn a_pull_request_is_judged_by_its_bases_gates_against_its_bases_run() {
     // A proposal that takes the gates away is judged by them all the same.
     forge.git(&["checkout", "--quiet", "-b", "topic"]);
     let head = forge.commit(".slipway.yml", "gates: {}\n", "No gates");
-    let pull = json!({"number": 5, "merged": false, "merge_commit_sha": null, "mergeable": false,
+    let pull = json!({"number": 5, "merged": false, "merge_commit_sha": null, "mergeable": true,
                       "head": {"sha": head, "ref": "topic", "repo": {"full_name": "o/n"}},
                       "base": {"ref": "main", "sha": base, "repo": {"full_name": "o/n"}}, "user": {"login": "ada"}});
-    forge.git(&["update-ref", "refs/pull/5/head", &head]);
+    forge.git(&["checkout", "--quiet", "main"]);
+    forge.git(&["merge", "--quiet", "--no-ff", "--message=Merge", "topic"]);
+    forge.git(&["update-ref", "refs/pull/5/merge", "HEAD"]);
     forge.deliver("pull_request", json!({"action": "opened", "number": 5, "pull_request": pull})).await;
     let findings = vec![
         finding("old", 33, Severity::High),

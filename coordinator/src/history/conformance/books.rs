@@ -88,7 +88,7 @@ impl Source for Books {
         };
         let tests = (0..sum % 5).map(case).collect();
         let mut reports = Gathered::default();
-        if sum % 3 > 0 {
+        if !sum.is_multiple_of(3) {
             reports.take(summary(sum));
         }
         let rows = (0..count).map(row).collect();
