@@ -210,29 +210,29 @@ pub const TUNNEL_LINGER_MAX: Duration = Duration::from_secs(5);
 /// long as clients wait by themselves.
 pub const TUNNEL_LEAVE_MAX: Duration = Duration::from_secs(1);
 
-/// Files and folders of a workspace among which test reports are looked for. At this many it takes a second or so.
-pub const JUNIT_ENTRIES_MAX: usize = 500_000;
+/// Files and folders of a workspace among which reports are looked for. At this many it takes a second or so.
+pub const REPORTS_ENTRIES_MAX: usize = 500_000;
 
-/// Deepest folder that is looked into for test reports.
-pub const JUNIT_DEPTH_MAX: usize = 64;
+/// Deepest folder that is looked into for reports.
+pub const REPORTS_DEPTH_MAX: usize = 64;
 
-/// Test reports of one job that are read.
-pub const JUNIT_FILES_MAX: usize = 1_000;
+/// Reports of one job that are read, of all kinds.
+pub const REPORTS_FILES_MAX: usize = 1_000;
 
-/// Largest test report that is read, in bytes.
-pub const JUNIT_FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// Largest report that is read, in bytes.
+pub const REPORTS_FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Bytes of all test reports of one job that are read.
-pub const JUNIT_TOTAL_MAX_BYTES: u64 = 128 * 1024 * 1024;
+/// Bytes of all reports of one job that are read.
+pub const REPORTS_TOTAL_MAX_BYTES: u64 = 128 * 1024 * 1024;
 
-/// How much of a file is looked at to see whether it is a test report at all.
-pub const JUNIT_HEAD_BYTES: u64 = 16 * 1024;
+/// How much of a file is looked at to see which kind of report it is.
+pub const REPORTS_HEAD_BYTES: u64 = 16 * 1024;
 
-/// How long a job's end may wait for its test reports.
-pub const JUNIT_TIME: Duration = Duration::from_secs(30);
+/// How long a job's end may wait for its reports.
+pub const REPORTS_TIME: Duration = Duration::from_secs(30);
 
 /// How much longer it waits for a read that hangs, before it goes on without any.
-pub const JUNIT_TIME_GRACE: Duration = Duration::from_secs(10);
+pub const REPORTS_TIME_GRACE: Duration = Duration::from_secs(10);
 
 /// Test cases of one job that are kept.
 pub const JUNIT_CASES_MAX: usize = slipway_wire::limits::MAX_TEST_CASES;
@@ -240,24 +240,54 @@ pub const JUNIT_CASES_MAX: usize = slipway_wire::limits::MAX_TEST_CASES;
 /// Bytes of all texts of one job's test cases that are kept: what its records and the coordinator's tables take.
 pub const JUNIT_TEXT_MAX_BYTES: usize = slipway_wire::limits::MAX_TEST_TEXT_BYTES;
 
-/// Longest name of a test case, its suite, class or file.
-pub const JUNIT_NAME_MAX_BYTES: usize = slipway_wire::limits::MAX_TEST_NAME_BYTES;
+/// Longest name of a test case, its suite, class or file, and of what other reports name.
+pub const REPORTS_NAME_MAX_BYTES: usize = slipway_wire::limits::MAX_TEST_NAME_BYTES;
 
 /// Longest message of a test case.
 pub const JUNIT_MESSAGE_MAX_BYTES: usize = slipway_wire::limits::MAX_TEST_MESSAGE_BYTES;
 
-/// Bytes of test cases in one record, about.
-pub const JUNIT_RECORD_BYTES: usize = 64 * 1024;
+/// Bytes of one record of a report, about.
+pub const REPORTS_RECORD_BYTES: usize = 64 * 1024;
 
-/// Test cases that are named in a job's log because they failed.
-pub const JUNIT_NAMED_MAX: usize = 10;
+/// Test cases, and findings, that are named in a job's log.
+pub const REPORTS_NAMED_MAX: usize = 10;
 
-/// Warnings about test reports in a job's log.
-pub const JUNIT_WARNINGS_MAX: usize = 10;
+/// Warnings about reports in a job's log.
+pub const REPORTS_WARNINGS_MAX: usize = 10;
+
+/// Files of one job whose coverage is told one by one; the rest is told together.
+pub const COVERED_FILES_MAX: usize = slipway_wire::limits::MAX_COVERED_FILES;
+
+/// Highest number of a line that coverage may name.
+pub const COVERED_LINE_MAX: u32 = 10_000_000;
+
+/// Findings of one job that are kept.
+pub const FINDINGS_MAX: usize = slipway_wire::limits::MAX_FINDINGS;
+
+/// Longest message of a finding.
+pub const FINDING_MESSAGE_MAX_BYTES: usize = slipway_wire::limits::MAX_FINDING_MESSAGE_BYTES;
+
+/// Rules of one run of a tool that are looked at for how grave they are.
+pub const SARIF_RULES_MAX: usize = 20_000;
+
+/// Runs of tools in one report of findings.
+pub const SARIF_RUNS_MAX: usize = 1_000;
+
+/// Components of one job that are kept.
+pub const COMPONENTS_MAX: usize = slipway_wire::limits::MAX_COMPONENTS;
+
+/// Licences of one component that are kept.
+pub const LICENCES_MAX: usize = slipway_wire::limits::MAX_LICENCES;
+
+/// Entries of any list in a report of JSON that are looked at.
+pub const REPORTS_LIST_MAX: usize = 100_000;
+
+/// Bytes of all texts of one job's coverage, of its findings, and of its components.
+pub const REPORTS_TEXT_MAX_BYTES: usize = slipway_wire::limits::MAX_REPORT_TEXT_BYTES;
 
 /// Times of checkouts that a job remembers, so that what they bring does not count as written by it; of more, the last two
 /// become one with what is between.
-pub const JUNIT_CHECKOUTS_MAX: usize = 64;
+pub const REPORTS_CHECKOUTS_MAX: usize = 64;
 
 /// The disk that an agent's own part of the cache may use unless an option says otherwise, in GiB.
 pub const TIER_DEFAULT_GIB: u64 = 10;

@@ -72,6 +72,20 @@ fn a_bad_workflow_is_told_in_every_format() {
 }
 
 #[test]
+fn the_repositorys_settings_are_checked_beside_its_workflows() {
+    let place = Place::new();
+    place
+        .write(".github/workflows/ci.yml", GOOD)
+        .write(".slipway.yml", "gates:\n  coverage: { min: lots }\n");
+    let done = place.run(&["lint"]);
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(done.out.contains(".slipway.yml:2:20") && done.out.contains("gates.coverage.min"), "{done:?}");
+    assert!(done.out.ends_with("1 error, 0 warnings in 2 files\n"), "{done:?}");
+    place.write(".slipway.yml", "gates:\n  coverage: { min: 80 }\n");
+    assert_eq!(place.run(&["lint", ".slipway.yml"]).out, "0 errors, 0 warnings in 1 file\n");
+}
+
+#[test]
 fn files_that_cannot_be_read_are_wrong_usage() {
     let place = Place::new();
     refuses(&place.run(&["lint", "missing.yml"]), 2, &["missing.yml"]);

@@ -35,6 +35,7 @@ mod pages;
 mod places;
 pub mod planner;
 pub mod records;
+pub mod reports;
 pub mod repositories;
 pub mod rerun;
 pub mod results;

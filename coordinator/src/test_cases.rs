@@ -12,7 +12,7 @@ use crate::records::{AttemptKey, Records, RecordsError};
 
 /// Cases are among an attempt's last records: how many of those are read for them. 50,000 cases take some hundred records and a
 /// thousand report files as many; behind them there are a few lines.
-const TAIL_RECORDS: u64 = 8_192;
+pub(crate) const TAIL_RECORDS: u64 = 8_192;
 
 /// How a case ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -122,7 +122,7 @@ impl Gathered {
 
 /// Without NUL, which PostgreSQL does not take, and short enough for its indexes: in this order, since what stands for a NUL
 /// is longer.
-fn bounded(text: String, max_bytes: usize) -> String {
+pub(crate) fn bounded(text: String, max_bytes: usize) -> String {
     let mut text = if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text };
     if text.len() > max_bytes {
         let boundary = (0..=max_bytes).rev().find(|at| text.is_char_boundary(*at));

@@ -44,6 +44,21 @@ fn junit() {
 }
 
 #[test]
+fn lcov() {
+    nothing_is_found(Target::Lcov);
+}
+
+#[test]
+fn cobertura() {
+    nothing_is_found(Target::Cobertura);
+}
+
+#[test]
+fn sarif() {
+    nothing_is_found(Target::Sarif);
+}
+
+#[test]
 fn resource_names() {
     nothing_is_found(Target::ResourceNames);
 }

@@ -181,3 +181,69 @@ fn an_agent_that_is_killed_over_them_tells_every_case_once() {
     let _ = client.kill();
     let _ = client.wait();
 }
+
+const EVERY_KIND: &str = r#"
+on: push
+jobs:
+  unit:
+    runs-on: ubuntu-latest
+    steps:
+      - run: |
+          echo "::add-mask::hush-hush"
+          mkdir -p out
+          printf 'SF:%s/a.c\nDA:1,1\nDA:2,0\nDA:3,4\nDA:4,1\nend_of_record\n' "$PWD" > out/lcov.info
+          cat > out/looker.sarif <<'JSON'
+          {"runs":[{"tool":{"driver":{"name":"looker"}},"results":[
+            {"ruleId":"R1","level":"error","message":{"text":"hush-hush is in it"},
+             "locations":[{"physicalLocation":{"artifactLocation":{"uri":"a.c"},"region":{"startLine":3}}}]},
+            {"ruleId":"R2","level":"note","message":{"text":"so so"}}]}]}
+          JSON
+          echo '{"bomFormat":"CycloneDX","components":[{"name":"lib","version":"1"}]}' > bom.json
+          echo '{"runs":[' > broken.sarif
+          ln -s /etc/passwd coverage.xml
+"#;
+
+#[test]
+fn every_kind_of_report_is_in_the_log_the_history_and_show() {
+    let checkout = Checkout::with_workflow(EVERY_KIND);
+    let coordinator = Coordinator::start();
+    let _agent = Agent::start(&coordinator, AgentOptions::named("one"));
+    let outcome = coordinator.run(&checkout);
+    assert_eq!(outcome.code, 0, "a broken report fails nothing: {outcome:#?}");
+    let log = outcome.log("unit");
+    let at = log.iter().position(|line| line.starts_with("Coverage: ")).unwrap_or_else(|| panic!("{log:#?}"));
+    let said = [
+        "Coverage: 75.00% of 3 of 4 lines (out/lcov.info)",
+        "Findings: 1 high, 1 low (out/looker.sarif)",
+        "Components: 1 (bom.json)",
+    ];
+    assert_eq!(log[at..], said);
+    let broken = "##[warning]The report `broken.sarif` does not count: line 2, column ";
+    assert!(log.iter().any(|line| line.starts_with(broken)), "{log:#?}");
+
+    let sql = "SELECT files, lines, covered, critical, high, medium, low, components FROM reports";
+    assert_eq!(rows(&coordinator, sql, 1)[0].join("|"), "1|4|3|0|1|0|1|1");
+
+    // A second run of the same workflow is compared with the first only on the base branch, and these are of no forge: the
+    // branch itself is the base.
+    let run = coordinator.newest_run();
+    let shown = coordinator.plain(&["show", &run]).stdout;
+    let lines = [
+        "coverage: 75.00 % (3 of 4 lines)",
+        "findings: 1 high, 1 low",
+        "  high a.c:3: *** is in it (R1)",
+        "  low so so (R2)",
+        "components: 1",
+    ];
+    for line in lines {
+        assert!(shown.lines().any(|shown| shown == line), "`{line}` is missing:\n{shown}");
+    }
+    let reports = &coordinator.show(&run)["reports"];
+    assert_eq!(reports["coverage"]["files"][0]["path"], "a.c");
+    assert_eq!(reports["findings"]["new"], Value::Null, "there is no base");
+    coordinator.run(&checkout);
+    let again = coordinator.newest_run();
+    let reports = &coordinator.show(&again)["reports"];
+    assert_eq!((&reports["base"], &reports["findings"]["new"]), (&Value::from(run), &Value::from(0)));
+    assert_eq!(reports["coverage"]["change"], 0.0);
+}

@@ -180,8 +180,8 @@ impl JobLog {
         Arc::clone(&self.masks)
     }
 
-    /// Test cases of a report, masked.
-    pub fn tests(&mut self, summary: v1::Summary) {
+    /// What a report says, masked.
+    pub fn report(&mut self, summary: v1::Summary) {
         self.push(Kind::Summary(summary));
     }
 

@@ -40,7 +40,7 @@ impl Attempt {
         }
         self.show_environment_url(log);
         // Last: whoever looks for test cases finds them at the end of the records.
-        self.read_tests(log).await;
+        self.read_reports(log).await;
         let timed_out = self.saved.timed_out;
         let result = match self.saved.state.status() {
             _ if timed_out => WorkResult::Failure,

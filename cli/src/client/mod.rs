@@ -105,8 +105,20 @@ impl Client {
     /// # Errors
     /// See the module.
     pub async fn failed_tests(&self, run: &str, limit: usize) -> Result<Option<Json>, Failure> {
-        let path = format!("/runs/{run}/tests?outcome=failed,error&limit={limit}");
-        let request = self.request(Method::GET, &path);
+        self.if_known(&format!("/runs/{run}/tests?outcome=failed,error&limit={limit}")).await
+    }
+
+    /// What a run's other reports say, with at most so many entries of each list. Nothing from a coordinator that does not
+    /// know them.
+    ///
+    /// # Errors
+    /// See the module.
+    pub async fn reports(&self, run: &str, limit: usize) -> Result<Option<Json>, Failure> {
+        self.if_known(&format!("/runs/{run}/reports?limit={limit}")).await
+    }
+
+    async fn if_known(&self, path: &str) -> Result<Option<Json>, Failure> {
+        let request = self.request(Method::GET, path);
         let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
         let body = self.body(answer).await?;

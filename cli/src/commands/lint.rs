@@ -1,4 +1,4 @@
-//! `slipway lint`: what is wrong with workflows, for people, scripts, code scanning and GitHub's annotations.
+//! `slipway lint`: what is wrong with workflows and `.slipway.yml`, for people, scripts, code scanning and GitHub's annotations.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use slipway_workflow::calls::{FileName, Files, check};
 use slipway_workflow::diagnostics::{Diagnostic, Severity, render_github, render_sarif, render_text};
-use slipway_workflow::syntax;
+use slipway_workflow::{settings, syntax};
 
 use crate::checkout::Checkout;
 use crate::failure::{Exit, Failure};
@@ -17,7 +17,7 @@ use crate::workflow_file::{self, FOLDER, WorkflowFile};
 /// Flags of `slipway lint`.
 #[derive(Debug, Args)]
 pub struct Lint {
-    /// Workflow files; none: all of .github/workflows
+    /// Workflow files, or .slipway.yml; none: all of .github/workflows, and .slipway.yml
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// How findings are written
@@ -77,7 +77,9 @@ impl Lint {
                 checkout.root.display()
             )));
         }
-        found.iter().map(|path| workflow_file::load(&checkout, path)).collect()
+        // The repository's own settings stand beside them, if there are any.
+        let settings = Some(checkout.root.join(settings::FILE)).filter(|path| path.is_file());
+        found.iter().chain(&settings).map(|path| workflow_file::load(&checkout, path)).collect()
     }
 }
 
@@ -94,6 +96,9 @@ fn called() -> Result<BTreeMap<String, String>, Failure> {
 
 /// What is to say about a file, and about its calls of files that are known.
 fn lint(file: &WorkflowFile, texts: &BTreeMap<String, String>, called: &Files) -> Vec<Diagnostic> {
+    if file.in_repository == settings::FILE {
+        return settings::parse(&file.shown, &file.text).err().unwrap_or_default();
+    }
     let workflow = match syntax::parse_with_advice(&file.shown, &file.text) {
         Ok(workflow) => workflow,
         Err(found) => return found,

@@ -24,5 +24,6 @@ pub mod run;
 pub mod runs;
 pub mod secrets;
 pub mod show;
+mod show_reports;
 pub mod tokens;
 pub mod up;

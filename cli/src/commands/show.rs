@@ -4,6 +4,7 @@ use clap::Args;
 use slipway_kit::clock::{Clock, SystemClock};
 
 use super::runs::{short_ref, title, took};
+use super::show_reports;
 use crate::client::types::{self, Attempt, Instance, Run, Tests};
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
@@ -17,6 +18,12 @@ const NAMED_TESTS: usize = 20;
 
 /// Failed test cases with `--json`.
 const JSON_TESTS: usize = 1_000;
+
+/// Findings that are named.
+const NAMED_FINDINGS: usize = 20;
+
+/// Entries of each list of reports with `--json`.
+const JSON_REPORTS: usize = 1_000;
 
 /// How much of a test case's message is shown.
 const MESSAGE_CHARS: usize = 200;
@@ -44,6 +51,11 @@ impl Show {
             {
                 answer.insert("tests".to_owned(), tests);
             }
+            if let (Some(reports), Some(answer)) =
+                (client.reports(&id, JSON_REPORTS).await?, answer.as_object_mut())
+            {
+                answer.insert("reports".to_owned(), reports);
+            }
             out.json(&answer)?;
             return Ok(Exit::Success);
         }
@@ -60,6 +72,13 @@ impl Show {
             && let Some(found) = client.failed_tests(&id, NAMED_TESTS).await?
         {
             for line in tests(&types::read(found)?) {
+                out.line(&line)?;
+            }
+        }
+        if run.result.is_some()
+            && let Some(found) = client.reports(&id, NAMED_FINDINGS).await?
+        {
+            for line in show_reports::lines(&types::read(found)?) {
                 out.line(&line)?;
             }
         }

@@ -4,7 +4,7 @@ use super::UserRole;
 use super::UserRole::{Admin, Approver, Developer, Viewer};
 
 /// The routes of `/api/v1` that need a token, sorted; what is not here is for administrators.
-pub(crate) const HTTP: [(&str, UserRole); 42] = [
+pub(crate) const HTTP: [(&str, UserRole); 43] = [
     ("delete /agents/tokens/{token}", Admin),
     ("delete /agents/{agent}", Admin),
     ("delete /pools/{pool}", Admin),
@@ -27,6 +27,7 @@ pub(crate) const HTTP: [(&str, UserRole); 42] = [
     ("get /runs/{run}/events", Viewer),
     ("get /runs/{run}/logs", Viewer),
     ("get /runs/{run}/records", Viewer),
+    ("get /runs/{run}/reports", Viewer),
     ("get /runs/{run}/tests", Viewer),
     ("get /secrets", Admin),
     ("get /tokens", Admin),

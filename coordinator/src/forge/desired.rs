@@ -7,7 +7,7 @@ use slipway_scheduler::state::{Instance, Job, Phase, Run, Stage as JobStage};
 use slipway_scheduler::{JobResult, Outcome, RunId};
 
 use super::told::{Part, ToldReport};
-use super::{Button, Conclusion, Place, Stage, words};
+use super::{Button, Conclusion, Place, Stage, gates, words};
 use crate::driver::View;
 use crate::records::AttemptKey;
 
@@ -95,6 +95,8 @@ pub(crate) struct RunWork {
     pub(crate) ended_ms: Option<u64>,
     /// Where its reports belong; `None`: that was not journaled yet, and nothing else is here.
     pub(crate) place: Option<Place>,
+    /// It has ended, and its gates were not judged yet.
+    pub(crate) to_judge: bool,
     /// Reports whose last word was not told.
     pub(crate) wanted: Vec<Wanted>,
 }
@@ -122,6 +124,14 @@ pub(crate) fn of_run(view: View<'_>, run: RunId) -> Option<RunWork> {
                 }
             }
         }
+        for mut report in gates::wanted(run, told) {
+            let Key::Part(_, part) = &report.key else { continue };
+            report.told = told.parts.get(part).copied();
+            report.place = told.place.clone();
+            if !report.told.is_some_and(|told| told.settled) {
+                wanted.push(report);
+            }
+        }
     }
     Some(RunWork {
         repository: meta.repository.clone(),
@@ -131,6 +141,7 @@ pub(crate) fn of_run(view: View<'_>, run: RunId) -> Option<RunWork> {
         event: run.event(),
         ended_ms: run.end().map(|end| end.at.0),
         place: told.map(|told| told.place.clone()),
+        to_judge: run.end().is_some() && told.is_some_and(|told| told.gates.is_none()),
         wanted,
     })
 }
@@ -173,12 +184,12 @@ fn of_job(run: &Run, job: &Job) -> Option<Wanted> {
 }
 
 /// Filled in by whoever knows.
-fn nowhere() -> Place {
+pub(super) fn nowhere() -> Place {
     Place { repository: String::new(), sha: String::new() }
 }
 
 /// As GitHub's own pages name a job: a commit may have the same workflow for a push and for a pull request.
-fn name(run: &Run, job: &str) -> String {
+pub(super) fn name(run: &Run, job: &str) -> String {
     let meta = run.meta();
     words::cut(&format!("{} / {job} ({})", meta.workflow_name, meta.event_name), NAME_MAX_BYTES)
 }

@@ -10,6 +10,7 @@ use slipway_wire::result;
 use super::desired::Source;
 use super::{Annotation, Level, words};
 use crate::records::{Records, RecordsError};
+use crate::reports::Gathered;
 
 /// Steps that are told.
 const STEPS_MAX: usize = 300;
@@ -21,11 +22,11 @@ pub(super) const ANNOTATIONS_MAX: usize = 300;
 pub(super) const FAILING_MAX: usize = 50;
 
 /// Bytes of an annotation's title and message.
-const TITLE_MAX_BYTES: usize = 250;
-const MESSAGE_MAX_BYTES: usize = 8 << 10;
+pub(super) const TITLE_MAX_BYTES: usize = 250;
+pub(super) const MESSAGE_MAX_BYTES: usize = 8 << 10;
 
 /// Bytes of a path.
-const PATH_MAX_BYTES: usize = 1 << 10;
+pub(super) const PATH_MAX_BYTES: usize = 1 << 10;
 
 /// Bytes of summaries that are kept; more has no room in a report.
 const SUMMARY_MAX_BYTES: usize = 64 << 10;
@@ -72,6 +73,10 @@ pub(crate) struct Details {
     pub(super) failing: Vec<Failing>,
     /// Test cases in all, and those that failed.
     pub(super) tests: (usize, usize),
+    /// What its other reports say.
+    pub(super) reports: Gathered,
+    /// The same as Markdown, once the job is over.
+    pub(super) reports_text: String,
     /// The logs were removed, or are damaged from some record on.
     pub(super) missing: bool,
 }
@@ -131,11 +136,12 @@ impl Details {
                 row.ended = Some(StepEnd { at_ms: time_ms, outcome, conclusion });
             }
             Some(record::Record::Annotation(said)) => self.annotate(annotation_of(said)),
-            Some(record::Record::Summary(summary)) => {
+            Some(record::Record::Summary(mut summary)) => {
                 self.sum_up(&summary.markdown);
-                if let Some(tests) = summary.tests {
+                if let Some(tests) = summary.tests.take() {
                     self.test(tests);
                 }
+                self.reports.take(summary);
             }
             Some(record::Record::Line(_)) | None => {}
         }

@@ -13,6 +13,8 @@ pub(crate) mod asks;
 pub(crate) mod commits;
 pub(crate) mod desired;
 mod details;
+mod findings;
+mod gates;
 pub(crate) mod missed;
 mod output;
 pub(crate) mod reporter;

@@ -71,6 +71,7 @@ fn summary(wanted: &Wanted, details: Option<&Details>) -> String {
     }
     if let Some(details) = details {
         failing(&mut text, details);
+        text.push_str(&details.reports_text);
         steps(&mut text, details);
         if details.annotations_left_out > 0 {
             let left = format!("{} more annotations are in the log.", details.annotations_left_out);

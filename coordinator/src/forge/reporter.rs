@@ -11,6 +11,7 @@ use std::time::Duration;
 use slipway_kit::backoff::Backoff;
 use slipway_scheduler::state::Run;
 use slipway_scheduler::{RunId, Timestamp};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -18,7 +19,7 @@ use super::desired::{self, Key, Mark, RunWork, Wanted};
 use super::details::Details;
 use super::telling::{self, Task, TellError};
 use super::told::ReportEvent;
-use super::{Forge, ForgeError, Place, commits};
+use super::{Forge, ForgeError, Place, commits, gates};
 use crate::driver::{DriverError, View};
 use crate::services::Services;
 
@@ -126,6 +127,10 @@ struct Desk {
     failures: u32,
     outage: Backoff,
     work: JoinSet<Done>,
+    /// Runs whose gates are being judged.
+    judging: JoinSet<RunId>,
+    asked: BTreeSet<RunId>,
+    turns: Arc<Semaphore>,
 }
 
 /// Tells the forge, if there is one, until the driver is gone.
@@ -146,6 +151,9 @@ pub(crate) async fn report(services: Services) {
         failures: 0,
         outage: Backoff::new(OUTAGE_WAITS.0, OUTAGE_WAITS.1),
         work: JoinSet::new(),
+        judging: JoinSet::new(),
+        asked: BTreeSet::new(),
+        turns: Arc::new(Semaphore::new(gates::JUDGED_AT_ONCE)),
     };
     if let Err(error) = desk.run().await {
         tracing::debug!(%error, "the forge is told no more");
@@ -178,6 +186,11 @@ impl Desk {
                     Ok(done) => self.done(done).await?,
                     // Its report stays busy: one that makes this program panic is not tried again before the next start.
                     Err(panic) => tracing::error!(%panic, "telling the forge panicked"),
+                },
+                Some(judged) = self.judging.join_next() => match judged {
+                    // It stays asked: one that could not be judged waits for the next start.
+                    Ok(run) => drop(self.changed.insert(run)),
+                    Err(panic) => tracing::error!(%panic, "judging gates panicked"),
                 },
                 () = tokio::time::sleep_until(wake) => {}
                 () = self.services.closing.cancelled() => return Ok(()),
@@ -228,6 +241,7 @@ impl Desk {
     async fn take_run(&mut self, run: RunId, work: Option<RunWork>) -> Result<(), DriverError> {
         let Some(work) = work else {
             self.items.retain(|key, item| item.busy || !matches!(key, Key::Part(of, _) if *of == run));
+            self.asked.remove(&run);
             return Ok(());
         };
         if work.forge != self.forge.host() {
@@ -236,6 +250,9 @@ impl Desk {
         if let Some(place) = work.place {
             if commits::counts(&work.event_name) {
                 self.commits.insert(place);
+            }
+            if work.to_judge {
+                self.judge(run, work.ended_ms);
             }
             work.wanted.into_iter().for_each(|wanted| self.want(wanted));
             return Ok(());
@@ -250,6 +267,20 @@ impl Desk {
         // With its place it is looked at again.
         self.changed.insert(run);
         Ok(())
+    }
+
+    /// Has the gates of a run judged, unless that goes on already or it ended too long ago.
+    fn judge(&mut self, run: RunId, ended_ms: Option<u64>) {
+        let late = ended_ms.is_none_or(|ended| ended + LATE_MS < self.services.clock.unix_ms());
+        if late || !self.asked.insert(run) {
+            return;
+        }
+        let (services, turns) = (self.services.clone(), Arc::clone(&self.turns));
+        self.judging.spawn(async move {
+            // It is never closed.
+            let _turn = turns.acquire().await;
+            gates::judge(services, run).await
+        });
     }
 
     /// Where a run's reports belong: of a pull request at its head, where people look, and not at its test merge.

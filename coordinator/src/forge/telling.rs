@@ -7,7 +7,7 @@
 use super::desired::{Key, Wanted};
 use super::details::Details;
 use super::told::ReportEvent;
-use super::{Annotation, Forge, ForgeError, Report, Stage, output};
+use super::{Annotation, Forge, ForgeError, Report, Stage, findings, output};
 use crate::driver::DriverError;
 use crate::records::RecordsError;
 use crate::services::Services;
@@ -43,6 +43,7 @@ pub(super) async fn tell(services: &Services, forge: &dyn Forge, task: &mut Task
         task.details.read_on(&services.records, source).await?;
         if task.wanted.stage.is_done() {
             annotations.clone_from(&task.details.annotations);
+            annotations.append(&mut findings::of_job(services, &task.wanted, &mut task.details).await?);
         }
         details = Some(&task.details);
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use slipway_scheduler::{RunId, Timestamp};
 
 use super::Place;
+use crate::reports::Judged;
 
 /// How many commits are remembered. A further delivery for one that was forgotten sums it up anew.
 pub const COMMITS_MAX: usize = 10_000;
@@ -17,7 +18,7 @@ pub const COMMITS_MAX: usize = 10_000;
 /// How many workflow files with something wrong are told of one commit.
 pub const PROBLEMS_MAX: usize = 20;
 
-/// Names a report of a run: an instance's id, or `job:` with the id of a job that has none.
+/// Names a report of a run: an instance's id, `job:` with the id of a job that has none, or `gate:` with a gate's name.
 pub type Part = String;
 
 /// Something that was told, or that is to be told.
@@ -52,6 +53,13 @@ pub enum ReportEvent {
         place: Place,
         /// Whether it counts in the commit's sum.
         counts: bool,
+    },
+    /// What the gates of a run that has ended say; none: it has none.
+    Gates {
+        /// Which run.
+        run: RunId,
+        /// All of them.
+        gates: Vec<Judged>,
     },
     /// The forge has a report on a part of a run.
     Made {
@@ -122,6 +130,9 @@ pub struct ToldRun {
     pub place: Place,
     /// Its reports.
     pub parts: BTreeMap<Part, ToldReport>,
+    /// What its gates say; `None`: they were not judged yet.
+    #[serde(default)]
+    pub gates: Option<Vec<Judged>>,
 }
 
 /// What was told of a commit, and what sums up to it.
@@ -195,8 +206,13 @@ impl Told {
                 if *counts {
                     self.begin(place).runs.insert(*run);
                 }
-                let told = ToldRun { place: place.clone(), parts: BTreeMap::new() };
+                let told = ToldRun { place: place.clone(), parts: BTreeMap::new(), gates: None };
                 self.runs.entry(*run).or_insert(told);
+            }
+            ReportEvent::Gates { run, gates } => {
+                if let Some(run) = self.runs.get_mut(run) {
+                    run.gates = Some(gates.clone());
+                }
             }
             ReportEvent::Made { run, part, id, settled } => {
                 if let Some(run) = self.runs.get_mut(run) {

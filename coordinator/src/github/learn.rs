@@ -27,6 +27,8 @@ pub(super) async fn remember(services: &Services, occasion: &Occasion, payload: 
         let same = before.as_ref().is_some_and(|before| {
             before.clone_url == occasion.clone_url
                 && before.default_branch == branch
+                // Of one that was only configured it was guessed from where its code is.
+                && before.forge == occasion.forge
                 && before.payload.contains_key("repository")
         });
         // Another default branch starts other things: it is looked at again.

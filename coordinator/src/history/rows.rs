@@ -6,12 +6,14 @@
 use slipway_scheduler::command::{InstanceDefinition, LeaseRef, RunMeta, Standing, Trust};
 use slipway_scheduler::outcome::CancelReason;
 use slipway_scheduler::{Event, InstanceId, JobId, Outcome, RunId, Timestamp};
+use slipway_workflow::settings::Severity;
 
 use super::sql;
 use super::steps::{StepRow, Steps};
 use super::tables::{Statement, Value};
 use crate::audit::AuditEntry;
 use crate::driver::payload::{AttemptNote, Payload};
+use crate::reports::{Coverage, Reports};
 use crate::test_cases::TestCase;
 
 /// An entry, and what of its attempt's records is known.
@@ -116,12 +118,16 @@ fn event_rows(entry: Entry<'_>, event: &Event, to: &mut Vec<Statement>) {
                 if steps.whole {
                     push(sql::FORGET_STEPS, attempt(lease));
                     push(sql::FORGET_TESTS, attempt(lease));
+                    push(sql::FORGET_REPORTS, attempt(lease));
                 }
                 for step in &steps.rows {
                     push(sql::STEP, step_values(lease, run, step));
                 }
                 for case in &steps.tests {
                     push(sql::TEST, test_values(lease, run, case));
+                }
+                if !steps.reports.is_empty() {
+                    push(sql::REPORTS, report_values(lease, run, &steps.reports));
                 }
             }
             push(sql::USAGE, [attempt(lease), vec![position]].concat());
@@ -235,6 +241,30 @@ fn test_values(lease: &LeaseRef, run: RunId, case: &TestCase) -> Vec<Value> {
         outcome.word().into(),
         (*duration_us).into(),
         said(message),
+    ]
+}
+
+fn report_values(lease: &LeaseRef, run: RunId, reports: &Reports) -> Vec<Value> {
+    let coverage = reports.coverage.as_ref();
+    let totals = coverage.map(Coverage::totals);
+    let found = |severity| {
+        let findings = reports.findings.as_ref()?.iter();
+        Some(findings.filter(|finding| finding.severity == severity).count() as u64)
+    };
+    let components = reports.components.as_ref();
+    let components = components.map(|all| all.len() as u64 + reports.components_left_out);
+    vec![
+        id(lease.instance),
+        lease.attempt.into(),
+        id(run),
+        coverage.map(|coverage| coverage.files.len() as u64 + coverage.more.0).into(),
+        totals.map(|(lines, _)| lines).into(),
+        totals.map(|(_, covered)| covered).into(),
+        found(Severity::Critical).into(),
+        found(Severity::High).into(),
+        found(Severity::Medium).into(),
+        found(Severity::Low).into(),
+        components.into(),
     ]
 }
 

@@ -14,6 +14,7 @@ use super::steps::{StepEnd, StepRow, Steps};
 use super::tables::{Statement, Value};
 use crate::audit::AuditEntry;
 use crate::driver::payload::{AttemptNote, DeliveryEvent, DrainOrder, Payload};
+use crate::reports::Reports;
 use crate::test_cases::{self, TestCase};
 
 const RUN: RunId = RunId::from_u128(1);
@@ -202,11 +203,12 @@ fn the_end_of_an_attempt_brings_its_steps() {
         duration_us: Some(9),
         message: "m".repeat(2_000),
     };
-    let mut steps = Steps { rows, tests: vec![case], whole: true };
+    let reports = Reports { components: Some(Vec::new()), ..Reports::default() };
+    let mut steps = Steps { rows, tests: vec![case], reports, whole: true };
     let statements = told(finished(Outcome::Fleet { cause: FleetCause::OutOfMemory }), Some(&steps));
     let kinds: Vec<&str> = statements.iter().map(|statement| statement.sql).collect();
-    let forget = [sql::FORGET_STEPS, sql::FORGET_TESTS];
-    let added = [sql::STEP, sql::STEP, sql::TEST, sql::USAGE];
+    let forget = [sql::FORGET_STEPS, sql::FORGET_TESTS, sql::FORGET_REPORTS];
+    let added = [sql::STEP, sql::STEP, sql::TEST, sql::REPORTS, sql::USAGE];
     assert_eq!(kinds, [&[sql::ATTEMPT_FINISHED], &forget[..], &added].concat());
     let digest = Digest::of(b"x").to_string();
     let expected = [
@@ -225,13 +227,16 @@ fn the_end_of_an_attempt_brings_its_steps() {
         &[instance(), number(4), number(0), run(), text("a"), text("A"), number(2), number(3)][..],
         &[text("failure"), text("success"), number(-1), number(4), number(5), number(6)],
     ];
-    assert_eq!(statements[3].values, first.concat());
-    assert_eq!(statements[4].values.iter().filter(|value| **value == Value::Null).count(), 7);
+    assert_eq!(statements[4].values, first.concat());
+    assert_eq!(statements[5].values.iter().filter(|value| **value == Value::Null).count(), 7);
     let case = [
         &[instance(), number(4), number(8), run(), text("junit.xml"), text("s"), text("c"), text("n")][..],
         &[Value::Null, Value::Null, text("failed"), number(9), text(&"m".repeat(2_000))],
     ];
-    assert_eq!(statements[5].values, case.concat());
+    assert_eq!(statements[6].values, case.concat());
+    // Of kinds without a report nothing is known; of one that is empty, that there is none.
+    let sums = [&[instance(), number(4), run()][..], &vec![Value::Null; 7], &[number(0)]];
+    assert_eq!(statements[7].values, sums.concat());
     // Where a part of the records is missing, steps that are there already are not forgotten.
     steps.whole = false;
     let part = told(finished(Outcome::TimedOut), Some(&steps));

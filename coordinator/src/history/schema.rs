@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 /// Each step and the format it leads to.
-pub(super) const STEPS: &[(u32, &str)] = &[(1, FIRST), (2, TESTS)];
+pub(super) const STEPS: &[(u32, &str)] = &[(1, FIRST), (2, TESTS), (3, REPORTS)];
 
 const FIRST: &str = "CREATE TABLE meta (application text NOT NULL, format bigint NOT NULL);
     INSERT INTO meta (application, format) VALUES ('slipway-history', 0);
@@ -157,6 +157,23 @@ const TESTS: &str = "CREATE TABLE tests (
     CREATE INDEX tests_run ON tests (run);
     CREATE INDEX tests_name ON tests (name, class);
     CREATE INDEX tests_duration ON tests (duration_us);";
+
+/// Totals only: files, findings and components are in the records, as long as those are kept. Attempts that were projected
+/// before have theirs with the next rebuild.
+const REPORTS: &str = "CREATE TABLE reports (
+        instance text NOT NULL,
+        attempt bigint NOT NULL,
+        run text NOT NULL,
+        files bigint,
+        lines bigint,
+        covered bigint,
+        critical bigint,
+        high bigint,
+        medium bigint,
+        low bigint,
+        components bigint,
+        PRIMARY KEY (instance, attempt));
+    CREATE INDEX reports_run ON reports (run);";
 
 /// Tables with times, and which columns those are.
 const MOMENTS: &[(&str, &[&str])] = &[

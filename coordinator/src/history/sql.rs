@@ -96,6 +96,15 @@ pub(super) const TEST: &str =
         outcome, duration_us, message)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT DO NOTHING";
 
+/// `?1` instance, `?2` attempt.
+pub(super) const FORGET_REPORTS: &str = "DELETE FROM reports WHERE instance = ?1 AND attempt = ?2";
+
+/// What an attempt's reports sum up to, unless it is known better; `?3` its run.
+pub(super) const REPORTS: &str =
+    "INSERT INTO reports (instance, attempt, run, files, lines, covered, critical, high,
+        medium, low, components)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING";
+
 /// `?1` instance, `?2` attempt, `?3` position. From what the other tables have of the attempt by now.
 pub(super) const USAGE: &str = "INSERT INTO usage (instance, attempt, run, repository, job, labels, agent, arch, started_ms,
         finished_ms, slot_ms, cpu_ms, max_rss_bytes, position)
@@ -144,13 +153,16 @@ pub(super) const RECOUNT_ATTEMPTS: &str = "UPDATE jobs SET
         attempts = (SELECT count(*) FROM attempts WHERE attempts.instance = jobs.instance)
     WHERE finished_position IS NULL";
 
-/// What a rebuild ends with: steps and test cases of attempts that are not there (any more) or have not ended go.
-pub(super) const FORGET_ORPHANS: [&str; 2] = [
+/// What a rebuild ends with: steps, test cases and reports of attempts that are not there (any more) or have not ended go.
+pub(super) const FORGET_ORPHANS: [&str; 3] = [
     "DELETE FROM steps WHERE NOT EXISTS
     (SELECT 1 FROM attempts WHERE attempts.instance = steps.instance AND attempts.attempt = steps.attempt
         AND attempts.finished_position IS NOT NULL)",
     "DELETE FROM tests WHERE NOT EXISTS
     (SELECT 1 FROM attempts WHERE attempts.instance = tests.instance AND attempts.attempt = tests.attempt
+        AND attempts.finished_position IS NOT NULL)",
+    "DELETE FROM reports WHERE NOT EXISTS
+    (SELECT 1 FROM attempts WHERE attempts.instance = reports.instance AND attempts.attempt = reports.attempt
         AND attempts.finished_position IS NOT NULL)",
 ];
 

@@ -1,4 +1,4 @@
-//! The steps and test cases of an attempt, as its records tell them (docs/RECORDS.md).
+//! The steps, test cases and other reports of an attempt, as its records tell them (docs/RECORDS.md).
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use slipway_wire::result;
 
 use super::limits::STEPS_MAX;
 use crate::records::{AttemptKey, Records, RecordsError};
+use crate::reports::{self, Reports};
 use crate::test_cases::{self, TestCase};
 
 /// A step that began.
@@ -51,6 +52,8 @@ pub(super) struct Steps {
     pub(super) rows: Vec<StepRow>,
     /// Its test cases, in order.
     pub(super) tests: Vec<TestCase>,
+    /// What its other reports say.
+    pub(super) reports: Reports,
     /// Nothing of the records was missing: what was known before counts for nothing.
     pub(super) whole: bool,
 }
@@ -60,6 +63,7 @@ pub(super) struct Steps {
 struct Gathered {
     rows: BTreeMap<u32, StepRow>,
     tests: test_cases::Gathered,
+    reports: reports::Gathered,
 }
 
 impl Gathered {
@@ -92,10 +96,11 @@ impl Gathered {
                     max_rss_bytes: ended.max_rss_bytes,
                 });
             }
-            Some(record::Record::Summary(summary)) => {
-                if let Some(tests) = summary.tests {
+            Some(record::Record::Summary(mut summary)) => {
+                if let Some(tests) = summary.tests.take() {
                     self.tests.take(tests);
                 }
+                self.reports.take(summary);
             }
             Some(record::Record::Annotation(_)) | None => {}
         }
@@ -136,7 +141,12 @@ pub(super) async fn read(records: &Records, key: AttemptKey) -> Result<Option<St
             Err(error) => return Err(error),
         }
     }
-    Ok(found.then(|| Steps { rows: steps.rows.into_values().collect(), tests: steps.tests.cases, whole }))
+    Ok(found.then(|| Steps {
+        rows: steps.rows.into_values().collect(),
+        tests: steps.tests.cases,
+        reports: steps.reports.finish(),
+        whole,
+    }))
 }
 
 #[cfg(test)]
@@ -199,7 +209,9 @@ mod tests {
     #[test]
     fn a_summary_with_test_cases_brings_them_and_another_does_not() {
         let mut gathered = Gathered::default();
-        let summary = |tests| record::Record::Summary(v1::Summary { markdown: "# x".into(), tests });
+        let summary = |tests| {
+            record::Record::Summary(v1::Summary { markdown: "# x".into(), tests, ..v1::Summary::default() })
+        };
         let case = v1::TestCase { name: "adds".to_owned(), outcome: 1, ..v1::TestCase::default() };
         let report = v1::TestReport { path: "junit.xml".to_owned(), cases: vec![case.clone(), case] };
         gathered.take(record(0, 1, summary(None)));

@@ -6,7 +6,7 @@ use super::limits::TEXT_MAX_CHARS;
 use crate::journal::Mark;
 
 /// The newest form of the tables that this build writes, of every engine.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// What the tables call themselves.
 pub(super) const APPLICATION: &str = "slipway-history";

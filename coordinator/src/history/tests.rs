@@ -48,7 +48,7 @@ fn what_is_no_database_of_ours_is_refused() {
 async fn every_column_is_documented() {
     let text = include_str!("../../../docs/HISTORY.md");
     let mut tables = SqliteTables::open(std::path::Path::new(":memory:")).unwrap();
-    for table in ["runs", "jobs", "attempts", "steps", "tests", "usage", "audit", "agents"] {
+    for table in ["runs", "jobs", "attempts", "steps", "tests", "reports", "usage", "audit", "agents"] {
         let part = text.split(&format!("### `{table}`\n")).nth(1).unwrap();
         let part = part.split("\n### ").next().unwrap().split("\n## ").next().unwrap();
         let documented: Vec<&str> = part

@@ -26,6 +26,7 @@ pub mod openapi;
 mod pools;
 mod records;
 mod remainder;
+mod reports;
 mod runs;
 mod test_cases;
 
@@ -48,7 +49,7 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 43] = [
+pub const ROUTES: [&str; 44] = [
     "delete /agents/tokens/{token}",
     "delete /agents/{agent}",
     "delete /pools/{pool}",
@@ -71,6 +72,7 @@ pub const ROUTES: [&str; 43] = [
     "get /runs/{run}/events",
     "get /runs/{run}/logs",
     "get /runs/{run}/records",
+    "get /runs/{run}/reports",
     "get /runs/{run}/tests",
     "get /secrets",
     "get /tokens",
@@ -103,6 +105,7 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/runs/{run}/events", get(events::events))
         .route("/runs/{run}/logs", get(events::logs))
         .route("/runs/{run}/records", get(records::verify))
+        .route("/runs/{run}/reports", get(reports::reports))
         .route("/runs/{run}/tests", get(test_cases::tests))
         .route("/runs/{run}/approvals", post(approvals::decide))
         .route("/runs/{run}/artifacts", get(artifacts::list))

@@ -53,6 +53,11 @@ pub(super) const OUTLINE_RECORDS: u64 = 1_000_000;
 /// How many outlines are kept in memory.
 pub(super) const OUTLINES_KEPT: usize = 64;
 
+/// How many files with lines that no test reached a run's page shows, and how many findings.
+pub(super) const FILES_SHOWN: usize = 20;
+/// See [`FILES_SHOWN`].
+pub(super) const FINDINGS_SHOWN: usize = 50;
+
 /// How much of a line is shown, in bytes; the raw log has all of it.
 pub(super) const LINE_SHOWN_BYTES: usize = 2_048;
 

@@ -33,6 +33,7 @@ mod run_artifacts;
 mod run_failures;
 mod run_gates;
 mod run_jobs;
+mod run_reports;
 mod search;
 mod session;
 mod sign_in;

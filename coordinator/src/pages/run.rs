@@ -14,7 +14,7 @@ use super::live::{self, Parts};
 use super::run_failures::{self, Failure};
 use super::session::Session;
 use super::words::{Mark, ago, moment, name, short_ref, short_sha, took};
-use super::{run_artifacts, run_gates, run_jobs};
+use super::{run_artifacts, run_gates, run_jobs, run_reports};
 use crate::access::UserRole;
 use crate::driver::View;
 use crate::rerun::is_attempt_of;
@@ -34,6 +34,7 @@ struct Shown {
     /// The runs that are attempts of the same one, by number; this one is among them.
     attempts: Vec<(u64, String)>,
     artifacts: Vec<ArtifactView>,
+    reports: run_reports::Shown,
 }
 
 async fn show(services: &Services, run: RunId) -> Result<Shown, PageError> {
@@ -45,13 +46,17 @@ async fn show(services: &Services, run: RunId) -> Result<Shown, PageError> {
         let mut attempts: Vec<_> =
             same.map(|other| (other.meta().run_attempt, other.id().to_string())).collect();
         attempts.sort();
-        Some(Shown { run: shown, attempts, artifacts: Vec::new() })
+        Some(Shown { run: shown, attempts, artifacts: Vec::new(), reports: run_reports::Shown::default() })
     };
     let shown = services.driver.query(look).await?;
     let shown = shown.ok_or_else(|| PageError::not_found("This run is not kept any more."))?;
     // A page without them is better than none.
     let artifacts = services.results.artifacts_of_run(run).await.unwrap_or_default();
-    Ok(Shown { artifacts, ..shown })
+    let reports = match shown.run.state {
+        StateWord::Finished => run_reports::of_run(services, run).await,
+        _ => run_reports::Shown::default(),
+    };
+    Ok(Shown { artifacts, reports, ..shown })
 }
 
 fn head(Shown { run, attempts, .. }: &Shown, now_ms: u64) -> Markup {
@@ -121,6 +126,7 @@ fn parts(shown: &Shown, failures: &[Failure], session: &Session, now_ms: u64) ->
         ("gates".to_owned(), run_gates::section(run, session)),
         ("failures".to_owned(), run_failures::section(run, failures)),
         ("jobs".to_owned(), run_jobs::section(run, now_ms)),
+        ("reports".to_owned(), run_reports::section(&shown.reports)),
         ("artifacts".to_owned(), run_artifacts::section(run, &shown.artifacts)),
     ]
 }

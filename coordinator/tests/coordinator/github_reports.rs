@@ -53,7 +53,7 @@ fn failing_step() -> Vec<v1::Record> {
         records.push(record(v1::record::Record::Annotation(annotation)));
     }
     let markdown = b"# Said by a step\n".to_vec().into();
-    records.push(record(v1::record::Record::Summary(v1::Summary { markdown, tests: None })));
+    records.push(record(v1::record::Record::Summary(v1::Summary { markdown, ..v1::Summary::default() })));
     let case = v1::TestCase {
         class: "suite".to_owned(),
         name: "adds".to_owned(),
@@ -64,7 +64,7 @@ fn failing_step() -> Vec<v1::Record> {
         ..v1::TestCase::default()
     };
     let tests = Some(v1::TestReport { path: "junit.xml".to_owned(), cases: vec![case] });
-    records.push(record(v1::record::Record::Summary(v1::Summary { markdown: Vec::new().into(), tests })));
+    records.push(record(v1::record::Record::Summary(v1::Summary { tests, ..v1::Summary::default() })));
     records.push(line("bye"));
     records
 }

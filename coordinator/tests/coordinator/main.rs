@@ -45,6 +45,7 @@ mod page_logs;
 mod pages;
 mod pools;
 mod records;
+mod report_files;
 mod rerun;
 mod restart;
 mod results;

@@ -1,8 +1,8 @@
 //! A test report. However damaged it is, texts are within their bounds, a known secret never comes out, no more cases come than
 //! there is room for, and what is wrong is told with a place that the file has.
 
-use slipway_agent::junit::{ReportError, Room, cut, parse};
-use slipway_agent::limits::{JUNIT_MESSAGE_MAX_BYTES, JUNIT_NAME_MAX_BYTES};
+use slipway_agent::limits::{JUNIT_MESSAGE_MAX_BYTES, REPORTS_NAME_MAX_BYTES};
+use slipway_agent::reports::{ReportError, Room, cut, parse};
 use slipway_agent::steps::mask::Masks;
 
 const SECRET: &str = "correct horse battery";
@@ -11,13 +11,13 @@ const SECRET: &str = "correct horse battery";
 const ROOM: Room = Room { cases: 500, text_bytes: 64 * 1024 };
 
 pub(super) const CORPUS: &[&[u8]] = &[
-    include_bytes!("../../../agent/src/junit/fixtures/pytest.xml"),
-    include_bytes!("../../../agent/src/junit/fixtures/jest-junit.xml"),
-    include_bytes!("../../../agent/src/junit/fixtures/cargo-nextest.xml"),
-    include_bytes!("../../../agent/src/junit/fixtures/surefire.xml"),
-    include_bytes!("../../../agent/src/junit/fixtures/gotestsum.xml"),
-    include_bytes!("../../../agent/src/junit/fixtures/phpunit.xml"),
-    include_bytes!("../../../agent/src/junit/fixtures/googletest.xml"),
+    include_bytes!("../../../agent/src/reports/fixtures/pytest.xml"),
+    include_bytes!("../../../agent/src/reports/fixtures/jest-junit.xml"),
+    include_bytes!("../../../agent/src/reports/fixtures/cargo-nextest.xml"),
+    include_bytes!("../../../agent/src/reports/fixtures/surefire.xml"),
+    include_bytes!("../../../agent/src/reports/fixtures/gotestsum.xml"),
+    include_bytes!("../../../agent/src/reports/fixtures/phpunit.xml"),
+    include_bytes!("../../../agent/src/reports/fixtures/googletest.xml"),
     b"<testsuite name='s'><testcase name='correct horse battery' time='1'><failure>correct horse battery</failure></testcase></testsuite>",
 ];
 
@@ -76,11 +76,11 @@ pub(super) fn run(input: &[u8]) {
     match parse(input, ROOM, &clean) {
         Ok(parsed) => {
             assert!(parsed.cases.len() <= ROOM.cases, "{} cases", parsed.cases.len());
-            let text_bytes: usize = parsed.cases.iter().map(slipway_agent::junit::Case::text_bytes).sum();
+            let text_bytes: usize = parsed.cases.iter().map(slipway_agent::reports::Case::text_bytes).sum();
             assert!(text_bytes <= ROOM.text_bytes, "{text_bytes} bytes of texts");
             for case in &parsed.cases {
                 let names = [&case.suite, &case.class, &case.name, &case.file];
-                assert!(names.iter().all(|name| name.len() <= JUNIT_NAME_MAX_BYTES), "a long name");
+                assert!(names.iter().all(|name| name.len() <= REPORTS_NAME_MAX_BYTES), "a long name");
                 assert!(case.message.len() <= JUNIT_MESSAGE_MAX_BYTES, "a long message");
                 assert!(names.iter().all(|name| !name.contains(SECRET)), "a secret came out in a name");
                 assert!(!case.message.contains(SECRET), "a secret came out in a message");

@@ -6,6 +6,7 @@ mod env_files;
 mod expressions;
 mod junit;
 mod parser;
+mod report_files;
 mod resource_names;
 mod results;
 
@@ -22,6 +23,12 @@ pub enum Target {
     EnvFiles,
     /// Test reports.
     Junit,
+    /// Coverage in LCOV's form.
+    Lcov,
+    /// Coverage in Cobertura's form.
+    Cobertura,
+    /// Findings in SARIF, and bills of materials.
+    Sarif,
     /// Names of blobs in ByteStream.
     ResourceNames,
     /// What clients of the cache and artifact services send.
@@ -32,12 +39,15 @@ pub enum Target {
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Parser,
         Self::Expressions,
         Self::Commands,
         Self::EnvFiles,
         Self::Junit,
+        Self::Lcov,
+        Self::Cobertura,
+        Self::Sarif,
         Self::ResourceNames,
         Self::Results,
         Self::Archives,
@@ -52,6 +62,9 @@ impl Target {
             Self::Commands => "commands",
             Self::EnvFiles => "env-files",
             Self::Junit => "junit",
+            Self::Lcov => "lcov",
+            Self::Cobertura => "cobertura",
+            Self::Sarif => "sarif",
             Self::ResourceNames => "resource-names",
             Self::Results => "results",
             Self::Archives => "archives",
@@ -65,6 +78,9 @@ impl Target {
             Self::Commands => commands::CORPUS,
             Self::EnvFiles => env_files::CORPUS,
             Self::Junit => junit::CORPUS,
+            Self::Lcov => report_files::LCOV_CORPUS,
+            Self::Cobertura => report_files::COBERTURA_CORPUS,
+            Self::Sarif => report_files::SARIF_CORPUS,
             Self::ResourceNames => resource_names::CORPUS,
             Self::Results => results::CORPUS,
             Self::Archives => archives::CORPUS,
@@ -78,6 +94,9 @@ impl Target {
             Self::Commands => commands::DICTIONARY,
             Self::EnvFiles => env_files::DICTIONARY,
             Self::Junit => junit::DICTIONARY,
+            Self::Lcov => report_files::LCOV_DICTIONARY,
+            Self::Cobertura => report_files::COBERTURA_DICTIONARY,
+            Self::Sarif => report_files::SARIF_DICTIONARY,
             Self::ResourceNames => resource_names::DICTIONARY,
             Self::Results => results::DICTIONARY,
             Self::Archives => archives::DICTIONARY,
@@ -92,6 +111,9 @@ impl Target {
             Self::Commands => commands::run(input),
             Self::EnvFiles => env_files::run(input),
             Self::Junit => junit::run(input),
+            Self::Lcov => report_files::lcov(input),
+            Self::Cobertura => report_files::cobertura(input),
+            Self::Sarif => report_files::sarif(input),
             Self::ResourceNames => resource_names::run(input),
             Self::Results => results::run(input),
             Self::Archives => archives::run(input),

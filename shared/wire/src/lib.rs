@@ -14,6 +14,7 @@ pub mod record;
 pub mod record_digest;
 pub mod records;
 pub mod report;
+mod report_files;
 pub mod result;
 
 pub use error::WireError;

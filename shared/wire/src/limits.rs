@@ -44,3 +44,24 @@ pub const MAX_TEST_NAME_BYTES: usize = 1024;
 
 /// Bytes of a test case's message.
 pub const MAX_TEST_MESSAGE_BYTES: usize = 4 * 1024;
+
+/// Files of one attempt whose coverage is told one by one.
+pub const MAX_COVERED_FILES: usize = 10_000;
+
+/// Findings of one attempt.
+pub const MAX_FINDINGS: usize = 10_000;
+
+/// Components of one attempt.
+pub const MAX_COMPONENTS: usize = 20_000;
+
+/// Licences of one component.
+pub const MAX_LICENCES: usize = 8;
+
+/// Bytes of a name, path, fingerprint or licence in a report.
+pub const MAX_REPORT_NAME_BYTES: usize = 1024;
+
+/// Bytes of all texts of one attempt's coverage, of its findings, and of its components.
+pub const MAX_REPORT_TEXT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes of a finding's message.
+pub const MAX_FINDING_MESSAGE_BYTES: usize = 4 * 1024;

@@ -65,7 +65,8 @@ fn check(record: &[u8]) -> Result<(), WireError> {
                 summary.markdown.len(),
                 limits::MAX_LINE_BYTES,
             )?;
-            summary.tests.as_ref().map_or(Ok(()), check_tests)
+            summary.tests.as_ref().map_or(Ok(()), check_tests)?;
+            crate::report_files::check(summary)
         }
         v1::record::Record::StepStarted(step) => WireError::check_limit(
             "record.step_started",

@@ -114,7 +114,8 @@ fn a_record_beyond_its_limit_is_refused() {
 #[test]
 fn test_cases_beyond_their_limits_are_refused() {
     let batch = |tests: v1::TestReport| {
-        let summary = v1::Summary { markdown: Default::default(), tests: Some(tests) };
+        let summary =
+            v1::Summary { markdown: Default::default(), tests: Some(tests), ..v1::Summary::default() };
         let record = v1::record::Record::Summary(summary);
         v1::RecordBatch {
             lease: Some(lease::to_wire(&a_lease())),
@@ -231,4 +232,35 @@ fn results_go_both_ways() {
         assert_eq!(crate::result::from_wire("result", crate::result::to_wire(result).into()), Ok(result));
     }
     assert!(crate::result::from_wire("result", 0).is_err());
+}
+
+#[test]
+fn reports_beyond_their_limits_are_refused() {
+    let check = |summary: v1::Summary| crate::report_files::check(&summary);
+    let [name, message] =
+        [limits::MAX_REPORT_NAME_BYTES, limits::MAX_FINDING_MESSAGE_BYTES].map(|most| "x".repeat(most));
+    let covered = |path: &str| {
+        let files = vec![v1::FileCoverage { path: path.to_owned(), lines: 1, covered: 1 }];
+        let coverage = Some(v1::CoverageReport { files, ..v1::CoverageReport::default() });
+        v1::Summary { coverage, ..v1::Summary::default() }
+    };
+    let found = |message: &str| {
+        let finding = v1::Finding { message: message.to_owned(), ..v1::Finding::default() };
+        let findings = Some(v1::FindingsReport { findings: vec![finding], ..v1::FindingsReport::default() });
+        v1::Summary { findings, ..v1::Summary::default() }
+    };
+    let licensed = |count: usize| {
+        let component = v1::Component { licences: vec![name.clone(); count], ..v1::Component::default() };
+        let components =
+            Some(v1::ComponentsReport { components: vec![component], ..v1::ComponentsReport::default() });
+        v1::Summary { components, ..v1::Summary::default() }
+    };
+    for fits in [covered(&name), found(&message), licensed(limits::MAX_LICENCES)] {
+        check(fits).expect("within the limits");
+    }
+    let wrong =
+        [covered(&format!("{name}x")), found(&format!("{message}x")), licensed(limits::MAX_LICENCES + 1)];
+    for wrong in wrong {
+        assert!(matches!(check(wrong).expect_err("beyond"), WireError::TooLarge { .. }));
+    }
 }

@@ -16,6 +16,7 @@ pub mod job_spec;
 pub mod matrix;
 pub mod plan;
 pub mod schedule;
+pub mod settings;
 pub mod syntax;
 pub mod value;
 pub mod yaml;

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use slipway_proto::v1;
 use slipway_scheduler::{AgentId, JobResult};
 
 use crate::driver::Stretch;
@@ -11,6 +12,7 @@ use crate::history::steps::{StepEnd, StepRow, Steps};
 use crate::history::{HistoryError, Tables};
 use crate::journal::memory::MemoryJournal;
 use crate::records::AttemptKey;
+use crate::reports::Gathered;
 use crate::test_cases::{Outcome, TestCase};
 
 /// A journal, and records as they follow from attempts' ids.
@@ -29,6 +31,17 @@ impl Books {
     pub(super) fn remove_records(&self) {
         self.removed.store(true, Ordering::SeqCst);
     }
+}
+
+/// Coverage in each, and findings in some.
+fn summary(sum: u32) -> v1::Summary {
+    let (lines, covered) = (u64::from(sum), u64::from(sum / 2));
+    let files = vec![v1::FileCoverage { path: "sums.rs".to_owned(), lines, covered }];
+    let coverage = v1::CoverageReport { files, ..v1::CoverageReport::default() };
+    let one = v1::Finding { severity: 4, fingerprint: sum.to_string(), ..v1::Finding::default() };
+    let found = v1::FindingsReport { findings: vec![one], ..v1::FindingsReport::default() };
+    let findings = (sum % 3 == 2).then_some(found);
+    v1::Summary { coverage: Some(coverage), findings, ..v1::Summary::default() }
 }
 
 impl Source for Books {
@@ -74,7 +87,12 @@ impl Source for Books {
             message: "m".repeat(if ordinal == 0 { 4_000 } else { 0 }),
         };
         let tests = (0..sum % 5).map(case).collect();
-        Ok(Some(Steps { rows: (0..count).map(row).collect(), tests, whole: true }))
+        let mut reports = Gathered::default();
+        if !sum.is_multiple_of(3) {
+            reports.take(summary(sum));
+        }
+        let rows = (0..count).map(row).collect();
+        Ok(Some(Steps { rows, tests, reports: reports.finish(), whole: true }))
     }
 
     async fn agents(&self, agents: Vec<AgentId>) -> Result<Vec<AgentRow>, HistoryError> {
@@ -92,7 +110,7 @@ impl Source for Books {
 /// Every row of every table, in an order of their own.
 pub(super) async fn dump(tables: &mut dyn Tables) -> Vec<String> {
     let mut rows = Vec::new();
-    for table in ["runs", "jobs", "attempts", "steps", "tests", "usage", "audit", "agents"] {
+    for table in ["runs", "jobs", "attempts", "steps", "tests", "reports", "usage", "audit", "agents"] {
         let found = tables.query(&format!("SELECT * FROM {table}")).await;
         let found = found.unwrap_or_default();
         rows.extend(found.into_iter().map(|row| format!("{table}: {row:?}")));

@@ -9,8 +9,8 @@ use std::time::Instant;
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::patterns::Patterns;
-use crate::limits::{JUNIT_DEPTH_MAX, JUNIT_ENTRIES_MAX};
+use super::patterns::Sets;
+use crate::limits::{REPORTS_DEPTH_MAX, REPORTS_ENTRIES_MAX};
 
 /// How often an opening is tried again that raced with a rename.
 const RACES_MAX: usize = 64;
@@ -84,7 +84,7 @@ impl Root {
     }
 
     /// All files that are wanted: folders depth first, names in byte order.
-    pub(super) fn walk(&self, patterns: &Patterns, deadline: Instant) -> Walked {
+    pub(super) fn walk(&self, patterns: &Sets, deadline: Instant) -> Walked {
         let mut walked = Walked::default();
         let mut entries = 0_usize;
         let mut stack: Vec<(Vec<String>, bool)> = vec![(Vec::new(), true)];
@@ -99,9 +99,9 @@ impl Root {
             }
             // What can't be read or is gone has nothing for us: a database's folder, for one.
             let Ok(found) = self.wanted_in(&path, patterns, &mut entries) else { continue };
-            if entries > JUNIT_ENTRIES_MAX {
+            if entries > REPORTS_ENTRIES_MAX {
                 walked.broke_off =
-                    Some(format!("the workspace has more than {JUNIT_ENTRIES_MAX} files and folders"));
+                    Some(format!("the workspace has more than {REPORTS_ENTRIES_MAX} files and folders"));
                 return walked;
             }
             stack.extend(found.into_iter().rev());
@@ -113,7 +113,7 @@ impl Root {
     fn wanted_in(
         &self,
         path: &[String],
-        patterns: &Patterns,
+        patterns: &Sets,
         entries: &mut usize,
     ) -> std::io::Result<Vec<(Vec<String>, bool)>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -127,7 +127,7 @@ impl Root {
                 continue;
             }
             *entries += 1;
-            if *entries > JUNIT_ENTRIES_MAX {
+            if *entries > REPORTS_ENTRIES_MAX {
                 break;
             }
             let kind = match entry.file_type() {
@@ -136,7 +136,7 @@ impl Root {
             };
             let below = || [path, &[name.to_owned()]].concat();
             match kind {
-                FileType::Directory if path.len() < JUNIT_DEPTH_MAX && !NEVER.contains(&name) => {
+                FileType::Directory if path.len() < REPORTS_DEPTH_MAX && !NEVER.contains(&name) => {
                     let below = below();
                     if patterns.wants_in(&below) {
                         found.push((below, true));

@@ -1,4 +1,4 @@
-//! Test reports at the end of a job.
+//! Reports at the end of a job.
 //!
 //! Invariant: what they say is committed together with the job's outcome, in one group of its journal. An agent that dies before
 //! leaves neither, and the next one reads them again; so no case is missing and none comes twice.
@@ -9,10 +9,11 @@ use slipway_workflow::job_spec::StepAction;
 
 use super::attempt::Attempt;
 use super::course::{Activity, Stage};
-use crate::junit::records::{lines, summaries};
-use crate::junit::{Collected, VARIABLE, Wanted, Warning, collect, cut};
-use crate::limits::{JUNIT_CHECKOUTS_MAX, JUNIT_TIME, JUNIT_TIME_GRACE, JUNIT_WARNINGS_MAX};
+use crate::limits::{REPORTS_CHECKOUTS_MAX, REPORTS_TIME, REPORTS_TIME_GRACE, REPORTS_WARNINGS_MAX};
 use crate::records::log::JobLog;
+use crate::reports::records::{others, summaries};
+use crate::reports::said::all;
+use crate::reports::{Collected, OTHERS_VARIABLE, VARIABLE, Wanted, Warning, collect, cut};
 use crate::steps::annotations::Level;
 use crate::steps::commands::{Effect, LineOutcome};
 
@@ -20,7 +21,7 @@ const NS_PER_MS: u64 = 1_000_000;
 
 impl Attempt {
     /// Reads the reports that the job's steps wrote and puts what they say in the log.
-    pub(super) async fn read_tests(&self, log: &mut JobLog) {
+    pub(super) async fn read_reports(&self, log: &mut JobLog) {
         // Whoever cancels does not wait for more. Of a job that ran out of time one wants to know how far it came.
         if self.saved.cancelled_ms.is_some() && !self.saved.timed_out {
             return;
@@ -30,6 +31,7 @@ impl Attempt {
             work: self.folder.work(),
             seen: self.layout(self.in_container()).workspace(),
             variable: self.saved.state.env().get(VARIABLE).map(str::to_owned),
+            others: self.saved.state.env().get(OTHERS_VARIABLE).map(str::to_owned),
             since_ns: self.saved.started_ms.unwrap_or_default().saturating_mul(NS_PER_MS),
             checkouts: self.saved.checkouts.clone(),
         };
@@ -41,14 +43,14 @@ impl Attempt {
             };
             collect(&wanted, &clean)
         });
-        let collected = match tokio::time::timeout(JUNIT_TIME + JUNIT_TIME_GRACE, reading).await {
+        let collected = match tokio::time::timeout(REPORTS_TIME + REPORTS_TIME_GRACE, reading).await {
             Ok(Ok(collected)) => collected,
             Ok(Err(error)) => {
-                tracing::error!(attempt = %self.saved.lease.attempt, %error, "reading test reports failed");
+                tracing::error!(attempt = %self.saved.lease.attempt, %error, "reading reports failed");
                 return;
             }
             Err(_) => {
-                log.remark(Level::Warning, "No test reports are read: the disk takes too long");
+                log.remark(Level::Warning, "No reports are read: the disk takes too long");
                 return;
             }
         };
@@ -71,7 +73,7 @@ impl Attempt {
 impl super::saved::Saved {
     /// Remembers when a checkout went on.
     pub(super) fn note_checkout(&mut self, (from_ns, to_ns): (u64, u64)) {
-        let full = self.checkouts.len() >= JUNIT_CHECKOUTS_MAX;
+        let full = self.checkouts.len() >= REPORTS_CHECKOUTS_MAX;
         match self.checkouts.last_mut() {
             Some(last) if full => last.1 = last.1.max(to_ns),
             _ => self.checkouts.push((from_ns, to_ns)),
@@ -87,8 +89,8 @@ fn file_clock_ns() -> u64 {
 }
 
 fn tell(log: &mut JobLog, mut collected: Collected) {
-    let more = collected.warnings.len().saturating_sub(JUNIT_WARNINGS_MAX);
-    collected.warnings.truncate(JUNIT_WARNINGS_MAX);
+    let more = collected.warnings.len().saturating_sub(REPORTS_WARNINGS_MAX);
+    collected.warnings.truncate(REPORTS_WARNINGS_MAX);
     for Warning { file, place: (line, column), text } in collected.warnings.drain(..) {
         let mut outcome = LineOutcome::default();
         outcome.remark(Level::Warning, &text);
@@ -101,12 +103,15 @@ fn tell(log: &mut JobLog, mut collected: Collected) {
         log.outcome(outcome);
     }
     if more > 0 {
-        log.say(&format!("and {more} more warnings about test reports"));
+        log.say(&format!("and {more} more warnings about reports"));
     }
-    for line in lines(&collected) {
+    for line in all(&collected) {
         log.say(&line);
     }
     for summary in summaries(collected.reports) {
-        log.tests(summary);
+        log.report(summary);
+    }
+    for summary in others(collected.others) {
+        log.report(summary);
     }
 }

@@ -1,4 +1,4 @@
-//! Where test reports are looked for.
+//! Where reports are looked for: test reports by patterns of their own, and all other kinds by theirs.
 
 use slipway_glob::{Options, Pattern, PatternError};
 
@@ -28,8 +28,34 @@ const DEFAULTS: &str = "
     !**/.git/**
 ";
 
-/// How the names of files end that [`DEFAULTS`] match.
-const DEFAULT_ENDING: &str = ".xml";
+/// The variable that replaces the patterns of all other reports, in the same way.
+pub const OTHERS_VARIABLE: &str = "SLIPWAY_REPORTS";
+
+/// The same for reports of coverage, findings and components: the names that the documentation of LCOV, cargo-llvm-cov,
+/// Istanbul, coverage.py, gcovr, Coverlet, of tools that write SARIF, and of those that write CycloneDX or SPDX uses.
+const OTHERS: &str = "
+    **/lcov.info
+    **/*.lcov
+    **/lcov*.info
+    **/coverage*.info
+    **/cobertura*.xml
+    **/*.cobertura.xml
+    **/cobertura-coverage.xml
+    **/coverage.xml
+    **/coverage*.xml
+    **/*.sarif
+    **/*.sarif.json
+    **/*.cdx.json
+    **/bom.json
+    **/*.bom.json
+    **/sbom.json
+    **/*.spdx.json
+    !**/node_modules/**
+    !**/.git/**
+";
+
+/// How the names of files end that the usual patterns match.
+const ENDINGS: [&str; 5] = [".xml", ".info", ".lcov", ".sarif", ".json"];
 
 /// Which files are wanted.
 #[derive(Debug)]
@@ -46,8 +72,20 @@ impl Patterns {
     ///
     /// # Errors
     /// When a pattern can't be used.
-    pub(super) fn new(variable: Option<&str>, workspace: &str) -> Result<Option<Self>, PatternError> {
-        let text = variable.unwrap_or(DEFAULTS);
+    pub(super) fn tests(variable: Option<&str>, workspace: &str) -> Result<Option<Self>, PatternError> {
+        Self::new(variable, DEFAULTS, workspace)
+    }
+
+    /// The same for all other reports.
+    ///
+    /// # Errors
+    /// When a pattern can't be used.
+    pub(super) fn others(variable: Option<&str>, workspace: &str) -> Result<Option<Self>, PatternError> {
+        Self::new(variable, OTHERS, workspace)
+    }
+
+    fn new(variable: Option<&str>, usual: &str, workspace: &str) -> Result<Option<Self>, PatternError> {
+        let text = variable.unwrap_or(usual);
         let workspace = slipway_glob::names(workspace);
         // A folder that somebody names means what is in it.
         let options = Options { folder: &workspace, home: None, descendants: variable.is_some() };
@@ -58,7 +96,7 @@ impl Patterns {
 
     /// Whether a file of this name may be wanted at all; judging its path costs more.
     pub(super) fn may_want(&self, name: &str) -> bool {
-        self.written || name.ends_with(DEFAULT_ENDING)
+        self.written || ENDINGS.iter().any(|ending| name.ends_with(ending))
     }
 
     /// Whether a file is wanted, by its path in the workspace.
@@ -76,6 +114,36 @@ impl Patterns {
     }
 }
 
+/// Both sets, for one walk.
+#[derive(Debug, Default)]
+pub(super) struct Sets {
+    /// Of test reports.
+    pub(super) tests: Option<Patterns>,
+    /// Of all others.
+    pub(super) others: Option<Patterns>,
+}
+
+impl Sets {
+    fn any(&self, wants: impl Fn(&Patterns) -> bool) -> bool {
+        [&self.tests, &self.others].into_iter().flatten().any(wants)
+    }
+
+    /// Whether a file of this name may be wanted at all.
+    pub(super) fn may_want(&self, name: &str) -> bool {
+        self.any(|set| set.may_want(name))
+    }
+
+    /// Whether a file is wanted.
+    pub(super) fn wants_file(&self, path: &[String]) -> bool {
+        self.any(|set| set.wants_file(path))
+    }
+
+    /// Whether something in a folder may be wanted.
+    pub(super) fn wants_in(&self, path: &[String]) -> bool {
+        self.any(|set| set.wants_in(path))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -83,7 +151,7 @@ mod tests {
     use super::*;
 
     fn wants(variable: Option<&str>, path: &str) -> bool {
-        let patterns = Patterns::new(variable, "/home/runner/work/r/r").unwrap().unwrap();
+        let patterns = Patterns::tests(variable, "/home/runner/work/r/r").unwrap().unwrap();
         let path = slipway_glob::names(path);
         patterns.may_want(path.last().unwrap()) && patterns.wants_file(&path)
     }
@@ -127,8 +195,35 @@ mod tests {
         assert!(wants(Some("out"), "out/deep/a.txt"), "a folder means what is in it");
         assert!(wants(Some("/home/runner/work/r/r/a.xml"), "a.xml"));
         for off in ["", "  \n", "# nothing", "!a.xml"] {
-            assert!(Patterns::new(Some(off), "/w/r").unwrap().is_none(), "{off:?}");
+            assert!(Patterns::tests(Some(off), "/w/r").unwrap().is_none(), "{off:?}");
         }
-        assert!(Patterns::new(Some("../*.xml"), "/w/r").is_err());
+        assert!(Patterns::tests(Some("../*.xml"), "/w/r").is_err());
+    }
+
+    #[test]
+    fn other_reports_of_common_tools_are_found() {
+        let set = Patterns::others(None, "/w/r").unwrap().unwrap();
+        let wants = |path: &str| {
+            let path = slipway_glob::names(path);
+            set.may_want(path.last().unwrap()) && set.wants_file(&path)
+        };
+        for path in [
+            "lcov.info",
+            "coverage/lcov.info",
+            "a/coverage.lcov",
+            "coverage.xml",
+            "TestResults/1/coverage.cobertura.xml",
+            "cobertura-coverage.xml",
+            "results/js.sarif",
+            "clippy.sarif.json",
+            "bom.json",
+            "a.cdx.json",
+            "a.spdx.json",
+        ] {
+            assert!(wants(path), "{path}");
+        }
+        for path in ["package.json", "junit.xml", "node_modules/a/bom.json", "x.info"] {
+            assert!(!wants(path), "{path}");
+        }
     }
 }

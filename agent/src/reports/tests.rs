@@ -4,11 +4,12 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use super::records::{FIRST_LINE_MAX_BYTES, lines, summaries};
+use super::records::summaries;
+use super::said::{FIRST_LINE_MAX_BYTES, lines};
 use super::*;
 use crate::limits::{
-    JUNIT_CASES_MAX, JUNIT_FILE_MAX_BYTES, JUNIT_FILES_MAX, JUNIT_MESSAGE_MAX_BYTES, JUNIT_NAME_MAX_BYTES,
-    JUNIT_RECORD_BYTES,
+    JUNIT_CASES_MAX, JUNIT_MESSAGE_MAX_BYTES, REPORTS_FILE_MAX_BYTES, REPORTS_FILES_MAX,
+    REPORTS_NAME_MAX_BYTES, REPORTS_RECORD_BYTES,
 };
 
 const ROOM: Room = Room { cases: 100, text_bytes: 1 << 20 };
@@ -184,14 +185,14 @@ fn the_worst_that_is_said_of_a_case_counts() {
 
 #[test]
 fn texts_are_cut_between_characters_after_masking() {
-    let name = "ä".repeat(JUNIT_NAME_MAX_BYTES);
+    let name = "ä".repeat(REPORTS_NAME_MAX_BYTES);
     let message = "ß".repeat(JUNIT_MESSAGE_MAX_BYTES);
     let text =
         format!("<testsuite><testcase name='x{name}'><failure>y{message}</failure></testcase></testsuite>");
     let case = read(&text).unwrap().cases.remove(0);
     assert_eq!(
         (case.name.len(), case.message.len()),
-        (JUNIT_NAME_MAX_BYTES - 1, JUNIT_MESSAGE_MAX_BYTES - 1)
+        (REPORTS_NAME_MAX_BYTES - 1, JUNIT_MESSAGE_MAX_BYTES - 1)
     );
     // A secret across the cut.
     let masks = crate::steps::mask::Masks::new(["correct horse battery"]);
@@ -270,6 +271,7 @@ impl Place {
             workspace: "r/r".into(),
             seen: "/home/runner/work/r/r".to_owned(),
             variable: variable.map(str::to_owned),
+            others: None,
             since_ns: ns(self.since),
             checkouts: Vec::new(),
         }
@@ -305,9 +307,7 @@ fn reports_are_found_in_their_order_and_copies_count_once() {
     assert_eq!(paths(&named), ["junit.xml", "pom.xml"], "node_modules is never looked into");
     let [warning] = &named.warnings[..] else { unreachable!("{:?}", named.warnings) };
     assert!(
-        warning
-            .text
-            .contains("`test.xml` does not count: it is no test report: its root element is `project`")
+        warning.text.contains("`test.xml` does not count: it is no report: its root element is `project`")
     );
     for off in ["", "# none"] {
         assert_eq!(place.collect(Some(off)), Collected::default());
@@ -364,10 +364,10 @@ fn what_exceeds_a_limit_is_told_and_the_rest_counts() {
     // A hole takes no room on the disk.
     place.write("c/junit.xml", GOOD);
     let large = std::fs::File::options().write(true).open(place.at("c/junit.xml")).unwrap();
-    large.set_len(JUNIT_FILE_MAX_BYTES + 1).unwrap();
+    large.set_len(REPORTS_FILE_MAX_BYTES + 1).unwrap();
     place.write("d/test-data.xml", "<data>");
     let large = std::fs::File::options().write(true).open(place.at("d/test-data.xml")).unwrap();
-    large.set_len(JUNIT_FILE_MAX_BYTES + 1).unwrap();
+    large.set_len(REPORTS_FILE_MAX_BYTES + 1).unwrap();
     let many = "<testcase/>".repeat(JUNIT_CASES_MAX);
     place.write("e/junit.xml", &format!("<testsuite>{many}</testsuite>"));
     let collected = place.collect(None);
@@ -380,7 +380,7 @@ fn what_exceeds_a_limit_is_told_and_the_rest_counts() {
         texts[0]
     );
     assert_eq!((collected.warnings[0].file.as_str(), collected.warnings[0].place.0), ("b/junit.xml", 3));
-    assert_eq!(texts[1], "The test report `c/junit.xml` is not read: it is larger than 16 MiB");
+    assert_eq!(texts[1], "The report `c/junit.xml` is not read: it is larger than 16 MiB");
     assert!(texts[2].starts_with("1 test cases are left out: "), "{}", texts[2]);
     let counted: usize = collected.reports.iter().map(|report| report.cases.len()).sum();
     assert_eq!(counted, JUNIT_CASES_MAX);
@@ -389,12 +389,12 @@ fn what_exceeds_a_limit_is_told_and_the_rest_counts() {
 #[test]
 fn no_more_files_are_read_than_the_limit() {
     let place = Place::new();
-    for number in 0..JUNIT_FILES_MAX + 2 {
+    for number in 0..REPORTS_FILES_MAX + 2 {
         place.write(&format!("junit-{number:05}.xml"), &GOOD.replace("good", &number.to_string()));
     }
     let collected = place.collect(None);
-    assert_eq!(collected.reports.len(), JUNIT_FILES_MAX);
-    let text = "Not all test reports are read: a job's reports are at most 1000 files. `junit-01000.xml` and what follows is left out";
+    assert_eq!(collected.reports.len(), REPORTS_FILES_MAX);
+    let text = "Not all reports are read: a job's reports are at most 1000 files. `junit-01000.xml` and what follows is left out";
     assert_eq!(collected.warnings[0].text, text);
 }
 
@@ -413,13 +413,13 @@ fn records_are_small_and_have_every_case() {
     let outcome = |number| if number % 4 == 0 { Outcome::Failed } else { Outcome::Passed };
     let cases: Vec<Case> = (0..100).map(|number| case(number.to_string(), outcome(number))).collect();
     let report = |path: &str| Report { path: path.to_owned(), cases: cases.clone() };
-    let collected = Collected { reports: vec![report("a.xml"), report("b.xml")], warnings: Vec::new() };
+    let collected = Collected { reports: vec![report("a.xml"), report("b.xml")], ..Collected::default() };
     let said = lines(&collected);
     assert_eq!(said[0], "Tests: 150 passed, 50 failed (a.xml, b.xml)");
     assert_eq!(said[1], format!("  failed s › 0: {}", "m".repeat(FIRST_LINE_MAX_BYTES)));
     assert_eq!((said.len(), said[11].as_str()), (12, "  and 40 more"));
     let records = summaries(collected.reports);
-    assert!(records.iter().all(|record| prost::Message::encoded_len(record) < 2 * JUNIT_RECORD_BYTES));
+    assert!(records.iter().all(|record| prost::Message::encoded_len(record) < 2 * REPORTS_RECORD_BYTES));
     let names: Vec<String> = records
         .iter()
         .flat_map(|record| record.tests.as_ref().unwrap().cases.iter().map(|case| case.name.clone()))
@@ -427,4 +427,43 @@ fn records_are_small_and_have_every_case() {
     assert_eq!(names, (0..200).map(|number| (number % 100).to_string()).collect::<Vec<_>>());
     assert!(records.len() > 2 && records.iter().all(|record| record.markdown.is_empty()));
     assert!(lines(&Collected::default()).is_empty());
+}
+
+#[test]
+fn one_walk_finds_every_kind_and_the_repositorys_file_says_where() {
+    let place = Place::new();
+    place.write("junit.xml", "<testsuite><testcase name='a'/></testsuite>");
+    place.write("cov/lcov.info", "SF:a.c\nDA:1,1\nend_of_record\n");
+    place.write("coverage.xml", include_str!("fixtures/coverage-py.xml"));
+    place.write("out/a.sarif", "{\"runs\":[]}");
+    place.write("bom.json", "{\"bomFormat\":\"CycloneDX\",\"components\":[]}");
+    // Something else of a name that is looked at, and something broken.
+    place.write("sbom.json", "{\"what\":1}");
+    place.write("x/lcov.info", "SF:a.c\nDA:\n");
+    let found = place.collect(None);
+    assert_eq!(paths(&found), ["junit.xml"]);
+    let Others { coverage, findings, components } = &found.others;
+    let names: Vec<&str> = coverage.iter().map(|report| report.path.as_str()).collect();
+    assert_eq!((names, findings.len(), components.len()), (vec!["cov/lcov.info", "coverage.xml"], 1, 1));
+    let said: Vec<&str> = found.warnings.iter().map(|warning| warning.text.as_str()).collect();
+    let broken = "The report `x/lcov.info` does not count: line 2, column 1: it is not `DA:LINE,HITS`";
+    assert_eq!(said, [broken]);
+    let lines = super::said::all(&found);
+    let sums = "Coverage: 80.00% of 8 of 10 lines (cov/lcov.info, coverage.xml)";
+    assert_eq!(lines[1..], [sums, "Findings: none (out/a.sarif)", "Components: 0 (bom.json)"]);
+
+    place.write(".slipway.yml", "reports: [out/*.sarif, sbom.json]\n");
+    let found = place.collect(None);
+    assert_eq!((found.others.coverage.len(), found.others.findings.len()), (0, 1));
+    assert!(found.warnings[0].text.contains("`sbom.json` does not count: it is no report"), "{found:?}");
+    let mut wanted = place.wanted(None);
+    wanted.others = Some("cov".to_owned());
+    assert_eq!(collect(&wanted, &plain).others.coverage.len(), 1, "a variable goes before the file");
+    wanted.others = Some(String::new());
+    assert_eq!(collect(&wanted, &plain).others, Others::default());
+    place.write(".slipway.yml", "reports: out\n");
+    let found = place.collect(None);
+    let said = ".slipway.yml:1:10: `reports` must be a list, not text. The usual reports are read";
+    assert_eq!((found.warnings[0].text.as_str(), found.warnings[0].place), (said, (1, 10)));
+    assert_eq!(found.others.coverage.len(), 2);
 }

@@ -9,7 +9,7 @@ use quick_xml::escape::{resolve_xml_entity, unescape};
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use thiserror::Error;
 
-use crate::limits::{JUNIT_MESSAGE_MAX_BYTES, JUNIT_NAME_MAX_BYTES};
+use crate::limits::{JUNIT_MESSAGE_MAX_BYTES, REPORTS_NAME_MAX_BYTES};
 
 /// How a case ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Outcome {
     }
 }
 
-/// A test case. Texts are empty where a report says nothing; names have at most [`JUNIT_NAME_MAX_BYTES`].
+/// A test case. Texts are empty where a report says nothing; names have at most [`REPORTS_NAME_MAX_BYTES`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Case {
     /// The innermost suite's name.
@@ -91,7 +91,7 @@ pub struct Parsed {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ReportError {
     /// It is something else.
-    #[error("it is no test report: {0}")]
+    #[error("it is no report: {0}")]
     Other(String),
     /// It begins as one.
     #[error("line {line}, column {column}: {what}")]
@@ -171,13 +171,18 @@ pub fn parse(bytes: &[u8], room: Room, clean: &dyn Fn(&str, usize) -> String) ->
 /// Whether what begins like this is a report, as far as its first element says so.
 #[must_use]
 pub(super) fn begins_as_report(head: &[u8]) -> bool {
+    matches!(first_element(head).as_deref(), Some(b"testsuites" | b"testsuite"))
+}
+
+/// The name of the first element of what begins like this; none: there is none, or it is no XML.
+pub(super) fn first_element(head: &[u8]) -> Option<Vec<u8>> {
     let mut reader = Reader::from_reader(head);
     loop {
         match reader.read_event() {
             Ok(Event::Start(element) | Event::Empty(element)) => {
-                return matches!(element.local_name().as_ref(), b"testsuites" | b"testsuite");
+                return Some(element.local_name().as_ref().to_vec());
             }
-            Ok(Event::Eof) | Err(_) => return false,
+            Ok(Event::Eof) | Err(_) => return None,
             Ok(_) => {}
         }
     }
@@ -232,7 +237,7 @@ impl Reading<'_> {
     }
 
     fn name(&self, text: &str) -> String {
-        (self.clean)(text, JUNIT_NAME_MAX_BYTES)
+        (self.clean)(text, REPORTS_NAME_MAX_BYTES)
     }
 
     fn begin(&mut self, element: &BytesStart<'_>) -> Result<(), String> {
