@@ -35,7 +35,7 @@ pub fn summaries(reports: Vec<Report>) -> Vec<v1::Summary> {
 
 fn summary(path: &str, cases: Vec<v1::TestCase>) -> v1::Summary {
     let tests = v1::TestReport { path: path.to_owned(), cases };
-    v1::Summary { markdown: Default::default(), tests: Some(tests) }
+    v1::Summary { tests: Some(tests), ..Default::default() }
 }
 
 fn wire(case: Case) -> v1::TestCase {

@@ -72,6 +72,8 @@ pub(crate) struct Details {
     pub(super) failing: Vec<Failing>,
     /// Test cases in all, and those that failed.
     pub(super) tests: (usize, usize),
+    /// Where what the job deployed can be seen.
+    pub(super) environment_url: Option<String>,
     /// The logs were removed, or are damaged from some record on.
     pub(super) missing: bool,
 }
@@ -133,6 +135,9 @@ impl Details {
             Some(record::Record::Annotation(said)) => self.annotate(annotation_of(said)),
             Some(record::Record::Summary(summary)) => {
                 self.sum_up(&summary.markdown);
+                if !summary.environment_url.is_empty() {
+                    self.environment_url = Some(summary.environment_url);
+                }
                 if let Some(tests) = summary.tests {
                     self.test(tests);
                 }
