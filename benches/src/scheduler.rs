@@ -181,6 +181,7 @@ impl Hall {
                 spec: blob,
                 concurrency: None,
                 gate: None,
+                deploys_to: None,
             }
         });
         let expansion = Expansion { instances: instances.collect(), fail_fast: false, max_parallel: None };

@@ -25,7 +25,7 @@ pub use self::cache::{CacheFlags, CachePlace, CacheQuota, CacheStore, CacheUrl};
 pub use self::cluster::{ClusterFlags, ClusterOptions};
 pub use self::environments::{EnvironmentSetting, Environments};
 pub use self::github::{AppKey, GithubFlags, GithubIdentity, GithubOptions, GithubSettings, GithubToken};
-pub use self::webhook::{Repository, WebhookOptions, WebhookSecret};
+pub use self::webhook::{ApproveForks, Repository, WebhookOptions, WebhookSecret};
 pub use crate::journal::{JournalPlace, JournalUrl};
 use crate::records::limits::KEEP_LOGS_DAYS;
 pub use scheduling::Scheduling;
@@ -176,6 +176,7 @@ struct Settings {
     retry: RetrySetting,
     environment: Vec<EnvironmentSetting>,
     github: github::GithubSettings,
+    badges: bool,
     public_url: Option<String>,
 }
 
@@ -240,6 +241,8 @@ pub struct Options {
     pub github: Option<GithubOptions>,
     /// Where people reach the web pages, without a slash at its end; `None`: reports have no links.
     pub public_url: Option<String>,
+    /// Whether badges are served to whoever asks, without a token.
+    pub badges: bool,
     /// Whether projections are made. A coordinator that serves one run and goes needs none.
     pub history: bool,
 }
@@ -270,6 +273,7 @@ impl Options {
             cache_store: None,
             github: None,
             public_url: None,
+            badges: false,
             history: true,
         }
     }
@@ -338,7 +342,8 @@ impl Options {
             check_repository(name)?;
         }
         let secret = secret.filter(|secret| !secret.is_empty()).map(WebhookSecret);
-        let webhook = WebhookOptions { secret, repositories: file.repository, allowed };
+        let approve_forks = github::approve_forks(&flags.github, &file.github);
+        let webhook = WebhookOptions { secret, repositories: file.repository, allowed, approve_forks };
         let actions_source = flags.actions_source.or(file.actions_source);
         let actions_source = actions_source.as_deref().map(ActionsSource::parse).transpose();
         let actions_source =
@@ -371,6 +376,7 @@ impl Options {
             cache_store,
             github,
             public_url,
+            badges: file.badges,
             history: true,
         };
         options.check()?;

@@ -15,6 +15,7 @@ use slipway_scheduler::state::{Call, Job, Run};
 use slipway_scheduler::{JobResult, RunId};
 
 use crate::driver::DriverError;
+use crate::driver::holds::Stranger;
 use crate::secrets::SecretMap;
 use crate::services::Services;
 use crate::submit::{self, Bundle, NewRun, RunContext, SubmitError};
@@ -74,6 +75,8 @@ struct Left {
     carried: Vec<CarriedJob>,
     jobs: usize,
     priority: i8,
+    /// It was held, and nobody approved it: so is what repeats it.
+    stranger: Option<Stranger>,
     /// The greatest attempt of this run number so far.
     last_attempt: u64,
 }
@@ -95,6 +98,10 @@ pub async fn rerun(services: &Services, run: RunId, wanted: Rerun) -> Result<Run
             ended: found.end().is_some(),
             carried: succeeded(found),
             priority: found.standing().priority,
+            stranger: {
+                let hold = view.ledger.holds().of(run).filter(|hold| !hold.is_approved());
+                hold.map(|hold| hold.stranger.clone())
+            },
             jobs: found.jobs().iter().filter(|job| found.caller_of(job).is_none()).count(),
             last_attempt: same.map(|other| other.meta().run_attempt).max().unwrap_or(1),
         })
@@ -151,6 +158,7 @@ pub async fn rerun(services: &Services, run: RunId, wanted: Rerun) -> Result<Run
         run_number: meta.run_number,
         run_attempt: left.last_attempt + 1,
         priority: Some(left.priority),
+        stranger: left.stranger,
         carried: if wanted.failed { left.carried } else { Vec::new() },
         door: wanted.door,
         idempotency_key: wanted.idempotency_key,

@@ -241,7 +241,7 @@ fn every_kind_of_report_is_in_the_log_the_history_and_show() {
     let reports = &coordinator.show(&run)["reports"];
     assert_eq!(reports["coverage"]["files"][0]["path"], "a.c");
     assert_eq!(reports["findings"]["new"], Value::Null, "there is no base");
-    coordinator.run(&checkout);
+    assert_eq!(coordinator.run(&checkout).code, 0);
     let again = coordinator.newest_run();
     let reports = &coordinator.show(&again)["reports"];
     assert_eq!((&reports["base"], &reports["findings"]["new"]), (&Value::from(run), &Value::from(0)));

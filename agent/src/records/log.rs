@@ -12,6 +12,7 @@ use slipway_cas::Digest;
 use slipway_kit::clock::{Clock, SystemClock};
 use slipway_proto::v1;
 use slipway_proto::v1::record::Record as Kind;
+use slipway_wire::limits::MAX_ENVIRONMENT_URL_BYTES;
 use slipway_wire::records::RecordsBuffer;
 use slipway_workflow::job_spec::StepSpec;
 
@@ -183,6 +184,16 @@ impl JobLog {
     /// What a report says, masked.
     pub fn report(&mut self, summary: v1::Summary) {
         self.push(Kind::Summary(summary));
+    }
+
+    /// Where what the job deployed can be seen. An address that is too long for a record, or that would show a secret, is left out.
+    pub fn deployed_at(&mut self, url: &str) {
+        if url.len() <= MAX_ENVIRONMENT_URL_BYTES && self.masks().mask_str(url) == url {
+            self.push(Kind::Summary(v1::Summary {
+                environment_url: url.to_owned(),
+                ..v1::Summary::default()
+            }));
+        }
     }
 
     /// For who uploads.

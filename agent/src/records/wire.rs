@@ -29,7 +29,7 @@ pub(super) fn push(
         Item::Effect(effect) => return effects.push(effect),
         Item::Annotation(annotation) => Kind::Annotation(wire_annotation(annotation)),
         Item::Summary(markdown) => {
-            Kind::Summary(v1::Summary { markdown: markdown.into(), ..v1::Summary::default() })
+            Kind::Summary(v1::Summary { markdown: markdown.into(), ..Default::default() })
         }
     };
     records.push_message(&v1::Record { time_ms: now_ms, step, record: Some(kind) });

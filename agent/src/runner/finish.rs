@@ -63,7 +63,10 @@ impl Attempt {
         };
         match evaluated {
             Ok(url) if url.is_empty() => {}
-            Ok(url) => log.say(&format!("Environment {}: {url}", environment.name)),
+            Ok(url) => {
+                log.say(&format!("Environment {}: {url}", environment.name));
+                log.deployed_at(&url);
+            }
             Err(error) => {
                 log.remark(Level::Error, &format!("`environment.url` could not be evaluated: {error}"));
                 self.saved.state.fail();

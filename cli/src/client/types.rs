@@ -135,9 +135,20 @@ pub struct Run {
     /// Environments whose approval something of it waits for.
     #[serde(default)]
     pub awaits_review: Vec<String>,
+    /// It waits, or waited, as a whole.
+    #[serde(default)]
+    pub hold: Option<Hold>,
     /// Its jobs.
     #[serde(default)]
     pub instances: Vec<Instance>,
+}
+
+/// A run that waits, or waited, as a whole.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Hold {
+    /// Whether somebody's decision is what it waits for now.
+    #[serde(default)]
+    pub awaits_approval: bool,
 }
 
 /// One instance of a job.

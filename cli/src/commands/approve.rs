@@ -1,4 +1,4 @@
-//! `slipway approve`: lets what waits for an environment go on, or with `--reject` fail.
+//! `slipway approve`: lets what waits for an environment, or a whole run, go on, or with `--reject` not.
 
 use clap::Args;
 use serde_json::json;
@@ -13,10 +13,10 @@ use crate::settings::Settings;
 pub struct Approve {
     /// The run: its id, the beginning of it, or `latest`
     run: String,
-    /// The environment that its jobs wait for
+    /// The environment that its jobs wait for; without it: the whole run, which waits to begin
     #[arg(value_name = "ENV")]
-    environment: String,
-    /// Do not let them go on: they fail
+    environment: Option<String>,
+    /// Do not let them go on: they fail, and a run that waits to begin is cancelled
     #[arg(long)]
     reject: bool,
     /// Why, for whoever looks at the run later
@@ -45,9 +45,10 @@ impl Approve {
         })?;
         let run = client.find_run(&self.run).await?;
         let decision = if self.reject { "reject" } else { "approve" };
-        let wanted = json!({
-            "environment": self.environment, "decision": decision, "actor": actor, "comment": self.comment,
-        });
+        let mut wanted = json!({"decision": decision, "actor": actor, "comment": self.comment});
+        if let Some(environment) = &self.environment {
+            wanted["environment"] = json!(environment);
+        }
         let answer = client.approve(&run, &wanted).await?;
         if self.json {
             out.json(&answer)?;
@@ -56,7 +57,11 @@ impl Approve {
         let count = answer["instances"].as_array().map_or(0, Vec::len);
         let jobs = if count == 1 { "1 job".to_owned() } else { format!("{count} jobs") };
         let did = if self.reject { "rejected" } else { "approved" };
-        let environment = escape::name(&self.environment);
+        let Some(environment) = &self.environment else {
+            out.line(&format!("{did} run {run}"))?;
+            return Ok(Exit::Success);
+        };
+        let environment = escape::name(environment);
         out.line(&format!("{did} {environment} for {jobs} of run {run}"))?;
         Ok(Exit::Success)
     }

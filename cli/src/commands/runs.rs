@@ -49,6 +49,13 @@ impl Runs {
                 let told = format!("{id} waits for approval of {environment}; `slipway show {id}` tells how");
                 escape::name(&told)
             }));
+            if run.hold.as_ref().is_some_and(|hold| hold.awaits_approval) {
+                let id = run.run_id.get(..SHORT_ID).unwrap_or(&run.run_id);
+                let told = format!(
+                    "{id} waits for approval to begin; look at its changes, then `slipway approve {id}`"
+                );
+                reviews.push(escape::name(&told));
+            }
             table.row(vec![
                 text(run.run_id.get(..SHORT_ID).unwrap_or(&run.run_id)),
                 result(run.result.as_deref().unwrap_or(&run.state)),

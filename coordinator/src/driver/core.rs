@@ -219,9 +219,12 @@ impl Core {
     /// Handles one request; says whether its answer promises lease time.
     fn handle(&mut self, request: Request) -> bool {
         match request {
-            Request::Submit { submit, origin, answer } => {
-                let again = submit.meta.run_attempt > 1;
+            Request::Submit { submit, stranger, origin, answer } => {
+                let (again, run) = (submit.meta.run_attempt > 1, submit.run);
                 let result = self.submit(*submit);
+                if let Some(stranger) = stranger.filter(|_| matches!(&result, Ok(made) if *made == run)) {
+                    self.hold(run, stranger);
+                }
                 let action = if again { "run.rerun" } else { "run.submit" };
                 self.audit(origin, action, &result, |run| run.map_or_else(String::new, ToString::to_string));
                 self.answer(answer, result);
@@ -393,6 +396,7 @@ impl Core {
             }
         }
         self.pass_gates();
+        self.end_held();
         let surplus: Vec<RunId> = self.state.retirable(FINISHED_RUNS_MAX).take(BATCH_RETIRED).collect();
         for run in surplus {
             if let Err(rejection) = self.decide(Command::RetireRun { run }) {
@@ -453,6 +457,7 @@ impl Core {
                         self.fleet.disconnect(agent, cut_off);
                     }
                 }
+                Effect::Plan(run, _) if self.ledger.holds().holds(run) => {}
                 Effect::Plan(run, job) => {
                     if let Some(request) = effects::plan_request(&self.state, run, &job) {
                         // A planner that is gone goes with the whole coordinator.

@@ -12,7 +12,7 @@ use crate::audit::Origin;
 const BATCH_GATES: usize = 256;
 
 impl Core {
-    /// Somebody decides about all that waits for an environment; the answer is what was decided.
+    /// Somebody decides about all that waits for an environment, or, without one, whether the run begins; the answer is what was decided.
     pub(super) fn review(
         &mut self,
         decision: DecideGates,
@@ -20,12 +20,15 @@ impl Core {
         answer: oneshot::Sender<Result<Vec<InstanceId>, DriverError>>,
     ) {
         let action = if decision.approve { "run.approve" } else { "run.reject" };
-        let target = format!("{} {}", decision.run, decision.environment);
+        let target = format!("{} {}", decision.run, decision.environment).trim_end().to_owned();
         let waiting = self.state.awaiting_review(decision.run);
         let waiting = waiting.filter(|(_, gate)| gate.is_for(&decision.environment));
         let decided: Vec<InstanceId> = waiting.map(|(instance, _)| instance.id()).collect();
-        let result = self.decide(Command::DecideGates(decision)).map(|()| decided);
-        let result = result.map_err(DriverError::from);
+        let result = if decision.environment.is_empty() {
+            self.decide_hold(decision)
+        } else {
+            self.decide(Command::DecideGates(decision)).map(|()| decided).map_err(DriverError::from)
+        };
         self.audit(origin, action, &result, |_| target);
         self.answer(answer, result);
     }

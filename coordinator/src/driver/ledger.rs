@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
 use slipway_scheduler::{AgentId, Event, InstanceId, RunId};
 
+use super::holds::Holds;
 use super::payload::{AttemptNote, DeliveryEvent, DrainOrder, Payload};
 use crate::forge::Place;
 use crate::forge::told::Told;
@@ -42,6 +43,9 @@ pub struct Ledger {
     /// What a forge was told.
     #[serde(default)]
     told: Told,
+    /// Runs that wait as a whole.
+    #[serde(default)]
+    holds: Holds,
     #[serde(skip)]
     done_index: BTreeSet<String>,
 }
@@ -82,6 +86,7 @@ impl Ledger {
             Payload::Scheduler(Event::RunRetired { run }) => {
                 self.notes.remove(run);
                 self.told.retired(*run);
+                self.holds.retired(*run);
             }
             Payload::Scheduler(_) | Payload::Audit(_) => {}
             Payload::Delivery(DeliveryEvent::Accepted { id, event, body, .. }) => {
@@ -106,6 +111,7 @@ impl Ledger {
                 }
             }
             Payload::Report(event) => self.told.apply(event),
+            Payload::Hold(event) => self.holds.apply(event),
             Payload::AttemptNote(note) => self.notes.entry(note.run).or_default().push(note.clone()),
             Payload::DrainOrder(DrainOrder { agent, on, .. }) => {
                 self.drained.retain(|drained| drained != agent);
@@ -129,6 +135,12 @@ impl Ledger {
     #[must_use]
     pub fn told(&self) -> &Told {
         &self.told
+    }
+
+    /// Runs that wait as a whole, or did.
+    #[must_use]
+    pub fn holds(&self) -> &Holds {
+        &self.holds
     }
 
     /// The number of the next run of this workflow, from 1.

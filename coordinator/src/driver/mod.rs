@@ -12,6 +12,7 @@ pub mod credentials;
 mod effects;
 mod follow;
 mod gates;
+pub mod holds;
 mod house;
 pub mod leases;
 pub mod ledger;
@@ -250,7 +251,20 @@ impl Driver {
     /// # Errors
     /// [`DriverError`].
     pub async fn submit(&self, submit: Submit, origin: Origin) -> Result<RunId, DriverError> {
-        self.ask(|answer| Request::Submit { submit: Box::new(submit), origin, answer }).await
+        self.submit_held(submit, None, origin).await
+    }
+
+    /// The same for a run that begins only when somebody approves it, if it is of a stranger.
+    ///
+    /// # Errors
+    /// [`DriverError`].
+    pub async fn submit_held(
+        &self,
+        submit: Submit,
+        stranger: Option<holds::Stranger>,
+        origin: Origin,
+    ) -> Result<RunId, DriverError> {
+        self.ask(|answer| Request::Submit { submit: Box::new(submit), stranger, origin, answer }).await
     }
 
     /// Any other command; durable when this returns.

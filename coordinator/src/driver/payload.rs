@@ -1,5 +1,6 @@
 //! What the journal's payloads hold: the scheduler's events and the coordinator's own.
 
+use super::holds::HoldEvent;
 use crate::audit::AuditEntry;
 use crate::forge::told::ReportEvent;
 use crate::house::HouseEvent;
@@ -25,6 +26,8 @@ pub enum Payload {
     House(HouseEvent),
     /// A forge was told something, or is to be.
     Report(ReportEvent),
+    /// A run waits as a whole, or somebody decided about it.
+    Hold(HoldEvent),
 }
 
 /// A person's order to an agent. It stands until the opposite one, whatever restarts.

@@ -7,6 +7,7 @@ use slipway_scheduler::{AgentId, Command, InstanceId, Outcome, Rejection, RunId,
 use tokio::sync::oneshot;
 
 use super::DriverError;
+use super::holds::Stranger;
 use super::ledger::Ledger;
 use super::message::{RunLease, SessionLink};
 use super::payload::DeliveryEvent;
@@ -72,8 +73,8 @@ pub struct Piece {
 }
 
 pub(super) enum Request {
-    /// A new run; its run number is filled in.
-    Submit { submit: Box<Submit>, origin: Origin, answer: Answer<RunId> },
+    /// A new run; its run number is filled in. One of a stranger is held.
+    Submit { submit: Box<Submit>, stranger: Option<Stranger>, origin: Origin, answer: Answer<RunId> },
     /// Any other command whose sender waits for its being durable.
     Command { command: Command, answer: Answer<()> },
     /// Somebody wants a run to end.

@@ -103,7 +103,7 @@ impl Stepped {
 
     /// As [`super::Driver::submit`].
     pub fn submit(&mut self, submit: Submit, origin: Origin) -> Answered<RunId> {
-        self.ask(|answer| Request::Submit { submit: Box::new(submit), origin, answer })
+        self.ask(|answer| Request::Submit { submit: Box::new(submit), stranger: None, origin, answer })
     }
 
     /// As [`super::Driver::command`].

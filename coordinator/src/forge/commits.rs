@@ -78,6 +78,8 @@ fn sum(view: View<'_>, name: &str, place: &Place, commit: &ToldCommit) -> Option
         source: None,
         buttons: stage.is_done().then_some(Button::Rerun).filter(|_| !runs.is_empty()).into_iter().collect(),
         told: commit.report,
+        deploys: None,
+        was_held: false,
     })
 }
 

@@ -6,8 +6,9 @@ use slipway_scheduler::explain::{gate_refusal, gave_up};
 use slipway_scheduler::state::{Instance, Job, Phase, Run, Stage as JobStage};
 use slipway_scheduler::{JobResult, Outcome, RunId};
 
+use super::deployments::{self, Deploys};
 use super::told::{Part, ToldReport};
-use super::{Button, Conclusion, Place, Stage, gates, words};
+use super::{Button, Conclusion, Place, Stage, gates, held, words};
 use crate::driver::View;
 use crate::records::AttemptKey;
 
@@ -63,6 +64,10 @@ pub(crate) struct Wanted {
     pub(crate) buttons: Vec<Button>,
     /// What was told.
     pub(crate) told: Option<ToldReport>,
+    /// It is no report but a deployment, and this is how far it is.
+    pub(crate) deploys: Option<Deploys>,
+    /// It is about a run that waits, or waited, as a whole: what the forge has as over may not be the last word.
+    pub(crate) was_held: bool,
 }
 
 impl Wanted {
@@ -109,9 +114,17 @@ pub(crate) fn of_run(view: View<'_>, run: RunId) -> Option<RunWork> {
     let mut wanted = Vec::new();
     if let Some(told) = told {
         let mut count = 0;
+        let start = told.parts.get(held::PART);
+        if let Some(mut report) =
+            held::of_run(view, run, start).filter(|_| !start.is_some_and(|it| it.settled))
+        {
+            (report.told, report.place) = (start.copied(), told.place.clone());
+            wanted.push(report);
+        }
         for job in run.jobs_in_order() {
             let parts = reports(view, run, job);
-            for mut report in parts {
+            let deployments = deployments::of_job(view, run, job, &told.parts);
+            for mut report in parts.into_iter().chain(deployments) {
                 count += 1;
                 if count > REPORTS_MAX {
                     break;
@@ -180,6 +193,8 @@ fn of_job(run: &Run, job: &Job) -> Option<Wanted> {
         source: None,
         buttons: vec![Button::Rerun],
         told: None,
+        deploys: None,
+        was_held: false,
     })
 }
 
@@ -227,6 +242,8 @@ fn of_instance(view: View<'_>, run: &Run, instance: &Instance) -> Wanted {
         }),
         buttons: vec![if stage.is_done() { Button::Rerun } else { Button::Cancel }],
         told: None,
+        deploys: None,
+        was_held: false,
     }
 }
 

@@ -77,6 +77,8 @@ pub(crate) struct Details {
     pub(super) reports: Gathered,
     /// The same as Markdown, once the job is over.
     pub(super) reports_text: String,
+    /// Where what the job deployed can be seen.
+    pub(super) environment_url: Option<String>,
     /// The logs were removed, or are damaged from some record on.
     pub(super) missing: bool,
 }
@@ -138,6 +140,9 @@ impl Details {
             Some(record::Record::Annotation(said)) => self.annotate(annotation_of(said)),
             Some(record::Record::Summary(mut summary)) => {
                 self.sum_up(&summary.markdown);
+                if !summary.environment_url.is_empty() {
+                    self.environment_url = Some(std::mem::take(&mut summary.environment_url));
+                }
                 if let Some(tests) = summary.tests.take() {
                     self.test(tests);
                 }

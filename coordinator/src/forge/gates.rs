@@ -47,6 +47,8 @@ fn of_gate(run: &Run, judged: &Judged) -> Wanted {
         source: None,
         buttons: Vec::new(),
         told: None,
+        deploys: None,
+        was_held: false,
     }
 }
 

@@ -90,7 +90,7 @@ async fn look(
                     services.metrics.redeliveries.add(1);
                     tracing::info!(delivery = one.guid, "a missed delivery is asked for again");
                 }
-                Err(ForgeError::Refused(reason)) => {
+                Err(ForgeError::Refused(reason) | ForgeError::Forbidden(reason)) => {
                     tracing::warn!(delivery = one.guid, reason, "a missed delivery cannot be had");
                     *tried = TRIES;
                     continue;

@@ -11,16 +11,21 @@
 
 pub(crate) mod asks;
 pub(crate) mod commits;
+pub(crate) mod contexts;
+mod deployments;
 pub(crate) mod desired;
 mod details;
 mod findings;
 mod gates;
+mod held;
 pub(crate) mod missed;
 mod output;
 pub(crate) mod reporter;
 mod telling;
 pub mod told;
 mod words;
+
+pub(crate) use deployments::is_ours as is_our_deployment;
 
 use std::fmt;
 use std::time::Duration;
@@ -55,6 +60,8 @@ pub enum Conclusion {
     Skipped,
     /// It took too long.
     TimedOut,
+    /// Somebody has to let it begin: it is over only as far as the forge goes.
+    ActionRequired,
 }
 
 /// How far something is.
@@ -73,6 +80,12 @@ impl Stage {
     #[must_use]
     pub const fn is_done(self) -> bool {
         matches!(self, Self::Done(_))
+    }
+
+    /// Whether something else will have to be told later, although a forge has it as over.
+    #[must_use]
+    pub const fn goes_on(self) -> bool {
+        matches!(self, Self::Done(Conclusion::ActionRequired))
     }
 }
 
@@ -149,6 +162,49 @@ pub struct Seen {
     pub annotations: usize,
 }
 
+/// Something that goes to an environment, as the forge is told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// The environment's name.
+    pub environment: String,
+    /// Ours: finds it again.
+    pub external_id: String,
+    /// In one line.
+    pub description: String,
+}
+
+/// How far a deployment is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deploying {
+    /// It waits for people or for a time.
+    Pending,
+    /// It waits for an agent.
+    Queued,
+    /// It runs.
+    Running,
+    /// It is there.
+    Success,
+    /// The work failed.
+    Failure,
+    /// Somebody, or the fleet, ended it on the way.
+    Error,
+    /// It never began, and never will.
+    Inactive,
+}
+
+/// What is said of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeploymentStatus {
+    /// How far it is.
+    pub state: Deploying,
+    /// In one line.
+    pub description: String,
+    /// The job's page.
+    pub log_url: Option<String>,
+    /// Where what was deployed can be seen.
+    pub environment_url: Option<String>,
+}
+
 /// A delivery that did not get through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
@@ -166,6 +222,9 @@ pub enum ForgeError {
     /// The forge refuses it, and would again.
     #[error("refused: {0}")]
     Refused(String),
+    /// The same, and because we may not do such a thing there at all.
+    #[error("not allowed: {0}")]
+    Forbidden(String),
     /// It was not done; later it may be. With a time the forge said when, for all requests.
     #[error("not now: {message}")]
     Later {
@@ -214,6 +273,36 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`ForgeError`].
     async fn change(&self, place: &Place, id: u64, report: &Report) -> Result<(), ForgeError>;
+
+    /// Finds a deployment by what we call it.
+    ///
+    /// # Errors
+    /// [`ForgeError`].
+    async fn find_deployment(&self, place: &Place, wanted: &Deployment) -> Result<Option<u64>, ForgeError>;
+
+    /// Makes a deployment; gives the forge's id.
+    ///
+    /// # Errors
+    /// [`ForgeError`].
+    async fn deploy(&self, place: &Place, wanted: &Deployment) -> Result<u64, ForgeError>;
+
+    /// How far a deployment is there; `None`: nothing was said of it yet, or something that we never say.
+    ///
+    /// # Errors
+    /// [`ForgeError`].
+    async fn deployed(&self, place: &Place, id: u64) -> Result<Option<Deploying>, ForgeError>;
+
+    /// Says how far a deployment is.
+    ///
+    /// # Errors
+    /// [`ForgeError`].
+    async fn say_deployed(
+        &self,
+        place: &Place,
+        id: u64,
+        environment: &str,
+        status: &DeploymentStatus,
+    ) -> Result<(), ForgeError>;
 
     /// Deliveries since this time that did not get through in any try; `None`: this forge does not tell.
     ///

@@ -171,6 +171,8 @@ mod tests {
             source: None,
             buttons: Vec::new(),
             told: None,
+            deploys: None,
+            was_held: false,
         }
     }
 

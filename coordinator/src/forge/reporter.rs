@@ -19,7 +19,7 @@ use super::desired::{self, Key, Mark, RunWork, Wanted};
 use super::details::Details;
 use super::telling::{self, Task, TellError};
 use super::told::ReportEvent;
-use super::{Forge, ForgeError, Place, commits, gates};
+use super::{Forge, ForgeError, Place, commits, deployments, gates};
 use crate::driver::{DriverError, View};
 use crate::services::Services;
 
@@ -49,6 +49,11 @@ const HOLD_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Runs that ended longer ago are not told of if they never were: they are from before the forge was to be told.
 const LATE_MS: u64 = 60 * 60 * 1_000;
+
+/// For how long a repository counts as one where we may not make deployments, and how many of them are remembered; when there are more, all
+/// are asked again.
+const WITHOUT_DEPLOYMENTS: Duration = Duration::from_secs(60 * 60);
+const WITHOUT_DEPLOYMENTS_MAX: usize = 10_000;
 
 /// A request that takes longer is given up, as one whose answer was lost.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
@@ -116,6 +121,8 @@ struct Desk {
     forge: Arc<dyn Forge>,
     check: String,
     items: BTreeMap<Key, Item>,
+    /// Repositories where we may not make deployments, and until when that is believed.
+    without_deployments: BTreeMap<String, Instant>,
     /// Runs and commits to look at.
     changed: BTreeSet<RunId>,
     commits: BTreeSet<Place>,
@@ -144,6 +151,7 @@ pub(crate) async fn report(services: Services) {
         forge,
         check,
         items: BTreeMap::new(),
+        without_deployments: BTreeMap::new(),
         changed: BTreeSet::new(),
         commits: BTreeSet::new(),
         first_look: true,
@@ -254,7 +262,14 @@ impl Desk {
             if work.to_judge {
                 self.judge(run, work.ended_ms);
             }
-            work.wanted.into_iter().for_each(|wanted| self.want(wanted));
+            let now_ms = self.services.clock.unix_ms();
+            let late = work.ended_ms.is_some_and(|ended| ended + LATE_MS < now_ms);
+            for wanted in work.wanted {
+                // As with reports: what ended long before it could be told first is not told.
+                if !(late && wanted.deploys.is_some() && wanted.told.is_none()) {
+                    self.want(wanted);
+                }
+            }
             return Ok(());
         }
         let now_ms = self.services.clock.unix_ms();
@@ -298,6 +313,11 @@ impl Desk {
 
     fn want(&mut self, wanted: Wanted) {
         let now = Instant::now();
+        if wanted.deploys.is_some()
+            && self.without_deployments.get(&wanted.place.repository).is_some_and(|until| *until > now)
+        {
+            return;
+        }
         match self.items.get_mut(&wanted.key) {
             Some(item) => item.wanted = wanted,
             None => {
@@ -305,6 +325,26 @@ impl Desk {
                 self.items.insert(item.wanted.key.clone(), item);
             }
         }
+    }
+
+    /// A repository's deployments are not ours to make: said once, and asked again after a while.
+    fn without_deployments(&mut self, repository: &str, reason: &str) {
+        let now = Instant::now();
+        let until = self.without_deployments.get(repository);
+        if until.is_none_or(|until| *until <= now) {
+            tracing::warn!(
+                repository,
+                reason,
+                "the forge takes no deployments of the repository; give the permission `deployments: write` if they are wanted"
+            );
+        }
+        if self.without_deployments.len() >= WITHOUT_DEPLOYMENTS_MAX {
+            self.without_deployments.clear();
+        }
+        self.without_deployments.insert(repository.to_owned(), now + WITHOUT_DEPLOYMENTS);
+        self.items.retain(|_, item| {
+            item.busy || item.wanted.deploys.is_none() || item.wanted.place.repository != repository
+        });
     }
 
     /// How many reports are not as they should be.
@@ -393,11 +433,13 @@ impl Desk {
         let error = match result {
             Ok(()) => {
                 self.services.metrics.reports_told.add(1);
+                // What changed meanwhile is still to be told, although the forge has it as over.
+                let last = task.wanted.stage.is_done() && item.wanted.mark() == mark;
                 (item.told, item.told_at, item.uncertain) = (Some(mark), now, false);
                 item.backoff.reset();
                 self.failures = 0;
                 self.outage.reset();
-                if task.wanted.stage.is_done() {
+                if last {
                     self.items.remove(&key);
                 }
                 return Ok(());
@@ -408,7 +450,10 @@ impl Desk {
         let report = task.wanted.name.as_str();
         match error {
             TellError::Driver(error) => return Err(error),
-            TellError::Forge(ForgeError::Refused(reason)) => {
+            TellError::Forge(error) if deployments::is_without_permission(&task.wanted, &error) => {
+                self.without_deployments(&task.wanted.place.repository, &error.to_string());
+            }
+            TellError::Forge(ForgeError::Refused(reason) | ForgeError::Forbidden(reason)) => {
                 tracing::warn!(report, place = %task.wanted.place, reason, "the forge refuses a report; it is given up");
                 self.items.remove(&key);
                 self.services.driver.report(telling::settled(&key)).await?;

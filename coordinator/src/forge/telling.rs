@@ -7,7 +7,7 @@
 use super::desired::{Key, Wanted};
 use super::details::Details;
 use super::told::ReportEvent;
-use super::{Annotation, Forge, ForgeError, Report, Stage, findings, output};
+use super::{Annotation, Forge, ForgeError, Report, Stage, deployments, findings, output};
 use crate::driver::DriverError;
 use crate::records::RecordsError;
 use crate::services::Services;
@@ -37,6 +37,9 @@ pub(super) enum TellError {
 
 /// Tells it; the task knows the forge's id afterwards, whatever else went wrong.
 pub(super) async fn tell(services: &Services, forge: &dyn Forge, task: &mut Task) -> Result<(), TellError> {
+    if let Some(deploys) = task.wanted.deploys.clone() {
+        return deployments::tell(services, forge, task, &deploys).await;
+    }
     let mut annotations = Vec::new();
     let mut details = None;
     if let Some(source) = task.wanted.source {
@@ -71,11 +74,11 @@ pub(super) async fn tell(services: &Services, forge: &dyn Forge, task: &mut Task
                 None => {
                     let first = batch(&report, &annotations, 0, forge.annotations_at_once());
                     has = first.annotations.len();
-                    let whole = report.stage.is_done() && has == annotations.len();
+                    let whole = report.stage.is_done() && !report.stage.goes_on() && has == annotations.len();
                     let id = forge.make(&place, &first).await?;
                     task.id = Some(id);
                     services.driver.report(made(&task.wanted.key, id, whole)).await?;
-                    if whole || !report.stage.is_done() {
+                    if whole || !report.stage.is_done() || report.stage.goes_on() {
                         return Ok(());
                     }
                     id
@@ -85,7 +88,12 @@ pub(super) async fn tell(services: &Services, forge: &dyn Forge, task: &mut Task
     };
     if let Some(seen) = seen {
         has = seen.annotations;
-        if seen.done && report.stage.is_done() && has >= annotations.len() {
+        if seen.done
+            && report.stage.is_done()
+            && !report.stage.goes_on()
+            && !task.wanted.was_held
+            && has >= annotations.len()
+        {
             services.driver.report(settled(&task.wanted.key)).await?;
             return Ok(());
         }
@@ -98,7 +106,7 @@ pub(super) async fn tell(services: &Services, forge: &dyn Forge, task: &mut Task
             break;
         }
     }
-    if report.stage.is_done() {
+    if report.stage.is_done() && !report.stage.goes_on() {
         services.driver.report(settled(&task.wanted.key)).await?;
     }
     Ok(())
@@ -112,7 +120,7 @@ fn batch(report: &Report, annotations: &[Annotation], told: usize, at_once: usiz
     Report { stage, annotations: now.to_vec(), ..report.clone() }
 }
 
-fn made(key: &Key, id: u64, settled: bool) -> ReportEvent {
+pub(super) fn made(key: &Key, id: u64, settled: bool) -> ReportEvent {
     match key.clone() {
         Key::Part(run, part) => ReportEvent::Made { run, part, id, settled },
         Key::Sum(place, generation) => ReportEvent::SumMade { place, id, generation, settled },

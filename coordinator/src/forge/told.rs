@@ -298,6 +298,11 @@ impl Told {
         self.runs.get(&run)
     }
 
+    /// Runs whose reports belong to this commit.
+    pub fn runs_at(&self, place: &Place) -> impl Iterator<Item = RunId> {
+        self.runs.iter().filter(move |(_, told)| told.place == *place).map(|(run, _)| *run)
+    }
+
     /// What was told of a commit.
     #[must_use]
     pub fn of_commit(&self, place: &Place) -> Option<&ToldCommit> {

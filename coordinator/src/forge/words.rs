@@ -36,6 +36,7 @@ pub(super) const fn stage(stage: Stage) -> &'static str {
         Stage::Done(Conclusion::Cancelled) => "Cancelled",
         Stage::Done(Conclusion::Skipped) => "Skipped",
         Stage::Done(Conclusion::TimedOut) => "Timed out",
+        Stage::Done(Conclusion::ActionRequired) => "Waits for approval",
     }
 }
 

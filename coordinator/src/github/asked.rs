@@ -3,9 +3,9 @@
 use serde_json::Value as Json;
 use slipway_scheduler::RunId;
 
-use super::api::{CANCEL, RERUN};
+use super::api::{CANCEL, RERUN, deployment_named};
 use crate::forge::asks::Ask;
-use crate::forge::{Forge, Place};
+use crate::forge::{self, Forge, Place};
 use crate::mirror::is_commit;
 use crate::services::Services;
 
@@ -19,13 +19,36 @@ pub(super) enum Own {
 }
 
 /// Whether a delivery is about a report of ours, and what it wants.
-pub(super) fn own(services: &Services, event: &str, payload: &Json) -> Option<Own> {
+pub(super) async fn own(services: &Services, event: &str, payload: &Json) -> Option<Own> {
     let forge = services.forge.as_deref()?;
     if event == "status" {
-        let (ours, theirs) = (services.options.public_url.as_deref()?, payload.get("target_url")?.as_str()?);
-        return theirs.strip_prefix(ours).is_some_and(|rest| rest.starts_with('/')).then_some(Own::Echo);
+        return (links_here(services, payload) || is_told(services, payload).await).then_some(Own::Echo);
+    }
+    if matches!(event, "deployment" | "deployment_status") {
+        let named = deployment_named(payload.get("deployment")?)?;
+        return forge::is_our_deployment(&named).then_some(Own::Echo);
     }
     read(forge, event, payload)
+}
+
+/// Whether a status leads to our pages.
+fn links_here(services: &Services, payload: &Json) -> bool {
+    let theirs = payload.get("target_url").and_then(Json::as_str);
+    let (Some(ours), Some(theirs)) = (services.options.public_url.as_deref(), theirs) else { return false };
+    theirs.strip_prefix(ours).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Whether a status has a name that we tell on its commit: without pages' address it has no link that says so.
+async fn is_told(services: &Services, payload: &Json) -> bool {
+    let text = |pointer: &str| payload.pointer(pointer).and_then(Json::as_str).map(str::to_owned);
+    let named = (text("/repository/full_name"), text("/sha"), text("/context"));
+    let ((Some(repository), Some(sha), Some(context)), Some(options)) = (named, &services.options.github)
+    else {
+        return false;
+    };
+    let (place, sum) = (Place { repository, sha }, options.check.clone());
+    let told = services.driver.query(move |view| forge::contexts::tells(view, &place, &sum, &context));
+    told.await.unwrap_or(false)
 }
 
 fn read(forge: &dyn Forge, event: &str, payload: &Json) -> Option<Own> {

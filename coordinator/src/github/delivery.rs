@@ -16,6 +16,9 @@ use crate::services::Services;
 /// The longest delivery id or event name, in bytes.
 const MAX_HEADER_BYTES: usize = 128;
 
+/// Events that reports of ours raise as well.
+const OF_REPORTS: [&str; 5] = ["check_run", "check_suite", "deployment", "deployment_status", "status"];
+
 fn header<'a>(headers: &'a HeaderMap, name: &'static str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
@@ -57,10 +60,10 @@ pub(crate) async fn webhook(
             "the body is not JSON: choose the content type application/json for the webhook",
         )
     };
-    if services.forge.is_some() && matches!(event.as_str(), "check_run" | "check_suite" | "status") {
+    if services.forge.is_some() && OF_REPORTS.contains(&event.as_str()) {
         // Each report of ours comes back as some of these: most of them end here and are not kept.
         let payload: serde_json::Value = serde_json::from_slice(&body).map_err(|_| no_json())?;
-        if asked::own(&services, &event, &payload) == Some(Own::Echo) {
+        if asked::own(&services, &event, &payload).await == Some(Own::Echo) {
             return Ok((StatusCode::ACCEPTED, "this is about a report of Slipway's and starts nothing\n"));
         }
     } else if serde_json::from_slice::<serde::de::IgnoredAny>(&body).is_err() {

@@ -4,6 +4,7 @@
 use serde_json::Value as Json;
 use slipway_scheduler::command::Trust;
 
+use crate::driver::holds::Stranger;
 use crate::mirror::{Change, is_commit, is_ref};
 use crate::options::WebhookOptions;
 
@@ -72,6 +73,8 @@ pub(super) struct Start {
     pub(super) head: Option<String>,
     /// Only this workflow file.
     pub(super) only: Option<String>,
+    /// Whose code of a fork it runs.
+    pub(super) stranger: Option<Stranger>,
 }
 
 /// Where a run's code and its workflow file are.
@@ -144,6 +147,7 @@ fn starts(event: &str, payload: &Json, repository: &str) -> Result<Vec<Start>, S
         change: None,
         head: None,
         only: None,
+        stranger: None,
     };
     let start = match event {
         "push" => {
@@ -205,6 +209,21 @@ fn push_change(payload: &Json, git_ref: &str, after: &str) -> Option<Change> {
     }
 }
 
+/// The longest name, and word, of somebody whom nobody knows, in characters.
+const STRANGER_CHARS_MAX: usize = 64;
+
+/// Who made a pull request, as the forge knows them.
+fn stranger(payload: &Json) -> Stranger {
+    let text = |pointer: &str| {
+        let text = payload.pointer(pointer).and_then(Json::as_str).unwrap_or_default();
+        text.chars().filter(|character| !character.is_control()).take(STRANGER_CHARS_MAX).collect()
+    };
+    Stranger {
+        author: text("/pull_request/user/login"),
+        association: text("/pull_request/author_association"),
+    }
+}
+
 fn pull_request(event: &str, payload: &Json, repository: &str) -> Result<Vec<Start>, String> {
     let number = payload.pointer("/pull_request/number").or_else(|| payload.get("number"));
     let number = number.and_then(Json::as_u64).ok_or("the payload has no `pull_request.number`")?;
@@ -234,6 +253,7 @@ fn pull_request(event: &str, payload: &Json, repository: &str) -> Result<Vec<Sta
             change: change.clone(),
             head: (event == "pull_request").then_some(head),
             only: None,
+            stranger: (!same).then(|| stranger(payload)),
         });
     }
     if event == "pull_request"
@@ -247,6 +267,7 @@ fn pull_request(event: &str, payload: &Json, repository: &str) -> Result<Vec<Sta
             change,
             head: None,
             only: None,
+            stranger: None,
         });
     }
     if starts.is_empty() { Err("it conflicts with its base".to_owned()) } else { Ok(starts) }

@@ -66,7 +66,7 @@ pub(super) async fn deal_with(services: &Services, id: &str, delivery: &PendingD
         Ok(payload) => payload,
         Err(error) => return format!("the body cannot be read: {error}"),
     };
-    if let Some(own) = asked::own(services, &delivery.event, &payload) {
+    if let Some(own) = asked::own(services, &delivery.event, &payload).await {
         return match own {
             Own::Echo => "starts nothing: it is about a report of Slipway's".to_owned(),
             Own::Asks(ask) if asked::is_of_repository(services, &ask, &payload).await => {
@@ -327,6 +327,10 @@ async fn one(
             sha: spot.sha.clone(),
         },
         trust: start.trust,
+        stranger: start
+            .stranger
+            .clone()
+            .filter(|stranger| services.options.webhook.approve_forks.asks(&stranger.association)),
         chain,
         door: format!("delivery {id}"),
         ..NewRun::default()

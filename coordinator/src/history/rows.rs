@@ -44,7 +44,8 @@ pub(super) fn rows(entry: Entry<'_>, to: &mut Vec<Statement>) {
         | Payload::DrainOrder(_)
         | Payload::Audit(_)
         | Payload::House(_)
-        | Payload::Report(_) => {}
+        | Payload::Report(_)
+        | Payload::Hold(_) => {}
     }
 }
 

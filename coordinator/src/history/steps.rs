@@ -210,7 +210,7 @@ mod tests {
     fn a_summary_with_test_cases_brings_them_and_another_does_not() {
         let mut gathered = Gathered::default();
         let summary = |tests| {
-            record::Record::Summary(v1::Summary { markdown: "# x".into(), tests, ..v1::Summary::default() })
+            record::Record::Summary(v1::Summary { markdown: "# x".into(), tests, ..Default::default() })
         };
         let case = v1::TestCase { name: "adds".to_owned(), outcome: 1, ..v1::TestCase::default() };
         let report = v1::TestReport { path: "junit.xml".to_owned(), cases: vec![case.clone(), case] };

@@ -19,7 +19,9 @@ use crate::services::Services;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Approval {
-    environment: String,
+    /// Without it: the whole run, which waits to begin.
+    #[serde(default)]
+    environment: Option<String>,
     decision: Decision,
     #[serde(default)]
     actor: Option<String>,
@@ -34,7 +36,7 @@ enum Decision {
     Reject,
 }
 
-/// Decides about all of the run's jobs that wait for the environment now.
+/// Decides about all of the run's jobs that wait for the environment now, or, without one, whether the run begins.
 pub(super) async fn decide(
     State(services): State<Services>,
     By(caller): By,
@@ -44,6 +46,11 @@ pub(super) async fn decide(
 ) -> Result<Json<Value>, ApiError> {
     let Json(Approval { environment, decision, actor, comment }) = body?;
     let run = find(&services, run).await?;
+    if environment.as_deref() == Some("") {
+        let message = "`environment` is empty: name one, or leave it out to decide about the run's start";
+        return Err(ApiError::bad_request(message));
+    }
+    let named = environment.clone().unwrap_or_default();
     // It is journaled, and held against the reviewers: nobody cannot be one.
     let actor = caller.acts_as(actor.as_deref());
     let actor =
@@ -53,9 +60,9 @@ pub(super) async fn decide(
         return Err(ApiError::bad_request(message));
     }
     let approve = decision == Decision::Approve;
-    tracing::info!(%run, environment, approve, actor, "an environment is reviewed");
+    tracing::info!(%run, environment = named, approve, actor, "an environment or a run's start is reviewed");
     let origin = Origin { actor: actor.clone(), source: door };
-    let asked = DecideGates { run, environment: environment.clone(), approve, actor, comment };
+    let asked = DecideGates { run, environment: named, approve, actor, comment };
     let decided = services.driver.decide_gates(asked, origin).await?;
     let instances: Vec<String> = decided.iter().map(ToString::to_string).collect();
     let word = if approve { "approved" } else { "rejected" };

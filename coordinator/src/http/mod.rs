@@ -10,6 +10,7 @@ mod artifacts;
 mod audit;
 pub(crate) mod auth;
 mod backup;
+mod badge;
 mod blobs;
 mod cache;
 mod dispatches;
@@ -152,6 +153,7 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::page))
+        .route("/badge/{owner}/{name}/{file}", get(badge::badge))
         .route(
             "/webhooks/github",
             post(github::webhook).layer(DefaultBodyLimit::max(github::MAX_PAYLOAD_BYTES)),

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
-use super::{OptionsError, read_secret, wrong};
+use super::{ApproveForks, OptionsError, read_secret, wrong};
 
 /// The API of github.com.
 pub(super) const DEFAULT_API: &str = "https://api.github.com";
@@ -61,6 +61,12 @@ pub struct GithubSettings {
     api: Option<String>,
     statuses: bool,
     check: Option<String>,
+    approve_forks: ApproveForks,
+}
+
+/// Whose pull requests from forks wait; it counts without an App or token too.
+pub(super) fn approve_forks(flags: &GithubFlags, file: &GithubSettings) -> ApproveForks {
+    flags.from_file.as_ref().unwrap_or(file).approve_forks
 }
 
 /// The id is a number, the client id a text.

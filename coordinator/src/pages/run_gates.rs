@@ -16,7 +16,7 @@ use super::words::{moment, name};
 use crate::access::UserRole;
 use crate::audit::{Origin, TEXT_MAX};
 use crate::services::Services;
-use crate::view::{GateView, RunView};
+use crate::view::{GateView, HoldView, RunView};
 
 /// What came of an environment's review.
 #[derive(PartialEq)]
@@ -47,6 +47,7 @@ pub(super) fn section(run: &RunView, session: &Session) -> Markup {
     }
     html! {
         div #gates {
+            @if let Some(hold) = &run.hold { (start(run, hold, session)) }
             @if !waiting.is_empty() || !decided.is_empty() {
                 section aria-labelledby="approvals" {
                     h2 #approvals { "Approvals" }
@@ -59,6 +60,37 @@ pub(super) fn section(run: &RunView, session: &Session) -> Markup {
                         }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Whether a run of somebody whom nobody knows may begin.
+fn start(run: &RunView, hold: &HoldView, session: &Session) -> Markup {
+    let whose = html! {
+        "This run is of a fork's pull request by " strong { (name(&hold.author)) }
+        ", whom the repository does not know (" (name(&hold.association)) "). "
+    };
+    html! {
+        section aria-labelledby="start" {
+            h2 #start { "Approval to begin" }
+            @match (hold.awaits_approval, hold.decision) {
+                (true, _) if session.may(UserRole::Approver) => {
+                    form.gate method="post" action={ "/runs/" (run.run) "/approvals" } {
+                        (form_token(session))
+                        p { (whose) "Nothing of it runs before somebody has looked at its changes and approves." }
+                        (fields("", &[], session))
+                    }
+                },
+                (true, _) => p { (whose) "It waits for somebody with the role approver." },
+                (false, Some(decision)) => p {
+                    (name(hold.by.as_deref().unwrap_or("Somebody"))) " " (decision) " this run"
+                    @if let Some(at_ms) = hold.decided_ms { " · " (moment(at_ms)) }
+                    @if let Some(comment) = hold.comment.as_deref().filter(|comment| !comment.is_empty()) {
+                        ": " (name(comment))
+                    }
+                },
+                (false, None) => p { (whose) "It ended without anybody's approval." },
             }
         }
     }
@@ -83,32 +115,39 @@ fn waits(gate: &GateView) -> Markup {
 }
 
 fn form(run: &RunView, gate: &GateView, session: &Session) -> Markup {
-    let id = |field: &str| format!("{field}-{}", gate.environment);
     html! {
         form.gate method="post" action={ "/runs/" (run.run) "/approvals" } {
             (form_token(session))
             input type="hidden" name="environment" value=(gate.environment);
             p { "Jobs wait for approval of " strong { (name(&gate.environment)) } "." }
-            div.fields {
-                div {
-                    label for=(id("actor")) { "Your name" }
-                    @if let Some(owner) = &session.name {
-                        input type="text" id=(id("actor")) name="actor" readonly value=(owner);
-                    } @else if gate.reviewers.is_empty() {
-                        input type="text" id=(id("actor")) name="actor" required maxlength=(TEXT_MAX) autocomplete="username";
-                    } @else {
-                        select id=(id("actor")) name="actor" {
-                            @for reviewer in &gate.reviewers { option value=(reviewer) { (name(reviewer)) } }
-                        }
+            (fields(&gate.environment, &gate.reviewers, session))
+        }
+    }
+}
+
+/// Who decides, why, and the buttons; of a run's start: without environment.
+fn fields(environment: &str, reviewers: &[String], session: &Session) -> Markup {
+    let id = |field: &str| format!("{field}-{environment}");
+    html! {
+        div.fields {
+            div {
+                label for=(id("actor")) { "Your name" }
+                @if let Some(owner) = &session.name {
+                    input type="text" id=(id("actor")) name="actor" readonly value=(owner);
+                } @else if reviewers.is_empty() {
+                    input type="text" id=(id("actor")) name="actor" required maxlength=(TEXT_MAX) autocomplete="username";
+                } @else {
+                    select id=(id("actor")) name="actor" {
+                        @for reviewer in reviewers { option value=(reviewer) { (name(reviewer)) } }
                     }
                 }
-                div.wide {
-                    label for=(id("comment")) { "Comment" }
-                    input type="text" id=(id("comment")) name="comment" maxlength=(TEXT_MAX);
-                }
-                button.primary type="submit" name="decision" value="approve" { "Approve " span.unseen { (name(&gate.environment)) } }
-                button.danger type="submit" name="decision" value="reject" { "Reject " span.unseen { (name(&gate.environment)) } }
             }
+            div.wide {
+                label for=(id("comment")) { "Comment" }
+                input type="text" id=(id("comment")) name="comment" maxlength=(TEXT_MAX);
+            }
+            button.primary type="submit" name="decision" value="approve" { "Approve " span.unseen { (name(environment)) } }
+            button.danger type="submit" name="decision" value="reject" { "Reject " span.unseen { (name(environment)) } }
         }
     }
 }

@@ -312,6 +312,8 @@ fn instances(planned: Vec<plan::InstancePlan>, gates: &Gates) -> Result<Evaluate
 }
 
 fn definition(instance: plan::InstancePlan, spec: Digest, gate: Option<Box<Gate>>) -> InstanceDefinition {
+    let deployed = instance.spec.environment.filter(|environment| !environment.untold);
+    let deploys_to = deployed.map(|environment| environment.name.into_boxed_str());
     InstanceDefinition {
         id: InstanceId(Uuid::now_v7()),
         index: u32::try_from(instance.index).unwrap_or(u32::MAX),
@@ -324,6 +326,7 @@ fn definition(instance: plan::InstancePlan, spec: Digest, gate: Option<Box<Gate>
         spec,
         concurrency: instance.concurrency.map(submit::concurrency),
         gate,
+        deploys_to,
     }
 }
 

@@ -29,6 +29,7 @@ pub use context::RunContext;
 use crate::audit::Origin;
 use crate::chain;
 use crate::driver::DriverError;
+use crate::driver::holds::Stranger;
 use crate::secrets::{MAX_SECRETS_BYTES, SecretMap};
 use crate::services::Services;
 
@@ -98,6 +99,8 @@ pub struct NewRun {
     pub carried: Vec<CarriedJob>,
     /// By which door it came, for the audit trail.
     pub door: String,
+    /// It is of somebody whom nobody knows, and waits until it is approved.
+    pub stranger: Option<Stranger>,
     /// Its priority, from -100 to 100; `None`: as the configuration has it.
     pub priority: Option<i8>,
 }
@@ -211,7 +214,7 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
         concurrency,
         standing,
     };
-    let started = services.driver.submit(submit, origin).await;
+    let started = services.driver.submit_held(submit, new.stranger, origin).await;
     if !matches!(&started, Ok(started) if *started == run) {
         forget_secrets(services, run).await;
     }

@@ -8,7 +8,7 @@ pub(crate) use agent::arch;
 pub use agent::{AgentView, agents};
 pub use pool::{PoolView, Pools, pools};
 pub use run::{
-    AttemptView, Detail, GateView, InstanceView, JobView, RunView, StateWord, find_run, instance,
+    AttemptView, Detail, GateView, HoldView, InstanceView, JobView, RunView, StateWord, find_run, instance,
     recent_runs, run, waiting_reasons,
 };
 

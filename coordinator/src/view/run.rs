@@ -8,6 +8,7 @@ use slipway_scheduler::{FleetCause, InstanceId, JobResult, Outcome, RunId};
 
 use super::{FindError, MIN_PREFIX};
 use crate::driver::View;
+use crate::driver::holds::Hold;
 
 /// Where a run, job or instance is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -87,12 +88,33 @@ pub struct RunView {
     pub share: Option<String>,
     /// Environments whose approval something of it waits for.
     pub awaits_review: Vec<String>,
+    /// It waits, or waited, as a whole for somebody's approval.
+    pub hold: Option<HoldView>,
     /// Its jobs in file order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jobs: Option<Vec<JobView>>,
     /// The instances of its jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instances: Option<Vec<InstanceView>>,
+}
+
+/// A run that waits, or waited, as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HoldView {
+    /// Whose pull request it is of.
+    pub author: String,
+    /// What the forge says of them: `author_association`.
+    pub association: String,
+    /// Whether somebody's decision is what it waits for now.
+    pub awaits_approval: bool,
+    /// `approved` or `rejected`, once it was decided.
+    pub decision: Option<&'static str>,
+    /// By whom.
+    pub by: Option<String>,
+    /// Why.
+    pub comment: Option<String>,
+    /// When, Unix milliseconds.
+    pub decided_ms: Option<u64>,
 }
 
 /// A job.
@@ -280,10 +302,34 @@ fn show(view: View<'_>, run: &Run, detail: Detail) -> RunView {
         priority: run.standing().priority,
         share: run.standing().share.clone(),
         awaits_review: awaited(view, run),
+        hold: view.ledger.holds().of(run.id()).map(|hold| show_hold(run, hold)),
         jobs: full.then(|| jobs.iter().map(|job| show_job(view, run, job)).collect()),
         instances: full
             .then(|| instances().map(|(job, instance)| show_instance(view, run, job, instance)).collect()),
     }
+}
+
+fn show_hold(run: &Run, hold: &Hold) -> HoldView {
+    let decision = hold.decision.as_ref();
+    HoldView {
+        author: hold.stranger.author.clone(),
+        association: hold.stranger.association.clone(),
+        awaits_approval: is_held(run, hold),
+        decision: decision.map(|decision| if decision.approved { "approved" } else { "rejected" }),
+        by: decision.map(|decision| decision.actor.clone()),
+        comment: decision.map(|decision| decision.comment.clone()),
+        decided_ms: decision.map(|decision| decision.at.0),
+    }
+}
+
+fn is_held(run: &Run, hold: &Hold) -> bool {
+    hold.decision.is_none() && run.end().is_none() && run.cancelled().is_none()
+}
+
+/// Why a job of a run that is held does not begin.
+fn waits_for_approval(view: View<'_>, run: &Run, job: &Job) -> Option<String> {
+    view.ledger.holds().of(run.id()).filter(|hold| job.stage() == Stage::Ready && is_held(run, hold))?;
+    Some(format!("the run waits for approval: slipway approve {}", run.id()))
 }
 
 /// Each environment once, in the order of the jobs.
@@ -323,7 +369,9 @@ fn show_job(view: View<'_>, run: &Run, job: &Job) -> JobView {
         result: job.conclusion(),
         needs: run.needs(job).map(|need| need.id().to_string()).collect(),
         message: job.message().or_else(|| job.calls().iter().find_map(Call::message)).map(str::to_owned),
-        waits_for: explain_job(view.state, run.id(), job.id().as_str()).map(|reason| reason.to_string()),
+        waits_for: waits_for_approval(view, run, job).or_else(|| {
+            explain_job(view.state, run.id(), job.id().as_str()).map(|reason| reason.to_string())
+        }),
     }
 }
 

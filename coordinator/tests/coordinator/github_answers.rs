@@ -122,11 +122,12 @@ impl Known {
                 self.redelivered.push(id.parse().unwrap());
                 (StatusCode::ACCEPTED, json!({}), None)
             }
+            (_, ["repos", "o", "n", "deployments", rest @ ..]) => self.deployment(method, rest, query, body),
             _ => missing(),
         }
     }
 
-    fn next_id(&mut self) -> u64 {
+    pub(crate) fn next_id(&mut self) -> u64 {
         self.made += 1;
         self.made
     }
@@ -176,7 +177,7 @@ impl Known {
     }
 }
 
-fn missing() -> (StatusCode, Value, Option<String>) {
+pub(crate) fn missing() -> (StatusCode, Value, Option<String>) {
     (StatusCode::NOT_FOUND, json!({"message": "Not Found"}), None)
 }
 

@@ -46,6 +46,14 @@ pub(crate) struct Known {
     pub(crate) checks: BTreeMap<u64, Value>,
     pub(crate) annotations: BTreeMap<u64, Vec<Value>>,
     pub(crate) statuses: Vec<Value>,
+    /// By id.
+    pub(crate) deployments: BTreeMap<u64, Value>,
+    /// Of each deployment, oldest first.
+    pub(crate) deployed: BTreeMap<u64, Vec<Value>>,
+    /// The App may make no deployments.
+    pub(crate) no_deployments: bool,
+    /// How often one was asked for all the same.
+    pub(crate) deployments_refused: u64,
     /// Newest first, as GitHub lists them.
     pub(crate) deliveries: Vec<Value>,
     /// Ids of deliveries that were asked for again.

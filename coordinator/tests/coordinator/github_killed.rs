@@ -73,7 +73,11 @@ impl World {
         std::fs::create_dir_all(&repository).unwrap();
         git(&repository, &["init", "--quiet", "--initial-branch=main"]);
         git(&repository, &["config", "uploadpack.allowAnySHA1InWant", "true"]);
-        write(&repository, ".github/workflows/ci.yml", &workflow("ci", "push"));
+        write(
+            &repository,
+            ".github/workflows/ci.yml",
+            &workflow("ci", "push").replace("    runs-on", "    environment: live\n    runs-on"),
+        );
         std::fs::write(at("secret"), SECRET).unwrap();
         std::fs::write(at("app.pem"), KEY).unwrap();
         let config = format!(
@@ -160,7 +164,9 @@ async fn killed_anywhere_between_webhook_and_check_nothing_is_lost_and_nothing_d
     world
         .double
         .until("every end", |known| {
-            known.checks.len() == 2 * POINTS && known.ends().iter().all(|(_, end)| end == "success")
+            known.checks.len() == 2 * POINTS
+                && known.ends().iter().all(|(_, end)| end == "success")
+                && known.deploying().iter().all(|said| said.last() == Some(&"success"))
         })
         .await;
     worker.abort();
@@ -173,6 +179,12 @@ async fn killed_anywhere_between_webhook_and_check_nothing_is_lost_and_nothing_d
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 2 * POINTS, "one for each job and one for each commit");
+    let deployments: std::collections::BTreeSet<String> =
+        known.deployments.values().map(|made| made["payload"]["slipway"].to_string()).collect();
+    assert_eq!((deployments.len(), known.deployments.len()), (POINTS, POINTS), "one for each job");
+    for said in known.deploying() {
+        assert!(said.windows(2).all(|pair| pair[0] != pair[1]), "none is said twice: {said:?}");
+    }
     drop(known);
     world.double.hold_against_description();
 }

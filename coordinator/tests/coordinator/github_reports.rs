@@ -53,7 +53,7 @@ fn failing_step() -> Vec<v1::Record> {
         records.push(record(v1::record::Record::Annotation(annotation)));
     }
     let markdown = b"# Said by a step\n".to_vec().into();
-    records.push(record(v1::record::Record::Summary(v1::Summary { markdown, ..v1::Summary::default() })));
+    records.push(record(v1::record::Record::Summary(v1::Summary { markdown, ..Default::default() })));
     let case = v1::TestCase {
         class: "suite".to_owned(),
         name: "adds".to_owned(),
@@ -64,7 +64,7 @@ fn failing_step() -> Vec<v1::Record> {
         ..v1::TestCase::default()
     };
     let tests = Some(v1::TestReport { path: "junit.xml".to_owned(), cases: vec![case] });
-    records.push(record(v1::record::Record::Summary(v1::Summary { tests, ..v1::Summary::default() })));
+    records.push(record(v1::record::Record::Summary(v1::Summary { tests, ..Default::default() })));
     records.push(line("bye"));
     records
 }
@@ -365,6 +365,29 @@ async fn what_github_refuses_is_given_up_and_told_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tokens_own_statuses_start_nothing_also_where_they_have_no_link() {
+    let double = Double::start().await;
+    let files = [("ci", workflow("ci", "push")), ("after", workflow("after", "status"))];
+    let forge = Forge::with(&files, double.host(), |options| {
+        let identity = GithubIdentity::Token(GithubToken::new("a-plain-token"));
+        options.github = Some(slipway_coordinator::options::GithubOptions { identity, ..double.options() });
+    })
+    .await;
+    let head = push(&forge).await;
+    double.until("the sum's and the job's statuses", |known| known.statuses.len() >= 2).await;
+    let runs = forge.runs().await.len();
+    let status =
+        |context: &str| json!({"sha": head, "context": context, "state": "pending", "target_url": null});
+    for (number, context) in ["ci / job (push)", "slipway"].into_iter().enumerate() {
+        assert_eq!(forge.post("status", &format!("own-{number}"), status(context)).await, 202);
+    }
+    let driver = &forge.fixture.handle().services().driver;
+    assert!(!driver.query(|view| view.ledger.knows_delivery("own-0")).await.unwrap(), "it is not even kept");
+    forge.deliver("status", status("another's / job (push)")).await;
+    assert_eq!(forge.runs().await.len(), runs + 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deliveries_that_never_came_are_asked_for_again() {
     let double = Double::start().await;
     let mut forge = forge(&double, &[("ci", workflow("ci", "push"))]).await;
@@ -419,7 +442,8 @@ async fn an_app_is_made_of_a_code_and_what_it_lacks_is_said() {
     assert!(setup::convert(&double.api(), "two words").await.is_err());
 
     double.known().app = json!({
-        "permissions": {"checks": "write", "contents": "read", "metadata": "read"}, "events": ["push", "pull_request"],
+        "permissions": {"checks": "write", "contents": "read", "deployments": "write", "metadata": "read"},
+        "events": ["push", "pull_request"],
         "hook": {"url": "https://ci.example.com/webhooks/github", "content_type": "json", "secret": "********", "insecure_ssl": "0"},
     });
     let check = async || setup::check(&double.options(), Some("https://ci.example.com/")).await.unwrap();
@@ -432,6 +456,7 @@ async fn an_app_is_made_of_a_code_and_what_it_lacks_is_said() {
     for part in [
         "`checks` is `read`",
         "`contents` is `no`",
+        "`deployments` is `no`",
         "`pull_request` is not chosen",
         "elsewhere",
         "json",

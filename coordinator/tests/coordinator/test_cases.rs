@@ -20,7 +20,7 @@ fn case(name: &str, outcome: v1::test_case::Outcome) -> v1::TestCase {
 
 fn report(path: &str, cases: Vec<v1::TestCase>) -> v1::Record {
     let tests = Some(v1::TestReport { path: path.to_owned(), cases });
-    let record = Some(v1::record::Record::Summary(v1::Summary { tests, ..v1::Summary::default() }));
+    let record = Some(v1::record::Record::Summary(v1::Summary { tests, ..Default::default() }));
     v1::Record { time_ms: 1, step: 1, record }
 }
 

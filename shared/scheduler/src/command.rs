@@ -273,6 +273,9 @@ pub struct InstanceDefinition {
     /// What its environment asks for before anything else: it enters its concurrency group, and waits for an agent, only then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Box<Gate>>,
+    /// The environment that it deploys to, of which a forge is told. The scheduler only keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deploys_to: Option<Box<str>>,
 }
 
 /// The rules of an environment that hold a job back. Part of the journal, so that replay needs no configuration, and a

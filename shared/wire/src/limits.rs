@@ -42,6 +42,9 @@ pub const MAX_TEST_TEXT_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of the name of a test case, its suite, class, file or report.
 pub const MAX_TEST_NAME_BYTES: usize = 1024;
 
+/// Bytes of the address where what a job deployed can be seen.
+pub const MAX_ENVIRONMENT_URL_BYTES: usize = 2 * 1024;
+
 /// Bytes of a test case's message.
 pub const MAX_TEST_MESSAGE_BYTES: usize = 4 * 1024;
 

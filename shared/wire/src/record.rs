@@ -65,6 +65,11 @@ fn check(record: &[u8]) -> Result<(), WireError> {
                 summary.markdown.len(),
                 limits::MAX_LINE_BYTES,
             )?;
+            WireError::check_limit(
+                "record.summary.environment_url",
+                summary.environment_url.len(),
+                limits::MAX_ENVIRONMENT_URL_BYTES,
+            )?;
             summary.tests.as_ref().map_or(Ok(()), check_tests)?;
             crate::report_files::check(summary)
         }

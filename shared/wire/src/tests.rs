@@ -114,8 +114,7 @@ fn a_record_beyond_its_limit_is_refused() {
 #[test]
 fn test_cases_beyond_their_limits_are_refused() {
     let batch = |tests: v1::TestReport| {
-        let summary =
-            v1::Summary { markdown: Default::default(), tests: Some(tests), ..v1::Summary::default() };
+        let summary = v1::Summary { tests: Some(tests), ..Default::default() };
         let record = v1::record::Record::Summary(summary);
         v1::RecordBatch {
             lease: Some(lease::to_wire(&a_lease())),

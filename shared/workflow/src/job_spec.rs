@@ -156,6 +156,9 @@ pub struct EnvironmentSpec {
     /// `url`: a template over `steps` and the rest, evaluated at the job's end.
     #[serde(default)]
     pub url: Option<Text>,
+    /// `deployment: false`: the forge is told of no deployment.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untold: bool,
 }
 
 /// What a call of a reusable workflow hands down of the caller's secrets.

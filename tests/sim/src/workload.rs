@@ -214,6 +214,7 @@ impl Workload {
             spec: blob(random),
             concurrency: if groups && random.chance(200) { self.concurrency(random) } else { None },
             gate: None,
+            deploys_to: None,
         });
         let mut instances: Vec<InstanceDefinition> = instances.collect();
         for instance in &mut instances {

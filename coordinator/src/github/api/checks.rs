@@ -126,6 +126,7 @@ const fn word(conclusion: Conclusion) -> &'static str {
         Conclusion::Cancelled => "cancelled",
         Conclusion::Skipped => "skipped",
         Conclusion::TimedOut => "timed_out",
+        Conclusion::ActionRequired => "action_required",
     }
 }
 

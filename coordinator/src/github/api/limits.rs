@@ -97,6 +97,7 @@ pub(super) fn judge(answer: Answer, now_s: u64) -> Result<Answer, ForgeError> {
             }
         }
         408 | 409 | 425 | 500..=599 => Err(ForgeError::Uncertain(answer.told("it failed"))),
+        403 => Err(ForgeError::Forbidden(answer.told("it is not allowed"))),
         _ => Err(ForgeError::Refused(answer.told("it was refused"))),
     }
 }

@@ -6,6 +6,7 @@
 mod answer;
 mod checks;
 mod deliveries;
+mod deployments;
 mod http;
 mod identity;
 mod jwt;
@@ -16,6 +17,7 @@ mod statuses;
 mod tests;
 
 pub(in crate::github) use checks::{CANCEL, RERUN};
+pub(in crate::github) use deployments::named as deployment_named;
 #[cfg(test)]
 pub(in crate::github) use tests::test_key;
 
@@ -29,7 +31,7 @@ use self::answer::Answer;
 use self::http::Transport;
 use self::identity::Identity;
 use self::limits::Budget;
-use crate::forge::{Forge, ForgeError, Missed, Place, Report, Seen};
+use crate::forge::{Deploying, Deployment, DeploymentStatus, Forge, ForgeError, Missed, Place, Report, Seen};
 use crate::options::{GithubIdentity, GithubOptions};
 
 /// GitHub over its API.
@@ -177,6 +179,28 @@ impl Forge for Github {
             statuses::tell(self, place, report).await?;
         }
         checks::change(self, place, id, report).await
+    }
+
+    async fn find_deployment(&self, place: &Place, wanted: &Deployment) -> Result<Option<u64>, ForgeError> {
+        deployments::find(self, place, wanted).await
+    }
+
+    async fn deploy(&self, place: &Place, wanted: &Deployment) -> Result<u64, ForgeError> {
+        deployments::make(self, place, wanted).await
+    }
+
+    async fn deployed(&self, place: &Place, id: u64) -> Result<Option<Deploying>, ForgeError> {
+        deployments::newest(self, place, id).await
+    }
+
+    async fn say_deployed(
+        &self,
+        place: &Place,
+        id: u64,
+        environment: &str,
+        status: &DeploymentStatus,
+    ) -> Result<(), ForgeError> {
+        deployments::say(self, place, id, environment, status).await
     }
 
     async fn missed(&self, since_ms: u64) -> Result<Option<Vec<Missed>>, ForgeError> {

@@ -12,8 +12,12 @@ use super::{Github, limits, segment};
 use crate::options::{GithubIdentity, GithubOptions};
 
 /// What an App has to be allowed: (permission, what of it, what for).
-const PERMISSIONS: [(&str, &str, &str); 3] =
-    [("checks", "write", "checks of jobs"), ("contents", "read", "pushes"), ("metadata", "read", "anything")];
+const PERMISSIONS: [(&str, &str, &str); 4] = [
+    ("checks", "write", "checks of jobs"),
+    ("contents", "read", "pushes"),
+    ("deployments", "write", "deployments to environments"),
+    ("metadata", "read", "anything"),
+];
 
 /// What is asked for besides, for events that many workflows name, and for statuses.
 const WISHES: [(&str, &str); 3] = [("pull_requests", "read"), ("statuses", "write"), ("issues", "read")];

@@ -26,7 +26,7 @@ pub(super) async fn tell(github: &Github, place: &Place, report: &Report) -> Res
 
 const fn state(stage: Stage) -> &'static str {
     match stage {
-        Stage::Queued | Stage::Running => "pending",
+        Stage::Queued | Stage::Running | Stage::Done(Conclusion::ActionRequired) => "pending",
         // A rule that requires it is to be content with what was skipped, as with a check.
         Stage::Done(Conclusion::Success | Conclusion::Skipped) => "success",
         Stage::Done(Conclusion::Failure) => "failure",

@@ -115,9 +115,10 @@ fn limits_say_how_long_nothing_may_be_asked() {
 fn what_is_refused_is_told_apart_from_what_nobody_knows() {
     let judged = |status| judge(answer(status, &[], "why"), 0).map(|answer| answer.status);
     assert_eq!(judged(201), Ok(201));
-    for status in [301, 400, 403, 404, 410, 422] {
+    for status in [301, 400, 404, 410, 422] {
         assert!(matches!(judged(status), Err(ForgeError::Refused(why)) if why.contains("why")), "{status}");
     }
+    assert!(matches!(judged(403), Err(ForgeError::Forbidden(why)) if why.contains("why")));
     for status in [408, 500, 502, 503, 504] {
         assert!(matches!(judged(status), Err(ForgeError::Uncertain(_))), "{status}");
     }

@@ -244,6 +244,7 @@ impl Sample {
                 queue: slipway_scheduler::command::Queueing::Max,
             }),
             gate: None,
+            deploys_to: None,
         });
         let instances = instances.collect();
         let max_parallel = (self.below(3) == 0).then_some(1);

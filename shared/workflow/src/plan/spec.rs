@@ -173,7 +173,12 @@ fn target(
         target.name.template.evaluate_to_string(environment).map_err(|error| {
             expression_diagnostic(workflow, target.name.position(), "environment", &error)
         })?;
-    Ok(Some(EnvironmentSpec { name, url: target.url.clone() }).filter(|target| !target.name.is_empty()))
+    let untold = match &target.deployment {
+        Some(templated) => !instance::boolean(workflow, templated, "deployment", environment)?,
+        None => false,
+    };
+    Ok(Some(EnvironmentSpec { name, url: target.url.clone(), untold })
+        .filter(|target| !target.name.is_empty()))
 }
 
 /// A key's value, which is no template any more.

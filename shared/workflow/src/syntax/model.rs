@@ -371,6 +371,8 @@ pub struct DeploymentTarget {
     pub name: Templated,
     /// `url`: evaluated at the job's end.
     pub url: Option<Text>,
+    /// `deployment`: whether the forge is told of a deployment; without it: yes.
+    pub deployment: Option<Templated>,
 }
 
 /// `container`, of a job or a service.

@@ -1,0 +1,156 @@
+//! Pull requests of forks by people whom nobody knows: their runs wait as a whole until somebody approves them.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use slipway_coordinator::options::ApproveForks;
+use slipway_proto::v1;
+
+use crate::events::{Forge, workflow};
+use crate::fake_agent::{FIRST, FakeAgent, hello};
+use crate::github_double::Double;
+
+/// A job that runs whatever happens, and one after it.
+fn always() -> String {
+    let job = |id: &str, rest: &str| {
+        format!(
+            "  {id}:\n    if: always()\n{rest}    runs-on: ubuntu-latest\n    steps:\n      - run: echo {id}\n"
+        )
+    };
+    format!("name: ci\non: pull_request\njobs:\n{}{}", job("one", ""), job("two", "    needs: one\n"))
+}
+
+async fn forge(double: &Double, rule: ApproveForks) -> Forge {
+    let files = [("ci", always()), ("target", workflow("target", "pull_request_target"))];
+    Forge::with(&files, double.host(), |options| {
+        options.github = Some(double.options());
+        options.public_url = Some("https://ci.example.com".to_owned());
+        options.webhook.approve_forks = rule;
+    })
+    .await
+}
+
+/// Opens a pull request of a fork; gives its head.
+async fn open(forge: &Forge, number: u32, association: &str) -> String {
+    let base = forge.git(&["rev-parse", "main"]);
+    forge.git(&["checkout", "--quiet", "-B", "topic", "main"]);
+    let head = forge.commit("topic.txt", &number.to_string(), "Topic");
+    forge.git(&["checkout", "--quiet", "main"]);
+    forge.git(&["update-ref", &format!("refs/pull/{number}/head"), &head]);
+    let pull = json!({
+        "number": number, "merged": false, "merge_commit_sha": null, "author_association": association,
+        "user": {"login": "mallory"},
+        "head": {"ref": "topic", "sha": head, "repo": {"full_name": "fork/n"}},
+        "base": {"ref": "main", "sha": base, "repo": {"full_name": "o/n"}},
+    });
+    forge.deliver("pull_request", json!({"action": "opened", "number": number, "pull_request": pull})).await;
+    head
+}
+
+/// The newest run of the workflow `ci`, as the API shows it.
+async fn newest(forge: &Forge) -> Value {
+    let runs = forge.runs().await;
+    let run =
+        runs.iter().rfind(|run| run["workflow_name"] == "ci").unwrap()["run"].as_str().unwrap().to_owned();
+    forge.fixture.get(&format!("/api/v1/runs/{run}")).await
+}
+
+async fn decide(forge: &Forge, run: &Value, wanted: Value) -> (StatusCode, Value) {
+    let path = format!("/api/v1/runs/{}/approvals", run["run"].as_str().unwrap());
+    let answer = forge.fixture.call(Method::POST, &path, Some(wanted)).await;
+    (answer.status(), answer.json().await.unwrap())
+}
+
+fn end_of<'a>(ends: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    ends.iter().find(|(known, _)| known == name).map(|(_, end)| end.as_str())
+}
+
+const CHECK: &str = "ci / approval (pull_request)";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_strangers_run_waits_over_a_death_until_somebody_approves_it() {
+    let double = Double::start().await;
+    let mut forge = forge(&double, ApproveForks::FirstTime).await;
+    let head = open(&forge, 5, "FIRST_TIME_CONTRIBUTOR").await;
+    double.until("a check", |known| end_of(&known.ends(), CHECK) == Some("action_required")).await;
+    let check = double.known().check(CHECK).unwrap().clone();
+    let run = newest(&forge).await;
+    let id = run["run"].as_str().unwrap();
+    assert_eq!(
+        (&check["head_sha"], &check["details_url"]),
+        (&json!(head), &json!(format!("https://ci.example.com/runs/{id}")))
+    );
+    assert!(check["output"]["summary"].as_str().unwrap().contains(&format!("slipway approve {id}")));
+    assert_eq!(run["hold"]["awaits_approval"], true);
+    assert_eq!(
+        (&run["hold"]["author"], &run["hold"]["association"]),
+        (&json!("mallory"), &json!("FIRST_TIME_CONTRIBUTOR"))
+    );
+    assert_eq!(run["jobs"][0]["waits_for"], format!("the run waits for approval: slipway approve {id}"));
+    forge.fixture.kill_and_restart().await;
+
+    // The base's own code is not held; of the fork's nothing is planned.
+    let mut untrusted = hello(FIRST, 4, Vec::new());
+    untrusted.accepts_untrusted = true;
+    let mut agent = FakeAgent::connect_with(forge.fixture.handle(), untrusted).await;
+    agent.work(v1::Result::Success, &[]).await;
+    let shown = newest(&forge).await;
+    assert_eq!((&shown["instances"], &shown["state"]), (&json!([]), &json!("waiting")));
+
+    let (status, told) =
+        decide(&forge, &run, json!({"decision": "approve", "actor": "eve", "environment": ""})).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{told}");
+    let wanted = json!({"decision": "approve", "actor": "eve", "comment": "looked at it"});
+    let (status, told) = decide(&forge, &run, wanted.clone()).await;
+    assert_eq!((status, &told["decision"]), (StatusCode::OK, &json!("approved")), "{told}");
+    for _ in 0..2 {
+        agent.work(v1::Result::Success, &[]).await;
+    }
+    assert_eq!(forge.fixture.finished(id).await["result"], "success");
+    double.until("the check's end", |known| end_of(&known.ends(), CHECK) == Some("success")).await;
+    let shown = newest(&forge).await;
+    assert_eq!((&shown["hold"]["decision"], &shown["hold"]["by"]), (&json!("approved"), &json!("eve")));
+    let (status, told) = decide(&forge, &run, wanted).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{told}");
+    double.hold_against_description();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_rejected_or_cancelled_never_runs_not_even_always_and_a_rerun_is_held_again() {
+    let double = Double::start().await;
+    let forge = forge(&double, ApproveForks::Outside).await;
+    for (number, cancel) in [(6, false), (7, true)] {
+        open(&forge, number, "CONTRIBUTOR").await;
+        let run = newest(&forge).await;
+        let id = run["run"].as_str().unwrap().to_owned();
+        if cancel {
+            let path = format!("/api/v1/runs/{id}/cancel");
+            assert!(forge.fixture.call(Method::POST, &path, Some(json!({}))).await.status().is_success());
+        } else {
+            assert_eq!(
+                decide(&forge, &run, json!({"decision": "reject", "actor": "eve"})).await.0,
+                StatusCode::OK
+            );
+        }
+        let ended = forge.fixture.finished(&id).await;
+        assert_eq!(ended["result"], "cancelled");
+        assert_eq!(ended["instances"], json!([]), "`if: always()` included");
+        let answer =
+            forge.fixture.call(Method::POST, &format!("/api/v1/runs/{id}/rerun"), Some(json!({}))).await;
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+        assert_eq!(newest(&forge).await["hold"]["awaits_approval"], true);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_known_does_not_wait_and_nothing_waits_where_nothing_is_to_be_approved() {
+    let double = Double::start().await;
+    let known = forge(&double, ApproveForks::FirstTime).await;
+    open(&known, 8, "CONTRIBUTOR").await;
+    let run = newest(&known).await;
+    assert_eq!(run["hold"], Value::Null);
+    let (status, told) = decide(&known, &run, json!({"decision": "approve", "actor": "eve"})).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{told}");
+    let never = forge(&double, ApproveForks::Never).await;
+    open(&never, 9, "NONE").await;
+    assert_eq!(newest(&never).await["hold"], Value::Null);
+}
