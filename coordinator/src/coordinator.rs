@@ -209,7 +209,7 @@ impl Coordinator {
         let (ended, over) = mpsc::unbounded_channel();
         let (history, tap, projections) = match options.history {
             true => {
-                let (history, tap, parts) = history::parts();
+                let (history, tap, parts) = history::parts(history::Reader::new(&options));
                 (history, Some(tap), Some(parts))
             }
             false => (History::off(), None, None),

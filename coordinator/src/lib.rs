@@ -50,6 +50,7 @@ mod sqlite;
 pub mod submit;
 pub mod test_cases;
 pub mod token;
+pub mod trends;
 pub mod vault;
 pub mod view;
 

@@ -153,9 +153,19 @@ fn every_page_is_right_for_everybody_and_what_comes_from_outside_stays_text() {
     watched.browser.click(".failures .errors a");
     watched.browser.wait("document.getElementById('error')?.matches(':target')");
     watched.browser.wait_text("src/lib.rs:7");
-    for path in
-        ["/", &run, &build, &format!("{build}?q=12"), &broken, "/fleet", "/caches", "/audit", "/nothing"]
-    {
+    for path in [
+        "/",
+        &run,
+        &build,
+        &format!("{build}?q=12"),
+        &broken,
+        "/fleet",
+        "/tests",
+        "/usage",
+        "/caches",
+        "/audit",
+        "/nothing",
+    ] {
         let status = watched.browser.open(path);
         if path == "/nothing" {
             // The browser tells of a status like this by itself.

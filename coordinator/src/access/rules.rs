@@ -4,7 +4,7 @@ use super::UserRole;
 use super::UserRole::{Admin, Approver, Developer, Viewer};
 
 /// The routes of `/api/v1` that need a token, sorted; what is not here is for administrators.
-pub(crate) const HTTP: [(&str, UserRole); 43] = [
+pub(crate) const HTTP: [(&str, UserRole); 45] = [
     ("delete /agents/tokens/{token}", Admin),
     ("delete /agents/{agent}", Admin),
     ("delete /pools/{pool}", Admin),
@@ -30,7 +30,9 @@ pub(crate) const HTTP: [(&str, UserRole); 43] = [
     ("get /runs/{run}/reports", Viewer),
     ("get /runs/{run}/tests", Viewer),
     ("get /secrets", Admin),
+    ("get /tests", Viewer),
     ("get /tokens", Admin),
+    ("get /usage", Viewer),
     ("get /whoami", Viewer),
     ("post /agents/tokens", Admin),
     ("post /agents/{agent}/drain", Admin),

@@ -1,4 +1,4 @@
-//! Asking for a rebuild, and hearing how far it is.
+//! Asking for a rebuild and hearing how far it is; and asking what the tables say.
 
 use std::sync::Arc;
 
@@ -6,6 +6,8 @@ use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::feed::{self, Feed, Tap};
+use super::reader::{AskError, Reader};
+use super::tables::{Row, Statement};
 
 /// How far a rebuild is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -70,11 +72,12 @@ pub(crate) struct Order {
 /// What hears of a rebuild's progress.
 pub type Rebuilding = watch::Receiver<Progress>;
 
-/// Asks for rebuilds; cheap to clone.
+/// Asks for rebuilds, and for what there is; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct History {
     orders: Option<mpsc::Sender<Order>>,
     only: Arc<Semaphore>,
+    reader: Reader,
 }
 
 /// What the projections' task works with.
@@ -85,17 +88,25 @@ pub(crate) struct Parts {
 }
 
 /// The ends of everything, for a coordinator that makes projections.
-pub(crate) fn parts() -> (History, Tap, Parts) {
+pub(crate) fn parts(reader: Reader) -> (History, Tap, Parts) {
     let (tap, feed) = feed::feed();
     let (sender, orders) = mpsc::channel(1);
-    (History { orders: Some(sender), only: Arc::new(Semaphore::new(1)) }, tap, Parts { feed, orders })
+    (History { orders: Some(sender), only: Arc::new(Semaphore::new(1)), reader }, tap, Parts { feed, orders })
 }
 
 impl History {
     /// Of a coordinator that makes no projections.
     #[must_use]
     pub fn off() -> Self {
-        Self { orders: None, only: Arc::new(Semaphore::new(0)) }
+        Self { orders: None, only: Arc::new(Semaphore::new(0)), reader: Reader::off() }
+    }
+
+    /// The rows of a statement whose columns are `bigint` or `text`, as they are now.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub(crate) async fn ask(&self, statement: Statement) -> Result<Vec<Row>, AskError> {
+        self.reader.rows(statement).await
     }
 
     /// Has all rows made again that the journal still has the entries of.
@@ -119,7 +130,7 @@ mod tests {
 
     #[test]
     fn one_rebuild_goes_on_at_a_time() {
-        let (history, _tap, mut parts) = parts();
+        let (history, _tap, mut parts) = parts(Reader::off());
         let first = history.rebuild().unwrap();
         assert_eq!(history.rebuild().unwrap_err(), RebuildError::Busy);
         let order = parts.orders.try_recv().unwrap();
@@ -128,7 +139,7 @@ mod tests {
         assert!(first.has_changed().is_err(), "whoever waits hears that nothing more comes");
         history.rebuild().unwrap();
         drop(parts);
-        let (history, _, parts) = super::parts();
+        let (history, _, parts) = super::parts(Reader::off());
         drop(parts);
         assert_eq!(history.rebuild().unwrap_err(), RebuildError::Off);
         assert_eq!(History::off().rebuild().unwrap_err(), RebuildError::Off);

@@ -56,5 +56,17 @@ pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);
 /// How many statements are on their way to PostgreSQL at once.
 pub const PIPELINED: usize = 64;
 
+/// How many questions about the history are answered at once: each may have to look through all of it.
+pub const ASKED_AT_ONCE: usize = 2;
+
+/// How long a question waits for its turn.
+pub const ASK_TURN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a question may take.
+pub const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// After how many of SQLite's steps the clock is looked at: well below a millisecond.
+pub const ASK_STEPS: i32 = 10_000;
+
 /// How often whoever waits for a rebuild hears how far it is.
 pub const PROGRESS_EVERY: Duration = Duration::from_millis(500);

@@ -13,6 +13,7 @@ mod handle;
 pub mod limits;
 pub mod postgres;
 mod projector;
+mod reader;
 mod rows;
 #[cfg(test)]
 mod rows_tests;
@@ -30,5 +31,7 @@ mod thread;
 pub use feed::{Committed, Feed, Tap, feed};
 pub use handle::{History, Progress, RebuildError, Rebuilding};
 pub(crate) use handle::{Parts, parts};
+pub use reader::AskError;
+pub(crate) use reader::Reader;
 pub use tables::{Cursor, FORMAT, HistoryError, Pending, Row, Statement, Tables, Value};
 pub(crate) use task::run;

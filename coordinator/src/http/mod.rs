@@ -30,6 +30,7 @@ mod remainder;
 mod reports;
 mod runs;
 mod test_cases;
+mod trends;
 
 use std::net::SocketAddr;
 
@@ -50,7 +51,7 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 44] = [
+pub const ROUTES: [&str; 46] = [
     "delete /agents/tokens/{token}",
     "delete /agents/{agent}",
     "delete /pools/{pool}",
@@ -76,7 +77,9 @@ pub const ROUTES: [&str; 44] = [
     "get /runs/{run}/reports",
     "get /runs/{run}/tests",
     "get /secrets",
+    "get /tests",
     "get /tokens",
+    "get /usage",
     "get /whoami",
     "post /agents/tokens",
     "post /agents/{agent}/drain",
@@ -132,8 +135,10 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/agents/{agent}", delete(enrolment::remove))
         .route("/pools", get(pools::list))
         .route("/pools/{pool}", put(pools::set).delete(pools::remove))
+        .route("/tests", get(trends::tests))
         .route("/tokens", get(access_tokens::list).post(access_tokens::make))
         .route("/tokens/{token}", delete(access_tokens::revoke))
+        .route("/usage", get(trends::usage))
         .route("/whoami", get(access_tokens::whoami))
         .route("/secrets", get(kept_secrets::list))
         .route("/secrets/{secret}", put(kept_secrets::set).delete(kept_secrets::remove))

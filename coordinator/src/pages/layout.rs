@@ -15,6 +15,8 @@ pub(super) enum Place {
     Overview,
     Fleet,
     Caches,
+    Tests,
+    Usage,
     Audit,
 }
 
@@ -85,6 +87,8 @@ pub(super) fn page(frame: &Frame<'_>, main: Markup) -> Html {
                             ul {
                                 (link(Place::Overview, "/", "Runs"))
                                 (link(Place::Fleet, "/fleet", "Fleet"))
+                                (link(Place::Tests, "/tests", "Tests"))
+                                (link(Place::Usage, "/usage", "Usage"))
                                 (link(Place::Caches, "/caches", "Caches"))
                                 @if session.may(UserRole::Admin) { (link(Place::Audit, "/audit", "Audit")) }
                             }

@@ -26,6 +26,9 @@ pub(super) const WAITING_SHOWN: usize = 50;
 /// How many rows each table of the page of caches has.
 pub(super) const CACHE_ROWS_SHOWN: usize = 100;
 
+/// How many rows each table of the page of tests has.
+pub(super) const TESTS_SHOWN: usize = 50;
+
 /// How many instances of one job the page of a run shows.
 pub(super) const INSTANCES_SHOWN: usize = 300;
 

@@ -14,6 +14,7 @@ mod assets;
 mod audit;
 mod caches;
 mod causes;
+mod days;
 mod error;
 mod fleet;
 mod gate;
@@ -37,6 +38,9 @@ mod run_reports;
 mod search;
 mod session;
 mod sign_in;
+mod test_trends;
+mod usage;
+mod usage_plot;
 mod words;
 
 use std::sync::Arc;
@@ -98,6 +102,8 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .route("/fleet/{agent}/drain", post(actions::drain))
         .route("/fleet/{agent}/resume", post(actions::resume))
         .route("/caches", get(caches::page))
+        .route("/tests", get(test_trends::page))
+        .route("/usage", get(usage::page))
         .route("/audit", get(audit::page))
         .route("/sign-out", post(sign_in::sign_out))
         .method_not_allowed_fallback(error::method_not_allowed)

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use slipway_coordinator::options::{AppKey, GithubIdentity, GithubOptions};
 
 /// The key of the App that tests have.
@@ -68,6 +69,8 @@ pub(crate) struct Known {
     pub(crate) trouble: VecDeque<Option<Trouble>>,
     /// Nothing is answered.
     pub(crate) down: bool,
+    /// How often an answer was as it was before.
+    pub(crate) unchanged: u64,
     exchanges: Vec<Value>,
     pub(crate) made: u64,
 }
@@ -218,6 +221,16 @@ async fn serve(State(double): State<Double>, request: Request) -> Response {
         return (status, Body::from_stream(tokio_stream::iter(cut))).into_response();
     }
     let mut response = (status, answer.to_string()).into_response();
+    if head.method == Method::GET && status == StatusCode::OK {
+        let etag = format!("W/\"{}\"", hex::encode(Sha256::digest(answer.to_string())));
+        let known_there = head.headers.get("if-none-match").and_then(|value| value.to_str().ok());
+        if known_there == Some(etag.as_str()) {
+            known.unchanged += 1;
+            // The first exchange has shown what this stands for.
+            return (StatusCode::NOT_MODIFIED, [("etag", etag)]).into_response();
+        }
+        response.headers_mut().insert("etag", etag.parse().unwrap());
+    }
     if let Some(link) = link {
         response.headers_mut().insert("link", link.parse().unwrap());
     }

@@ -59,6 +59,7 @@ mod schedule;
 mod several;
 mod shared_results;
 mod test_cases;
+mod test_trends;
 mod thin_path;
 mod trouble;
 mod turbo;

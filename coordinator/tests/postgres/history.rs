@@ -7,8 +7,11 @@ use slipway_coordinator::journal::postgres::PostgresOptions;
 use slipway_coordinator::journal::{Address, Journal as _, lead};
 use slipway_coordinator::options::{JournalPlace, Options};
 use slipway_coordinator::submit::NewRun;
+use slipway_coordinator::trends::tests::{Order, Question, repositories, trends};
+use slipway_coordinator::trends::usage::usage;
 use slipway_coordinator::{Coordinator, Handle};
 use slipway_proto::v1;
+use slipway_proto::v1::test_case::Outcome;
 use slipway_tests::postgres::PostgresServer;
 
 use crate::fake_agent::{FIRST, FakeAgent, step};
@@ -106,8 +109,8 @@ fn options(server: &PostgresServer, folder: &std::path::Path) -> Options {
     Options { journal, ..Options::embedded(folder) }
 }
 
-/// A run of one job, which an agent does.
-async fn one_run(coordinator: &Handle) {
+/// A run of one job, which an agent does; its only test ends so.
+async fn one_run(coordinator: &Handle, outcome: v1::test_case::Outcome) {
     let new = NewRun {
         workflow_file: ".github/workflows/ci.yml".to_owned(),
         workflow: "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: 'true'\n"
@@ -123,8 +126,13 @@ async fn one_run(coordinator: &Handle) {
     coordinator.submit(new).await.unwrap();
     let mut agent = FakeAgent::connect(coordinator, FIRST).await;
     let lease = agent.next_assigned().await.lease.unwrap();
-    agent.upload(&lease, 1, step("True", &["a line"])).await;
-    agent.report(&lease, v1::Result::Success, 3).await;
+    let mut records = step("True", &["a line"]);
+    let case = v1::TestCase { name: "adds".to_owned(), outcome: outcome.into(), ..v1::TestCase::default() };
+    let tests = Some(v1::TestReport { path: "a.xml".to_owned(), cases: vec![case] });
+    let summary = v1::record::Record::Summary(v1::Summary { tests, ..Default::default() });
+    records.push(v1::Record { time_ms: 1, step: 1, record: Some(summary) });
+    agent.upload(&lease, 1, records).await;
+    agent.report(&lease, v1::Result::Success, 4).await;
     agent.accepted().await;
 }
 
@@ -146,13 +154,13 @@ async fn the_next_leader_goes_on_where_the_tables_are() {
     let server = PostgresServer::start();
     let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let first = Coordinator::start(options(&server, folders[0].path())).await.unwrap();
-    one_run(&first).await;
+    one_run(&first, Outcome::Failed).await;
     let mut admin = PostgresTables::open(&PostgresOptions::parse(&server.url("")).unwrap()).await.unwrap();
     have(&mut admin, 1).await;
     assert!(!folders[0].path().join("history.db").exists());
     // It takes over from one that lives on for a moment.
     let second = Coordinator::start(options(&server, folders[1].path())).await.unwrap();
-    one_run(&second).await;
+    one_run(&second, Outcome::Passed).await;
     have(&mut admin, 2).await;
     drop(first);
 
@@ -162,7 +170,7 @@ async fn the_next_leader_goes_on_where_the_tables_are() {
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%slipway_history%' \
          AND pid <> pg_backend_pid()",
     );
-    one_run(&second).await;
+    one_run(&second, Outcome::Passed).await;
     let mut admin = PostgresTables::open(&PostgresOptions::parse(&server.url("")).unwrap()).await.unwrap();
     have(&mut admin, 3).await;
     let text = include_str!("../../../docs/HISTORY.md");
@@ -172,5 +180,26 @@ async fn the_next_leader_goes_on_where_the_tables_are() {
         answered += usize::from(!admin.query(query).await.unwrap().is_empty());
     }
     assert!(answered >= 5, "only {answered} queries have an answer");
+
+    // What pages and API ask is answered as by a file.
+    let history = &second.services().history;
+    for order in Order::ALL {
+        let question = Question { order, limit: 10, ..Question::default() };
+        let found = trends(history, &question).await.unwrap();
+        let expected = usize::from(order != Order::Slow);
+        assert_eq!(found.len(), expected, "{order:?}: no report says how long it took");
+        for test in found {
+            assert_eq!((test.name.as_str(), test.passed, test.failed, test.flaky_commits), ("adds", 2, 1, 1));
+            assert!(test.last_failed_ms.is_some() && test.last_failed_run.is_some(), "{test:?}");
+        }
+    }
+    let usage = usage(history, 0).await.unwrap();
+    let runs: Vec<_> =
+        usage.repositories.iter().map(|of| (of.repository.as_str(), of.runs, of.succeeded)).collect();
+    assert_eq!(runs, [("example/repository", 3, 3)]);
+    assert_eq!((usage.days.iter().map(|day| day.succeeded).sum::<u64>(), usage.waits[0].jobs), (3, 3));
+    assert_eq!((usage.machines[0].attempts, usage.machines[0].arch.as_str()), (3, "X64"));
+    assert_eq!(repositories(history, 0).await.unwrap(), ["example/repository"]);
+    assert_eq!(repositories(history, u64::MAX).await.unwrap(), [""; 0]);
     second.shutdown().await;
 }

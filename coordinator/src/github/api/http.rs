@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, USER_AGENT};
-use axum::http::{Method, Request};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH, USER_AGENT};
+use axum::http::{Method, Request, StatusCode};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -13,6 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value as Json;
 
 use super::answer::Answer;
+use super::remembered::Remembered;
 use crate::forge::ForgeError;
 
 /// How long a connection may take to come about.
@@ -35,6 +36,7 @@ const API_VERSION: &str = "2022-11-28";
 pub(super) struct Transport {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
+    remembered: Remembered,
 }
 
 impl Transport {
@@ -49,13 +51,14 @@ impl Transport {
         // The options let plain HTTP through to this machine alone.
         let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build(connector);
-        Ok(Self { client, base: base.to_owned() })
+        Ok(Self { client, base: base.to_owned(), remembered: Remembered::default() })
     }
 
-    /// Sends one request and reads its answer. A redirect is an answer like any other: none is followed, so that no token goes
+    /// Sends one request in somebody's name (`whose`: what answers are remembered for) and reads its answer. A redirect is an answer like any other: none is followed, so that no token goes
     /// elsewhere.
     pub(super) async fn send(
         &self,
+        whose: &str,
         token: &str,
         method: Method,
         path: &str,
@@ -64,7 +67,7 @@ impl Transport {
         let mut authorization = HeaderValue::try_from(format!("Bearer {token}"))
             .map_err(|_| ForgeError::Refused("the token is none".to_owned()))?;
         authorization.set_sensitive(true);
-        self.exchange(Some(authorization), method, path, body).await
+        self.exchange(Some((whose, authorization)), method, path, body).await
     }
 
     /// The same without saying who asks.
@@ -74,19 +77,24 @@ impl Transport {
 
     async fn exchange(
         &self,
-        authorization: Option<HeaderValue>,
+        asker: Option<(&str, HeaderValue)>,
         method: Method,
         path: &str,
         body: Option<&Json>,
     ) -> Result<Answer, ForgeError> {
         let bytes = body.map(Json::to_string).unwrap_or_default();
         let mut request = Request::builder()
-            .method(method)
+            .method(&method)
             .uri(format!("{}{path}", self.base))
             .header(ACCEPT, "application/vnd.github+json")
             .header(USER_AGENT, concat!("slipway/", env!("CARGO_PKG_VERSION")))
             .header("x-github-api-version", API_VERSION);
-        if let Some(authorization) = authorization {
+        let whose = asker.as_ref().map(|(whose, _)| *whose).filter(|_| method == Method::GET);
+        let before = whose.and_then(|whose| self.remembered.get(whose, path));
+        if let Some(before) = &before {
+            request = request.header(IF_NONE_MATCH, before.etag.clone());
+        }
+        if let Some((_, authorization)) = asker {
             request = request.header(AUTHORIZATION, authorization);
         }
         if body.is_some() {
@@ -107,8 +115,16 @@ impl Transport {
             let body = Limited::new(body, ANSWER_MAX_BYTES).collect().await;
             let body =
                 body.map_err(|error| ForgeError::Uncertain(format!("the answer broke off: {error}")))?;
-            let body = serde_json::from_slice(&body.to_bytes()).unwrap_or(Json::Null);
-            Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
+            let bytes = body.to_bytes();
+            if let Some(before) = before.filter(|_| head.status == StatusCode::NOT_MODIFIED) {
+                return Ok(before.again(head.headers));
+            }
+            let body = serde_json::from_slice(&bytes).unwrap_or(Json::Null);
+            let answer = Answer { status: head.status.as_u16(), headers: head.headers, body };
+            if let Some(whose) = whose {
+                self.remembered.keep(whose, path, &answer, bytes.len());
+            }
+            Ok(answer)
         };
         match tokio::time::timeout(ANSWER_TIMEOUT, exchange).await {
             Ok(answer) => answer,

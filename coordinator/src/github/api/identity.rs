@@ -29,6 +29,9 @@ const INSTALLATION_S: u64 = 60 * 60;
 /// Entries of each memory; when there are more, all are asked again.
 const KNOWN_MAX: usize = 10_000;
 
+/// What answers to the App itself are remembered for: no repository has this name.
+pub(super) const APP: &str = "";
+
 /// Says who asks.
 pub(super) struct Identity {
     who: Who,
@@ -151,7 +154,7 @@ impl Identity {
         path: &str,
     ) -> Result<Answer, ForgeError> {
         let token = self.app_token()?;
-        let answer = transport.send(&token, method, path, None).await?;
+        let answer = transport.send(APP, &token, method, path, None).await?;
         budget.heed(&answer);
         let answer = match answer.status {
             401 => {

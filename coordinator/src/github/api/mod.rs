@@ -11,6 +11,7 @@ mod http;
 mod identity;
 mod jwt;
 mod limits;
+mod remembered;
 pub mod setup;
 mod statuses;
 #[cfg(test)]
@@ -99,30 +100,31 @@ impl Github {
         body: Option<&Json>,
     ) -> Result<Answer, ForgeError> {
         let token = self.identity.for_repository(&self.transport, &self.budget, repository).await?;
-        match self.send(&token, method.clone(), path, body).await? {
+        match self.send(repository, &token, method.clone(), path, body).await? {
             Ok(answer) => return Ok(answer),
             Err(_) if self.app.is_some() => self.identity.forget(repository, &token),
             Err(error) => return Err(error),
         }
         let token = self.identity.for_repository(&self.transport, &self.budget, repository).await?;
-        self.send(&token, method, path, body).await?
+        self.send(repository, &token, method, path, body).await?
     }
 
     /// Asks as the App itself.
     async fn ask_as_app(&self, method: Method, path: &str) -> Result<Answer, ForgeError> {
         let token = self.identity.app_token()?;
-        self.send(&token, method, path, None).await?
+        self.send(identity::APP, &token, method, path, None).await?
     }
 
     /// The inner error: the token is not good (any more).
     async fn send(
         &self,
+        whose: &str,
         token: &str,
         method: Method,
         path: &str,
         body: Option<&Json>,
     ) -> Result<Result<Answer, ForgeError>, ForgeError> {
-        let answer = self.transport.send(token, method, path, body).await?;
+        let answer = self.transport.send(whose, token, method, path, body).await?;
         self.budget.heed(&answer);
         match answer.status {
             401 => Ok(Err(ForgeError::Later { wait: None, message: answer.told("the token is not taken") })),

@@ -163,7 +163,7 @@ async fn what_does_not_answer_was_not_done_and_what_breaks_off_is_uncertain() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let transport = super::http::Transport::new(&format!("http://{address}/api/v3")).unwrap();
-    let send = || transport.send("t", axum::http::Method::GET, "/app", None);
+    let send = || transport.send("o/n", "t", axum::http::Method::GET, "/app", None);
     let cut = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         drop(stream);
@@ -174,6 +174,43 @@ async fn what_does_not_answer_was_not_done_and_what_breaks_off_is_uncertain() {
         Err(ForgeError::Later { wait: None, message }) => assert!(!message.is_empty()),
         other => panic!("{other:?}"),
     }
-    let bad = transport.send("two\nlines", axum::http::Method::GET, "/app", None).await;
+    let bad = transport.send("o/n", "two\nlines", axum::http::Method::GET, "/app", None).await;
     assert!(matches!(bad, Err(ForgeError::Refused(why)) if !why.contains("lines")));
+}
+
+#[tokio::test]
+async fn what_is_as_it_was_is_not_sent_again() {
+    use axum::http::{HeaderMap, StatusCode};
+    use axum::response::IntoResponse as _;
+    let answer = |headers: HeaderMap| async move {
+        let asked = headers.get("if-none-match").map(|value| value.to_str().unwrap().to_owned());
+        match (asked.as_deref(), headers["authorization"].to_str().unwrap()) {
+            (Some("\"1\""), "Bearer t") => {
+                (StatusCode::NOT_MODIFIED, [("x-ratelimit-remaining", "4")]).into_response()
+            }
+            (None, "Bearer t") => {
+                ([("etag", "\"1\""), ("link", "<next>"), ("x-ratelimit-remaining", "5")], "{\"id\":7}")
+                    .into_response()
+            }
+            (None, "Bearer other") => "{\"id\":8}".into_response(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let transport =
+        super::http::Transport::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let server =
+        tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+    let get = axum::http::Method::GET;
+    for left in ["5", "4", "4"] {
+        let answer = transport.send("o/n", "t", get.clone(), "/x", None).await.unwrap();
+        assert_eq!((answer.status, answer.number("/id").unwrap()), (200, 7));
+        assert_eq!(
+            (answer.header("link"), answer.header("x-ratelimit-remaining")),
+            (Some("<next>"), Some(left))
+        );
+    }
+    let other = transport.send("o/other", "other", get, "/x", None).await.unwrap();
+    assert_eq!(other.number("/id").unwrap(), 8, "what one may see is not another's");
+    server.abort();
 }

@@ -1,0 +1,139 @@
+//! Questions about the history, for people who look at trends.
+//!
+//! Each question has a connection of its own that cannot write, so that nobody who looks holds up whoever writes; few are answered at a
+//! time, and one that takes too long ends with a word on what to do.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::limits::{ASK_STEPS, ASK_TIMEOUT, ASK_TURN_TIMEOUT, ASKED_AT_ONCE, BUSY_TIMEOUT};
+use super::postgres::SCHEMA;
+use super::sqlite::HISTORY_FILE;
+use super::tables::{Row, Statement, Value};
+use crate::journal::JournalPlace;
+use crate::journal::postgres::{Link, PostgresOptions, words};
+use crate::options::Options;
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Nothing is projected here.
+    #[error("this coordinator keeps no history")]
+    Off,
+    /// Others ask.
+    #[error("the history answers others; ask again in a moment")]
+    Busy,
+    /// It would take longer than it may.
+    #[error("the history has more to look through than {} s are enough for; ask for fewer days or for one repository", ASK_TIMEOUT.as_secs())]
+    Late,
+    /// The database does not answer as it should.
+    #[error("the history cannot be read: {0}")]
+    Failed(String),
+}
+
+#[derive(Debug)]
+enum Place {
+    Sqlite(PathBuf),
+    Postgres(Box<PostgresOptions>),
+}
+
+/// Answers questions; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader {
+    place: Option<Arc<Place>>,
+    turns: Arc<Semaphore>,
+}
+
+impl Reader {
+    /// Of a coordinator without a history.
+    pub(super) fn off() -> Self {
+        Self { place: None, turns: Arc::new(Semaphore::new(0)) }
+    }
+
+    /// Of these options' history; nothing is opened before somebody asks.
+    pub(crate) fn new(options: &Options) -> Self {
+        let place = match &options.journal {
+            JournalPlace::Sqlite => Place::Sqlite(options.data_dir.join(HISTORY_FILE)),
+            JournalPlace::Postgres(postgres) => Place::Postgres(Box::new(postgres.clone())),
+        };
+        Self { place: Some(Arc::new(place)), turns: Arc::new(Semaphore::new(ASKED_AT_ONCE)) }
+    }
+
+    /// The rows of a statement whose columns are `bigint` or `text`.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub(crate) async fn rows(&self, statement: Statement) -> Result<Vec<Row>, AskError> {
+        let place = Arc::clone(self.place.as_ref().ok_or(AskError::Off)?);
+        let turn = timeout(ASK_TURN_TIMEOUT, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = turn.map_err(|_| AskError::Busy)?.map_err(|_| AskError::Off)?;
+        match &*place {
+            Place::Sqlite(path) => {
+                let path = path.clone();
+                let asked = tokio::task::spawn_blocking(move || {
+                    let _turn = turn;
+                    of_sqlite(&path, &statement)
+                });
+                asked.await.map_err(|error| AskError::Failed(error.to_string()))?
+            }
+            Place::Postgres(options) => {
+                // A server that hangs must not hold up for ever.
+                let answer = timeout(ASK_TIMEOUT + Duration::from_secs(5), of_postgres(options, &statement));
+                let answer = answer.await.unwrap_or(Err(AskError::Late));
+                drop(turn);
+                answer
+            }
+        }
+    }
+}
+
+fn of_sqlite(path: &std::path::Path, statement: &Statement) -> Result<Vec<Row>, AskError> {
+    let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => AskError::Late,
+        _ => AskError::Failed(error.to_string()),
+    };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    let begun = Instant::now();
+    let is_late = move || begun.elapsed() > ASK_TIMEOUT;
+    connection.progress_handler(ASK_STEPS, Some(is_late)).map_err(failed)?;
+    let mut prepared = connection.prepare(statement.sql).map_err(failed)?;
+    let columns = prepared.column_count();
+    let row = |row: &rusqlite::Row<'_>| {
+        (0..columns).map(|at| Ok(super::sqlite::text(row.get_ref(at)?))).collect::<rusqlite::Result<Row>>()
+    };
+    let rows = prepared.query_map(params_from_iter(&statement.values), row).map_err(failed)?;
+    rows.collect::<rusqlite::Result<_>>().map_err(failed)
+}
+
+async fn of_postgres(options: &PostgresOptions, statement: &Statement) -> Result<Vec<Row>, AskError> {
+    let failed = |error: tokio_postgres::Error| match error.code() {
+        Some(code) if *code == tokio_postgres::error::SqlState::QUERY_CANCELED => AskError::Late,
+        _ => AskError::Failed(words(&error)),
+    };
+    let link = Link::open(options).await.map_err(AskError::Failed)?;
+    let settings = format!(
+        "SET search_path = {SCHEMA}; SET default_transaction_read_only = on; SET statement_timeout = {}",
+        ASK_TIMEOUT.as_millis()
+    );
+    link.client.batch_execute(&settings).await.map_err(failed)?;
+    let values: Vec<&(dyn ToSql + Sync)> = statement.values.iter().map(|value: &Value| value as _).collect();
+    // Parameters are written with a dollar here.
+    let rows = link.client.query(&statement.sql.replace('?', "$"), &values).await.map_err(failed)?;
+    let cell = |row: &tokio_postgres::Row, at: usize, kind: &Type| match *kind {
+        Type::INT8 => Ok(row.try_get::<_, Option<i64>>(at)?.map(|number| number.to_string())),
+        _ => row.try_get::<_, Option<String>>(at),
+    };
+    let row = |row: &tokio_postgres::Row| {
+        let cells = row.columns().iter().enumerate().map(|(at, column)| cell(row, at, column.type_()));
+        cells.collect::<Result<Row, tokio_postgres::Error>>()
+    };
+    rows.iter().map(row).collect::<Result<_, _>>().map_err(failed)
+}

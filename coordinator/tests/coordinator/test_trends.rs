@@ -1,0 +1,205 @@
+//! Which tests are flaky, fail or are slow, by API and page.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use slipway_proto::v1;
+use slipway_proto::v1::test_case::Outcome::{self, Error, Failed, Flaky, Passed, Skipped};
+
+use crate::browser::Browser;
+use crate::fake_agent::{FIRST, FakeAgent, step};
+use crate::fixture::{Fixture, ONE_JOB};
+
+fn case(name: &str, outcome: Outcome, duration_us: u64) -> v1::TestCase {
+    v1::TestCase {
+        suite: "s".to_owned(),
+        class: "<i>c</i>".to_owned(),
+        name: name.to_owned(),
+        outcome: outcome.into(),
+        duration_us: Some(duration_us),
+        ..v1::TestCase::default()
+    }
+}
+
+/// A run of a repository at a commit, whose only job tells of these cases.
+async fn run(
+    fixture: &Fixture,
+    agent: &mut FakeAgent,
+    repository: &str,
+    sha: char,
+    cases: Vec<v1::TestCase>,
+) -> String {
+    let mut submission = Fixture::submission(ONE_JOB);
+    submission["repository"] = json!(repository);
+    submission["sha"] = json!(sha.to_string().repeat(40));
+    let run = fixture.submit_value(submission).await;
+    let lease = agent.next_assigned().await.lease.unwrap();
+    let mut records = step("Hello", &["one"]);
+    let tests = Some(v1::TestReport { path: "a.xml".to_owned(), cases });
+    let summary = v1::record::Record::Summary(v1::Summary { tests, ..Default::default() });
+    records.push(v1::Record { time_ms: 1, step: 1, record: Some(summary) });
+    agent.upload(&lease, 1, records.clone()).await;
+    agent.report(&lease, v1::Result::Success, records.len() as u64).await;
+    fixture.finished(&run).await;
+    run
+}
+
+async fn get(fixture: &Fixture, query: &str) -> (u16, Value) {
+    let answer = fixture.call(Method::GET, &format!("/api/v1/tests{query}"), None).await;
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+fn names(answer: &Value) -> Vec<&str> {
+    answer["tests"].as_array().unwrap().iter().map(|test| test["name"].as_str().unwrap()).collect()
+}
+
+/// The table follows the journal.
+async fn until_there_are(fixture: &Fixture, query: &str, wanted: &[&str]) -> Value {
+    let mut last = Value::Null;
+    for _ in 0..3_000 {
+        // The file is made by the leader, a moment after its start.
+        let (status, answer) = get(fixture, query).await;
+        if status == 200 && names(&answer) == wanted {
+            return answer;
+        }
+        last = answer;
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("never {wanted:?}: {last:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flaky_failing_and_slow_tests_are_told_by_api_and_page() {
+    let fixture = Fixture::start().await;
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    let long = 5_000_000;
+    let first = vec![case("unsteady", Failed, 10), case("broken", Error, 10), case("long", Passed, long)];
+    run(&fixture, &mut agent, "o/n", 'a', first).await;
+    // The same commit again, and another one.
+    let second =
+        vec![case("unsteady", Passed, 30), case("broken", Failed, 10), case("long", Passed, long + 2)];
+    let newest = run(&fixture, &mut agent, "o/n", 'a', second).await;
+    let third = vec![case("unsteady", Passed, 50), case("broken", Skipped, 10), case("again", Flaky, 400)];
+    run(&fixture, &mut agent, "o/n", 'b', third).await;
+    // That a test of this name passes elsewhere says nothing of it, and nor do two commits that differ.
+    run(&fixture, &mut agent, "o/other", 'a', vec![case("broken", Passed, 7), case("steady", Passed, 1)])
+        .await;
+
+    until_there_are(&fixture, "?order=slow", &["long", "again", "unsteady", "broken", "steady"]).await;
+    let flaky = until_there_are(&fixture, "", &["unsteady", "again"]).await;
+    assert_eq!(
+        (&flaky["days"], &flaky["order"], &flaky["more"]),
+        (&json!(14), &json!("flaky"), &json!(false))
+    );
+    let unsteady = &flaky["tests"][0];
+    let told = |key: &str| unsteady[key].clone();
+    assert_eq!(
+        [
+            "repository",
+            "suite",
+            "class",
+            "passed",
+            "failed",
+            "skipped",
+            "flaky_commits",
+            "mean_us",
+            "longest_us"
+        ]
+        .map(told),
+        [
+            json!("o/n"),
+            json!("s"),
+            json!("<i>c</i>"),
+            json!(2),
+            json!(1),
+            json!(0),
+            json!(1),
+            json!(40),
+            json!(50)
+        ]
+    );
+    let (_, failing) = get(&fixture, "?order=failing&limit=1").await;
+    assert_eq!((names(&failing), &failing["more"]), (vec!["broken"], &json!(true)));
+    let broken = &failing["tests"][0];
+    assert_eq!((&broken["failed"], &broken["skipped"], &broken["passed"]), (&json!(2), &json!(1), &json!(0)));
+    assert_eq!((&broken["last_failed_run"], &broken["mean_us"]), (&json!(newest), &Value::Null));
+    let (_, next) = get(&fixture, "?order=failing&limit=1&offset=1").await;
+    assert_eq!((names(&next), &next["more"]), (vec!["unsteady"], &json!(false)));
+    let (_, other) = get(&fixture, "?order=slow&repository=o/other").await;
+    assert_eq!(names(&other), ["broken", "steady"]);
+    let (_, none) = get(&fixture, "?repository='%20OR%201=1%20--").await;
+    assert_eq!(names(&none), [""; 0]);
+    for wrong in ["?days=0", "?days=366", "?limit=0", "?limit=500", "?order=good", "?what=1", "?offset=-1"] {
+        let (status, answer) = get(&fixture, wrong).await;
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!("bad_request")), "{wrong}");
+    }
+
+    let browser = Browser::signed_in(fixture.handle()).await;
+    let page = browser.page("/tests").await;
+    for text in
+        ["unsteady", "Failing most", "<option value=\"o/other\">o/other</option>", "5.0 s", "&lt;i&gt;c"]
+    {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    assert!(page.contains(&format!("href=\"/runs/{newest}\"")) && !page.contains("<i>c</i>"), "{page}");
+    let filtered = browser.page("/tests?repository=o/other&days=45").await;
+    assert!(
+        filtered.contains("No test failed.") && filtered.contains("<option value=\"45\" selected>45 days"),
+        "{filtered}"
+    );
+    assert!(!filtered.contains("unsteady"), "{filtered}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_history_it_says_so() {
+    let fixture = Fixture::start_with(|options| options.history = false).await;
+    let (status, answer) = get(&fixture, "").await;
+    assert_eq!((status, &answer["error"]["message"]), (409, &json!("this coordinator keeps no history")));
+    let answer = Browser::signed_in(fixture.handle()).await.get("/tests").await;
+    assert_eq!(answer.status(), 409);
+    assert!(answer.text().await.unwrap().contains("this coordinator keeps no history"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_runs_took_and_how_long_jobs_waited_is_told_by_api_and_page() {
+    let fixture = Fixture::start().await;
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    for (repository, sha) in [("o/n", 'a'), ("o/n", 'b'), ("o/other", 'a')] {
+        run(&fixture, &mut agent, repository, sha, Vec::new()).await;
+    }
+    let usage = async |query: &str| {
+        let answer = fixture.call(Method::GET, &format!("/api/v1/usage{query}"), None).await;
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let mut told = Value::Null;
+    for _ in 0..3_000 {
+        told = usage("?days=3").await.1;
+        if told["machines"].as_array().is_some_and(|machines| machines.len() == 2) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let repositories = told["repositories"].as_array().unwrap();
+    let of = |at: usize| {
+        (&repositories[at]["repository"], &repositories[at]["runs"], &repositories[at]["succeeded"])
+    };
+    assert_eq!(of(0), (&json!("o/n"), &json!(2), &json!(2)), "{told:#}");
+    assert_eq!(of(1), (&json!("o/other"), &json!(1), &json!(1)), "{told:#}");
+    assert!(repositories[0]["p50_ms"].as_u64() <= repositories[0]["p95_ms"].as_u64(), "{told:#}");
+    // A day may have ended meanwhile.
+    let days: u64 =
+        told["days"].as_array().unwrap().iter().map(|day| day["succeeded"].as_u64().unwrap()).sum();
+    assert_eq!(days, 3, "{told:#}");
+    let machines: u64 =
+        told["machines"].as_array().unwrap().iter().map(|of| of["attempts"].as_u64().unwrap()).sum();
+    assert_eq!(machines, 3, "{told:#}");
+    assert_eq!(
+        (&told["waits"][0]["labels"], &told["waits"][0]["jobs"]),
+        (&json!("ubuntu-latest"), &json!(3))
+    );
+    assert_eq!(usage("?days=0").await.0, 400);
+
+    let page = Browser::signed_in(fixture.handle()).await.page("/usage").await;
+    for text in ["Runs by the day", "100 %", "ubuntu-latest", "o/other", "class=\"bar\""] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+}
