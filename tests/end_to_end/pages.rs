@@ -161,6 +161,7 @@ fn every_page_is_right_for_everybody_and_what_comes_from_outside_stays_text() {
         &broken,
         "/fleet",
         "/tests",
+        "/coverage",
         "/usage",
         "/caches",
         "/audit",

@@ -4,7 +4,7 @@ use super::UserRole;
 use super::UserRole::{Admin, Approver, Developer, Viewer};
 
 /// The routes of `/api/v1` that need a token, sorted; what is not here is for administrators.
-pub(crate) const HTTP: [(&str, UserRole); 45] = [
+pub(crate) const HTTP: [(&str, UserRole); 46] = [
     ("delete /agents/tokens/{token}", Admin),
     ("delete /agents/{agent}", Admin),
     ("delete /pools/{pool}", Admin),
@@ -18,6 +18,7 @@ pub(crate) const HTTP: [(&str, UserRole); 45] = [
     ("get /backup", Admin),
     ("get /cache", Viewer),
     ("get /pools", Viewer),
+    ("get /reports", Viewer),
     ("get /runs", Viewer),
     ("get /runs/{run}", Viewer),
     ("get /runs/{run}/artifacts", Viewer),

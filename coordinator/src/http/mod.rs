@@ -51,7 +51,7 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 46] = [
+pub const ROUTES: [&str; 47] = [
     "delete /agents/tokens/{token}",
     "delete /agents/{agent}",
     "delete /pools/{pool}",
@@ -66,6 +66,7 @@ pub const ROUTES: [&str; 46] = [
     "get /cache",
     "get /openapi.json",
     "get /pools",
+    "get /reports",
     "get /runs",
     "get /runs/{run}",
     "get /runs/{run}/artifacts",
@@ -138,6 +139,7 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/tests", get(trends::tests))
         .route("/tokens", get(access_tokens::list).post(access_tokens::make))
         .route("/tokens/{token}", delete(access_tokens::revoke))
+        .route("/reports", get(trends::reports))
         .route("/usage", get(trends::usage))
         .route("/whoami", get(access_tokens::whoami))
         .route("/secrets", get(kept_secrets::list))

@@ -1,4 +1,4 @@
-//! `/api/v1/tests` and `/api/v1/usage`: what the history says in sum.
+//! `/api/v1/tests`, `/api/v1/reports` and `/api/v1/usage`: what the history says in sum.
 
 use axum::Json;
 use axum::extract::{Query, State};
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ApiError;
 use crate::history::AskError;
 use crate::services::Services;
+use crate::trends::reports::{Latest, Point, Series, latest, points};
 use crate::trends::tests::{Order, Question, TESTS_MAX, TestTrend, trends};
 use crate::trends::usage::Usage;
 use crate::trends::{DAYS, DAYS_MAX, days_before};
@@ -80,6 +81,47 @@ pub(super) async fn usage(
 ) -> Result<Json<Usage>, ApiError> {
     let since_ms = since(&services, days.unwrap_or(DAYS))?;
     Ok(Json(crate::trends::usage::usage(&services.history, since_ms).await?))
+}
+
+/// Which runs' reports are wanted; without a ref those that are newest of each branch.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WantedReports {
+    days: Option<u64>,
+    #[serde(default)]
+    repository: String,
+    #[serde(default)]
+    workflow: String,
+    #[serde(default, rename = "ref")]
+    git_ref: String,
+}
+
+/// The answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Reports {
+    Branches(Vec<Latest>),
+    Runs(Vec<Point>),
+}
+
+pub(super) async fn reports(
+    State(services): State<Services>,
+    Query(WantedReports { days, repository, workflow, git_ref }): Query<WantedReports>,
+) -> Result<Json<Reports>, ApiError> {
+    let since_ms = since(&services, days.unwrap_or(DAYS))?;
+    let given = [&repository, &workflow, &git_ref].into_iter().filter(|text| !text.is_empty()).count();
+    Ok(Json(match given {
+        0 => Reports::Branches(latest(&services.history, since_ms).await?),
+        3 => {
+            let series = Series { repository, workflow_file: workflow, git_ref };
+            Reports::Runs(points(&services.history, &series, since_ms).await?)
+        }
+        _ => {
+            return Err(ApiError::bad_request(
+                "`repository`, `workflow` and `ref` go together: all of them, or none",
+            ));
+        }
+    }))
 }
 
 fn since(services: &Services, days: u64) -> Result<u64, ApiError> {

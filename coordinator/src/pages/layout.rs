@@ -16,6 +16,7 @@ pub(super) enum Place {
     Fleet,
     Caches,
     Tests,
+    Coverage,
     Usage,
     Audit,
 }
@@ -88,6 +89,7 @@ pub(super) fn page(frame: &Frame<'_>, main: Markup) -> Html {
                                 (link(Place::Overview, "/", "Runs"))
                                 (link(Place::Fleet, "/fleet", "Fleet"))
                                 (link(Place::Tests, "/tests", "Tests"))
+                                (link(Place::Coverage, "/coverage", "Coverage"))
                                 (link(Place::Usage, "/usage", "Usage"))
                                 (link(Place::Caches, "/caches", "Caches"))
                                 @if session.may(UserRole::Admin) { (link(Place::Audit, "/audit", "Audit")) }

@@ -14,6 +14,8 @@ mod assets;
 mod audit;
 mod caches;
 mod causes;
+mod coverage;
+mod coverage_plot;
 mod days;
 mod error;
 mod fleet;
@@ -103,6 +105,7 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .route("/fleet/{agent}/resume", post(actions::resume))
         .route("/caches", get(caches::page))
         .route("/tests", get(test_trends::page))
+        .route("/coverage", get(coverage::page))
         .route("/usage", get(usage::page))
         .route("/audit", get(audit::page))
         .route("/sign-out", post(sign_in::sign_out))

@@ -1,8 +1,11 @@
-//! What the history says in sum: which tests are flaky, fail or are slow; what runs took, and how long jobs waited.
+//! What the history says in sum: which tests are flaky, fail or are slow; what runs took, and how long jobs waited; how coverage and
+//! findings went.
 //!
 //! All of it is a question to the tables ([`crate::history`]), so it is as new as those are, a moment behind the journal, and looks
 //! back as far as somebody asks.
 
+mod cells;
+pub mod reports;
 pub mod tests;
 pub mod usage;
 

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::history::{AskError, History, Row, Statement};
+use super::cells::Cells;
+use crate::history::{AskError, History, Statement};
 
 /// The most tests of one answer.
 pub const TESTS_MAX: u64 = 500;
@@ -125,7 +126,7 @@ pub async fn trends(history: &History, question: &Question) -> Result<Vec<TestTr
         question.offset.into(),
     ];
     let rows = history.ask(Statement::new(TRENDS, values)).await?;
-    Ok(rows.into_iter().map(trend).collect())
+    Ok(rows.into_iter().map(|row| trend(Cells::of(row))).collect())
 }
 
 /// Asks which repositories have tests since a moment.
@@ -138,25 +139,22 @@ pub async fn repositories(history: &History, since_ms: u64) -> Result<Vec<String
 }
 
 /// As the columns of [`TRENDS`] are.
-fn trend(row: Row) -> TestTrend {
-    let mut cells = row.into_iter();
-    let mut next = || cells.next().flatten();
-    let number = |cell: Option<String>| cell.and_then(|cell| cell.parse::<u64>().ok());
+fn trend(mut cells: Cells) -> TestTrend {
     let mut trend = TestTrend {
-        repository: next().unwrap_or_default(),
-        suite: next().unwrap_or_default(),
-        class: next().unwrap_or_default(),
-        name: next().unwrap_or_default(),
-        passed: number(next()).unwrap_or(0),
-        failed: number(next()).unwrap_or(0),
-        skipped: number(next()).unwrap_or(0),
-        flaky_commits: number(next()).unwrap_or(0),
-        mean_us: number(next()),
-        longest_us: number(next()),
+        repository: cells.text(),
+        suite: cells.text(),
+        class: cells.text(),
+        name: cells.text(),
+        passed: cells.number(),
+        failed: cells.number(),
+        skipped: cells.number(),
+        flaky_commits: cells.number(),
+        mean_us: cells.known(),
+        longest_us: cells.known(),
         last_failed_ms: None,
         last_failed_run: None,
     };
-    if let Some(last) = next()
+    if let Some(last) = cells.maybe()
         && let Some((at, run)) = last.split_once(' ')
     {
         trend.last_failed_ms = at.parse().ok();

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use super::DAY_MS;
-use crate::history::{AskError, History, Row, Statement};
+use super::cells::Cells;
+use crate::history::{AskError, History, Statement};
 
 /// The most rows of each list.
 pub const ROWS_MAX: u64 = 200;
@@ -133,27 +134,6 @@ pub async fn usage(history: &History, since_ms: u64) -> Result<Usage, AskError> 
         machines: machines.into_iter().map(|row| of_machines(Cells::of(row))).collect(),
         waits: waits.into_iter().map(|row| of_labels(Cells::of(row))).collect(),
     })
-}
-
-/// The cells of a row, one after the other.
-struct Cells(std::vec::IntoIter<Option<String>>);
-
-impl Cells {
-    fn of(row: Row) -> Self {
-        Self(row.into_iter())
-    }
-
-    fn text(&mut self) -> String {
-        self.0.next().flatten().unwrap_or_default()
-    }
-
-    fn known(&mut self) -> Option<u64> {
-        self.0.next().flatten()?.parse().ok()
-    }
-
-    fn number(&mut self) -> u64 {
-        self.known().unwrap_or(0)
-    }
 }
 
 fn day(mut cells: Cells) -> Day {

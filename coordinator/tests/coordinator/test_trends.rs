@@ -28,14 +28,25 @@ async fn run(
     sha: char,
     cases: Vec<v1::TestCase>,
 ) -> String {
+    let tests = Some(v1::TestReport { path: "a.xml".to_owned(), cases });
+    run_that_says(fixture, agent, repository, sha, v1::Summary { tests, ..Default::default() }).await
+}
+
+/// The same with any report.
+async fn run_that_says(
+    fixture: &Fixture,
+    agent: &mut FakeAgent,
+    repository: &str,
+    sha: char,
+    summary: v1::Summary,
+) -> String {
     let mut submission = Fixture::submission(ONE_JOB);
     submission["repository"] = json!(repository);
     submission["sha"] = json!(sha.to_string().repeat(40));
     let run = fixture.submit_value(submission).await;
     let lease = agent.next_assigned().await.lease.unwrap();
     let mut records = step("Hello", &["one"]);
-    let tests = Some(v1::TestReport { path: "a.xml".to_owned(), cases });
-    let summary = v1::record::Record::Summary(v1::Summary { tests, ..Default::default() });
+    let summary = v1::record::Record::Summary(summary);
     records.push(v1::Record { time_ms: 1, step: 1, record: Some(summary) });
     agent.upload(&lease, 1, records.clone()).await;
     agent.report(&lease, v1::Result::Success, records.len() as u64).await;
@@ -200,6 +211,77 @@ async fn what_runs_took_and_how_long_jobs_waited_is_told_by_api_and_page() {
 
     let page = Browser::signed_in(fixture.handle()).await.page("/usage").await;
     for text in ["Runs by the day", "100 %", "ubuntu-latest", "o/other", "class=\"bar\""] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+}
+
+fn covered(covered: u64) -> v1::Summary {
+    let files = vec![v1::FileCoverage { path: "a.rs".to_owned(), lines: 200, covered }];
+    let coverage = Some(v1::CoverageReport { path: "lcov.info".to_owned(), files, ..Default::default() });
+    v1::Summary { coverage, ..Default::default() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn coverage_and_findings_of_a_branch_are_told_run_by_run() {
+    let fixture = Fixture::start().await;
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    let first = run_that_says(&fixture, &mut agent, "o/n", 'a', covered(100)).await;
+    let second = run_that_says(&fixture, &mut agent, "o/n", 'b', covered(151)).await;
+    let finding =
+        v1::Finding { rule: "R".to_owned(), severity: 3, fingerprint: "1".to_owned(), ..Default::default() };
+    let findings = Some(v1::FindingsReport { findings: vec![finding], ..Default::default() });
+    let other = v1::Summary { findings, ..Default::default() };
+    let other = run_that_says(&fixture, &mut agent, "o/<b>odd", 'a', other).await;
+    let reports = async |query: &str| {
+        let answer = fixture.call(Method::GET, &format!("/api/v1/reports{query}"), None).await;
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let mut told = Value::Null;
+    for _ in 0..3_000 {
+        told = reports("").await.1["branches"].clone();
+        if told.as_array().is_some_and(|branches| branches.len() == 2 && branches[0]["runs"] == 2) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let branch = |at: usize, key: &str| told[at][key].clone();
+    let key = ["repository", "workflow_file", "git_ref"];
+    assert_eq!(
+        key.map(|key| branch(0, key)),
+        ["o/n", ".github/workflows/ci.yml", "refs/heads/main"],
+        "{told:#}"
+    );
+    let newest = branch(0, "newest");
+    assert_eq!(
+        (&newest["run"], &newest["covered"], &newest["findings"]),
+        (&json!(second), &json!(151), &Value::Null)
+    );
+    let newest = branch(1, "newest");
+    assert_eq!(
+        (&newest["run"], &newest["covered"], &newest["findings"]),
+        (&json!(other), &Value::Null, &json!([0, 1, 0, 0]))
+    );
+    let one = "?repository=o/n&workflow=.github/workflows/ci.yml&ref=refs/heads/main";
+    let (_, runs) = reports(one).await;
+    let runs: Vec<_> =
+        runs["runs"].as_array().unwrap().iter().map(|run| run["run"].as_str().unwrap()).collect();
+    assert_eq!(runs, [second.as_str(), first.as_str()]);
+    for wrong in ["?ref=refs/heads/main", "?days=0", "?what=1"] {
+        assert_eq!(reports(wrong).await.0, 400, "{wrong}");
+    }
+
+    let browser = Browser::signed_in(fixture.handle()).await;
+    let page = browser.page("/coverage").await;
+    for text in [
+        "75.50 %",
+        "1 high",
+        "o/&lt;b&gt;odd",
+        "repository=o%2Fn&amp;workflow=%2Egithub%2Fworkflows%2Fci%2Eyml",
+    ] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    let page = browser.page(&format!("/coverage{one}")).await;
+    for text in ["75.50 %", "50.00 %", "<polyline", &format!("href=\"/runs/{first}#reports\"")] {
         assert!(page.contains(text), "{text}: {page}");
     }
 }

@@ -7,6 +7,7 @@ use slipway_coordinator::journal::postgres::PostgresOptions;
 use slipway_coordinator::journal::{Address, Journal as _, lead};
 use slipway_coordinator::options::{JournalPlace, Options};
 use slipway_coordinator::submit::NewRun;
+use slipway_coordinator::trends::reports::{Series, latest, points};
 use slipway_coordinator::trends::tests::{Order, Question, repositories, trends};
 use slipway_coordinator::trends::usage::usage;
 use slipway_coordinator::{Coordinator, Handle};
@@ -199,6 +200,8 @@ async fn the_next_leader_goes_on_where_the_tables_are() {
     assert_eq!(runs, [("example/repository", 3, 3)]);
     assert_eq!((usage.days.iter().map(|day| day.succeeded).sum::<u64>(), usage.waits[0].jobs), (3, 3));
     assert_eq!((usage.machines[0].attempts, usage.machines[0].arch.as_str()), (3, "X64"));
+    assert_eq!(latest(history, 0).await.unwrap(), []);
+    assert_eq!(points(history, &Series::default(), 0).await.unwrap(), []);
     assert_eq!(repositories(history, 0).await.unwrap(), ["example/repository"]);
     assert_eq!(repositories(history, u64::MAX).await.unwrap(), [""; 0]);
     second.shutdown().await;
