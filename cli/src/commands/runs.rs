@@ -49,13 +49,7 @@ impl Runs {
                 let told = format!("{id} waits for approval of {environment}; `slipway show {id}` tells how");
                 escape::name(&told)
             }));
-            if run.hold.as_ref().is_some_and(|hold| hold.awaits_approval) {
-                let id = run.run_id.get(..SHORT_ID).unwrap_or(&run.run_id);
-                let told = format!(
-                    "{id} waits for approval to begin; look at its changes, then `slipway approve {id}`"
-                );
-                reviews.push(escape::name(&told));
-            }
+            reviews.extend(held(&run));
             table.row(vec![
                 text(run.run_id.get(..SHORT_ID).unwrap_or(&run.run_id)),
                 result(run.result.as_deref().unwrap_or(&run.state)),
@@ -89,4 +83,11 @@ pub(super) fn title(run: &Run) -> &str {
 /// `refs/heads/main` as `main`.
 pub(super) fn short_ref(git_ref: &str) -> &str {
     git_ref.strip_prefix("refs/heads/").or_else(|| git_ref.strip_prefix("refs/tags/")).unwrap_or(git_ref)
+}
+/// What a run that waits as a whole waits for.
+pub(super) fn held(run: &Run) -> Option<String> {
+    run.hold.as_ref().filter(|hold| hold.awaits_approval)?;
+    let id = run.run_id.get(..SHORT_ID).unwrap_or(&run.run_id);
+    let told = format!("{id} waits for approval to begin; look at its changes, then `slipway approve {id}`");
+    Some(escape::name(&told))
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 use slipway_kit::clock::{Clock, SystemClock};
 
-use super::runs::{short_ref, title, took};
+use super::runs::{held, short_ref, title, took};
 use super::show_reports;
 use crate::client::types::{self, Attempt, Instance, Run, Tests};
 use crate::client::{Client, ServerArgs, Target};
@@ -62,7 +62,7 @@ impl Show {
         let run: Run = types::read(answer)?;
         out.text(&heading(&run, out.colours))?;
         out.text(&jobs(&run, SystemClock.unix_ms()).render(out.colours))?;
-        for line in waiting(&run).into_iter().chain(reviews(&run)).chain(given_up(&run)) {
+        for line in held(&run).into_iter().chain(waiting(&run)).chain(reviews(&run)).chain(given_up(&run)) {
             out.line(&line)?;
         }
         if run.instances.iter().any(|instance| instance.result.as_deref() == Some("failure")) {
@@ -268,6 +268,11 @@ mod tests {
         ]});
         let gate: Run = types::read(gate).unwrap();
         assert_eq!(waiting(&gate), ["deploy waits for approval of `production`"]);
+        assert_eq!(held(&gate), None);
+        let stranger =
+            serde_json::json!({"run_id": "r", "state": "waiting", "hold": {"awaits_approval": true}});
+        let told = held(&types::read::<Run>(stranger).unwrap()).unwrap();
+        assert_eq!(told, "r waits for approval to begin; look at its changes, then `slipway approve r`");
         assert_eq!(given_up(&run), ["pull: given up after 5 attempts: image_pull 5 times"]);
         assert!(reviews(&run).is_empty());
     }

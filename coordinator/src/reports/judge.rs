@@ -83,7 +83,7 @@ fn findings(gate: &FindingsGate, compared: &Compared) -> Option<Judged> {
         .filter(|(finding, new)| finding.severity >= gate.fail_on && (*new || !gate.new_only))
         .map(|(finding, _)| finding)
         .collect();
-    let kind = if gate.new_only { "new findings" } else { "findings" };
+    let new = if gate.new_only { "new " } else { "" };
     let at_least = match gate.fail_on {
         Severity::Critical => "critical".to_owned(),
         other => format!("{} or worse", other.word()),
@@ -91,9 +91,10 @@ fn findings(gate: &FindingsGate, compared: &Compared) -> Option<Judged> {
     // What was left out was not looked at: nobody knows that it is harmless.
     let left_out = compared.reports.findings_left_out;
     let title = match (bad.len(), left_out) {
-        (0, 0) => format!("No {kind} that are {at_least}"),
-        (0, more) => format!("{more} findings are beyond the limits and were not looked at"),
-        (count, _) => format!("{count} {kind} that are {at_least}"),
+        (0, 0) => format!("No {new}findings that are {at_least}"),
+        (0, more) => format!("Beyond the limits, and so not looked at: {more}"),
+        (1, _) => format!("1 {new}finding that is {at_least}"),
+        (count, _) => format!("{count} {new}findings that are {at_least}"),
     };
     let line = |finding: &&super::Finding| {
         let place = match (finding.path.as_str(), finding.line) {
@@ -122,7 +123,7 @@ fn licences(gate: &LicencesGate, compared: &Compared) -> Option<Judged> {
     let left_out = compared.reports.components_left_out;
     let title = match (bad.len(), left_out) {
         (0, 0) => format!("None of {} components has a forbidden licence", components.len()),
-        (0, more) => format!("{more} components are beyond the limits and were not looked at"),
+        (0, more) => format!("Beyond the limits, and so not looked at: {more}"),
         (1, _) => "1 component has a forbidden licence".to_owned(),
         (count, _) => format!("{count} components have a forbidden licence"),
     };

@@ -102,7 +102,7 @@ fn findings_fail_by_severity_and_newness() {
     let new = "gates: { findings: { fail_on: high, new_only: true } }";
     let both = compared(vec![found(&[("a", 3), ("b", 4), ("c", 1)])], Some(vec![found(&[("a", 3)])]));
     assert_eq!(judged(any, &both), ["findings false 2 findings that are high or worse"]);
-    assert_eq!(judged(new, &both), ["findings false 1 new findings that are high or worse"]);
+    assert_eq!(judged(new, &both), ["findings false 1 new finding that is high or worse"]);
     let critical = "gates: { findings: { fail_on: critical, new_only: true } }";
     let old = compared(vec![found(&[("a", 4), ("c", 3)])], Some(vec![found(&[("a", 4)])]));
     assert_eq!(judged(critical, &old), ["findings true No new findings that are critical"]);
@@ -163,7 +163,7 @@ fn what_an_agent_says_beyond_the_limits_is_bounded_and_makes_no_gate_pass() {
         (MAX_FINDINGS, 1)
     );
     let said = judged("gates: { findings: { fail_on: high } }", &now);
-    assert_eq!(said, ["findings false 1 findings are beyond the limits and were not looked at"]);
+    assert_eq!(said, ["findings false Beyond the limits, and so not looked at: 1"]);
     // The same in two jobs counts once, and of coverage the better one does.
     let mut both = Gathered::default();
     both.merge(reports(vec![covered(10, 4), found(&[("a", 77)])]));

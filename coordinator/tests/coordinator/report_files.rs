@@ -122,7 +122,7 @@ async fn a_pull_request_is_judged_by_its_bases_gates_against_its_bases_run() {
         assert_eq!(gate["head_sha"], head);
         assert_eq!(gate["output"]["title"], "Coverage: 70.00 % is 10.00 % less than the base's 80.00 %");
         let gate = known.check("ci / findings gate (pull_request)").unwrap();
-        assert_eq!(gate["output"]["title"], "1 new findings that are high or worse");
+        assert_eq!(gate["output"]["title"], "1 new finding that is high or worse");
         let gate = known.check("ci / licences gate (pull_request)").unwrap();
         assert!(gate["output"]["summary"].as_str().unwrap().contains("lib"), "{gate}");
     }
