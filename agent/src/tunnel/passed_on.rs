@@ -8,10 +8,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, HttpBody};
-use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::http::{Request, StatusCode};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
+use slipway_cache::waits_for_leave;
 use tokio::sync::oneshot;
 
 use crate::limits::{TUNNEL_LEAVE_MAX, TUNNEL_LINGER_MAX};
@@ -42,15 +43,12 @@ pub(super) fn pass_on(request: Request<Body>) -> Request<Body> {
     request
 }
 
-fn waits_for_leave(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::EXPECT)
-        .is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-}
-
 /// Also a server that says nothing gets what is sent, as from any client.
 async fn wait_for(given: oneshot::Receiver<()>) {
-    let _ = tokio::time::timeout(TUNNEL_LEAVE_MAX, given).await;
+    if let Ok(Err(_)) = tokio::time::timeout(TUNNEL_LEAVE_MAX, given).await {
+        // It was answered without leave: nothing of this is wanted, and it is dropped with the connection.
+        std::future::pending::<()>().await;
+    }
 }
 
 /// What a client sends with a request. The server asks the client for it when it is first polled.

@@ -96,3 +96,31 @@ async fn the_lines_of_attempts_come_one_attempt_after_the_other() {
         assert_eq!(lines(&fixture.events(&run, false).await), expected);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_for_leave_to_send_is_refused_before_and_heard_otherwise() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let fixture = Fixture::start().await;
+    let token = std::fs::read_to_string(fixture.folder.path().join("data/cache.token")).unwrap();
+    let good = format!("authorization: Bearer {}\r\n", token.trim());
+    let refused = "HTTP/1.1 401 Unauthorized\r\n";
+    for (request, authorization, first) in [
+        ("PUT /cache/files/a", "", refused),
+        ("POST /api/v1/blobs", "", refused),
+        ("PUT /cache/files/a", good.as_str(), "HTTP/1.1 100 Continue\r\n"),
+    ] {
+        // Which of two comes first is decided anew each time.
+        for _ in 0..20 {
+            let mut stream = tokio::net::TcpStream::connect(fixture.handle().http_addr).await.unwrap();
+            let head = format!(
+                "{request} HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\nexpect: 100-continue\r\n{authorization}\r\n"
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut line = Vec::new();
+            while !line.ends_with(b"\n") {
+                line.push(stream.read_u8().await.unwrap());
+            }
+            assert_eq!(String::from_utf8(line).unwrap(), first, "{request}");
+        }
+    }
+}

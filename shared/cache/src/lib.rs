@@ -10,6 +10,7 @@
 pub mod accounts;
 pub mod gate;
 pub mod http;
+mod leave;
 pub mod limits;
 mod one_port;
 pub mod reapi;
@@ -18,4 +19,5 @@ pub mod view;
 
 pub use accounts::{Account, Accounts, Door};
 pub use gate::{Access, Admitted, Asking, Gate, Refusal, Scope};
+pub use leave::waits_for_leave;
 pub use one_port::{HTTP_PREFIX, is_of_cache, on_one_port};
