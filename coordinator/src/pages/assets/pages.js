@@ -68,6 +68,12 @@ document.addEventListener("toggle", (event) => {
 const ROWS_MAX = 5000;
 const follows = () => document.getElementById("follow")?.checked;
 
+// Whoever has opened or closed a step decides alone what is open from then on.
+let decided = false;
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.("details.step > summary")) decided = true;
+});
+
 const open = async (step) => {
   if (!step.querySelector(".log")) await fill(step);
   step.open = true;
@@ -93,7 +99,7 @@ const addStep = ({ step, html }) => {
   if (!steps || document.getElementById(`step-${step}`)) return;
   steps.insertAdjacentHTML("beforeend", html);
   document.getElementById("quiet")?.remove();
-  return follows() ? open(document.getElementById(`step-${step}`)) : undefined;
+  return follows() || !decided ? open(document.getElementById(`step-${step}`)) : undefined;
 };
 
 const behind = async () => {
