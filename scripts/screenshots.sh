@@ -85,7 +85,7 @@ picture() {
   picture job "/runs/$run/jobs/$job#error" dark 1100
   picture fleet /fleet light 1100
   picture tests /tests light 1100
-  picture coverage /coverage light 1100
+  picture coverage '/coverage?repository=local%2Fshapes&workflow=.github%2Fworkflows%2Fci.yml&ref=refs%2Fheads%2Fmain' light 1100
   picture usage /usage light 1100
   picture caches /caches light 1100
   picture telephone "/runs/$run" dark 390

@@ -20,8 +20,11 @@ pub(super) struct Filter {
     days: Option<u64>,
 }
 
-/// Hours with a tenth, since a slot is counted in them.
+/// From an hour on hours with a tenth, since machines are paid for in them.
 fn hours(ms: u64) -> String {
+    if ms < 3_600_000 {
+        return span(ms);
+    }
     let tenths = ms.saturating_add(180_000) / 360_000;
     format!("{}.{} h", number(tenths / 10), tenths % 10)
 }
@@ -157,9 +160,9 @@ mod tests {
     #[test]
     fn times_are_as_fine_as_they_are_of_use() {
         for (ms, text) in [
-            (0, "0.0 h"),
-            (179_999, "0.0 h"),
-            (180_000, "0.1 h"),
+            (0, "0 s"),
+            (179_999, "2 min 59 s"),
+            (5_580_000, "1.6 h"),
             (3_600_000, "1.0 h"),
             (u64::MAX, "5,124,095,576,030.4 h"),
         ] {

@@ -98,7 +98,7 @@ fn table(days: &[Day]) -> Markup {
     html! {
         table {
             thead { tr {
-                th scope="col" { "Day (UTC)" } th.num scope="col" { "Runs" } th.num scope="col" { "Succeeded" }
+                th scope="col" { "Day (UTC)" } th.num scope="col" { "Runs" }
                 th.num scope="col" { "Failed" } th.num scope="col" { "Success" }
             } }
             tbody {
@@ -106,7 +106,6 @@ fn table(days: &[Day]) -> Markup {
                     tr {
                         td { (hour_of(day.start_ms / 1_000, "%b %-d")) }
                         td.num { (number(all(day))) }
-                        td.num { (number(day.succeeded)) }
                         td.num { (number(day.failed)) }
                         td.num { (percent(day.succeeded, day.failed)) }
                     }
