@@ -65,6 +65,9 @@ pub const ASK_TURN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a question may take.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How much longer a PostgreSQL server is waited for than it may take: it ends the question by itself.
+pub const ASK_GRACE: Duration = Duration::from_secs(5);
+
 /// After how many of SQLite's steps the clock is looked at: well below a millisecond.
 pub const ASK_STEPS: i32 = 10_000;
 

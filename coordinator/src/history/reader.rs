@@ -5,14 +5,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::limits::{ASK_STEPS, ASK_TIMEOUT, ASK_TURN_TIMEOUT, ASKED_AT_ONCE, BUSY_TIMEOUT};
+use super::limits::{ASK_GRACE, ASK_STEPS, ASK_TIMEOUT, ASK_TURN_TIMEOUT, ASKED_AT_ONCE, BUSY_TIMEOUT};
 use super::postgres::SCHEMA;
 use super::sqlite::HISTORY_FILE;
 use super::tables::{Row, Statement, Value};
@@ -84,7 +84,7 @@ impl Reader {
             }
             Place::Postgres(options) => {
                 // A server that hangs must not hold up for ever.
-                let answer = timeout(ASK_TIMEOUT + Duration::from_secs(5), of_postgres(options, &statement));
+                let answer = timeout(ASK_TIMEOUT + ASK_GRACE, of_postgres(options, &statement));
                 let answer = answer.await.unwrap_or(Err(AskError::Late));
                 drop(turn);
                 answer

@@ -12,8 +12,8 @@ use super::words::{ago, moment, name, number, short_ref, short_sha};
 use super::{coverage_plot, days};
 use crate::reports::percent;
 use crate::services::Services;
+use crate::trends::days_before;
 use crate::trends::reports::{Latest, Point, RUNS_MAX, SERIES_MAX, Series, latest, points};
-use crate::trends::{DAYS_MAX, days_before};
 
 /// Branches that rest for a while are of interest here.
 const DAYS: u64 = 90;
@@ -126,7 +126,7 @@ pub(super) async fn page(
     visitor: Visitor,
     Query(filter): Query<Filter>,
 ) -> Result<Html, PageError> {
-    let span = filter.days.unwrap_or(DAYS).clamp(1, DAYS_MAX);
+    let span = days::chosen(filter.days, DAYS);
     let now_ms = services.clock.unix_ms();
     let since_ms = days_before(now_ms, span);
     let chosen =

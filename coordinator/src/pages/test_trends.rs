@@ -12,7 +12,7 @@ use super::limits::TESTS_SHOWN;
 use super::words::{ago, name, number};
 use crate::services::Services;
 use crate::trends::tests::{Order, Question, TestTrend, repositories, trends};
-use crate::trends::{DAYS, DAYS_MAX, days_before};
+use crate::trends::{DAYS, days_before};
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -116,7 +116,7 @@ pub(super) async fn page(
     visitor: Visitor,
     Query(filter): Query<Filter>,
 ) -> Result<Html, PageError> {
-    let span = filter.days.unwrap_or(DAYS).clamp(1, DAYS_MAX);
+    let span = days::chosen(filter.days, DAYS);
     let now_ms = services.clock.unix_ms();
     let since_ms = days_before(now_ms, span);
     let repositories = repositories(&services.history, since_ms).await?;

@@ -12,7 +12,7 @@ use super::words::{bytes, name, number, span};
 use super::{days, usage_plot};
 use crate::services::Services;
 use crate::trends::usage::{ROWS_MAX, Usage, usage};
-use crate::trends::{DAYS, DAYS_MAX, days_before};
+use crate::trends::{DAYS, days_before};
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -129,7 +129,7 @@ pub(super) async fn page(
     visitor: Visitor,
     Query(filter): Query<Filter>,
 ) -> Result<Html, PageError> {
-    let span = filter.days.unwrap_or(DAYS).clamp(1, DAYS_MAX);
+    let span = days::chosen(filter.days, DAYS);
     let now_ms = services.clock.unix_ms();
     let found = usage(&services.history, days_before(now_ms, span)).await?;
     let main = html! {

@@ -4,9 +4,8 @@ use maud::{Markup, html};
 
 use super::hit_rate::percent;
 use super::words::{hour_of, number};
+use crate::trends::DAY_MS;
 use crate::trends::usage::Day;
-
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The picture is as wide as this, in its own units.
 const WIDTH: u64 = 740;
@@ -24,7 +23,7 @@ fn all(day: &Day) -> u64 {
     day.succeeded.saturating_add(day.failed).saturating_add(day.others)
 }
 
-/// Where the axis ends: 1, 2 or 5 times a power of ten, and a multiple of 4 quarters where that is more than a few.
+/// Where the axis ends: 4, 8 or 20 times a power of ten, so that its quarters are whole numbers.
 fn top_of(most: u64) -> u64 {
     let mut unit = 1_u64;
     loop {

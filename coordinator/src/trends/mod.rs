@@ -14,7 +14,8 @@ pub const DAYS: u64 = 14;
 /// See [`DAYS`].
 pub const DAYS_MAX: u64 = 365;
 
-const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+/// A day, in milliseconds.
+pub(crate) const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The moment so many days before another, in Unix milliseconds.
 #[must_use]

@@ -69,8 +69,6 @@ pub(crate) struct Known {
     pub(crate) trouble: VecDeque<Option<Trouble>>,
     /// Nothing is answered.
     pub(crate) down: bool,
-    /// How often an answer was as it was before.
-    pub(crate) unchanged: u64,
     exchanges: Vec<Value>,
     pub(crate) made: u64,
 }
@@ -225,7 +223,6 @@ async fn serve(State(double): State<Double>, request: Request) -> Response {
         let etag = format!("W/\"{}\"", hex::encode(Sha256::digest(answer.to_string())));
         let known_there = head.headers.get("if-none-match").and_then(|value| value.to_str().ok());
         if known_there == Some(etag.as_str()) {
-            known.unchanged += 1;
             // The first exchange has shown what this stands for.
             return (StatusCode::NOT_MODIFIED, [("etag", etag)]).into_response();
         }
