@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 use slipway_cas::Digest;
 
+use crate::forge::rules::Rules;
 use crate::small_files::SmallFiles;
 
 /// The most repositories that are remembered.
@@ -38,13 +39,16 @@ pub struct Repository {
     pub standing: Option<Standing>,
 }
 
-/// What the workflows of a default branch start without being named.
+/// What a default branch starts by itself, and asks of commits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     /// `schedule`.
     pub schedules: Vec<Scheduled>,
     /// Since when some workflow has `workflow_run`, Unix milliseconds; `None`: none has.
     pub listens_since_ms: Option<u64>,
+    /// What commits have to be.
+    #[serde(default)]
+    pub commits: Option<Rules>,
 }
 
 /// One `cron` of a workflow.

@@ -6,6 +6,7 @@ use slipway_scheduler::RunId;
 use slipway_scheduler::command::Cancel;
 
 use super::Place;
+use super::told::ReportEvent;
 use crate::audit::Origin;
 use crate::rerun::{self, Rerun, RerunError};
 use crate::services::Services;
@@ -17,8 +18,20 @@ pub(crate) enum Ask {
     Rerun(RunId),
     /// Run again what the commit started.
     RerunCommit(Place),
+    /// Hold these commits against their repository's rules once more: those up to this one that this event brought.
+    Rules(Place, String),
     /// End this.
     Cancel(RunId),
+}
+
+impl Ask {
+    /// What is asked of a commit is about its rules.
+    pub(crate) fn about_rules(self, event: &str) -> Self {
+        match self {
+            Self::RerunCommit(place) => Self::Rules(place, event.to_owned()),
+            other => other,
+        }
+    }
 }
 
 /// Reruns of one commit at most.
@@ -36,6 +49,7 @@ pub(crate) async fn act(services: &Services, delivery: &str, actor: &str, ask: A
                 Err(error) => format!("run {run} is not cancelled: {error}"),
             }
         }
+        Ask::Rules(place, event) => judge_again(services, place, event).await,
         Ask::RerunCommit(place) => {
             let runs = services.driver.query(move |view| newest(view, &place)).await;
             let mut outcomes = Vec::new();
@@ -48,6 +62,21 @@ pub(crate) async fn act(services: &Services, delivery: &str, actor: &str, ask: A
                 outcomes.join("; ")
             }
         }
+    }
+}
+
+async fn judge_again(services: &Services, place: Place, event: String) -> String {
+    let (at, because) = (place.clone(), event.clone());
+    let question = services.driver.query(move |view| {
+        let commit = view.ledger.told().of_commit(&at)?;
+        commit.rules.get(&because).map(|ruled| ruled.question.clone())
+    });
+    let Ok(Some(question)) = question.await else {
+        return "nothing is asked of the commit that is known".to_owned();
+    };
+    match services.driver.report(ReportEvent::RulesAsked { place, event, question }).await {
+        Ok(()) => "the commits are looked at again".to_owned(),
+        Err(error) => format!("the commits are not looked at again: {error}"),
     }
 }
 

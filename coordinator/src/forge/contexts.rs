@@ -1,13 +1,15 @@
 //! Whether a name on a commit is one that we tell: a token's statuses come back without saying who made them.
 
 use super::desired::{REPORTS_MAX, name};
-use super::{Place, held};
+use super::{Place, held, rules};
 use crate::driver::View;
 
 /// Whether a report of this name is told on the commit. `sum`: how the one is named that sums it up.
 pub(crate) fn tells(view: View<'_>, place: &Place, sum: &str, context: &str) -> bool {
     let told = view.ledger.told();
-    if context == sum && told.of_commit(place).is_some() {
+    if let Some(commit) = told.of_commit(place)
+        && (context == sum || commit.rules.keys().any(|event| rules::name(sum, event) == context))
+    {
         return true;
     }
     told.runs_at(place).filter_map(|run| view.state.run(run)).any(|run| {

@@ -25,6 +25,8 @@ pub(crate) enum Key {
     Part(RunId, Part),
     /// On a commit, and how often it was begun anew.
     Sum(Place, u32),
+    /// On a commit and what its repository asks of it, because of which event, and how often it was begun anew.
+    Rules(Place, String, u32),
 }
 
 impl Key {
@@ -34,6 +36,7 @@ impl Key {
             Self::Part(run, part) => format!("{run}/{part}"),
             Self::Sum(place, 0) => format!("commit/{}", place.sha),
             Self::Sum(place, generation) => format!("commit/{}/{generation}", place.sha),
+            Self::Rules(place, event, generation) => format!("rules/{event}/{}/{generation}", place.sha),
         }
     }
 }

@@ -3,7 +3,8 @@
 //! The way: [`desired`] reads from the driver's state what there is to tell, [`reporter`] compares it with what was told
 //! ([`told`], part of the journal) and lets [`telling`] tell the difference over a [`Forge`]; [`details`] reads steps,
 //! annotations, summaries and failing tests from an attempt's records, and [`output`] makes Markdown of them. [`missed`] asks for
-//! deliveries that never came, [`asks`] does what people ask for with the buttons of a report.
+//! deliveries that never came, [`asks`] does what people ask for with the buttons of a report, [`rules`] holds commits against what a
+//! repository asks of them.
 //!
 //! Invariants: what is told is a function of the journal and the records. A report is made once: its id is journaled, and one whose
 //! making is uncertain (a crash, a lost answer) is looked for at the forge before it is made. A forge that is slow or away holds up
@@ -21,6 +22,7 @@ mod held;
 pub(crate) mod missed;
 mod output;
 pub(crate) mod reporter;
+pub mod rules;
 mod telling;
 pub mod told;
 mod words;
@@ -205,6 +207,30 @@ pub struct DeploymentStatus {
     pub environment_url: Option<String>,
 }
 
+/// A commit, as the forge has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Its id.
+    pub sha: String,
+    /// Its whole message.
+    pub message: String,
+    /// Who made it: their account, or else the name that the commit says.
+    pub author: String,
+    /// Whether it has several parents.
+    pub is_merge: bool,
+    /// Whether the forge verified its signature; else why not.
+    pub verified: Result<(), String>,
+}
+
+/// What is between two commits.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Commits {
+    /// Oldest first, [`rules::COMMITS_MAX`] at most.
+    pub list: Vec<Commit>,
+    /// How many there are.
+    pub total: usize,
+}
+
 /// A delivery that did not get through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
@@ -243,6 +269,9 @@ pub enum ForgeError {
 pub trait Forge: fmt::Debug + Send + Sync {
     /// Its host, as runs name it.
     fn host(&self) -> &str;
+
+    /// How long a request may go on at the forge after whoever sent it is gone.
+    fn answers_within(&self) -> Duration;
 
     /// The most annotations of one request.
     fn annotations_at_once(&self) -> usize;
@@ -303,6 +332,12 @@ pub trait Forge: fmt::Debug + Send + Sync {
         environment: &str,
         status: &DeploymentStatus,
     ) -> Result<(), ForgeError>;
+
+    /// The commits that `head` has and `base` (a commit or a branch) has not.
+    ///
+    /// # Errors
+    /// [`ForgeError`].
+    async fn commits(&self, repository: &str, base: &str, head: &str) -> Result<Commits, ForgeError>;
 
     /// Deliveries since this time that did not get through in any try; `None`: this forge does not tell.
     ///

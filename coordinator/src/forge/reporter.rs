@@ -19,7 +19,7 @@ use super::desired::{self, Key, Mark, RunWork, Wanted};
 use super::details::Details;
 use super::telling::{self, Task, TellError};
 use super::told::ReportEvent;
-use super::{Forge, ForgeError, Place, commits, deployments, gates};
+use super::{Forge, ForgeError, Place, commits, deployments, gates, rules};
 use crate::driver::{DriverError, View};
 use crate::services::Services;
 
@@ -126,8 +126,10 @@ struct Desk {
     /// Runs and commits to look at.
     changed: BTreeSet<RunId>,
     commits: BTreeSet<Place>,
-    /// What the process before may have told is not known for certain.
+    /// What the process before may have told is not known for certain,
     first_look: bool,
+    /// and until then may still come about.
+    settles: Instant,
     /// Nothing is sent before.
     hold: Instant,
     /// How often in a row something failed that is the forge's affair, or the network's.
@@ -137,6 +139,9 @@ struct Desk {
     /// Runs whose gates are being judged.
     judging: JoinSet<RunId>,
     asked: BTreeSet<RunId>,
+    /// Commits that are being held against rules, and because of which events.
+    ruling: JoinSet<(Place, String)>,
+    ruled: BTreeSet<(Place, String)>,
     turns: Arc<Semaphore>,
 }
 
@@ -145,7 +150,7 @@ pub(crate) async fn report(services: Services) {
     let (Some(forge), Some(options)) = (services.forge.clone(), services.options.github.as_ref()) else {
         return;
     };
-    let check = options.check.clone();
+    let (check, settles_in) = (options.check.clone(), forge.answers_within());
     let mut desk = Desk {
         services,
         forge,
@@ -155,12 +160,15 @@ pub(crate) async fn report(services: Services) {
         changed: BTreeSet::new(),
         commits: BTreeSet::new(),
         first_look: true,
+        settles: Instant::now() + settles_in,
         hold: Instant::now(),
         failures: 0,
         outage: Backoff::new(OUTAGE_WAITS.0, OUTAGE_WAITS.1),
         work: JoinSet::new(),
         judging: JoinSet::new(),
         asked: BTreeSet::new(),
+        ruling: JoinSet::new(),
+        ruled: BTreeSet::new(),
         turns: Arc::new(Semaphore::new(gates::JUDGED_AT_ONCE)),
     };
     if let Err(error) = desk.run().await {
@@ -200,6 +208,14 @@ impl Desk {
                     Ok(run) => drop(self.changed.insert(run)),
                     Err(panic) => tracing::error!(%panic, "judging gates panicked"),
                 },
+                Some(ruled) = self.ruling.join_next() => match ruled {
+                    Ok(ruled) => {
+                        // Somebody may have asked anew meanwhile.
+                        self.commits.insert(ruled.0.clone());
+                        self.ruled.remove(&ruled);
+                    }
+                    Err(panic) => tracing::error!(%panic, "holding commits against rules panicked"),
+                },
                 () = tokio::time::sleep_until(wake) => {}
                 () = self.services.closing.cancelled() => return Ok(()),
             }
@@ -232,12 +248,19 @@ impl Desk {
                 some.insert(place);
             }
             let (check, asked) = (self.check.clone(), some.clone());
-            let look = move |view: View<'_>| commits::unsettled(view, &check, &asked);
-            let sums = self.services.driver.query(look).await?;
+            let look = move |view: View<'_>| {
+                let mut wanted = commits::unsettled(view, &check, &asked);
+                wanted.append(&mut rules::unsettled(view, &check, &asked));
+                (wanted, rules::open(view, &asked))
+            };
+            let (sums, questions) = self.services.driver.query(look).await?;
+            questions.into_iter().for_each(|(place, event, question)| self.rule(place, event, question));
             // One that was begun anew, or is told to its end, is another report.
             let open: BTreeSet<Key> = sums.iter().map(|sum| sum.key.clone()).collect();
             self.items.retain(|key, item| match key {
-                Key::Sum(place, _) => item.busy || !some.contains(place) || open.contains(key),
+                Key::Sum(place, _) | Key::Rules(place, ..) => {
+                    item.busy || !some.contains(place) || open.contains(key)
+                }
                 Key::Part(..) => true,
             });
             sums.into_iter().for_each(|sum| self.want(sum));
@@ -298,6 +321,19 @@ impl Desk {
         });
     }
 
+    /// Has commits held against rules, unless that goes on already.
+    fn rule(&mut self, place: Place, event: String, question: rules::Question) {
+        if !self.ruled.insert((place.clone(), event.clone())) {
+            return;
+        }
+        let (services, turns) = (self.services.clone(), Arc::clone(&self.turns));
+        self.ruling.spawn(async move {
+            // It is never closed.
+            let _turn = turns.acquire().await;
+            (rules::answer(services, place, event.clone(), question).await, event)
+        });
+    }
+
     /// Where a run's reports belong: of a pull request at its head, where people look, and not at its test merge.
     async fn place(&self, work: &RunWork) -> Place {
         let mut place = Place { repository: work.repository.clone(), sha: work.sha.clone() };
@@ -321,7 +357,11 @@ impl Desk {
         match self.items.get_mut(&wanted.key) {
             Some(item) => item.wanted = wanted,
             None => {
-                let item = Item::new(wanted, self.first_look, now);
+                let mut item = Item::new(wanted, self.first_look, now);
+                if item.uncertain && item.id.is_none() {
+                    // Looked for before it is made, which must not be sooner than a request that is still on its way gets there.
+                    item.not_before = self.settles;
+                }
                 self.items.insert(item.wanted.key.clone(), item);
             }
         }
@@ -469,7 +509,9 @@ impl Desk {
             TellError::Forge(ForgeError::Uncertain(message)) => {
                 tracing::warn!(report, message, "the forge does not answer as it should; it is asked again");
                 item.uncertain = true;
-                item.not_before = now + item.backoff.next_wait();
+                // What is looked for may still come about until then.
+                let settles_in = if item.id.is_none() { self.forge.answers_within() } else { Duration::ZERO };
+                item.not_before = now + item.backoff.next_wait().max(settles_in);
                 self.failed(now);
             }
             TellError::Records(error) => {

@@ -124,6 +124,9 @@ pub(super) fn made(key: &Key, id: u64, settled: bool) -> ReportEvent {
     match key.clone() {
         Key::Part(run, part) => ReportEvent::Made { run, part, id, settled },
         Key::Sum(place, generation) => ReportEvent::SumMade { place, id, generation, settled },
+        Key::Rules(place, event, generation) => {
+            ReportEvent::RulesMade { place, event, id, generation, settled }
+        }
     }
 }
 
@@ -132,6 +135,7 @@ pub(super) fn settled(key: &Key) -> ReportEvent {
     match key.clone() {
         Key::Part(run, part) => ReportEvent::Settled { run, part },
         Key::Sum(place, generation) => ReportEvent::SumSettled { place, generation },
+        Key::Rules(place, event, generation) => ReportEvent::RulesSettled { place, event, generation },
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use slipway_scheduler::{RunId, Timestamp};
 
 use super::Place;
+use super::rules::Question;
 use crate::reports::Judged;
 
 /// How many commits are remembered. A further delivery for one that was forgotten sums it up anew.
@@ -97,6 +98,46 @@ pub enum ReportEvent {
         /// Which beginning.
         generation: u32,
     },
+    /// Commits up to this one are to be held against its repository's rules.
+    RulesAsked {
+        /// The newest of them.
+        place: Place,
+        /// Because of what.
+        event: String,
+        /// Which, and which rules.
+        question: Question,
+    },
+    /// They were.
+    RulesJudged {
+        /// The newest of them.
+        place: Place,
+        /// Because of what.
+        event: String,
+        /// What came out.
+        judged: Judged,
+    },
+    /// The forge has the report on that.
+    RulesMade {
+        /// The newest of them.
+        place: Place,
+        /// Because of what.
+        event: String,
+        /// The forge's id of the report.
+        id: u64,
+        /// How often it was begun anew.
+        generation: u32,
+        /// Whether it is the last word.
+        settled: bool,
+    },
+    /// The forge has the last word on it, or will never take it.
+    RulesSettled {
+        /// The newest of them.
+        place: Place,
+        /// Because of what.
+        event: String,
+        /// Which beginning.
+        generation: u32,
+    },
     /// Deliveries before this time were looked after.
     Looked {
         /// The time.
@@ -108,7 +149,11 @@ impl ReportEvent {
     /// The commit that something new sums up to.
     pub(crate) fn touches(&self) -> Option<&Place> {
         match self {
-            Self::Commit { place, .. } | Self::Problem { place, .. } | Self::Run { place, .. } => Some(place),
+            Self::Commit { place, .. }
+            | Self::Problem { place, .. }
+            | Self::Run { place, .. }
+            | Self::RulesAsked { place, .. }
+            | Self::RulesJudged { place, .. } => Some(place),
             _ => None,
         }
     }
@@ -150,6 +195,40 @@ pub struct ToldCommit {
     pub generation: u32,
     /// A run that counted is not known any more: what is known does not sum up.
     pub incomplete: bool,
+    /// What its repository asks of it and those before it, by the event that brought it.
+    #[serde(default)]
+    pub rules: BTreeMap<String, ToldRules>,
+}
+
+impl ToldCommit {
+    /// Whether all that there is to tell was told.
+    fn is_settled(&self) -> bool {
+        let rules = self.rules.values().map(|rules| rules.report);
+        rules.chain([self.report]).all(|report| report.is_some_and(|report| report.settled))
+    }
+}
+
+/// What was told of commits and their repository's rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldRules {
+    /// Which commits, and which rules.
+    pub question: Question,
+    /// What came out; `None`: they were not looked at yet.
+    pub judged: Option<Judged>,
+    /// The report.
+    pub report: Option<ToldReport>,
+    /// How often it was begun anew.
+    pub generation: u32,
+}
+
+impl ToldRules {
+    /// What was the last word is so no more.
+    fn begin(&mut self) {
+        if self.report.is_some_and(|report| report.settled) {
+            self.report = None;
+            self.generation += 1;
+        }
+    }
 }
 
 /// All that was told.
@@ -238,8 +317,36 @@ impl Told {
                     commit.report.get_or_insert_default().settled = true;
                 }
             }
+            ReportEvent::RulesAsked { place, event, question } => {
+                let new =
+                    || ToldRules { question: question.clone(), judged: None, report: None, generation: 0 };
+                let ruled = self.commit(place).rules.entry(event.clone()).or_insert_with(new);
+                ruled.begin();
+                (ruled.question, ruled.judged) = (question.clone(), None);
+            }
+            ReportEvent::RulesJudged { place, event, judged } => {
+                if let Some(ruled) = self.rules(place, event).filter(|it| it.judged.as_ref() != Some(judged))
+                {
+                    ruled.begin();
+                    ruled.judged = Some(judged.clone());
+                }
+            }
+            ReportEvent::RulesMade { place, event, id, generation, settled } => {
+                if let Some(ruled) = self.rules(place, event).filter(|it| it.generation == *generation) {
+                    ruled.report = Some(ToldReport { id: *id, settled: *settled });
+                }
+            }
+            ReportEvent::RulesSettled { place, event, generation } => {
+                if let Some(ruled) = self.rules(place, event).filter(|it| it.generation == *generation) {
+                    ruled.report.get_or_insert_default().settled = true;
+                }
+            }
             ReportEvent::Looked { at } => self.looked = Some(*at),
         }
+    }
+
+    fn rules(&mut self, place: &Place, event: &str) -> Option<&mut ToldRules> {
+        self.commits.get_mut(place)?.rules.get_mut(event)
     }
 
     /// The commit, remembered from now on.
@@ -311,7 +418,7 @@ impl Told {
 
     /// Commits whose last word was not told.
     pub fn unsettled(&self) -> impl Iterator<Item = (&Place, &ToldCommit)> {
-        self.commits.iter().filter(|(_, commit)| !commit.report.is_some_and(|report| report.settled))
+        self.commits.iter().filter(|(_, commit)| !commit.is_settled())
     }
 
     /// Until when deliveries were looked after.
@@ -325,6 +432,7 @@ impl Told {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::forge::rules::Rules;
 
     fn place(sha: &str) -> Place {
         Place { repository: "o/n".into(), sha: sha.into() }
@@ -378,6 +486,45 @@ mod tests {
         assert!(told.of_commit(&place("0")).is_none());
         assert!(told.of_commit(&place("1")).is_some());
         assert_eq!((told.commits.len(), told.open.len()), (COMMITS_MAX, COMMITS_MAX));
+    }
+
+    #[test]
+    fn rules_are_judged_once_and_another_answer_begins_the_report_anew() {
+        let mut told = Told::default();
+        let rules = Rules { message: Some("a".into()), signed: false, block: false };
+        let question = Question { rules, base: "b".into(), head: "a".into() };
+        let (here, push) = (place("a"), "push".to_owned());
+        let asked = |question: &Question| ReportEvent::RulesAsked {
+            place: place("a"),
+            event: "push".into(),
+            question: question.clone(),
+        };
+        let judged = |passed| ReportEvent::RulesJudged {
+            place: place("a"),
+            event: "push".into(),
+            judged: Judged::new("commits", passed, String::new(), Vec::new()),
+        };
+        let made = |told: &Told| told.of_commit(&place("a")).unwrap().rules["push"].clone();
+        told.apply(&asked(&question));
+        assert_eq!((made(&told).judged, told.unsettled().count()), (None, 1));
+        told.apply(&judged(false));
+        let (generation, settled) = (0, true);
+        told.apply(&ReportEvent::RulesMade {
+            place: here.clone(),
+            event: push.clone(),
+            id: 3,
+            generation,
+            settled,
+        });
+        told.apply(&judged(false));
+        assert_eq!(made(&told).report, Some(ToldReport { id: 3, settled: true }), "nothing new");
+        told.apply(&judged(true));
+        assert_eq!((made(&told).generation, made(&told).report), (1, None));
+        told.apply(&ReportEvent::RulesSettled { place: here.clone(), event: push.clone(), generation: 0 });
+        assert_eq!(made(&told).report, None, "that was the one before");
+        told.apply(&ReportEvent::RulesSettled { place: here, event: push, generation: 1 });
+        told.apply(&asked(&question));
+        assert_eq!((made(&told).generation, made(&told).judged), (2, None));
     }
 
     #[test]

@@ -64,9 +64,10 @@ fn read(forge: &dyn Forge, event: &str, payload: &Json) -> Option<Own> {
     };
     let named = text("/check_run/external_id").unwrap_or_default();
     let run = named.split_once('/').and_then(|(run, _)| run.parse::<RunId>().ok());
-    let again = || match run {
-        Some(run) => Some(Ask::Rerun(run)),
-        None => commit(text("/check_run/head_sha")),
+    let again = || match (run, named.strip_prefix("rules/").and_then(|rest| rest.split('/').next())) {
+        (Some(run), _) => Some(Ask::Rerun(run)),
+        (None, Some(event)) => commit(text("/check_run/head_sha")).map(|ask| ask.about_rules(event)),
+        (None, None) => commit(text("/check_run/head_sha")),
     };
     let ask = match (event, action) {
         ("check_run", "rerequested") => again(),
@@ -85,7 +86,7 @@ fn read(forge: &dyn Forge, event: &str, payload: &Json) -> Option<Own> {
 pub(super) async fn is_of_repository(services: &Services, ask: &Ask, payload: &Json) -> bool {
     let repository = payload.pointer("/repository/full_name").and_then(Json::as_str).unwrap_or_default();
     let of = match ask {
-        Ask::RerunCommit(place) => Some(place.repository.clone()),
+        Ask::RerunCommit(place) | Ask::Rules(place, _) => Some(place.repository.clone()),
         Ask::Rerun(run) | Ask::Cancel(run) => {
             let run = *run;
             let found = services
@@ -116,6 +117,7 @@ mod tests {
             identity: GithubIdentity::App { id: "7".into(), key: test_key() },
             statuses: false,
             check: "slipway".into(),
+            timeout: std::time::Duration::from_secs(1),
         };
         Github::new(&options, Arc::new(SystemClock)).unwrap()
     }

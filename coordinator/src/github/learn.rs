@@ -1,9 +1,12 @@
-//! What deliveries teach about their repository: where it is, its default branch, and what that starts by itself.
+//! What deliveries teach about their repository: where it is, its default branch, what that starts by itself, and what it asks of
+//! commits.
 
 use serde_json::{Map, Value as Json};
+use slipway_workflow::settings;
 use slipway_workflow::syntax::{self, Trigger};
 
 use super::payload::{Occasion, host};
+use crate::forge::rules::Rules;
 use crate::mirror::{MirrorError, WorkflowFile};
 use crate::repositories::{Repository, Scheduled, Standing};
 use crate::services::Services;
@@ -59,16 +62,37 @@ pub(crate) async fn learn_standing(
     let url = &repository.clone_url;
     let tip = services.mirrors.tip(url, &format!("refs/heads/{}", repository.default_branch)).await?;
     let files = services.mirrors.workflows(url, &tip).await?;
+    let settings = services.mirrors.file(url, &tip, settings::FILE).await?;
     let now_ms = services.clock.unix_ms();
     let found = standing(&files, actor, now_ms);
+    let rules = rules(&repository.name, settings);
     let changed = services.repositories.change(&repository.name, |before| {
         let before = before?;
-        let standing = merge(found, before.standing.clone().unwrap_or_default());
+        let stood = before.standing.clone().unwrap_or_default();
+        // A slip in the file lifts no rule.
+        let commits = rules.unwrap_or_else(|| stood.commits.clone());
+        let standing = Standing { commits, ..merge(found, stood) };
         Some(Repository { standing: Some(standing), ..before })
     });
     changed.await.map_err(|error| MirrorError::Failed(format!("the schedules cannot be kept: {error}")))?;
     services.schedules.notify_one();
     Ok(())
+}
+
+/// What the default branch asks of commits; `None`: its file can't be read.
+fn rules(repository: &str, file: Option<WorkflowFile>) -> Option<Option<Rules>> {
+    let Some(file) = file else { return Some(None) };
+    let read = file.text.and_then(|text| {
+        settings::parse(settings::FILE, &text)
+            .map_err(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    });
+    match read {
+        Ok(settings) => Some(settings.commits.as_ref().map(Rules::from)),
+        Err(error) => {
+            tracing::warn!(repository, error, "what it asked of commits before goes on to count");
+            None
+        }
+    }
 }
 
 fn standing(files: &[WorkflowFile], actor: &str, now_ms: u64) -> Standing {

@@ -17,6 +17,7 @@ mod delivery;
 mod learn;
 mod payload;
 mod react;
+mod rules;
 mod signature;
 mod start;
 #[cfg(test)]

@@ -13,6 +13,7 @@ use slipway_workflow::syntax::{self, Workflow};
 use super::asked::{self, Own};
 use super::learn;
 use super::payload::{self, Occasion, Place, Start};
+use super::rules::{self, Arrival};
 use crate::chain;
 use crate::driver::ledger::PendingDelivery;
 use crate::forge::told::ReportEvent;
@@ -92,8 +93,14 @@ pub(super) async fn deal_with(services: &Services, id: &str, delivery: &PendingD
     }
     learn::remember(services, &occasion, &payload).await;
     let mut outcomes = Vec::new();
+    // What the default branch asks of commits has to be known before the first of them counts.
+    if let Err(error) = learn_if_new(services, id, None, &occasion).await {
+        outcomes.push(format!("the default branch: {error}"));
+    }
+    let (event, occasion) = (delivery.event.as_str(), &occasion);
+    let arrival = Arrival { services, event, payload: &payload, occasion, place: place.as_ref() };
     for start in &occasion.starts {
-        for outcome in begin(services, id, &payload, &occasion, start).await {
+        for outcome in begin(arrival, id, start).await {
             if let (Some(place), Some(file)) = (&place, outcome.trouble_with) {
                 let (place, message) = (place.clone(), shortened(&outcome.text));
                 // A driver that is gone leaves the delivery to the next start.
@@ -102,8 +109,8 @@ pub(super) async fn deal_with(services: &Services, id: &str, delivery: &PendingD
             outcomes.push(outcome.text);
         }
     }
-    if let Err(error) = learn_if_new(services, id, &delivery.event, &payload, &occasion).await {
-        outcomes.push(format!("schedules: {error}"));
+    if let Err(error) = learn_if_new(services, id, pushed(event, &payload), occasion).await {
+        outcomes.push(format!("the default branch: {error}"));
     }
     if outcomes.is_empty() { "the commit has no workflow".to_owned() } else { outcomes.join("; ") }
 }
@@ -143,34 +150,39 @@ impl Outcome {
 /// Stands for all workflow files of a commit.
 const ALL_FILES: &str = "workflows";
 
+/// Stands for the commits that a repository's rules do not let pass.
+const COMMITS: &str = "commits";
+
+/// The branch that was pushed to.
+fn pushed<'a>(event: &str, payload: &'a Json) -> Option<&'a str> {
+    let pushed = payload.get("ref").and_then(Json::as_str).filter(|_| event == "push");
+    pushed.and_then(|name| name.strip_prefix("refs/heads/"))
+}
+
 /// A push to the default branch may change what it starts by itself; so may the first delivery ever.
 async fn learn_if_new(
     services: &Services,
     id: &str,
-    event: &str,
-    payload: &Json,
+    pushed: Option<&str>,
     occasion: &Occasion,
 ) -> Result<(), String> {
     let Some(repository) = services.repositories.find(&occasion.repository) else { return Ok(()) };
-    let pushed = payload.get("ref").and_then(Json::as_str).and_then(|name| name.strip_prefix("refs/heads/"));
-    let to_default = event == "push" && pushed == Some(repository.default_branch.as_str());
+    let to_default = pushed == Some(repository.default_branch.as_str());
     if repository.standing.is_some() && !to_default {
         return Ok(());
     }
     patiently(id, || learn::learn_standing(services, &repository, &occasion.actor)).await
 }
 
-async fn begin(
-    services: &Services,
-    id: &str,
-    payload: &Json,
-    occasion: &Occasion,
-    start: &Start,
-) -> Vec<Outcome> {
+async fn begin(arrival: Arrival<'_>, id: &str, start: &Start) -> Vec<Outcome> {
+    let Arrival { services, payload, occasion, .. } = arrival;
     let spot = match patiently(id, || resolve(services, occasion, &start.place)).await {
         Ok(spot) => spot,
         Err(error) => return vec![Outcome::trouble(ALL_FILES, error)],
     };
+    if let Err(refusal) = rules::allows(arrival, start, &spot.git_ref, &spot.sha).await {
+        return vec![Outcome::trouble(COMMITS, refusal)];
+    }
     let (url, sha) = (&occasion.clone_url, &spot.sha);
     let files = match patiently(id, || services.mirrors.workflows(url, sha)).await {
         Ok(files) => files,

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ring::signature::RsaKeyPair;
 use serde::Deserialize;
@@ -18,6 +19,10 @@ pub(super) const DEFAULT_API: &str = "https://api.github.com";
 
 /// The name of the check that sums up a commit's runs.
 pub(super) const DEFAULT_CHECK: &str = "slipway";
+
+/// How long an answer may take unless it is said, in seconds, and the least and the most that may be said. GitHub ends its own after 10 s.
+const TIMEOUT_S: u64 = 20;
+const TIMEOUTS_S: std::ops::RangeInclusive<u64> = 1..=120;
 
 /// The longest name of that check, in bytes.
 const CHECK_MAX_BYTES: usize = 100;
@@ -43,6 +48,10 @@ pub struct GithubFlags {
     /// Name of the check that sums up all runs of a commit [default: slipway]
     #[arg(long, value_name = "NAME", env = "SLIPWAY_GITHUB_CHECK")]
     pub github_check: Option<String>,
+    /// How long GitHub may take to answer, and how long a coordinator that begins to lead waits before it makes a report that the one
+    /// before may just have made [default: 20]
+    #[arg(long, value_name = "SECONDS", env = "SLIPWAY_GITHUB_TIMEOUT")]
+    pub github_timeout: Option<u64>,
     /// Where people reach the web pages, for links in reports: https://ci.example.com
     #[arg(long, value_name = "URL", env = "SLIPWAY_PUBLIC_URL")]
     pub public_url: Option<String>,
@@ -61,6 +70,7 @@ pub struct GithubSettings {
     api: Option<String>,
     statuses: bool,
     check: Option<String>,
+    timeout: Option<u64>,
     approve_forks: ApproveForks,
 }
 
@@ -88,6 +98,8 @@ pub struct GithubOptions {
     pub statuses: bool,
     /// Name of the check that sums up a commit's runs.
     pub check: String,
+    /// How long an answer may take.
+    pub timeout: Duration,
 }
 
 impl GithubOptions {
@@ -214,7 +226,23 @@ pub(super) fn load(flags: &GithubFlags, file: GithubSettings) -> Result<Option<G
             format!("is no name: write 1 to {CHECK_MAX_BYTES} bytes of text"),
         ));
     }
-    Ok(Some(GithubOptions { api, identity, statuses: flags.github_statuses || file.statuses, check }))
+    let timeout = timeout(flags.github_timeout.or(file.timeout))?;
+    Ok(Some(GithubOptions {
+        api,
+        identity,
+        statuses: flags.github_statuses || file.statuses,
+        check,
+        timeout,
+    }))
+}
+
+fn timeout(seconds: Option<u64>) -> Result<Duration, OptionsError> {
+    let seconds = seconds.unwrap_or(TIMEOUT_S);
+    if !TIMEOUTS_S.contains(&seconds) {
+        let (least, most) = (TIMEOUTS_S.start(), TIMEOUTS_S.end());
+        return Err(wrong("--github-timeout", format!("{seconds} is not from {least} to {most} seconds")));
+    }
+    Ok(Duration::from_secs(seconds))
 }
 
 fn app(id: String, key: &Path) -> Result<GithubIdentity, OptionsError> {
@@ -327,6 +355,8 @@ mod tests {
         assert!(told(token("hunter2 and more")).contains("more than a token"));
         let both = GithubFlags { github_app_id: Some("7".into()), ..token("hunter2") };
         assert!(told(both).contains("one of them"));
+        let slow = GithubFlags { github_timeout: Some(121), ..token("hunter2") };
+        assert_eq!(told(slow), "--github-timeout: 121 is not from 1 to 120 seconds");
         let good = load(&token("hunter2\n"), GithubSettings::default()).unwrap().unwrap();
         assert_eq!(good.identity, GithubIdentity::Token(GithubToken::new("hunter2")));
         assert!(!format!("{good:?}").contains("hunter2"));

@@ -27,7 +27,7 @@ pub struct Judged {
 }
 
 impl Judged {
-    pub(super) fn new(gate: &str, passed: bool, title: String, lines: Vec<String>) -> Self {
+    pub(crate) fn new(gate: &str, passed: bool, title: String, lines: Vec<String>) -> Self {
         Self { gate: gate.to_owned(), passed, title, lines }
     }
 }

@@ -122,9 +122,32 @@ impl Known {
                 self.redelivered.push(id.parse().unwrap());
                 (StatusCode::ACCEPTED, json!({}), None)
             }
+            ("GET", ["repos", "o", "n", "compare", between]) => good(self.compare(between, query)),
             (_, ["repos", "o", "n", "deployments", rest @ ..]) => self.deployment(method, rest, query, body),
             _ => missing(),
         }
+    }
+
+    /// A page of a comparison.
+    fn compare(&mut self, between: &str, query: &str) -> Value {
+        let asked = |name: &str| -> usize {
+            query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+                .unwrap()
+        };
+        let (per_page, page) = (asked("per_page"), asked("page"));
+        self.compared.push(between.to_owned());
+        let commits: Vec<Value> = self.commits.iter().map(commit).collect();
+        let shown: Vec<Value> = commits.iter().skip((page - 1) * per_page).take(per_page).cloned().collect();
+        let base = commit(&("b".repeat(40), "Base".to_owned(), 1, None));
+        json!({
+            "url": "https://github.test/c", "html_url": "https://github.test/c",
+            "permalink_url": "https://github.test/c", "diff_url": "https://github.test/c",
+            "patch_url": "https://github.test/c", "base_commit": base, "merge_base_commit": base,
+            "status": "ahead", "ahead_by": commits.len(), "behind_by": 0, "total_commits": commits.len(),
+            "commits": shown, "files": [],
+        })
     }
 
     pub(crate) fn next_id(&mut self) -> u64 {
@@ -175,6 +198,27 @@ impl Known {
             },
         })
     }
+}
+
+/// A commit, as a comparison has it.
+fn commit(known: &(String, String, usize, Option<&str>)) -> Value {
+    let (sha, message, parents, wrong) = known;
+    let by = json!({"name": "Ada", "email": "ada@example.invalid", "date": "2026-01-01T00:00:00Z"});
+    let parent =
+        json!({"sha": "c".repeat(40), "url": "https://github.test/c", "html_url": "https://github.test/c"});
+    json!({
+        "url": "https://github.test/c", "sha": sha, "node_id": "c", "html_url": "https://github.test/c",
+        "comments_url": "https://github.test/c", "author": person(), "committer": null,
+        "parents": vec![parent; *parents],
+        "commit": {
+            "url": "https://github.test/c", "author": by, "committer": by, "message": message, "comment_count": 0,
+            "tree": {"sha": "d".repeat(40), "url": "https://github.test/t"},
+            "verification": {
+                "verified": wrong.is_none(), "reason": wrong.unwrap_or("valid"), "payload": null, "signature": null,
+                "verified_at": null,
+            },
+        },
+    })
 }
 
 pub(crate) fn missing() -> (StatusCode, Value, Option<String>) {

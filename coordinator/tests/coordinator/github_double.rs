@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -38,6 +39,8 @@ pub(crate) enum Trouble {
     Lost,
     /// The token is not taken.
     Stranger,
+    /// It is done, but only after this long, whatever became of whoever asked.
+    Slow(Duration),
 }
 
 /// What the double knows.
@@ -55,6 +58,10 @@ pub(crate) struct Known {
     pub(crate) no_deployments: bool,
     /// How often one was asked for all the same.
     pub(crate) deployments_refused: u64,
+    /// What comparisons find, oldest first: id, message, how many parents, and what is wrong with the signature.
+    pub(crate) commits: Vec<(String, String, usize, Option<&'static str>)>,
+    /// What was compared.
+    pub(crate) compared: Vec<String>,
     /// Newest first, as GitHub lists them.
     pub(crate) deliveries: Vec<Value>,
     /// Ids of deliveries that were asked for again.
@@ -69,6 +76,8 @@ pub(crate) struct Known {
     pub(crate) trouble: VecDeque<Option<Trouble>>,
     /// Nothing is answered.
     pub(crate) down: bool,
+    /// How many requests were taken that are done later.
+    pub(crate) delayed: u64,
     exchanges: Vec<Value>,
     pub(crate) made: u64,
 }
@@ -84,6 +93,15 @@ impl Known {
         let mut ends: Vec<_> = self.checks.values().map(|check| (text(check, "name"), end(check))).collect();
         ends.sort();
         ends
+    }
+
+    /// Does what is asked, and writes it down.
+    fn exchange(&mut self, method: &Method, path: &str, body: &Value) -> (StatusCode, Value, Option<String>) {
+        let (status, answer, link) = self.answer(method, path, body);
+        self.exchanges.push(json!({
+            "method": method.as_str(), "path": path, "body": body, "status": status.as_u16(), "answer": answer,
+        }));
+        (status, answer, link)
     }
 
     /// How many requests were done.
@@ -128,6 +146,7 @@ impl Double {
             identity: GithubIdentity::App { id: APP.to_string(), key: AppKey::from_pem(KEY).unwrap() },
             statuses: false,
             check: "slipway".to_owned(),
+            timeout: Duration::from_secs(1),
         }
     }
 
@@ -177,43 +196,22 @@ async fn serve(State(double): State<Double>, request: Request) -> Response {
         true => Value::Null,
         false => serde_json::from_slice(&body).unwrap(),
     };
-    let mut known = double.known();
-    if known.down {
-        return broken(StatusCode::BAD_GATEWAY);
+    let trouble = match refused(&double, path, &head.headers) {
+        Ok(trouble) => trouble,
+        Err(refusal) => return refusal,
+    };
+    if let Some(Trouble::Slow(for_long)) = trouble {
+        double.known().delayed += 1;
+        let (double, path, method) = (double.clone(), path.to_owned(), head.method);
+        // Of its own: the one that asked may be gone before it is done.
+        let done = tokio::spawn(async move {
+            tokio::time::sleep(for_long).await;
+            double.known().exchange(&method, &path, &parsed)
+        });
+        let (status, answer, _) = done.await.unwrap();
+        return (status, answer.to_string()).into_response();
     }
-    let as_app = path.starts_with("/app") || path.split('?').next().unwrap().ends_with("/installation");
-    let unnamed = path.starts_with("/app-manifests/");
-    if !unnamed && let Err(refusal) = authorized(&known, &head.headers, as_app) {
-        return refusal;
-    }
-    let trouble = if as_app || unnamed { None } else { known.trouble.pop_front().flatten() };
-    match trouble {
-        None | Some(Trouble::Lost) => {}
-        Some(Trouble::Broken) => return broken(StatusCode::INTERNAL_SERVER_ERROR),
-        Some(Trouble::Unavailable) => return broken(StatusCode::SERVICE_UNAVAILABLE),
-        Some(Trouble::Limited) => {
-            let message = json!({"message": "You have exceeded a secondary rate limit"}).to_string();
-            return (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")], message).into_response();
-        }
-        Some(Trouble::Exhausted) => {
-            let reset = now_s().to_string();
-            let headers = [
-                ("x-ratelimit-limit", "5000"),
-                ("x-ratelimit-remaining", "0"),
-                ("x-ratelimit-reset", reset.as_str()),
-            ];
-            let message = json!({"message": "API rate limit exceeded"}).to_string();
-            return (StatusCode::FORBIDDEN, headers, message).into_response();
-        }
-        Some(Trouble::Stranger) => {
-            return (StatusCode::UNAUTHORIZED, json!({"message": "Bad credentials"}).to_string())
-                .into_response();
-        }
-    }
-    let (status, answer, link) = known.answer(&head.method, path, &parsed);
-    known.exchanges.push(json!({
-        "method": head.method.as_str(), "path": path, "body": parsed, "status": status.as_u16(), "answer": answer,
-    }));
+    let (status, answer, link) = double.known().exchange(&head.method, path, &parsed);
     if trouble == Some(Trouble::Lost) {
         let cut = [Ok(Bytes::from_static(b"{\"id\"")), Err(std::io::Error::other("cut"))];
         return (status, Body::from_stream(tokio_stream::iter(cut))).into_response();
@@ -232,6 +230,46 @@ async fn serve(State(double): State<Double>, request: Request) -> Response {
         response.headers_mut().insert("link", link.parse().unwrap());
     }
     response
+}
+
+/// What goes wrong with a request after which it is done all the same; `Err`: it is not done.
+#[allow(clippy::result_large_err)]
+fn refused(double: &Double, path: &str, headers: &HeaderMap) -> Result<Option<Trouble>, Response> {
+    let mut known = double.known();
+    if known.down {
+        return Err(broken(StatusCode::BAD_GATEWAY));
+    }
+    let as_app = path.starts_with("/app") || path.split('?').next().unwrap().ends_with("/installation");
+    let unnamed = path.starts_with("/app-manifests/");
+    if !unnamed {
+        authorized(&known, headers, as_app)?;
+    }
+    let trouble = if as_app || unnamed { None } else { known.trouble.pop_front().flatten() };
+    match trouble {
+        None | Some(Trouble::Lost | Trouble::Slow(_)) => {}
+        Some(Trouble::Broken) => return Err(broken(StatusCode::INTERNAL_SERVER_ERROR)),
+        Some(Trouble::Unavailable) => return Err(broken(StatusCode::SERVICE_UNAVAILABLE)),
+        Some(Trouble::Limited) => {
+            let message = json!({"message": "You have exceeded a secondary rate limit"}).to_string();
+            return Err((StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")], message).into_response());
+        }
+        Some(Trouble::Exhausted) => {
+            let reset = now_s().to_string();
+            let headers = [
+                ("x-ratelimit-limit", "5000"),
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", reset.as_str()),
+            ];
+            let message = json!({"message": "API rate limit exceeded"}).to_string();
+            return Err((StatusCode::FORBIDDEN, headers, message).into_response());
+        }
+        Some(Trouble::Stranger) => {
+            return Err(
+                (StatusCode::UNAUTHORIZED, json!({"message": "Bad credentials"}).to_string()).into_response()
+            );
+        }
+    }
+    Ok(trouble)
 }
 
 fn broken(status: StatusCode) -> Response {

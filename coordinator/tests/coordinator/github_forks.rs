@@ -2,9 +2,11 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use slipway_coordinator::driver::holds::EXPIRES_MS;
 use slipway_coordinator::options::ApproveForks;
 use slipway_proto::v1;
 
+use crate::browser::Browser;
 use crate::events::{Forge, workflow};
 use crate::fake_agent::{FIRST, FakeAgent, hello};
 use crate::github_double::Double;
@@ -139,6 +141,45 @@ async fn what_is_rejected_or_cancelled_never_runs_not_even_always_and_a_rerun_is
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
         assert_eq!(newest(&forge).await["hold"]["awaits_approval"], true);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_held_run_is_let_begin_on_its_page() {
+    let double = Double::start().await;
+    let forge = forge(&double, ApproveForks::FirstTime).await;
+    open(&forge, 11, "NONE").await;
+    let id = newest(&forge).await["run"].as_str().unwrap().to_owned();
+    let browser = Browser::signed_in(forge.fixture.handle()).await;
+    let path = format!("/runs/{id}");
+    let page = browser.page(&path).await;
+    assert!(
+        page.contains("Nothing of it runs before somebody has looked") && page.contains("<bdi>mallory</bdi>"),
+        "{page}"
+    );
+    let form =
+        format!("form_token={}&actor=eve&comment=fine&decision=approve", browser.form_token(&path).await);
+    assert_eq!(browser.post(&format!("{path}/approvals"), &form).await.status(), 303);
+    let shown = newest(&forge).await;
+    assert_eq!(
+        (&shown["hold"]["decision"], &shown["hold"]["awaits_approval"]),
+        (&json!("approved"), &json!(false))
+    );
+    assert!(browser.page(&path).await.contains("approved this run"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_decides_about_ends_after_thirty_days_and_ran_nothing() {
+    let double = Double::start().await;
+    let mut forge = forge(&double, ApproveForks::FirstTime).await;
+    open(&forge, 10, "NONE").await;
+    let id = newest(&forge).await["run"].as_str().unwrap().to_owned();
+    forge.fixture.clock.advance(EXPIRES_MS - 60_000);
+    forge.fixture.kill_and_restart().await;
+    assert_eq!(newest(&forge).await["hold"]["awaits_approval"], true, "a minute is left");
+    forge.fixture.clock.advance(120_000);
+    let ended = forge.fixture.finished(&id).await;
+    assert_eq!((&ended["result"], &ended["instances"]), (&json!("cancelled"), &json!([])));
+    assert_eq!(ended["cancelled"], "by slipway: nobody approved its start in time");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

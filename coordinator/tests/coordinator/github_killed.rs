@@ -82,7 +82,7 @@ impl World {
         std::fs::write(at("app.pem"), KEY).unwrap();
         let config = format!(
             "data_dir = {:?}\nhttp = \"127.0.0.1:0\"\ngrpc = \"127.0.0.1:0\"\nwebhook_secret_file = {:?}\n\
-             [github]\napp_id = 7\nkey_file = {:?}\napi = \"http://{}/api/v3\"\n\
+             [github]\napp_id = 7\nkey_file = {:?}\napi = \"http://{}/api/v3\"\ntimeout = 1\n\
              [[repository]]\nname = \"o/n\"\nclone_url = \"file://{}\"\n",
             at("data"),
             at("secret"),

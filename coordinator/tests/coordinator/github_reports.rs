@@ -339,6 +339,28 @@ async fn while_github_is_down_jobs_go_on_and_it_hears_only_their_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_made_after_its_asker_is_gone_is_not_made_twice_nor_what_is_answered_too_late() {
+    use std::time::Duration;
+    let double = Double::start().await;
+    let mut forge = forge(&double, &[("ci", workflow("ci", "push"))]).await;
+    // The first two are on their way when the coordinator dies, and get there after the next one began.
+    double.known().trouble = vec![Some(Trouble::Slow(Duration::from_millis(800))); 2].into();
+    push(&forge).await;
+    double.until("two requests on their way", |known| known.delayed == 2).await;
+    forge.fixture.kill_and_restart().await;
+    let queued = names(&[("ci / job (push)", "queued"), ("slipway", "in_progress")]);
+    double.until("both checks", |known| known.ends() == queued).await;
+    // Slower than anybody waits.
+    double.known().trouble = vec![Some(Trouble::Slow(Duration::from_millis(1_500))); 2].into();
+    let mut agent = FakeAgent::connect(forge.fixture.handle(), FIRST).await;
+    agent.work(v1::Result::Success, &[]).await;
+    let ended = names(&[("ci / job (push)", "success"), ("slipway", "success")]);
+    double.until("the end", |known| known.ends() == ended).await;
+    assert_eq!(double.known().delayed, 4);
+    double.hold_against_description();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_github_refuses_is_given_up_and_told_no_more() {
     let double = Double::start().await;
     let mut forge = Forge::with(&[("ci", workflow("ci", "push"))], double.host(), |options| {

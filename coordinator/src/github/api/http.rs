@@ -19,9 +19,6 @@ use crate::forge::ForgeError;
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a request and its answer may take. GitHub ends its own after 10 s.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -36,11 +33,13 @@ const API_VERSION: &str = "2022-11-28";
 pub(super) struct Transport {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: String,
+    /// How long a request and its answer may take.
+    timeout: Duration,
     remembered: Remembered,
 }
 
 impl Transport {
-    pub(super) fn new(base: &str) -> Result<Self, String> {
+    pub(super) fn new(base: &str, timeout: Duration) -> Result<Self, String> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -51,7 +50,7 @@ impl Transport {
         // The options let plain HTTP through to this machine alone.
         let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build(connector);
-        Ok(Self { client, base: base.to_owned(), remembered: Remembered::default() })
+        Ok(Self { client, base: base.to_owned(), timeout, remembered: Remembered::default() })
     }
 
     /// Sends one request in somebody's name (`whose`: what answers are remembered for) and reads its answer. A redirect is an answer like any other: none is followed, so that no token goes
@@ -126,7 +125,7 @@ impl Transport {
             }
             Ok(answer)
         };
-        match tokio::time::timeout(ANSWER_TIMEOUT, exchange).await {
+        match tokio::time::timeout(self.timeout, exchange).await {
             Ok(answer) => answer,
             Err(_) => Err(ForgeError::Uncertain("there was no answer in time".to_owned())),
         }

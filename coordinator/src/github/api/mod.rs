@@ -5,6 +5,7 @@
 
 mod answer;
 mod checks;
+mod compare;
 mod deliveries;
 mod deployments;
 mod http;
@@ -23,6 +24,7 @@ pub(in crate::github) use deployments::named as deployment_named;
 pub(in crate::github) use tests::test_key;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::Method;
 use serde_json::Value as Json;
@@ -32,7 +34,9 @@ use self::answer::Answer;
 use self::http::Transport;
 use self::identity::Identity;
 use self::limits::Budget;
-use crate::forge::{Deploying, Deployment, DeploymentStatus, Forge, ForgeError, Missed, Place, Report, Seen};
+use crate::forge::{
+    Commits, Deploying, Deployment, DeploymentStatus, Forge, ForgeError, Missed, Place, Report, Seen,
+};
 use crate::options::{GithubIdentity, GithubOptions};
 
 /// GitHub over its API.
@@ -45,6 +49,7 @@ pub struct Github {
     app: Option<String>,
     statuses: bool,
     host: String,
+    timeout: Duration,
 }
 
 /// The forge's host of an API's address, as payloads name it.
@@ -82,7 +87,8 @@ impl Github {
             GithubIdentity::Token(_) => None,
         };
         Ok(Self {
-            transport: Transport::new(&options.api)?,
+            transport: Transport::new(&options.api, options.timeout)?,
+            timeout: options.timeout,
             identity: Identity::new(&options.identity, Arc::clone(&clock))?,
             budget: Budget::new(clock),
             app,
@@ -137,6 +143,10 @@ impl Github {
 impl Forge for Github {
     fn host(&self) -> &str {
         &self.host
+    }
+
+    fn answers_within(&self) -> Duration {
+        self.timeout
     }
 
     fn annotations_at_once(&self) -> usize {
@@ -203,6 +213,10 @@ impl Forge for Github {
         status: &DeploymentStatus,
     ) -> Result<(), ForgeError> {
         deployments::say(self, place, id, environment, status).await
+    }
+
+    async fn commits(&self, repository: &str, base: &str, head: &str) -> Result<Commits, ForgeError> {
+        compare::commits(self, repository, base, head).await
     }
 
     async fn missed(&self, since_ms: u64) -> Result<Option<Vec<Missed>>, ForgeError> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::Method;
 use serde_json::{Value as Json, json};
@@ -29,6 +30,9 @@ const EVENTS: [(&str, &str); 4] = [
     ("check_run", "the buttons of checks"),
     ("check_suite", "running all checks again"),
 ];
+
+/// How long GitHub may take to make an App.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The longest code, in bytes.
 const CODE_MAX_BYTES: usize = 256;
@@ -88,8 +92,10 @@ pub async fn convert(api: &str, code: &str) -> Result<NewApp, String> {
         return Err("this is no code".to_owned());
     }
     let path = format!("/app-manifests/{}/conversions", segment(code));
-    let answer =
-        Transport::new(api)?.send_unnamed(Method::POST, &path).await.map_err(|error| error.to_string())?;
+    let answer = Transport::new(api, ANSWER_TIMEOUT)?
+        .send_unnamed(Method::POST, &path)
+        .await
+        .map_err(|error| error.to_string())?;
     if answer.status == 404 {
         return Err(answer.told("GitHub does not know this code: it is good once, and for an hour"));
     }

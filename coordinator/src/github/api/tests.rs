@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine as _;
@@ -15,6 +16,8 @@ use super::limits::{Budget, judge};
 use super::{host_of, in_path, jwt};
 use crate::forge::ForgeError;
 use crate::options::AppKey;
+
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 const KEY: &str = include_str!("../../../tests/fixtures/github-app-of-tests.pem");
 
@@ -162,7 +165,7 @@ fn a_long_error_is_told_in_short() {
 async fn what_does_not_answer_was_not_done_and_what_breaks_off_is_uncertain() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let transport = super::http::Transport::new(&format!("http://{address}/api/v3")).unwrap();
+    let transport = super::http::Transport::new(&format!("http://{address}/api/v3"), TIMEOUT).unwrap();
     let send = || transport.send("o/n", "t", axum::http::Method::GET, "/app", None);
     let cut = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
@@ -198,7 +201,7 @@ async fn what_is_as_it_was_is_not_sent_again() {
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let transport =
-        super::http::Transport::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        super::http::Transport::new(&format!("http://{}", listener.local_addr().unwrap()), TIMEOUT).unwrap();
     let server =
         tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
     let get = axum::http::Method::GET;

@@ -1,12 +1,16 @@
-//! `.slipway.yml` at a repository's root: which files are reports, and what makes a gate fail (docs/REPORTS.md).
+//! `.slipway.yml` at a repository's root: which files are reports, what makes a gate fail (docs/REPORTS.md), and what commits have
+//! to be (docs/GITHUB.md).
 //!
-//! Deliberately absent: who reads it from where. Gates count as they stand at a commit that the job which is judged can't
+//! Deliberately absent: who reads it from where. Gates and rules of commits count as they stand at a commit that the job which is judged can't
 //! write; patterns may come from the job's own workspace, since a job that hides its reports could as well not write them.
 
+mod pattern;
 mod read;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
+
+pub use pattern::Pattern;
 
 use crate::diagnostics::{Diagnostic, Reporter};
 
@@ -57,6 +61,8 @@ pub struct Settings {
     pub patterns: Option<Vec<String>>,
     /// The gates.
     pub gates: Gates,
+    /// What commits have to be; none: whatever they are.
+    pub commits: Option<CommitRules>,
 }
 
 /// What makes checks fail; each is there or not.
@@ -76,6 +82,17 @@ impl Gates {
     pub const fn is_empty(&self) -> bool {
         self.coverage.is_none() && self.findings.is_none() && self.licences.is_none()
     }
+}
+
+/// What commits have to be. One of the first two is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CommitRules {
+    /// What the first line of each message has to match.
+    pub message: Option<Pattern>,
+    /// Whether each has to have a signature that the forge verified.
+    pub signed: bool,
+    /// Whether what breaks a rule starts nothing.
+    pub block: bool,
 }
 
 /// When coverage is not enough. Figures are hundredths of a percent.

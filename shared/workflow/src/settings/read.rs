@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    CoverageGate, FindingsGate, Gates, LicencesGate, MAX_FILE_BYTES, MAX_LICENCES, MAX_PATTERNS, Settings,
-    Severity,
+    CommitRules, CoverageGate, FindingsGate, Gates, LicencesGate, MAX_FILE_BYTES, MAX_LICENCES, MAX_PATTERNS,
+    Pattern, Settings, Severity,
 };
 use crate::diagnostics::{Position, Reporter};
 use crate::yaml::{self, Node, NodeKind};
@@ -28,16 +28,41 @@ pub(super) fn settings(reporter: &mut Reporter<'_>) -> Option<Settings> {
         return Some(Settings::default());
     }
     let mut settings = Settings::default();
-    for (key, _, value) in entries(reporter, &root, "the file", &["reports", "gates"]) {
+    for (key, at, value) in entries(reporter, &root, "the file", &["reports", "gates", "commits"]) {
         match &*key {
             "reports" => {
                 let (what, most) = ("reports", MAX_PATTERNS);
                 settings.patterns = Some(texts(reporter, &value, what, most));
             }
-            _ => settings.gates = gates(reporter, &value),
+            "gates" => settings.gates = gates(reporter, &value),
+            _ => settings.commits = commits(reporter, &value, at),
         }
     }
     Some(settings)
+}
+
+fn commits(reporter: &mut Reporter<'_>, node: &Node, at: Position) -> Option<CommitRules> {
+    let mut rules = CommitRules::default();
+    for (key, _, value) in entries(reporter, node, "commits", &["message", "signed", "block"]) {
+        match (&*key, &value.kind) {
+            ("message", NodeKind::String(text)) => match Pattern::new(text) {
+                Ok(pattern) => rules.message = Some(pattern),
+                Err(why) => {
+                    let message = format!("`commits.message` is no regular expression: {why}");
+                    reporter.error(value.position, "wrong-value", message);
+                }
+            },
+            ("signed", NodeKind::Bool(yes)) => rules.signed = *yes,
+            ("block", NodeKind::Bool(yes)) => rules.block = *yes,
+            ("message", _) => wrong_type(reporter, &value, "commits.message", "text"),
+            _ => wrong_type(reporter, &value, &format!("commits.{key}"), "a boolean"),
+        }
+    }
+    if rules.message.is_none() && !rules.signed {
+        missing(reporter, at, "commits", "message, signed: true");
+        return None;
+    }
+    Some(rules)
 }
 
 fn gates(reporter: &mut Reporter<'_>, node: &Node) -> Gates {

@@ -17,6 +17,17 @@ fn a_whole_file_is_read() {
 }
 
 #[test]
+fn rules_of_commits_are_read() {
+    let rules = |text: &str| parse(FILE, text).unwrap().commits.unwrap();
+    let all = rules("commits:\n  message: '^(feat|fix)(\\([a-z]+\\))?: .+'\n  signed: true\n  block: true\n");
+    let message = all.message.unwrap();
+    assert!(message.is_match("fix(agent): end it") && !message.is_match("fixes: a thing"));
+    assert!(all.signed && all.block);
+    let one = rules("commits: { signed: true }");
+    assert_eq!(one, CommitRules { message: None, signed: true, block: false });
+}
+
+#[test]
 fn nothing_means_nothing() {
     for text in ["", "# nothing\n", "---\n"] {
         assert_eq!(parse(FILE, text), Ok(Settings::default()), "{text:?}");
@@ -27,7 +38,7 @@ fn nothing_means_nothing() {
 #[test]
 fn what_is_wrong_is_told_with_its_place_and_field() {
     for (text, said) in [
-        ("gate: {}", ".slipway.yml:1:1: unknown key `gate` in the file; known keys: reports, gates"),
+        ("gate: {}", ".slipway.yml:1:1: unknown key `gate` in the file; known keys: reports, gates, commits"),
         ("- a", ".slipway.yml:1:1: `the file` must be a mapping, not a list"),
         ("reports: a", ".slipway.yml:1:10: `reports` must be a list, not text"),
         ("reports: [1]", ".slipway.yml:1:11: `an entry of reports` must be text of one line, not a number"),
@@ -59,6 +70,22 @@ fn what_is_wrong_is_told_with_its_place_and_field() {
             "gates:\n  licences: { forbid: GPL-3.0 }",
             ".slipway.yml:2:23: `gates.licences.forbid` must be a list, not text",
         ),
+        ("commits: {}", ".slipway.yml:1:1: `commits` says nothing: it needs one of message, signed: true"),
+        (
+            "commits: { block: true, signed: false }",
+            ".slipway.yml:1:1: `commits` says nothing: it needs one of message, signed: true",
+        ),
+        (
+            "commits: { message: '(' }",
+            ".slipway.yml:1:21: `commits.message` is no regular expression: unclosed group",
+        ),
+        (
+            "commits: { message: '((a{99}){99}){99}' }",
+            ".slipway.yml:1:21: `commits.message` is no regular expression: it is too large when compiled",
+        ),
+        ("commits: { message: 1 }", ".slipway.yml:1:21: `commits.message` must be text, not a number"),
+        ("commits: { signed: yes }", ".slipway.yml:1:20: `commits.signed` must be a boolean, not text"),
+        ("commits: [a]", ".slipway.yml:1:10: `commits` must be a mapping, not a list"),
     ] {
         assert_eq!(wrong(text), said, "{text}");
     }
