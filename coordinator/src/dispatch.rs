@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
 use slipway_scheduler::{RunId, Timestamp};
 use slipway_workflow::job_spec::Source;
-use slipway_workflow::syntax;
+use slipway_workflow::syntax::{self, Input};
 use uuid::Uuid;
 
 use crate::driver::payload::DeliveryEvent;
@@ -98,13 +98,75 @@ pub(crate) async fn dispatch(services: &Services, wanted: Dispatch) -> Result<Ru
     Ok(submit::submit(services, new).await?)
 }
 
-async fn repository(services: &Services, name: Option<&str>) -> Result<Repository, DispatchError> {
+/// What of a repository a person may start, at a ref.
+#[derive(Debug)]
+pub(crate) struct Dispatchable {
+    /// Its name.
+    pub(crate) repository: String,
+    /// The full ref.
+    pub(crate) git_ref: String,
+    /// Its commit.
+    pub(crate) sha: String,
+    /// Workflows that have `workflow_dispatch`, by their files' names.
+    pub(crate) workflows: Vec<Startable>,
+    /// Files that cannot be read, and why.
+    pub(crate) problems: Vec<String>,
+}
+
+/// A workflow that has `workflow_dispatch`.
+#[derive(Debug)]
+pub(crate) struct Startable {
+    /// Its file.
+    pub(crate) path: String,
+    /// What people see.
+    pub(crate) name: String,
+    /// What it asks for.
+    pub(crate) inputs: Vec<Input>,
+}
+
+/// Looks for what a person may start.
+pub(crate) async fn dispatchable(
+    services: &Services,
+    name: &str,
+    git_ref: &str,
+) -> Result<Dispatchable, DispatchError> {
+    let repository = repository(services, Some(name)).await?;
+    let (git_ref, sha) = spot(services, &repository, Some(git_ref)).await?;
+    let (mut workflows, mut problems) = (Vec::new(), Vec::new());
+    for WorkflowFile { path, text } in services.mirrors.workflows(&repository.clone_url, &sha).await? {
+        let parsed = text.and_then(|text| {
+            syntax::parse(&path, &text)
+                .map_err(|found| found.first().map_or_else(|| path.clone(), ToString::to_string))
+        });
+        match parsed {
+            Ok(workflow) => {
+                let trigger = workflow.triggers.iter().find(|trigger| trigger.event == "workflow_dispatch");
+                workflows.extend(trigger.map(|trigger| Startable {
+                    name: workflow.name.clone().unwrap_or_else(|| path.clone()),
+                    path,
+                    inputs: trigger.inputs.clone(),
+                }));
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    Ok(Dispatchable { repository: repository.name, git_ref, sha, workflows, problems })
+}
+
+/// The names of all repositories that are known here, sorted.
+pub(crate) fn known(services: &Services) -> Vec<String> {
     let mut names: Vec<String> = services.repositories.all().into_iter().map(|known| known.name).collect();
     for configured in &services.options.webhook.repositories {
         if !names.iter().any(|name| name.eq_ignore_ascii_case(&configured.name)) {
             names.push(configured.name.clone());
         }
     }
+    names.sort();
+    names
+}
+
+async fn repository(services: &Services, name: Option<&str>) -> Result<Repository, DispatchError> {
+    let names = known(services);
     let told = |names: &[String]| match names {
         [] => "none is: one becomes known with its first webhook, or by the configuration".to_owned(),
         names => format!("known are {}", names.iter().take(20).cloned().collect::<Vec<_>>().join(", ")),

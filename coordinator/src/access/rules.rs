@@ -4,7 +4,7 @@ use super::UserRole;
 use super::UserRole::{Admin, Approver, Developer, Viewer};
 
 /// The routes of `/api/v1` that need a token, sorted; what is not here is for administrators.
-pub(crate) const HTTP: [(&str, UserRole); 46] = [
+pub(crate) const HTTP: [(&str, UserRole); 47] = [
     ("delete /agents/tokens/{token}", Admin),
     ("delete /agents/{agent}", Admin),
     ("delete /pools/{pool}", Admin),
@@ -32,6 +32,7 @@ pub(crate) const HTTP: [(&str, UserRole); 46] = [
     ("get /runs/{run}/tests", Viewer),
     ("get /secrets", Admin),
     ("get /tests", Viewer),
+    ("get /tests/one", Viewer),
     ("get /tokens", Admin),
     ("get /usage", Viewer),
     ("get /whoami", Viewer),
@@ -59,13 +60,15 @@ pub(crate) const GRPC: [(&str, UserRole); 5] =
     [("Cancel", Developer), ("Get", Viewer), ("List", Viewer), ("Submit", Developer), ("Watch", Viewer)];
 
 /// The pages that ask for more than looking.
-pub(crate) const PAGES: [(&str, UserRole); 6] = [
+pub(crate) const PAGES: [(&str, UserRole); 8] = [
     ("get /audit", Admin),
+    ("get /start", Developer),
     ("post /fleet/{agent}/drain", Admin),
     ("post /fleet/{agent}/resume", Admin),
     ("post /runs/{run}/approvals", Approver),
     ("post /runs/{run}/cancel", Developer),
     ("post /runs/{run}/rerun", Developer),
+    ("post /start", Developer),
 ];
 
 fn find(rules: &[(&str, UserRole)], call: &str) -> Option<UserRole> {

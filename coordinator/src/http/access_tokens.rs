@@ -1,8 +1,8 @@
 //! `/api/v1/tokens`: tokens of people and programs; `/api/v1/whoami`: whose is the one that asks.
 
 use axum::Json;
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::auth::By;
 use super::door::Asker;
 use super::error::ApiError;
+use super::extract::Path;
 use crate::access::{AccessToken, UserRole};
 use crate::house::HouseCommand;
 use crate::services::Services;

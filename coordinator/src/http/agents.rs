@@ -1,13 +1,14 @@
 //! `/api/v1/agents`.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use slipway_scheduler::AgentId;
 
 use super::door::Asker;
 use super::error::ApiError;
+use super::extract::Path;
 use crate::services::Services;
 use crate::view;
 

@@ -1,8 +1,8 @@
 //! `/api/v1/runs/{run}/approvals`: somebody lets what waits for an environment go on, or not.
 
 use axum::Json;
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use slipway_scheduler::command::DecideGates;
 use super::auth::By;
 use super::door::Door;
 use super::error::ApiError;
+use super::extract::Path;
 use super::runs::find;
 use crate::audit::{Origin, TEXT_MAX};
 use crate::services::Services;

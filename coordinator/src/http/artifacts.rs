@@ -1,8 +1,8 @@
 //! `/api/v1/runs/{run}/artifacts`: what a run left, for people.
 
 use axum::Json;
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::door::Asker;
 use super::error::ApiError;
+use super::extract::Path;
 use super::runs::find;
 use crate::results::{ArtifactView, ResultsError};
 use crate::services::Services;

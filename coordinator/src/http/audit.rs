@@ -1,10 +1,11 @@
 //! `/api/v1/audit`: the trail, and the check of the journal below it.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 
 use super::error::ApiError;
+use super::extract::Query;
 use crate::audit::{self, Page};
 use crate::services::Services;
 

@@ -4,7 +4,7 @@
 //! tells one word: what it is called stands in the address, and a repository or workflow that there is none of looks as one
 //! that never ran.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use maud::html;
@@ -14,6 +14,7 @@ use slipway_scheduler::JobResult;
 use slipway_scheduler::state::Run;
 
 use super::error::ApiError;
+use super::extract::{Path, Query};
 use crate::driver::View;
 use crate::services::Services;
 

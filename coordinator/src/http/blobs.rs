@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use slipway_cas::{Digest, Expected, StoreError};
 
 use super::error::ApiError;
+use super::extract::Query;
 use crate::options::MAX_BLOB_BYTES;
 use crate::services::Services;
 

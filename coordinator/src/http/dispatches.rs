@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::auth::By;
 use super::door::Door;
 use super::error::ApiError;
+use super::extract::Path;
 use super::runs;
 use crate::dispatch::{self, Dispatch};
 use crate::rerun::{self, Rerun};

@@ -1,8 +1,8 @@
 //! `/api/v1/agents/tokens` and removing agents: who may be one.
 
 use axum::Json;
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use slipway_wire::limits::{MAX_LABEL_BYTES, MAX_LABELS};
 
 use super::door::Asker;
 use super::error::ApiError;
+use super::extract::Path;
 use crate::house::HouseCommand;
 use crate::services::Services;
 use crate::token::{self, Token};

@@ -1,14 +1,15 @@
 //! `/api/v1/secrets`: names go out, values only come in.
 
 use axum::Json;
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::door::Asker;
 use super::error::ApiError;
+use super::extract::{Path, Query};
 use crate::house::{SecretAddress, SecretPlace};
 use crate::services::Services;
 use crate::vault::{self, VaultError};

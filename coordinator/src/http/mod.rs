@@ -18,6 +18,7 @@ pub(crate) mod door;
 mod enrolment;
 mod error;
 mod events;
+mod extract;
 mod forward;
 mod health;
 mod history;
@@ -51,7 +52,7 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 47] = [
+pub const ROUTES: [&str; 48] = [
     "delete /agents/tokens/{token}",
     "delete /agents/{agent}",
     "delete /pools/{pool}",
@@ -79,6 +80,7 @@ pub const ROUTES: [&str; 47] = [
     "get /runs/{run}/tests",
     "get /secrets",
     "get /tests",
+    "get /tests/one",
     "get /tokens",
     "get /usage",
     "get /whoami",
@@ -137,6 +139,7 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/pools", get(pools::list))
         .route("/pools/{pool}", put(pools::set).delete(pools::remove))
         .route("/tests", get(trends::tests))
+        .route("/tests/one", get(trends::one_test))
         .route("/tokens", get(access_tokens::list).post(access_tokens::make))
         .route("/tokens/{token}", delete(access_tokens::revoke))
         .route("/reports", get(trends::reports))

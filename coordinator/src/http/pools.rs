@@ -1,8 +1,8 @@
 //! `/api/v1/pools`.
 
 use axum::Json;
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use slipway_scheduler::Timestamp;
@@ -10,6 +10,7 @@ use slipway_scheduler::Timestamp;
 use super::door::Asker;
 use super::enrolment::checked_labels;
 use super::error::ApiError;
+use super::extract::Path;
 use crate::house::{HouseCommand, PoolRule};
 use crate::services::Services;
 use crate::view;

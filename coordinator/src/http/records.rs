@@ -1,12 +1,13 @@
 //! `/api/v1/runs/{run}/records`: whether a run's records are complete and unchanged.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 use slipway_cas::Digest;
 use slipway_scheduler::state::Attempt;
 
 use super::error::ApiError;
+use super::extract::Path;
 use super::runs::find;
 use crate::records::{AttemptKey, Ended, RecordsError};
 use crate::services::Services;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use slipway_workflow::settings::Severity;
 
 use super::error::ApiError;
+use super::extract::{Path, Query};
 use super::runs::find;
 use crate::reports::gates::{self, GatesError};
 use crate::reports::{CompareError, Compared, Component, Finding, Judged, compare};

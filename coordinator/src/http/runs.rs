@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use slipway_workflow::job_spec::Source;
 use super::auth::By;
 use super::door::Door;
 use super::error::ApiError;
+use super::extract::{Path, Query};
 use crate::audit::Origin;
 use crate::services::Services;
 use crate::submit::{self, NewRun};

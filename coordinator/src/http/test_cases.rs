@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
+use super::extract::{Path, Query};
 use super::runs::find;
 use crate::records::AttemptKey;
 use crate::services::Services;

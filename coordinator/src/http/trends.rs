@@ -1,13 +1,15 @@
 //! `/api/v1/tests`, `/api/v1/reports` and `/api/v1/usage`: what the history says in sum.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
+use super::extract::Query;
 use crate::history::AskError;
 use crate::services::Services;
+use crate::trends::one_test::{Case, Test, cases};
 use crate::trends::reports::{Latest, Point, Series, latest, points};
 use crate::trends::tests::{Order, Question, TESTS_MAX, TestTrend, trends};
 use crate::trends::usage::Usage;
@@ -66,6 +68,36 @@ pub(super) async fn tests(
     let more = tests.len() as u64 > limit;
     tests.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(Json(Tests { days, order, tests, more }))
+}
+
+/// Which test.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WantedTest {
+    repository: String,
+    #[serde(default)]
+    suite: String,
+    #[serde(default)]
+    class: String,
+    name: String,
+    days: Option<u64>,
+}
+
+/// How it did.
+#[derive(Debug, Serialize)]
+pub(super) struct Cases {
+    days: u64,
+    cases: Vec<Case>,
+}
+
+pub(super) async fn one_test(
+    State(services): State<Services>,
+    Query(WantedTest { repository, suite, class, name, days }): Query<WantedTest>,
+) -> Result<Json<Cases>, ApiError> {
+    let days = days.unwrap_or(DAYS);
+    let since_ms = since(&services, days)?;
+    let test = Test { repository, suite, class, name };
+    Ok(Json(Cases { days, cases: cases(&services.history, &test, since_ms).await? }))
 }
 
 /// How far back is looked.

@@ -19,7 +19,7 @@ use crate::services::Services;
 /// Whoever signed in with the admin token.
 const ACTOR: &str = "an administrator";
 
-fn actor(visitor: &Visitor) -> String {
+pub(super) fn actor(visitor: &Visitor) -> String {
     visitor.caller.name().unwrap_or(ACTOR).to_owned()
 }
 

@@ -28,6 +28,7 @@ mod limits;
 mod live;
 mod live_job;
 mod log;
+mod one_test;
 mod outline;
 mod overview;
 mod rows;
@@ -40,6 +41,7 @@ mod run_reports;
 mod search;
 mod session;
 mod sign_in;
+mod start_run;
 mod test_trends;
 mod usage;
 mod usage_plot;
@@ -103,8 +105,10 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .route("/fleet/live", get(fleet::follow))
         .route("/fleet/{agent}/drain", post(actions::drain))
         .route("/fleet/{agent}/resume", post(actions::resume))
+        .route("/start", get(start_run::page).post(start_run::start))
         .route("/caches", get(caches::page))
         .route("/tests", get(test_trends::page))
+        .route("/tests/one", get(one_test::page))
         .route("/coverage", get(coverage::page))
         .route("/usage", get(usage::page))
         .route("/audit", get(audit::page))

@@ -15,6 +15,7 @@ use super::layout::{Frame, Html, Place, page as whole};
 use super::limits::{LIVE_LOOK_EVERY, REPOSITORIES_SHOWN, RUNS_LOOKED_AT, RUNS_SHOWN};
 use super::live::{self, Parts};
 use super::words::{Mark, ago, name, number, short_ref, took};
+use crate::access::UserRole;
 use crate::driver::View;
 use crate::services::Services;
 use crate::view::{self, Detail, RunView};
@@ -218,6 +219,7 @@ pub(super) async fn page(
                 section aria-labelledby="recent-title" {
                     h2 #recent-title { "Recent" }
                     (filter_form(&filter, overview.rates.keys().cloned()))
+                    @if visitor.session.may(UserRole::Developer) { p { a href="/start" { "Start a workflow" } } }
                     @if let Some(recent) = part("recent") { (recent) }
                 }
             }

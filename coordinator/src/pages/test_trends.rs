@@ -4,13 +4,14 @@ use axum::extract::{Query, State};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::days;
 use super::error::PageError;
 use super::gate::Visitor;
 use super::layout::{Frame, Html, Place, page as whole};
 use super::limits::TESTS_SHOWN;
 use super::words::{ago, name, number};
+use super::{days, one_test};
 use crate::services::Services;
+use crate::trends::one_test::Test;
 use crate::trends::tests::{Order, Question, TestTrend, repositories, trends};
 use crate::trends::{DAYS, days_before};
 
@@ -22,7 +23,7 @@ pub(super) struct Filter {
 }
 
 /// `850 µs`, `1.2 ms`, `34 ms`, `5.6 s`, `78 s`
-fn duration(us: u64) -> String {
+pub(super) fn duration(us: u64) -> String {
     let tenths = |value: u64, unit: u64| match value {
         value if value < 10 * unit => format!("{}.{}", value / unit, value * 10 / unit % 10),
         value => number(value / unit),
@@ -51,11 +52,13 @@ fn form(filter: &Filter, span: u64, repositories: &[String]) -> Markup {
     }
 }
 
-fn test(trend: &TestTrend) -> Markup {
+fn test(trend: &TestTrend, span: u64) -> Markup {
+    let TestTrend { repository, suite, class, name: test, .. } = trend.clone();
+    let address = one_test::address(&Test { repository, suite, class, name: test }, span);
     let group = [&trend.suite, &trend.class].into_iter().filter(|part| !part.is_empty());
     let group: Vec<&str> = group.map(String::as_str).collect();
     html! {
-        (name(&trend.name))
+        a href=(address) { (name(&trend.name)) }
         @if !group.is_empty() { br; span.hint { (name(&group.join(" › "))) } }
     }
 }
@@ -67,7 +70,7 @@ fn failed(trend: &TestTrend, now_ms: u64) -> Markup {
     }
 }
 
-fn section(order: Order, trends: &[TestTrend], now_ms: u64) -> Markup {
+fn section(order: Order, trends: &[TestTrend], span: u64, now_ms: u64) -> Markup {
     let (id, title, nothing) = match order {
         Order::Flaky => ("flaky-title", "Flaky", "No test both passed and failed on one commit."),
         Order::Failing => ("failing-title", "Failing most", "No test failed."),
@@ -92,7 +95,7 @@ fn section(order: Order, trends: &[TestTrend], now_ms: u64) -> Markup {
                         tbody {
                             @for trend in trends.iter().take(TESTS_SHOWN) {
                                 tr {
-                                    th scope="row" { (test(trend)) }
+                                    th scope="row" { (test(trend, span)) }
                                     td { (name(&trend.repository)) }
                                     @if order == Order::Flaky { td.num { (number(trend.flaky_commits)) } }
                                     td.num { (number(trend.passed)) }
@@ -124,7 +127,7 @@ pub(super) async fn page(
     for order in Order::ALL {
         let repository = filter.repository.clone();
         let question = Question { repository, since_ms, order, limit: TESTS_SHOWN as u64 + 1, offset: 0 };
-        sections.push(section(order, &trends(&services.history, &question).await?, now_ms));
+        sections.push(section(order, &trends(&services.history, &question).await?, span, now_ms));
     }
     let main = html! {
         h1 { "Tests" }

@@ -5,6 +5,7 @@
 //! back as far as somebody asks.
 
 mod cells;
+pub mod one_test;
 pub mod reports;
 pub mod tests;
 pub mod usage;

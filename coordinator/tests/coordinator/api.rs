@@ -135,3 +135,22 @@ async fn health_metrics_and_the_page_need_no_token() {
     assert_eq!(nothing.status(), 404);
     assert_eq!(nothing.json::<Value>().await.unwrap()["error"]["code"], "not_found");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_cannot_be_read_is_refused_as_json() {
+    let fixture = Fixture::start().await;
+    let run = fixture.submit(ONE_JOB).await;
+    for path in
+        ["/api/v1/runs?limit=many", "/api/v1/tests?days=x", &format!("/api/v1/runs/{run}/artifacts/x")]
+    {
+        let answer = fixture.call(reqwest::Method::GET, path, None).await;
+        assert_eq!(answer.status(), 400, "{path}");
+        let error = answer.json::<Value>().await.unwrap()["error"].clone();
+        assert_eq!(error["code"], "bad_request", "{path}");
+        let told = error["message"].as_str().unwrap();
+        assert!(
+            ["many", "x", "days", "limit"].iter().any(|word| told.contains(word)) && told.len() > 10,
+            "{told}"
+        );
+    }
+}

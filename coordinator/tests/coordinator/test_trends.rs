@@ -158,6 +158,29 @@ async fn flaky_failing_and_slow_tests_are_told_by_api_and_page() {
         "{filtered}"
     );
     assert!(!filtered.contains("unsteady"), "{filtered}");
+
+    // One of them, job by job, the newest first.
+    let query = "?repository=o/n&suite=s&class=%3Ci%3Ec%3C/i%3E&name=unsteady";
+    let (_, one) = get(&fixture, &format!("/one{query}")).await;
+    let cases: Vec<_> = one["cases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|case| (&case["outcome"], &case["duration_us"]))
+        .collect();
+    let wanted = [(json!("passed"), json!(50)), (json!("passed"), json!(30)), (json!("failed"), json!(10))];
+    assert_eq!(cases, wanted.iter().map(|(outcome, us)| (outcome, us)).collect::<Vec<_>>());
+    assert_eq!(get(&fixture, "/one?repository=o/n").await.0, 400, "it needs a name");
+    let page = browser.page("/tests").await;
+    let link =
+        "/tests/one?repository=o%2Fn&amp;suite=s&amp;class=%3Ci%3Ec%3C%2Fi%3E&amp;name=unsteady&amp;days=14";
+    assert!(page.contains(link), "{page}");
+    let page = browser.page(&link.replace("&amp;", "&")).await;
+    for text in ["It failed in 1 of 3 jobs.", "&lt;i&gt;c", "How long it took", "50 µs"] {
+        assert!(page.contains(text), "{text}: {page}");
+    }
+    assert!(browser.page(&format!("/tests/one{query}x")).await.contains("No report names it"));
+    assert_eq!(browser.get("/tests/one?repository=o/n").await.status(), 404);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
