@@ -40,9 +40,9 @@ pub struct Load {
 }
 
 /// When an assignment of which run arrived.
-struct Arrival {
-    run: String,
-    at: Instant,
+pub(crate) struct Arrival {
+    pub(crate) run: String,
+    pub(crate) at: Instant,
 }
 
 /// Measures latency at the given rate, then throughput with all that can be pushed.
@@ -138,7 +138,7 @@ async fn drive(
 }
 
 /// A run of one job. Its specification is never read: the simulated agents report success at once.
-const ONE_JOB: &str =
+pub(crate) const ONE_JOB: &str =
     "on: push\njobs:\n  job:\n    runs-on: [self-hosted, bench]\n    steps:\n      - run: 'true'\n";
 
 /// A connection to a coordinator's gRPC services.
@@ -165,7 +165,7 @@ impl Interceptor for Bearer {
 }
 
 /// An agent with one slot that reports success for whatever it is assigned.
-async fn agent(
+pub(crate) async fn agent(
     number: usize,
     channel: Channel,
     coordinator: &Handle,

@@ -6,6 +6,7 @@
 
 pub mod agent_cache;
 pub mod backlog;
+pub mod browsers;
 pub mod build_cache;
 pub mod cache;
 pub mod canary;
@@ -27,3 +28,4 @@ pub mod results;
 pub mod scheduler;
 pub mod start;
 pub mod submission;
+pub mod webhooks;

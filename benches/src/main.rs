@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
 use slipway_bench::{
-    agent_cache, backlog, build_cache, cache, dedup, expressions, failover, figure::Figure, journal, logs,
-    mask, plan, programs, results, scheduler, start,
+    agent_cache, backlog, browsers, build_cache, cache, dedup, expressions, failover, figure::Figure,
+    journal, logs, mask, plan, programs, results, scheduler, start, webhooks,
 };
 
 #[derive(Parser)]
@@ -129,6 +129,25 @@ enum What {
         #[arg(long, default_value_t = 1_000.0)]
         rate: f64,
     },
+    /// A busy log that many pages follow live, beside one page.
+    Browsers {
+        /// How many pages.
+        #[arg(long, default_value_t = 500)]
+        browsers: usize,
+        /// Lines of the log, 1,000 a second.
+        #[arg(long, default_value_t = 20_000)]
+        lines: u64,
+    },
+    /// Webhooks until they are durable and answered, beside a bare axum handler that checks the same signature; and until an agent has the
+    /// lease.
+    Webhooks {
+        /// Deliveries in each part of the first figures.
+        #[arg(long, default_value_t = 10_000)]
+        deliveries: usize,
+        /// Deliveries that become leases, one after the other.
+        #[arg(long, default_value_t = 300)]
+        leases: usize,
+    },
     /// Agents that become free while a hundred thousand jobs wait, beside a bare tonic echo. Needs the programs built in the
     /// same profile (`cargo build --release --bins`).
     Backlog {
@@ -165,6 +184,7 @@ impl What {
             | Self::Expressions
             | Self::Mask
             | Self::Dedup { .. }
+            | Self::Webhooks { .. }
             | Self::Scheduler { .. }
             | Self::Journal { .. } => false,
             Self::Start { .. }
@@ -173,6 +193,7 @@ impl What {
             | Self::Failover { .. }
             | Self::Logs { .. }
             | Self::Dispatch { .. }
+            | Self::Browsers { .. }
             | Self::Backlog { .. } => true,
         }
     }
@@ -228,6 +249,14 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         What::Dispatch { agents, jobs, rate } => {
             let load = Load { agents: *agents, jobs: *jobs, rate: *rate };
             runtime()?.block_on(dispatch::measure(load))?
+        }
+        What::Browsers { browsers, lines } => {
+            let load = browsers::Load { browsers: *browsers, lines: *lines };
+            runtime()?.block_on(browsers::measure(load))?
+        }
+        What::Webhooks { deliveries, leases } => {
+            let load = webhooks::Load { deliveries: *deliveries, leases: *leases };
+            runtime()?.block_on(webhooks::measure(load))?
         }
         What::Backlog { agents, waiting, rate, leases } => {
             let load = backlog::Load { agents: *agents, waiting: *waiting, rate: *rate, leases: *leases };
