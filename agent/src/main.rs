@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use slipway_agent::agent::Agent;
+use slipway_agent::agent::{Agent, Handle};
 use slipway_agent::options::{Arguments, Options};
+use slipway_agent::session::supervisor::Status;
+use slipway_kit::service;
 use slipway_kit::telemetry::{self, TelemetryOptions};
 
 /// Wrong usage, as the other programs' (the contract's exit codes).
@@ -53,6 +55,28 @@ async fn run(options: Options) -> anyhow::Result<()> {
             tracing::error!(%error, "SIGHUP is not heard; an upgrade has as long as a lease");
         }
     });
+    tell_service_manager(&handle);
     handle.wait().await;
     Ok(())
+}
+
+/// That it begins is told by the drain's own end: a service manager that heard of it would give jobs no more than its time to stop.
+fn tell_service_manager(handle: &Handle) {
+    let said = |status: Status| match (status.connected, status.jobs) {
+        (true, jobs) => format!("serves the coordinator; {jobs} jobs"),
+        (false, jobs) => format!("the coordinator is out of reach; {jobs} jobs"),
+    };
+    let mut status = handle.status();
+    service::ready(&said(*status.borrow_and_update()));
+    let alive = status.clone();
+    tokio::spawn(async move {
+        while status.changed().await.is_ok() {
+            service::status(&said(*status.borrow_and_update()));
+        }
+    });
+    // Without the supervisor nothing renews leases.
+    tokio::spawn(service::keep_telling(move || {
+        let alive = alive.has_changed().is_ok();
+        async move { alive }
+    }));
 }

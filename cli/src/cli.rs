@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand};
 use slipway_kit::telemetry::{self, TelemetryOptions};
 
 use crate::commands::{
-    admin, agents, approve, artifacts, audit, backup, cache, cancel, dispatch, doctor, eval, github, lint,
-    lock, logs, plan, pools, rerun, run, runs, secrets, show, tokens, up,
+    admin, agents, approve, artifacts, audit, backup, cache, cancel, dispatch, doctor, eval, generated,
+    github, lint, lock, logs, plan, pools, rerun, run, runs, secrets, show, tokens, up,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Out};
@@ -85,6 +85,15 @@ enum Command {
     Restore(backup::Restore),
     /// Mend a journal that is damaged or lost something, or make the history again
     Admin(admin::Admin),
+    /// Print a shell's completions
+    Completions(generated::Completions),
+    /// Write the manual pages of all programs into a folder
+    Manual(generated::Manual),
+}
+
+/// The whole command line.
+pub(crate) fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
 }
 
 /// The whole program.
@@ -162,6 +171,8 @@ async fn execute(command: Command, settings: Settings) -> Result<Exit, Failure> 
         Command::Cache(cache) => cache.run(&settings, &mut out).await,
         Command::Restore(restore) => restore.run(&mut out),
         Command::Admin(admin) => admin.run(&settings, &mut out).await,
+        Command::Completions(completions) => completions.run(&mut out),
+        Command::Manual(manual) => manual.run(&mut out),
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use slipway_coordinator::options::{Flags, Options};
 use slipway_coordinator::{Coordinator, StartError};
+use slipway_kit::service;
 use slipway_kit::shutdown::{self, Stage};
 use slipway_kit::telemetry::{self, TelemetryOptions};
 
@@ -62,6 +63,13 @@ async fn serve(options: Options) -> Result<(), StartError> {
     });
     let mut handle = Coordinator::start(options).await?;
     println!("ready http={} grpc={}", handle.http_addr, handle.grpc_addr);
+    service::ready(&format!("serves http={} grpc={}", handle.http_addr, handle.grpc_addr));
+    let driver = handle.services().driver.clone();
+    tokio::spawn(service::keep_telling(move || {
+        let driver = driver.clone();
+        // Whatever hangs in the driver's thread hangs here.
+        async move { driver.query(|_| ()).await.is_ok() }
+    }));
     let failed = tokio::select! {
         () = stop.reached(Stage::Drain) => None,
         error = handle.failed() => Some(error),
@@ -69,6 +77,7 @@ async fn serve(options: Options) -> Result<(), StartError> {
     if let Some(error) = failed {
         return Err(error);
     }
+    service::stopping("lets streams end and saves a snapshot");
     tokio::select! {
         () = handle.shutdown() => {}
         () = stop.reached(Stage::Now) => {}

@@ -21,5 +21,6 @@ want_test_dependencies() {
   python3 -m ensurepip --version >/dev/null 2>&1 || want_packages python3-venv
   want_cargo_tool cargo-nextest
   want_cargo_tool cargo-deny
+  want_cargo_tool cargo-deb --no-default-features
   want_arm64_emulation
 }

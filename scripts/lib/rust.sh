@@ -42,10 +42,10 @@ rust_is_at_least() {
   [[ -n $found && $(printf '%s\n%s\n' "$1" "${found%%-*}" | sort -V | head -n 1) == "$1" ]]
 }
 
-# want_cargo_tool TOOL: a cargo subcommand that the checks need, built from its own lock file.
+# want_cargo_tool TOOL [FLAG...]: a cargo subcommand that the checks need, built from its own lock file, with these flags of `cargo install`.
 want_cargo_tool() {
   command -v "$1" >/dev/null && return
   [[ -x $HOME/.cargo/bin/$1 ]] && return
   # Not into CARGO_TARGET_DIR: its dependencies are none of ours.
-  step "install $1 (once; some minutes)" env -u CARGO_TARGET_DIR cargo install --locked --quiet "$1"
+  step "install $1 (once; some minutes)" env -u CARGO_TARGET_DIR cargo install --locked --quiet "$@"
 }

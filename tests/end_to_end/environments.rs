@@ -17,9 +17,9 @@ jobs:
     steps: [{run: echo built}]
   deploy:
     needs: build
-    environment: production
+    environment: {name: production, url: 'https://v${{ steps.it.outputs.version }}.example.com'}
     runs-on: ubuntu-latest
-    steps: [{run: echo deployed}]
+    steps: [{id: it, run: echo deployed; echo version=7 >> $GITHUB_OUTPUT}]
 ";
 
 /// A coordinator with the rules, an agent, and a client that follows a run until `deploy` waits for approval.
@@ -109,6 +109,7 @@ fn an_approved_job_runs_although_coordinator_and_agent_died_while_it_waited() {
     assert_eq!(job(&shown, "deploy").unwrap()["attempt"], 1);
     let log = waiting.coordinator.logs(&waiting.run, "deploy");
     assert_eq!(log.iter().filter(|line| *line == "deployed").count(), 1, "{log:?}");
+    assert!(log.iter().any(|line| line == "Environment production: https://v7.example.com"), "{log:?}");
     let people = waiting.coordinator.plain(&["show", "latest"]).stdout;
     assert!(people.contains("alice approved production: ship it"), "{people}");
     let (code, said) = waiting.approve(&["--actor", "alice", "--reject"]);

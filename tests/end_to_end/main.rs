@@ -23,6 +23,7 @@ mod local_rerun;
 mod many_jobs;
 mod native_actions;
 mod own_ci;
+mod packages;
 mod pages;
 mod private_fleet;
 mod rerun;

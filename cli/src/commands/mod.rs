@@ -11,6 +11,7 @@ pub mod cancel;
 pub mod dispatch;
 pub mod doctor;
 pub mod eval;
+pub mod generated;
 pub mod github;
 pub mod lint;
 pub mod lock;
