@@ -6,58 +6,11 @@ set -euo pipefail
 source "$(dirname "$(readlink -f "$0")")/lib/load.sh"
 
 PICTURES=docs/pages
-START_LIMIT_S=60
-HTTP=127.0.0.1:18181
-GRPC=127.0.0.1:18182
 
-want_build_dependencies "$@"
-want_chromium
-command -v npm >/dev/null || want_packages nodejs npm
-cargo build --quiet --package slipway --bins
-scripts/runner-image.sh --slim
-target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-packages=$target/browser-packages-1
-want_browser_packages "$packages"
-slipway=$target/debug/slipway
-
-folder=$(mktemp -d)
-pid=
-tidy_up() {
-  if [[ -n $pid ]]; then
-    kill -TERM "$pid" 2>/dev/null || true
-    wait "$pid" || true
-  fi
-  rm -rf "$folder"
-}
-trap tidy_up EXIT
-
-"$slipway" up --data-dir "$folder/data" --http "$HTTP" --grpc "$GRPC" --image ubuntu-latest=slipway/runner:slim >"$folder/log" 2>&1 &
-pid=$!
-for ((tenths = 0; tenths < START_LIMIT_S * 10; tenths++)); do
-  ! grep -q '^ready ' "$folder/log" || break
-  sleep 0.1
-done
-SLIPWAY_TOKEN=$(<"$folder/data/admin.token")
-export SLIPWAY_TOKEN SLIPWAY_SERVER=http://$HTTP
-
-checkout=$folder/shapes
-mkdir -p "$checkout/.github/workflows" "$PICTURES"
-cp examples/pages/*.yml "$checkout/.github/workflows/"
-git init --quiet --initial-branch=main "$checkout"
-git -C "$checkout" config user.name ada
-git -C "$checkout" config user.email ada@example.com
-git -C "$checkout" add --all
-git -C "$checkout" commit --quiet --message "Round sums towards zero"
-
-# A part of it that succeeds; all of it, which fails, for that is what there is to see; and one that goes on.
-run_workflow() { (cd "$checkout" && "$slipway" run "$@" >/dev/null 2>&1); }
-run_workflow .github/workflows/ci.yml --job docs
-run_workflow .github/workflows/ci.yml || true
-run=$("$slipway" runs --json | grep -o '"run_id":"[^"]*"' | head -n 1 | cut -d'"' -f4)
-job=$("$slipway" show "$run" --json | grep -o '"instance_id":"[^"]*","job":"test"' | cut -d'"' -f4)
-[[ -n $run && -n $job ]] || die "the run is not listed; see $folder/log"
-run_workflow .github/workflows/soak.yml &
-watcher=$!
+# Set by start_pages_fleet.
+folder='' packages='' run='' job='' slipway=''
+mkdir -p "$PICTURES"
+start_pages_fleet "$@"
 
 # Tools that ask the cache: what is not there at first is there for the next ones.
 ask_cache() {
@@ -92,6 +45,5 @@ picture() {
 } | driver >"$folder/answers"
 ! grep '"failed"' "$folder/answers" || die "a picture was not made"
 
-"$slipway" cancel latest >/dev/null
-wait "$watcher" || true
+end_pages_fleet
 say "✓ pictures are in $PICTURES"

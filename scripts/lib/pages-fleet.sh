@@ -1,0 +1,67 @@
+# shellcheck shell=bash
+# A fleet of its own with real runs, for whoever looks at its pages: pictures and ratings. Nothing of it stays.
+
+PAGES_HTTP=127.0.0.1:18181
+PAGES_GRPC=127.0.0.1:18182
+PAGES_START_LIMIT_S=60
+
+# start_pages_fleet ARGUMENT...: sets `slipway`, `folder`, `packages`, `run` (it failed) and `job` (of it), SLIPWAY_SERVER and SLIPWAY_TOKEN; a third
+# run goes on, until end_pages_fleet.
+start_pages_fleet() {
+  local target checkout tenths
+  want_build_dependencies "$@"
+  want_chromium
+  command -v npm >/dev/null || want_packages nodejs npm
+  cargo build --quiet --package slipway --bins
+  scripts/runner-image.sh --slim
+  target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
+  packages=$target/browser-packages-1
+  want_browser_packages "$packages"
+  slipway=$target/debug/slipway
+
+  folder=$(mktemp -d)
+  pages_pid=
+  trap tidy_up_pages_fleet EXIT
+  "$slipway" up --data-dir "$folder/data" --http "$PAGES_HTTP" --grpc "$PAGES_GRPC" --image ubuntu-latest=slipway/runner:slim >"$folder/log" 2>&1 &
+  pages_pid=$!
+  for ((tenths = 0; tenths < PAGES_START_LIMIT_S * 10; tenths++)); do
+    ! grep -q '^ready ' "$folder/log" || break
+    sleep 0.1
+  done
+  SLIPWAY_TOKEN=$(<"$folder/data/admin.token")
+  export SLIPWAY_TOKEN SLIPWAY_SERVER=http://$PAGES_HTTP
+
+  checkout=$folder/shapes
+  mkdir -p "$checkout/.github/workflows"
+  cp examples/pages/*.yml "$checkout/.github/workflows/"
+  git init --quiet --initial-branch=main "$checkout"
+  git -C "$checkout" config user.name ada
+  git -C "$checkout" config user.email ada@example.com
+  git -C "$checkout" add --all
+  git -C "$checkout" commit --quiet --message "Round sums towards zero"
+
+  # A part of it that succeeds; all of it, which fails, for that is what there is to see; and one that goes on.
+  run_pages_workflow "$checkout" .github/workflows/ci.yml --job docs
+  run_pages_workflow "$checkout" .github/workflows/ci.yml || true
+  run=$("$slipway" runs --json | grep -o '"run_id":"[^"]*"' | head -n 1 | cut -d'"' -f4)
+  job=$("$slipway" show "$run" --json | grep -o '"instance_id":"[^"]*","job":"test"' | cut -d'"' -f4)
+  [[ -n $run && -n $job ]] || die "the run is not listed; see $folder/log"
+  run_pages_workflow "$checkout" .github/workflows/soak.yml &
+  pages_watcher=$!
+}
+
+# run_pages_workflow FOLDER ARGUMENT...
+run_pages_workflow() { (cd "$1" && "$slipway" run "${@:2}" >/dev/null 2>&1); }
+
+end_pages_fleet() {
+  "$slipway" cancel latest >/dev/null
+  wait "$pages_watcher" || true
+}
+
+tidy_up_pages_fleet() {
+  if [[ -n $pages_pid ]]; then
+    kill -TERM "$pages_pid" 2>/dev/null || true
+    wait "$pages_pid" || true
+  fi
+  rm -rf "$folder"
+}
