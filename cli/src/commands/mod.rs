@@ -12,6 +12,7 @@ pub mod dispatch;
 pub mod doctor;
 pub mod eval;
 pub mod github;
+pub mod identity;
 pub mod lint;
 pub mod lock;
 pub mod logs;

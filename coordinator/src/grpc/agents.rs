@@ -20,6 +20,7 @@ use crate::audit::Origin;
 use crate::driver::View;
 use crate::driver::message::RunLease;
 use crate::house::HouseCommand;
+use crate::identity;
 use crate::secrets::SecretMap;
 use crate::services::Services;
 use crate::vault;
@@ -170,7 +171,16 @@ impl Agents for AgentsService {
         let vault::JobSecrets { common, environment } = kept;
         let secrets = common.into_iter().chain(secrets).collect();
         let environment_secrets = environment.into_iter().collect();
-        Ok(Response::new(FetchSecretsResponse { secrets, runtime_token, environment_secrets }))
+        let asking = identity::request_token(&self.services, lease).await;
+        let identity_request_token = asking
+            .map_err(|error| Status::unavailable(format!("the job's identity cannot be told: {error}")))?
+            .unwrap_or_default();
+        Ok(Response::new(FetchSecretsResponse {
+            secrets,
+            runtime_token,
+            environment_secrets,
+            identity_request_token,
+        }))
     }
 
     async fn tunnel(

@@ -35,6 +35,7 @@ mod github_reports;
 mod gradle;
 mod grpc_runs;
 mod history;
+mod identity;
 mod job_doors;
 mod kept_results;
 mod kept_secrets;
