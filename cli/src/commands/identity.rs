@@ -82,11 +82,7 @@ fn say(identity: &Json, out: &mut Out) -> Result<(), Failure> {
             _ => "no more",
         };
         let since = if from_ms > now_ms { String::new() } else { style::ago(from_ms, now_ms) };
-        table.row(vec![
-            text(key["kid"].as_str().unwrap_or_default().to_owned()),
-            text(signs.to_owned()),
-            text(since),
-        ]);
+        table.row(vec![text(key["kid"].as_str().unwrap_or_default()), text(signs), text(since)]);
     }
     out.text(&table.render(out.colours))
 }
