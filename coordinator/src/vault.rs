@@ -24,6 +24,9 @@ use crate::small_files::SmallFiles;
 /// The longest value, in bytes: GitHub's limit.
 pub const MAX_VALUE_BYTES: usize = 48 << 10;
 
+/// How often a job's secrets are looked up while somebody gives them other values.
+const READS_MAX: u32 = 3;
+
 /// The longest name, in bytes.
 pub const MAX_NAME_BYTES: usize = 255;
 
@@ -53,6 +56,26 @@ pub enum VaultError {
         /// Why.
         source: io::Error,
     },
+    /// Its file is gone, or nothing of ours any more: it will not come back by itself.
+    #[error(
+        "the value of the kept secret {name} is lost ({source}): give it a new one with `slipway secrets set`, or remove it with \
+         `slipway secrets rm`"
+    )]
+    Lost {
+        /// Which.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl VaultError {
+    fn reading(name: String, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::InvalidData => Self::Lost { name, source },
+            _ => Self::Io { name, source },
+        }
+    }
 }
 
 /// What a job gets beside its run's own secrets.
@@ -222,6 +245,22 @@ pub async fn for_job(
     lease: LeaseRef,
     environment: Option<String>,
 ) -> Result<JobSecrets, VaultError> {
+    let mut reads = 1;
+    loop {
+        match read_for_job(services, run, lease, environment.clone()).await {
+            // The old value's file goes as soon as a new one counts: then there is another to read.
+            Err(VaultError::Lost { .. }) if reads < READS_MAX => reads += 1,
+            other => return other,
+        }
+    }
+}
+
+async fn read_for_job(
+    services: &Services,
+    run: RunId,
+    lease: LeaseRef,
+    environment: Option<String>,
+) -> Result<JobSecrets, VaultError> {
     let look = move |view: View<'_>| {
         let meta = view.state.run(run)?.meta();
         let agent = view.state.leased(&lease).and_then(|instance| Some(instance.lease()?.1));
@@ -238,7 +277,7 @@ pub async fn for_job(
     }
     let mut names = BTreeMap::new();
     for secret in &secrets {
-        let failed = |source| VaultError::Io { name: secret.address.describe(), source };
+        let failed = |source| VaultError::reading(secret.address.describe(), source);
         let value = services.vault.read(secret).await.map_err(failed)?;
         let name = secret.address.name.clone();
         names.insert(name.clone(), secret.address.describe());

@@ -334,6 +334,7 @@ impl Attempt {
         let secrets = self.machine.coordinator.secrets(self.saved.lease).await;
         let secrets = secrets.map_err(|error| match error {
             SecretsError::Refused(why) => End::Stopped(why),
+            SecretsError::Lost(why) => End::Work(why),
             SecretsError::Unavailable(_) => End::Fleet(Failure::new(Cause::Internal, error.to_string())),
         })?;
         self.secrets = secrets.secrets.into_iter().collect();

@@ -23,7 +23,7 @@ use crate::house::HouseCommand;
 use crate::identity;
 use crate::secrets::SecretMap;
 use crate::services::Services;
-use crate::vault;
+use crate::vault::{self, VaultError};
 
 /// Answers agents.
 pub(super) struct AgentsService {
@@ -53,7 +53,11 @@ impl AgentsService {
         let spec: OfEnvironment = serde_json::from_slice(&spec).map_err(|error| unavailable(&error))?;
         let environment = spec.environment.map(|environment| environment.name);
         let kept = vault::for_job(services, lease.run, lease.lease, environment).await;
-        let mut kept = kept.map_err(|error| unavailable(&error))?;
+        let mut kept = kept.map_err(|error| match error {
+            // No use in asking again: the job is to fail, and to say why.
+            VaultError::Lost { .. } => Status::data_loss(error.to_string()),
+            error => unavailable(&error),
+        })?;
         let is_given = |name: &String| given.keys().any(|given| given.eq_ignore_ascii_case(name));
         kept.common.retain(|name, _| !is_given(name));
         kept.environment.retain(|name, _| !is_given(name));
