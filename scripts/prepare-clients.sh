@@ -24,6 +24,9 @@ want actions-clients-1 SLIPWAY_ACTIONS_CLIENTS @actions/core@3.0.1 @actions/cach
 # The last one that knows nothing of the Twirp service.
 want actions-clients-old-1 SLIPWAY_ACTIONS_CLIENTS_OLD @actions/cache@3.2.4
 
+# Verifies identity tokens.
+want identity-clients-1 SLIPWAY_IDENTITY_CLIENTS jose@6.2.18
+
 # GitHub's own description of its API, and what checks JSON against it.
 want github-description-1 SLIPWAY_GITHUB_DESCRIPTION @octokit/openapi@23.0.2 ajv@8.20.0 ajv-formats@3.0.1
 

@@ -11,7 +11,7 @@ use slipway_kit::telemetry::{self, TelemetryOptions};
 
 use crate::commands::{
     admin, agents, approve, artifacts, audit, backup, cache, cancel, dispatch, doctor, eval, generated,
-    github, lint, lock, logs, plan, pools, rerun, run, runs, secrets, show, tokens, up,
+    github, identity, lint, lock, logs, plan, pools, rerun, run, runs, secrets, show, tokens, up,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Out};
@@ -69,6 +69,8 @@ enum Command {
     Pools(pools::Pools),
     /// Keep what workflows find in the `secrets` context
     Secrets(secrets::Secrets),
+    /// Show who signs identity tokens of jobs, or let another key sign
+    Identity(identity::Identity),
     /// Make tokens for people and programs, with roles
     Tokens(tokens::Tokens),
     /// Check this machine and the coordinator, and say what to do
@@ -164,6 +166,7 @@ async fn execute(command: Command, settings: Settings) -> Result<Exit, Failure> 
         Command::Agents(agents) => agents.run(&settings, &mut out).await,
         Command::Pools(pools) => pools.run(&settings, &mut out).await,
         Command::Tokens(tokens) => tokens.run(&settings, &mut out).await,
+        Command::Identity(identity) => identity.run(&settings, &mut out).await,
         Command::Secrets(secrets) => secrets.run(&settings, &mut out).await,
         Command::Doctor(doctor) => doctor.run(&settings, &mut out).await,
         Command::Audit(audit) => audit.run(&settings, &mut out).await,

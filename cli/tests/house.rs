@@ -71,6 +71,22 @@ fn pools_are_set_shown_and_forgotten() {
 }
 
 #[test]
+fn keys_of_identity_tokens_are_shown_and_rotated() {
+    let up = Up::start();
+    let none = up.run(&["identity"]);
+    assert!(none.code == 0 && none.out.contains("issuer: http://127.0.0.1:"), "{none:?}");
+    assert!(none.out.contains("no keys yet"), "{none:?}");
+    let first = up.run(&["identity", "rotate"]);
+    assert!(first.code == 0 && first.out.contains("yes"), "{first:?}");
+    let both = up.run(&["identity", "rotate"]);
+    assert!(both.out.contains("yes") && both.out.contains("no more"), "{both:?}");
+    let alone: Json =
+        serde_json::from_str(&up.run(&["identity", "rotate", "--alone", "--json"]).out).unwrap();
+    assert_eq!(alone["keys"].as_array().unwrap().len(), 1);
+    assert_eq!(up.json(&["identity", "--json"]), alone);
+}
+
+#[test]
 fn secrets_come_from_input_file_or_variable_and_never_go_out() {
     let up = Up::start();
     let set = with_input(&up, &["secrets", "set", "deploy_key"], "from standard input\n");

@@ -53,6 +53,8 @@ fn every_command_of_the_contract_is_offered() {
         &["secrets", "set"],
         &["secrets", "list"],
         &["secrets", "rm"],
+        &["identity"],
+        &["identity", "rotate"],
         &["audit"],
         &["backup"],
         &["restore"],

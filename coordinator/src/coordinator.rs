@@ -22,6 +22,7 @@ use crate::github::api::Github;
 use crate::grpc::{self, GrpcError};
 use crate::history::{self, History};
 use crate::http;
+use crate::identity::{self, Identity};
 use crate::journal::{self, Journal, JournalError, JournalPlace};
 use crate::keys::{KeyError, Keys};
 use crate::leading::{self, FromDriver};
@@ -260,6 +261,7 @@ impl Coordinator {
             passes: Passes::new(&keys.results, Arc::clone(&clock)),
         };
         let cache = Cache::open(&options, &data_dir.path("cache"), users).await?;
+        let identity = Identity::new(options.public_url.as_deref(), http_addr, &keys.results);
         let services = Services {
             driver,
             store,
@@ -272,6 +274,7 @@ impl Coordinator {
             clock,
             secrets: Secrets::new(secrets, keys.seal),
             vault: Vault::new(vault, keys.vault),
+            identity,
             admin_token: keys.admin_token.clone(),
             agent_token: keys.agent_token.clone(),
             pages: Pages::new(&keys.results, &keys.admin_token),
@@ -294,7 +297,8 @@ impl Coordinator {
         let (for_http, for_grpc) = (services.clone(), services.clone());
         servers.spawn(async move { http::serve(for_http, http).await.map_err(StartError::Http) });
         let (tunnels, stop) = (services.tunnels.clone(), services.closing.clone());
-        let mut of_jobs = crate::results::router(services.results.clone());
+        let mut of_jobs = crate::results::router(services.results.clone())
+            .merge(identity::router_of_jobs(services.clone()));
         if let Some(cache) = &services.cache {
             of_jobs = of_jobs.merge(cache.for_jobs());
         }

@@ -23,6 +23,7 @@ pub mod grpc;
 pub mod history;
 pub mod house;
 pub mod http;
+pub mod identity;
 pub mod journal;
 mod key;
 pub mod keys;

@@ -12,6 +12,7 @@ use crate::cache::Cache;
 use crate::driver::Driver;
 use crate::forge::Forge;
 use crate::history::History;
+use crate::identity::Identity;
 use crate::metrics::Metrics;
 use crate::mirror::Mirrors;
 use crate::options::Options;
@@ -49,6 +50,8 @@ pub struct Services {
     pub secrets: Secrets,
     /// Secrets that are kept for many runs.
     pub vault: Vault,
+    /// Issues identity tokens to jobs.
+    pub identity: Identity,
     /// Who has it may use the API.
     pub admin_token: Token,
     /// Who has it may be an agent.

@@ -3,7 +3,7 @@
 //! Each value has a file of its own with a name that no other ever had; the journal says which file a secret's value is in
 //! ([`crate::house`]). So a value that was set is whole, and one of before stays until the new one counts. What no secret names is
 //! left by a crash and goes when the next leader begins. The seal binds a value to its secret and file: one cannot be put in
-//! another's place.
+//! another's place. The keys of identity tokens ([`crate::identity`]) lie here in the same way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -23,6 +23,9 @@ use crate::small_files::SmallFiles;
 
 /// The longest value, in bytes: GitHub's limit.
 pub const MAX_VALUE_BYTES: usize = 48 << 10;
+
+/// How often a job's secrets are looked up while somebody gives them other values.
+const READS_MAX: u32 = 3;
 
 /// The longest name, in bytes.
 pub const MAX_NAME_BYTES: usize = 255;
@@ -53,6 +56,26 @@ pub enum VaultError {
         /// Why.
         source: io::Error,
     },
+    /// Its file is gone, or nothing of ours any more: it will not come back by itself.
+    #[error(
+        "the value of the kept secret {name} is lost ({source}): give it a new one with `slipway secrets set`, or remove it with \
+         `slipway secrets rm`"
+    )]
+    Lost {
+        /// Which.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl VaultError {
+    fn reading(name: String, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::InvalidData => Self::Lost { name, source },
+            _ => Self::Io { name, source },
+        }
+    }
 }
 
 /// What a job gets beside its run's own secrets.
@@ -90,16 +113,45 @@ impl Vault {
         Self { files, seal, changing: Arc::default() }
     }
 
-    async fn write(&self, address: &SecretAddress, value: &str) -> io::Result<String> {
+    /// Seals a text into a file of its own, bound to what it belongs to; gives the file's name. Until that is journaled, the caller
+    /// holds [`Self::changing`].
+    ///
+    /// # Errors
+    /// When it cannot be sealed or written.
+    pub(crate) async fn put_away(&self, whose: &str, text: &[u8]) -> io::Result<String> {
         let file = format!("{}.sealed", uuid::Uuid::new_v4().simple());
-        let sealed = self.seal.seal(&bound(address, &file), value.as_bytes())?;
+        let sealed = self.seal.seal(&bound(whose, &file), text)?;
         self.files.write(&file, sealed).await?;
         Ok(file)
     }
 
+    /// The text of a file.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when there is no such file; else when it cannot be read or opened.
+    pub(crate) async fn take_out(&self, whose: &str, file: &str) -> io::Result<Vec<u8>> {
+        let sealed = self.files.read(file).await?.ok_or(io::ErrorKind::NotFound)?;
+        self.seal.open(&bound(whose, file), &sealed)
+    }
+
+    /// Holds off the sweep, from before something is put away until it is journaled.
+    pub(crate) async fn changing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changing.lock().await
+    }
+
+    /// Removes a file that does not count any more.
+    pub(crate) async fn forget(&self, file: &str) {
+        if let Err(error) = self.files.remove(file).await {
+            tracing::warn!(%error, "what is sealed and counts no longer stays until another leader begins");
+        }
+    }
+
+    async fn write(&self, address: &SecretAddress, value: &str) -> io::Result<String> {
+        self.put_away(&address.key(), value.as_bytes()).await
+    }
+
     async fn read(&self, secret: &KeptSecret) -> io::Result<String> {
-        let sealed = self.files.read(&secret.file).await?.ok_or(io::ErrorKind::NotFound)?;
-        let value = self.seal.open(&bound(&secret.address, &secret.file), &sealed)?;
+        let value = self.take_out(&secret.address.key(), &secret.file).await?;
         String::from_utf8(value).map_err(io::Error::other)
     }
 
@@ -117,8 +169,8 @@ impl Vault {
     }
 }
 
-fn bound(address: &SecretAddress, file: &str) -> String {
-    format!("{}\n{file}", address.key())
+fn bound(whose: &str, file: &str) -> String {
+    format!("{whose}\n{file}")
 }
 
 fn file_of(view: &View<'_>, key: &str) -> Option<String> {
@@ -162,11 +214,13 @@ pub async fn remove(services: &Services, address: SecretAddress, origin: Origin)
     Ok(())
 }
 
-/// Removes what a crash left: sealed values that no secret names. For a leader that begins.
+/// Removes what a crash left: sealed values that nothing in the journal names. For a leader that begins.
 pub(crate) async fn sweep(services: &Services) {
     let _changing = services.vault.changing.lock().await;
     let named = services.driver.query(|view| {
-        view.ledger.house().secrets().map(|secret| secret.file.clone()).collect::<BTreeSet<_>>()
+        let house = view.ledger.house();
+        let secrets = house.secrets().map(|secret| secret.file.clone());
+        secrets.chain(house.identity_keys().map(|key| key.file.clone())).collect::<BTreeSet<_>>()
     });
     let Ok(named) = named.await else { return };
     if let Err(error) = services.vault.keep_only(&named).await {
@@ -176,9 +230,8 @@ pub(crate) async fn sweep(services: &Services) {
 
 /// A file whose value does not count any more.
 async fn forget(services: &Services, file: Option<String>) {
-    let Some(file) = file else { return };
-    if let Err(error) = services.vault.files.remove(&file).await {
-        tracing::warn!(%error, "a secret's old value, sealed, stays until another leader begins");
+    if let Some(file) = file {
+        services.vault.forget(&file).await;
     }
 }
 
@@ -187,6 +240,22 @@ async fn forget(services: &Services, file: Option<String>) {
 /// # Errors
 /// [`VaultError`].
 pub async fn for_job(
+    services: &Services,
+    run: RunId,
+    lease: LeaseRef,
+    environment: Option<String>,
+) -> Result<JobSecrets, VaultError> {
+    let mut reads = 1;
+    loop {
+        match read_for_job(services, run, lease, environment.clone()).await {
+            // The old value's file goes as soon as a new one counts: then there is another to read.
+            Err(VaultError::Lost { .. }) if reads < READS_MAX => reads += 1,
+            other => return other,
+        }
+    }
+}
+
+async fn read_for_job(
     services: &Services,
     run: RunId,
     lease: LeaseRef,
@@ -208,7 +277,7 @@ pub async fn for_job(
     }
     let mut names = BTreeMap::new();
     for secret in &secrets {
-        let failed = |source| VaultError::Io { name: secret.address.describe(), source };
+        let failed = |source| VaultError::reading(secret.address.describe(), source);
         let value = services.vault.read(secret).await.map_err(failed)?;
         let name = secret.address.name.clone();
         names.insert(name.clone(), secret.address.describe());

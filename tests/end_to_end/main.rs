@@ -17,6 +17,7 @@ mod enrolment;
 mod environments;
 mod events;
 mod failover;
+mod identity;
 mod images;
 mod large_blob;
 mod local_rerun;

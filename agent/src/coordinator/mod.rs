@@ -134,6 +134,24 @@ pub enum SecretsError {
     /// The coordinator could not be asked.
     #[error("the coordinator could not send the secrets: {0}")]
     Unavailable(String),
+    /// One of them is lost at the coordinator: no agent will ever get it.
+    #[error("{0}")]
+    Lost(String),
+}
+
+impl SecretsError {
+    /// What a refused call means; none: it is to be repeated.
+    fn of(status: &tonic::Status) -> Option<Self> {
+        let message = status.message().to_owned();
+        match status.code() {
+            tonic::Code::PermissionDenied | tonic::Code::NotFound | tonic::Code::FailedPrecondition => {
+                Some(Self::Refused(message))
+            }
+            tonic::Code::Unimplemented | tonic::Code::InvalidArgument => Some(Self::Unavailable(message)),
+            tonic::Code::DataLoss => Some(Self::Lost(message)),
+            _ => None,
+        }
+    }
 }
 
 fn prepare(server: &Server) -> Result<Endpoint, ServerError> {
@@ -324,18 +342,29 @@ impl Coordinator {
             let request = v1::FetchSecretsRequest { lease: Some(lease.to_wire()) };
             match self.client().fetch_secrets(request).await {
                 Ok(answer) => return Ok(answer.into_inner()),
-                Err(status) => match status.code() {
-                    tonic::Code::PermissionDenied
-                    | tonic::Code::NotFound
-                    | tonic::Code::FailedPrecondition => {
-                        return Err(SecretsError::Refused(status.message().to_owned()));
-                    }
-                    tonic::Code::Unimplemented | tonic::Code::InvalidArgument => {
-                        return Err(SecretsError::Unavailable(status.message().to_owned()));
-                    }
-                    _ => tokio::time::sleep(backoff.next_wait()).await,
+                Err(status) => match SecretsError::of(&status) {
+                    Some(error) => return Err(error),
+                    None => tokio::time::sleep(backoff.next_wait()).await,
                 },
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::{Code, Status};
+
+    use super::SecretsError;
+
+    #[test]
+    fn a_lost_secret_ends_the_wait_and_a_coordinator_that_is_away_does_not() {
+        let of = |code| SecretsError::of(&Status::new(code, "TOKEN is lost"));
+        assert!(matches!(of(Code::DataLoss), Some(SecretsError::Lost(why)) if why == "TOKEN is lost"));
+        assert!(matches!(of(Code::PermissionDenied), Some(SecretsError::Refused(_))));
+        assert!(matches!(of(Code::Unimplemented), Some(SecretsError::Unavailable(_))));
+        for code in [Code::Unavailable, Code::Internal, Code::Unknown, Code::Unauthenticated] {
+            assert!(of(code).is_none(), "{code:?}");
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::records::upload::{UploadEnd, upload};
 use crate::session::{Assignment, JobEvent, JobLink};
 use crate::steps::annotations::Level;
 use crate::steps::contexts::{Contexts, RunnerFacts, scoped_secrets};
-use crate::tunnel::variables::Access;
+use crate::tunnel::variables::{Access, Tokens};
 
 /// How an attempt comes to be.
 pub enum Begin {
@@ -99,8 +99,8 @@ pub(super) struct Attempt {
     pub(super) lane: u32,
     /// In the job's own lane: the others.
     pub(super) lanes: Lanes,
-    /// `ACTIONS_RUNTIME_TOKEN`; empty from a coordinator that has none.
-    pub(super) runtime_token: String,
+    /// With what it asks for what is its own.
+    pub(super) tokens: Tokens,
     /// Where its caches and artifacts are, once the way is open.
     pub(super) access: Option<Access>,
     /// What there is to clean up, also when this is dropped in the middle of something.
@@ -304,7 +304,7 @@ impl Attempt {
             common,
             lane: MAIN,
             lanes: Lanes::default(),
-            runtime_token: String::new(),
+            tokens: Tokens::default(),
             access: None,
             things: Arc::clone(things),
         }
@@ -334,17 +334,18 @@ impl Attempt {
         let secrets = self.machine.coordinator.secrets(self.saved.lease).await;
         let secrets = secrets.map_err(|error| match error {
             SecretsError::Refused(why) => End::Stopped(why),
+            SecretsError::Lost(why) => End::Work(why),
             SecretsError::Unavailable(_) => End::Fleet(Failure::new(Cause::Internal, error.to_string())),
         })?;
         self.secrets = secrets.secrets.into_iter().collect();
         self.environment_secrets = secrets.environment_secrets.into_iter().collect();
-        self.runtime_token = secrets.runtime_token;
+        self.tokens = Tokens { runtime: secrets.runtime_token, identity: secrets.identity_request_token };
         // What a call hands down may be no secret of the run itself.
         let scoped = scoped_secrets(&self.spec, &self.secrets);
         let scoped = scoped.map_err(|error| End::Work(error.to_string()))?;
         let secrets = self.secrets.iter().chain(&scoped).chain(&self.environment_secrets);
         let secrets = secrets.map(|(_, value)| value.as_str());
-        log.mask(secrets.chain([self.runtime_token.as_str()]));
+        log.mask(secrets.chain([self.tokens.runtime.as_str(), self.tokens.identity.as_str()]));
         let mut vessel = self.vessel(log).await?;
         let opened = self.open_results(log, &vessel, &self.folder).await?;
         let _tunnel = opened.map(|(tunnel, access)| {

@@ -167,7 +167,7 @@ impl Attempt {
             common: self.common.clone(),
             lane: lane_of(place),
             lanes: Lanes::default(),
-            runtime_token: self.runtime_token.clone(),
+            tokens: self.tokens.clone(),
             access: self.access.clone(),
             things: Arc::clone(&self.things),
         };

@@ -98,7 +98,7 @@ impl Attempt {
         let name = launch.script_path.rsplit('/').next().unwrap_or_default().to_owned();
         Ok(Ok(Program {
             header: header(&text, &launch.display, scope.env()),
-            env: self.process_env(&scope, contexts, &[])?,
+            env: self.process_env(&scope, contexts, &self.identity_variables())?,
             argv: launch.argv,
             fallback: launch.fallback,
             script: Some((name, launch.script)),

@@ -21,11 +21,11 @@ impl Attempt {
         folder: &JobFolder,
     ) -> Result<Option<(Tunnel, Access)>, End> {
         // A container that has ended, and a coordinator without the service.
-        let Some(link) = vessel.link().filter(|_| !self.runtime_token.is_empty()) else {
+        let Some(link) = vessel.link().filter(|_| !self.tokens.runtime.is_empty()) else {
             return Ok(None);
         };
         let client = self.machine.coordinator.tunnels();
-        let tier = self.machine.tier.for_job(&self.machine.coordinator, &self.runtime_token);
+        let tier = self.machine.tier.for_job(&self.machine.coordinator, &self.tokens.runtime);
         let tunnel = Tunnel::serve(&folder.run(), client, self.saved.lease, tier)
             .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
         let services = self.saved.prepared.iter().flat_map(|prepared| &prepared.services);
@@ -34,15 +34,22 @@ impl Attempt {
         let mut refused = String::new();
         for port in PORTS.into_iter().filter(|port| !taken.contains(&port.to_string())) {
             match link.relay(port, RelayTarget::Agent).await {
-                Ok(()) => return Ok(Some((tunnel, Access { port, token: self.runtime_token.clone() }))),
+                Ok(()) => return Ok(Some((tunnel, Access { port, tokens: self.tokens.clone() }))),
                 Err(error) => refused = error.to_string(),
             }
         }
         log.remark(
             Level::Warning,
-            &format!("caches and artifacts can't be reached from this job's container: {refused}"),
+            &format!(
+                "caches, artifacts and identity tokens can't be reached from this job's container: {refused}"
+            ),
         );
         Ok(None)
+    }
+
+    /// What a script's process is told: how to ask for identity tokens, where the job may; see [`Access::identity_variables`].
+    pub(super) fn identity_variables(&self) -> Vec<(String, String)> {
+        self.access.as_ref().map(Access::identity_variables).unwrap_or_default()
     }
 
     /// What an action's process is told of caches and artifacts; see [`Access::variables`].

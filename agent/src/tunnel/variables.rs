@@ -1,6 +1,7 @@
-//! What an action's process is told of the job's caches and artifacts.
+//! What a process is told of the job's caches, artifacts and identity tokens.
 //!
-//! GitHub tells it to actions only, not to scripts: the token is worth something, and a script has no use for it.
+//! Of caches and artifacts GitHub tells actions only, not scripts: the token is worth something, and a script has no use for it. How to
+//! ask for an identity token is told to every step of a job that may.
 
 /// The name under which a job sees the service; the container's own loopback.
 ///
@@ -16,8 +17,17 @@ pub const PORTS: [u16; 4] = [28_472, 28_473, 28_474, 28_475];
 pub struct Access {
     /// The port on the container's loopback.
     pub port: u16,
-    /// The job's token; a secret.
-    pub token: String,
+    /// The job's tokens.
+    pub tokens: Tokens,
+}
+
+/// With what a job asks for what is its own. Secrets.
+#[derive(Clone, Default)]
+pub struct Tokens {
+    /// `ACTIONS_RUNTIME_TOKEN`, for caches and artifacts; empty from a coordinator that has none.
+    pub runtime: String,
+    /// `ACTIONS_ID_TOKEN_REQUEST_TOKEN`; empty: the job may not ask for identity tokens.
+    pub identity: String,
 }
 
 impl std::fmt::Debug for Access {
@@ -27,13 +37,27 @@ impl std::fmt::Debug for Access {
 }
 
 impl Access {
+    /// The variables of every step of a job that may show who it is (GitHub docs, "OpenID Connect reference").
+    #[must_use]
+    pub fn identity_variables(&self) -> Vec<(String, String)> {
+        let token = &self.tokens.identity;
+        if token.is_empty() {
+            return Vec::new();
+        }
+        // Clients add `&audience=…`, so that there has to be a query.
+        let url = format!("http://{HOST}:{}/identity/token?api-version=2.0", self.port);
+        [("ACTIONS_ID_TOKEN_REQUEST_URL", &url), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", token)]
+            .map(|(name, value)| (name.to_owned(), value.clone()))
+            .into()
+    }
+
     /// The variables of a process, above the workflow's say. `server_url` is `github.server_url`.
     #[must_use]
     pub fn variables(&self, server_url: &str) -> Vec<(String, String)> {
         let url = format!("http://{HOST}:{}/", self.port);
         let mut variables: Vec<(String, String)> = [
             ("ACTIONS_RUNTIME_URL", url.as_str()),
-            ("ACTIONS_RUNTIME_TOKEN", &self.token),
+            ("ACTIONS_RUNTIME_TOKEN", &self.tokens.runtime),
             ("ACTIONS_RESULTS_URL", &url),
             ("ACTIONS_CACHE_URL", &url),
             ("ACTIONS_CACHE_SERVICE_V2", "true"),
@@ -43,6 +67,7 @@ impl Access {
         if let Some(url) = toolkit_server_url(server_url) {
             variables.push(("GITHUB_SERVER_URL".to_owned(), url));
         }
+        variables.extend(self.identity_variables());
         variables
     }
 }
@@ -73,7 +98,8 @@ mod tests {
 
     #[test]
     fn actions_are_told() {
-        let access = Access { port: 28_472, token: "secret".to_owned() };
+        let tokens = Tokens { runtime: "secret".to_owned(), identity: "another".to_owned() };
+        let access = Access { port: 28_472, tokens };
         let told = access.variables("https://github.com");
         let value =
             |name: &str| told.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
@@ -82,7 +108,17 @@ mod tests {
         assert_eq!(value("ACTIONS_RUNTIME_TOKEN"), Some("secret"));
         assert_eq!(value("ACTIONS_CACHE_SERVICE_V2"), Some("true"));
         assert_eq!(value("GITHUB_SERVER_URL"), None);
-        assert!(!format!("{access:?}").contains("secret"));
+        assert_eq!(
+            value("ACTIONS_ID_TOKEN_REQUEST_URL"),
+            Some("http://slipway.localhost:28472/identity/token?api-version=2.0")
+        );
+        assert_eq!(value("ACTIONS_ID_TOKEN_REQUEST_TOKEN"), Some("another"));
+        let shown = format!("{access:?}");
+        assert!(!shown.contains("secret") && !shown.contains("another"));
+        let tokens = Tokens { identity: String::new(), ..access.tokens };
+        let access = Access { port: 28_472, tokens };
+        assert_eq!(access.identity_variables(), []);
+        assert!(access.variables("").iter().all(|(name, _)| !name.contains("ID_TOKEN")));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Calls that keep house: tokens of agents, pools, secrets.
+//! Calls that keep house: tokens of agents, pools, secrets, keys of identity tokens.
 
 use std::time::Duration;
 
@@ -140,6 +140,22 @@ impl Client {
     pub async fn remove_pool(&self, name: &str) -> Result<(), Failure> {
         let path = format!("/pools/{}", piece("pool's name", name)?);
         self.ask(self.request(Method::DELETE, &path)).await.map(drop)
+    }
+
+    /// The issuer of identity tokens and its keys.
+    ///
+    /// # Errors
+    /// See [`super`].
+    pub async fn identity(&self) -> Result<Json, Failure> {
+        self.ask(self.request(Method::GET, "/identity")).await
+    }
+
+    /// Lets another key sign identity tokens. `alone`: what others signed counts no longer.
+    ///
+    /// # Errors
+    /// See [`super`].
+    pub async fn rotate_identity(&self, alone: bool) -> Result<Json, Failure> {
+        self.ask(self.request(Method::POST, "/identity/rotate").json(&json!({ "alone": alone }))).await
     }
 
     /// Which secrets are kept.

@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod eval;
 pub mod generated;
 pub mod github;
+pub mod identity;
 pub mod lint;
 pub mod lock;
 pub mod logs;

@@ -4,7 +4,7 @@ use super::UserRole;
 use super::UserRole::{Admin, Approver, Developer, Viewer};
 
 /// The routes of `/api/v1` that need a token, sorted; what is not here is for administrators.
-pub(crate) const HTTP: [(&str, UserRole); 47] = [
+pub(crate) const HTTP: [(&str, UserRole); 49] = [
     ("delete /agents/tokens/{token}", Admin),
     ("delete /agents/{agent}", Admin),
     ("delete /pools/{pool}", Admin),
@@ -17,6 +17,7 @@ pub(crate) const HTTP: [(&str, UserRole); 47] = [
     ("get /audit/verify", Admin),
     ("get /backup", Admin),
     ("get /cache", Viewer),
+    ("get /identity", Admin),
     ("get /pools", Viewer),
     ("get /reports", Viewer),
     ("get /runs", Viewer),
@@ -45,6 +46,7 @@ pub(crate) const HTTP: [(&str, UserRole); 47] = [
     ("post /cache/tokens", Admin),
     ("post /dispatches", Developer),
     ("post /history/rebuild", Admin),
+    ("post /identity/rotate", Admin),
     ("post /runs", Developer),
     ("post /runs/{run}/approvals", Approver),
     ("post /runs/{run}/cancel", Developer),

@@ -3,7 +3,8 @@
 //! It is a view of the journal, not a second book: an entry is journaled in the same batch as the events that it led to, so
 //! neither is there without the other, and the journal's chain of hashes shows if one was changed or removed. Commands that
 //! were refused are in it too. Deliberately absent: requests without the right token (anybody could fill the journal with
-//! them; `/metrics` counts those) and everything that Slipway decides by itself.
+//! them; `/metrics` counts those) and everything that Slipway decides by itself, but for keys of
+//! identity tokens that take turns.
 
 mod trail;
 
@@ -41,7 +42,8 @@ pub struct AuditEntry {
     /// By which door.
     pub source: String,
     /// `run.submit`, `run.rerun`, `run.cancel`, `run.approve`, `run.reject`, `agent.drain`, `agent.resume`, `backup`, `cache.check`, `cache.prune`, `cache.token`, `history.rebuild`, `agent.token`, `agent.token_revoke`,
-    /// `agent.enrol`, `agent.remove`, `pool.set`, `pool.remove`, `secret.set`, `secret.remove`, `secret.read`, `token.make`, `token.revoke`.
+    /// `agent.enrol`, `agent.remove`, `pool.set`, `pool.remove`, `secret.set`, `secret.remove`, `secret.read`, `token.make`, `token.revoke`,
+    /// `identity.token`, `identity.key`, `identity.key_alone`, `identity.key_remove`.
     pub action: String,
     /// The run or agent.
     pub target: String,

@@ -20,9 +20,10 @@ use crate::audit::Origin;
 use crate::driver::View;
 use crate::driver::message::RunLease;
 use crate::house::HouseCommand;
+use crate::identity;
 use crate::secrets::SecretMap;
 use crate::services::Services;
-use crate::vault;
+use crate::vault::{self, VaultError};
 
 /// Answers agents.
 pub(super) struct AgentsService {
@@ -52,7 +53,11 @@ impl AgentsService {
         let spec: OfEnvironment = serde_json::from_slice(&spec).map_err(|error| unavailable(&error))?;
         let environment = spec.environment.map(|environment| environment.name);
         let kept = vault::for_job(services, lease.run, lease.lease, environment).await;
-        let mut kept = kept.map_err(|error| unavailable(&error))?;
+        let mut kept = kept.map_err(|error| match error {
+            // No use in asking again: the job is to fail, and to say why.
+            VaultError::Lost { .. } => Status::data_loss(error.to_string()),
+            error => unavailable(&error),
+        })?;
         let is_given = |name: &String| given.keys().any(|given| given.eq_ignore_ascii_case(name));
         kept.common.retain(|name, _| !is_given(name));
         kept.environment.retain(|name, _| !is_given(name));
@@ -170,7 +175,16 @@ impl Agents for AgentsService {
         let vault::JobSecrets { common, environment } = kept;
         let secrets = common.into_iter().chain(secrets).collect();
         let environment_secrets = environment.into_iter().collect();
-        Ok(Response::new(FetchSecretsResponse { secrets, runtime_token, environment_secrets }))
+        let asking = identity::request_token(&self.services, lease).await;
+        let identity_request_token = asking
+            .map_err(|error| Status::unavailable(format!("the job's identity cannot be told: {error}")))?
+            .unwrap_or_default();
+        Ok(Response::new(FetchSecretsResponse {
+            secrets,
+            runtime_token,
+            environment_secrets,
+            identity_request_token,
+        }))
     }
 
     async fn tunnel(

@@ -4,8 +4,8 @@ use slipway_scheduler::{AgentId, Timestamp};
 
 use super::tokens::TOKEN_LIFE_MS_MAX;
 use super::{
-    ACCESS_TOKENS_MAX, ENROLLED_MAX, EnrolToken, EnrolledAgent, House, HouseEvent, KeptSecret,
-    POOL_AGENTS_MAX, POOLS_MAX, PoolRule, SECRETS_MAX, SecretAddress, TOKENS_MAX,
+    ACCESS_TOKENS_MAX, ENROLLED_MAX, EnrolToken, EnrolledAgent, House, HouseEvent, IDENTITY_KEYS_MAX,
+    IdentityKey, KeptSecret, POOL_AGENTS_MAX, POOLS_MAX, PoolRule, SECRETS_MAX, SecretAddress, TOKENS_MAX,
 };
 use crate::access::{ACCESS_LIFE_MS_MAX, ACCESS_NAME_MAX_CHARS, AccessToken, UserRole};
 
@@ -73,6 +73,20 @@ pub enum HouseCommand {
     SetSecret(KeptSecret),
     /// A secret is to go.
     RemoveSecret(SecretAddress),
+    /// A key is to sign identity tokens.
+    SetIdentityKey {
+        /// The key; from when on it signs is decided here.
+        key: IdentityKey,
+        /// In how many milliseconds it begins to sign.
+        in_ms: u64,
+        /// Whether what the others signed counts no longer.
+        alone: bool,
+    },
+    /// A key is not to be published any longer.
+    RemoveIdentityKey {
+        /// Its id.
+        id: String,
+    },
 }
 
 /// Why a request is refused.
@@ -108,6 +122,9 @@ impl HouseCommand {
             Self::RemovePool { .. } => "pool.remove",
             Self::SetSecret(_) => "secret.set",
             Self::RemoveSecret(_) => "secret.remove",
+            Self::SetIdentityKey { alone: false, .. } => "identity.key",
+            Self::SetIdentityKey { alone: true, .. } => "identity.key_alone",
+            Self::RemoveIdentityKey { .. } => "identity.key_remove",
         }
     }
 
@@ -120,6 +137,9 @@ impl HouseCommand {
             Self::Enrol { agent, .. } | Self::RemoveAgent { agent } => agent.to_string(),
             Self::SetPool(PoolRule { name, .. }) | Self::RemovePool { name } => name.clone(),
             Self::SetSecret(KeptSecret { address, .. }) | Self::RemoveSecret(address) => address.describe(),
+            Self::SetIdentityKey { key: IdentityKey { id, .. }, .. } | Self::RemoveIdentityKey { id } => {
+                id.clone()
+            }
         }
     }
 }
@@ -236,6 +256,19 @@ impl House {
                     return Err(HouseError::NotFound(format!("there is no secret {}", address.describe())));
                 }
                 HouseEvent::SecretRemoved { address, at: now }
+            }
+            HouseCommand::SetIdentityKey { key, in_ms, alone } => {
+                if !alone && !self.identity_keys.contains_key(&key.id) {
+                    limit("keys of identity tokens", self.identity_keys.len(), IDENTITY_KEYS_MAX)?;
+                }
+                let key = IdentityKey { signs_from: Timestamp(now.0.saturating_add(in_ms)), ..key };
+                HouseEvent::IdentityKeySet { key, alone, at: now }
+            }
+            HouseCommand::RemoveIdentityKey { id } => {
+                if !self.identity_keys.contains_key(&id) {
+                    return Err(HouseError::NotFound(format!("there is no key {id} of identity tokens")));
+                }
+                HouseEvent::IdentityKeyRemoved { id, at: now }
             }
         }))
     }

@@ -1,12 +1,13 @@
 //! What admins decide: tokens with which agents enrol, agents that were enrolled or removed, tokens of people and programs, pools,
-//! and which secrets are kept.
+//! which secrets are kept, and which keys sign the identity tokens of jobs.
 //!
 //! Invariants: like the scheduler's state it is a function of the journal; [`House::apply`] cannot fail; nothing secret is in
-//! it (of a token or credential its SHA-256, of a secret its name and where its sealed value lies).
+//! it (of a token or credential its SHA-256, of a secret its name and where its sealed value lies, of a key its public half).
 //! Deliberately absent: who may do it ([`crate::http`] checks that) and values of secrets ([`crate::vault`]).
 
 mod agents;
 mod decide;
+mod identity;
 mod pools;
 mod secrets;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use crate::access::AccessToken;
 
 pub use agents::EnrolledAgent;
 pub use decide::{HouseCommand, HouseError};
+pub use identity::{IDENTITY_KEYS_MAX, IdentityKey};
 pub use pools::{POOL_AGENTS_MAX, PoolRule};
 pub use secrets::{KeptSecret, SecretAddress, SecretPlace};
 pub use tokens::EnrolToken;
@@ -95,6 +97,24 @@ pub enum HouseEvent {
         /// When.
         at: Timestamp,
     },
+    /// A key is published, and signs from its time on.
+    IdentityKeySet {
+        /// The key; one that was known may sign from another time on.
+        #[serde(flatten)]
+        key: IdentityKey,
+        /// Nothing that another key signed counts any more.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        alone: bool,
+        /// When.
+        at: Timestamp,
+    },
+    /// A key is published no longer.
+    IdentityKeyRemoved {
+        /// Which.
+        id: String,
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// All of it.
@@ -112,6 +132,8 @@ pub struct House {
     pools: BTreeMap<String, PoolRule>,
     /// By [`SecretAddress::key`].
     secrets: BTreeMap<String, KeptSecret>,
+    /// By their ids.
+    identity_keys: BTreeMap<String, IdentityKey>,
 }
 
 impl House {
@@ -147,6 +169,13 @@ impl House {
             HouseEvent::PoolRemoved { name, .. } => drop(self.pools.remove(&name.to_ascii_lowercase())),
             HouseEvent::SecretSet(secret) => drop(self.secrets.insert(secret.address.key(), secret.clone())),
             HouseEvent::SecretRemoved { address, .. } => drop(self.secrets.remove(&address.key())),
+            HouseEvent::IdentityKeySet { key, alone, .. } => {
+                if *alone {
+                    self.identity_keys.clear();
+                }
+                self.identity_keys.insert(key.id.clone(), key.clone());
+            }
+            HouseEvent::IdentityKeyRemoved { id, .. } => drop(self.identity_keys.remove(id)),
         }
     }
 
@@ -198,5 +227,10 @@ impl House {
             .collect();
         seen.sort_by_key(|secret| secret.address.place.nearness());
         seen
+    }
+
+    /// The keys of identity tokens that are published.
+    pub fn identity_keys(&self) -> impl Iterator<Item = &IdentityKey> {
+        self.identity_keys.values()
     }
 }

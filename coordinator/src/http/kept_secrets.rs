@@ -22,7 +22,7 @@ impl From<VaultError> for ApiError {
         match error {
             VaultError::Invalid(message) => Self::bad_request(message),
             VaultError::Driver(error) => error.into(),
-            VaultError::Io { .. } => {
+            VaultError::Io { .. } | VaultError::Lost { .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string())
             }
         }

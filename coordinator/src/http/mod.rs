@@ -22,6 +22,7 @@ mod extract;
 mod forward;
 mod health;
 mod history;
+mod identity;
 mod kept_secrets;
 mod metrics;
 pub mod openapi;
@@ -52,7 +53,7 @@ use crate::services::Services;
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 48] = [
+pub const ROUTES: [&str; 50] = [
     "delete /agents/tokens/{token}",
     "delete /agents/{agent}",
     "delete /pools/{pool}",
@@ -65,6 +66,7 @@ pub const ROUTES: [&str; 48] = [
     "get /audit/verify",
     "get /backup",
     "get /cache",
+    "get /identity",
     "get /openapi.json",
     "get /pools",
     "get /reports",
@@ -93,6 +95,7 @@ pub const ROUTES: [&str; 48] = [
     "post /cache/tokens",
     "post /dispatches",
     "post /history/rebuild",
+    "post /identity/rotate",
     "post /runs",
     "post /runs/{run}/approvals",
     "post /runs/{run}/cancel",
@@ -132,6 +135,8 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/cache/prune", post(cache::prune))
         .route("/cache/tokens", post(cache::make_pass))
         .route("/history/rebuild", post(history::rebuild))
+        .route("/identity", get(identity::show))
+        .route("/identity/rotate", post(identity::rotate))
         .route("/agents", get(agents::list))
         .route("/agents/tokens", get(enrolment::list_tokens).post(enrolment::make_token))
         .route("/agents/tokens/{token}", delete(enrolment::revoke_token))
@@ -168,6 +173,7 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
             "/webhooks/github",
             post(github::webhook).layer(DefaultBodyLimit::max(github::MAX_PAYLOAD_BYTES)),
         )
+        .merge(crate::identity::documents())
         .merge(pages::router(&services))
         .fallback(error::nothing_here)
         .method_not_allowed_fallback(error::method_not_allowed)

@@ -67,7 +67,8 @@ use index::{Index, Taken};
 pub(crate) use index::{IndexPlace, Sharing};
 pub use index::{Unused, Usage};
 use limits::{CALL_MAX_BYTES, ORPHAN_AGE, SIGNED_FOR};
-use token::{Claims, lease_of_word};
+use token::Claims;
+pub(crate) use token::{lease_of_word, lease_word};
 
 /// The results service; cheap to clone.
 #[derive(Clone)]

@@ -161,14 +161,14 @@ impl Claims {
 
 /// A lease in one word, for signed addresses and the index.
 #[must_use]
-pub(super) fn lease_word(lease: &RunLease) -> String {
+pub(crate) fn lease_word(lease: &RunLease) -> String {
     let RunLease { run, lease: LeaseRef { instance, attempt, token } } = lease;
     format!("{run}.{instance}.{attempt}.{}.{}", token.epoch, token.sequence)
 }
 
 /// The lease of a word.
 #[must_use]
-pub(super) fn lease_of_word(word: &str) -> Option<RunLease> {
+pub(crate) fn lease_of_word(word: &str) -> Option<RunLease> {
     let mut parts = word.split('.');
     let run = parts.next()?.parse().ok()?;
     let instance = parts.next()?.parse().ok()?;

@@ -120,6 +120,32 @@ async fn what_a_crash_left_goes_when_the_next_leader_begins() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_value_is_told_by_its_name_and_with_what_to_do() {
+    let fixture = Fixture::start().await;
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    fixture.submit(ONE_JOB).await;
+    let lease = agent.next_assigned().await.lease;
+    let request = v1::FetchSecretsRequest { lease };
+    for damage in [false, true] {
+        set(&fixture, "TOKEN", json!({"value": "v", "repository": "o/n"})).await;
+        let file = std::fs::read_dir(fixture.folder.path().join("data/vault")).unwrap().next();
+        let file = file.unwrap().unwrap().path();
+        match damage {
+            true => std::fs::write(&file, b"damaged").unwrap(),
+            false => std::fs::remove_file(&file).unwrap(),
+        }
+        let lost = agent.client.fetch_secrets(request.clone()).await.unwrap_err();
+        assert_eq!(lost.code(), tonic::Code::DataLoss);
+        for text in ["TOKEN of o/n", "slipway secrets set", "slipway secrets rm"] {
+            assert!(lost.message().contains(text), "{lost}");
+        }
+    }
+    set(&fixture, "TOKEN", json!({"value": "again", "repository": "o/n"})).await;
+    let answer = agent.client.fetch_secrets(request).await.unwrap().into_inner();
+    assert_eq!(answer.secrets, map(&[("TOKEN", "again")]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_names_places_and_values_are_refused() {
     let fixture = Fixture::start().await;
     let long = "x".repeat(49_153);

@@ -36,6 +36,7 @@ mod github_rules;
 mod gradle;
 mod grpc_runs;
 mod history;
+mod identity;
 mod job_doors;
 mod kept_results;
 mod kept_secrets;

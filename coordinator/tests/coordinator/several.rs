@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::browser::Browser;
 use crate::fake_agent::{FIRST, FakeAgent, client, hello, line};
 use crate::fixture::{Fixture, ONE_JOB, TestClock};
+use crate::identity;
 
 /// What several coordinators have in common.
 struct Common {
@@ -173,6 +174,31 @@ async fn a_job_goes_on_under_the_next_leader_with_its_lease_records_and_secrets(
     let lines: Vec<Value> = second.events(&run, false).await;
     let lines: Vec<&str> = lines.iter().filter_map(|event| event["line"].as_str()).collect();
     assert_eq!(lines, ["one", "two", "three"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn identity_tokens_are_signed_with_the_same_key_under_the_next_leader() {
+    let common = Common::new();
+    let mut first = common.start().await;
+    leads(&first).await;
+    let second = common.start().await;
+    follows(&second).await;
+    first.submit(identity::DEPLOY).await;
+    let mut agent = FakeAgent::connect(first.handle(), FIRST).await;
+    let job = identity::next_job(&mut agent).await;
+    let before = identity::token(&mut agent, &job, "").await;
+    let keys = identity::published(&first).await;
+    assert_eq!(identity::published(&second).await, keys, "a follower asks the leader");
+
+    first.handle = None;
+    leads(&second).await;
+    assert_eq!(identity::published(&second).await, keys);
+    let held = hello(FIRST, 4, vec![job.lease.clone()]);
+    let mut agent = FakeAgent::connect_with(second.handle(), held).await;
+    // The token with which the job's processes ask is good for the next leader, too.
+    let after = identity::token(&mut agent, &job, "").await;
+    let header = |token: &str| token.split('.').next().map(str::to_owned);
+    assert_eq!(header(&after), header(&before));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
