@@ -27,6 +27,8 @@ pub mod sarif;
 pub mod sbom;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tools_tests;
 
 pub use collect::{Collected, Report, Wanted, Warning, collect};
 pub use junit::{Case, Outcome, Parsed, ReportError, Room, cut, parse};

@@ -19,6 +19,7 @@ mod details;
 mod findings;
 mod gates;
 mod held;
+mod item;
 pub(crate) mod missed;
 mod output;
 pub(crate) mod reporter;

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::desired::{self, Key, Mark, RunWork, Wanted};
-use super::details::Details;
+use super::item::Item;
 use super::telling::{self, Task, TellError};
 use super::told::ReportEvent;
 use super::{Forge, ForgeError, Place, commits, deployments, gates, rules};
@@ -37,9 +37,6 @@ const GATHER: Duration = Duration::from_millis(200);
 const LIVE_EVERY: Duration = Duration::from_secs(10);
 const LIVE_EVERY_EACH: Duration = Duration::from_secs(2);
 
-/// The first wait after a failure, and the longest.
-const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(120));
-
 /// After so many failures in a row the forge counts as away: one request at a time asks whether it is back, after these waits.
 const OUTAGE_FAILURES: u32 = 4;
 const OUTAGE_WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -57,55 +54,6 @@ const WITHOUT_DEPLOYMENTS_MAX: usize = 10_000;
 
 /// A request that takes longer is given up, as one whose answer was lost.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
-
-/// A report that is not settled.
-#[derive(Debug)]
-struct Item {
-    wanted: Wanted,
-    id: Option<u64>,
-    /// Something may have been told that nobody remembers.
-    uncertain: bool,
-    /// What was told last.
-    told: Option<Mark>,
-    told_at: Instant,
-    not_before: Instant,
-    backoff: Backoff,
-    busy: bool,
-    details: Option<Details>,
-}
-
-impl Item {
-    fn new(wanted: Wanted, uncertain: bool, now: Instant) -> Self {
-        let id = wanted.told.map(|told| told.id);
-        Self {
-            wanted,
-            id,
-            uncertain,
-            told: None,
-            told_at: now,
-            not_before: now,
-            backoff: Backoff::new(WAITS.0, WAITS.1),
-            busy: false,
-            details: None,
-        }
-    }
-
-    /// How urgent it is, less first; `None`: there is nothing to tell now, or not yet.
-    fn urgency(&self, now: Instant, live_every: Duration, has_room: bool) -> Option<u8> {
-        if self.busy || self.not_before > now {
-            return None;
-        }
-        if self.told.as_ref() != Some(&self.wanted.mark()) {
-            return Some(match (self.wanted.stage.is_done(), self.id) {
-                (true, _) => 0,
-                (false, None) => 1,
-                (false, Some(_)) => 2,
-            });
-        }
-        let live = self.wanted.source.is_some_and(|source| !source.over);
-        (live && has_room && now >= self.told_at + live_every).then_some(3)
-    }
-}
 
 /// What became of a task.
 #[derive(Debug)]
