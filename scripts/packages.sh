@@ -31,7 +31,10 @@ want_packages binutils dpkg-dev
 want_cargo_tool cargo-deb --no-default-features
 
 say "Building the programs"
-cargo build --quiet --locked --profile "$profile" --bins -p slipway -p slipway-coordinator -p slipway-agent
+# To be tried, they are built as all the rest is: with other features than these three alone need, and so only once.
+which=(-p slipway -p slipway-coordinator -p slipway-agent)
+[[ $profile == release ]] || which=(--workspace)
+cargo build --quiet --locked --profile "$profile" --bins "${which[@]}"
 
 files=$built/package-files
 rm -rf "$files"

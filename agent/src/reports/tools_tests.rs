@@ -58,7 +58,7 @@ tool!(
     gotestsum,
     "gotestsum.xml",
     [
-        "TestFails failed: === RUN   TestFails",
+        "TestFails failed: Failed",
         "TestSkips skipped: === RUN   TestSkips",
         "TestAdds/one_and_one passed",
         "TestAdds passed"
