@@ -40,11 +40,13 @@ files=$built/package-files
 rm -rf "$files"
 mkdir -p "$files" "$out"
 "$built/slipway" manual "$files/man" >/dev/null
+# As Debian wants them.
+gzip -9n "$files"/man/*.1
 # Those of the other programs go with them.
 for shell in bash zsh fish; do "$built/slipway" completions "$shell" >"$files/slipway.$shell"; done
 for program in slipway-coordinator slipway-agent; do
   "$built/slipway" completions bash --program "$program" >"$files/$program.bash"
-  mv "$files/man/$program.1" "$files/"
+  mv "$files/man/$program.1.gz" "$files/"
 done
 rm -f "$out"/slipway*.deb
 # What is packaged to be tried is not packed well.

@@ -21,7 +21,7 @@ check_units() {
   done
   systemd-analyze verify "$folder"/*.service || { rm -rf "$folder" && return 1; }
   for unit in "$folder"/*.service; do
-    most=25
+    most=27
     [[ $unit != *coordinator* ]] || most=15
     systemd-analyze security --offline=yes --threshold="$most" "$unit" >"$folder/rating" || { cat "$folder/rating" && rm -rf "$folder" && return 1; }
   done
