@@ -8,8 +8,7 @@ use std::process::{Command, Stdio};
 
 use slipway_tests::{Outcome, docker, wait_until};
 
-/// A machine with systemd that has this machine's container engine, and the folder of one agent at the same place as here: that is where
-/// the engine finds what jobs mount.
+/// A machine with systemd that has this machine's container engine.
 struct Machine {
     container: String,
     /// The instance of `slipway-agent@.service`.
@@ -19,13 +18,11 @@ struct Machine {
 impl Machine {
     fn start() -> Self {
         let agent = format!("test-{}", std::process::id());
-        let state = format!("/var/lib/slipway-agent-{agent}");
-        let shared = format!("{state}:{state}");
         let arguments = "run --detach --cap-add SYS_ADMIN --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
              --cgroupns host --volume /sys/fs/cgroup:/sys/fs/cgroup:rw --volume /var/run/docker.sock:/var/run/docker.sock \
              --tmpfs /run --tmpfs /run/lock --tmpfs /tmp";
         let mut arguments: Vec<&str> = arguments.split_whitespace().collect();
-        arguments.extend(["--volume", &shared, "slipway/systemd:test"]);
+        arguments.push("slipway/systemd:test");
         let container = docker(&arguments);
         let machine = Self { container, agent };
         wait_until("systemd is up", || {
@@ -83,10 +80,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        let _ = self.run(&format!("systemctl stop slipway-agent@{}", self.agent));
-        let _ = self.run(&format!("rm -rf /var/lib/slipway-agent-{}/*", self.agent));
         let _ = Command::new("docker").args(["rm", "--force", "--volumes", &self.container]).output();
-        let _ = std::fs::remove_dir(format!("/var/lib/slipway-agent-{}", self.agent));
     }
 }
 
