@@ -1,6 +1,6 @@
 //! What a command did: its exit code, what it printed, and the objects of `run --json`.
 
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -22,15 +22,7 @@ impl Outcome {
     /// When it was ended by a signal, or reported a panic.
     #[must_use]
     pub fn of(command: &mut Command) -> Self {
-        Self::new(command.output().unwrap())
-    }
-
-    /// That of a command which has ended.
-    ///
-    /// # Panics
-    /// As [`Outcome::of`].
-    #[must_use]
-    pub fn new(output: Output) -> Self {
+        let output = command.output().unwrap();
         let outcome = Self {
             code: output.status.code().expect("no signal ended it"),
             stdout: String::from_utf8(output.stdout).unwrap(),
