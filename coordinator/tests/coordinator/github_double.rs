@@ -162,7 +162,7 @@ impl Double {
             }
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        panic!("the double never had {what}: {:#?}", self.known().ends());
+        panic!("the double never had {what}: {:#?}", self.known().checks);
     }
 
     /// Holds all exchanges against GitHub's own description.
