@@ -26,6 +26,8 @@ want actions-clients-old-1 SLIPWAY_ACTIONS_CLIENTS_OLD @actions/cache@3.2.4
 
 # Verifies identity tokens.
 want identity-clients-1 SLIPWAY_IDENTITY_CLIENTS jose@6.2.18
+# A provider where people sign in.
+want oidc-provider-1 SLIPWAY_OIDC_PROVIDER oidc-provider@9.13.3 jose@6.2.18
 
 # GitHub's own description of its API, and what checks JSON against it.
 want github-description-1 SLIPWAY_GITHUB_DESCRIPTION @octokit/openapi@23.0.2 ajv@8.20.0 ajv-formats@3.0.1

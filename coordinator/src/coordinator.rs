@@ -37,6 +37,7 @@ use crate::results::tunnel::{self, Tunnels};
 use crate::results::{IndexPlace, Results, ResultsError, ResultsPlaces, Sharing};
 use crate::secrets::Secrets;
 use crate::services::Services;
+use crate::sign_in::SignIn;
 use crate::small_files::SmallFiles;
 use crate::submit::{self, NewRun, SubmitError};
 use crate::token::Token;
@@ -88,12 +89,21 @@ pub enum StartError {
     /// The forge that is to be told of runs.
     #[error("[github] {0}")]
     Forge(String),
+    /// Where people may sign in.
+    #[error("[[sign_in]] {0}")]
+    SignIn(String),
     /// gRPC.
     #[error(transparent)]
     Grpc(#[from] GrpcError),
     /// HTTP.
     #[error("HTTP: {0}")]
     Http(std::io::Error),
+}
+
+/// Where people reach the pages: the public URL; without one, the HTTP address if that is this machine's own, so that all can be tried.
+fn address_for_people(options: &Options, http: SocketAddr) -> Option<String> {
+    let here = || http.ip().is_loopback().then(|| format!("http://{http}"));
+    options.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()).or_else(here)
 }
 
 /// Starts coordinators.
@@ -261,7 +271,11 @@ impl Coordinator {
             passes: Passes::new(&keys.results, Arc::clone(&clock)),
         };
         let cache = Cache::open(&options, &data_dir.path("cache"), users).await?;
-        let identity = Identity::new(options.public_url.as_deref(), http_addr, &keys.results);
+        let address = address_for_people(&options, http_addr);
+        let identity = Identity::new(address.clone(), &keys.results);
+        let sign_in =
+            SignIn::new(&options.sign_in, address.as_deref().unwrap_or_default(), &keys.results, &clock)
+                .map_err(StartError::SignIn)?;
         let services = Services {
             driver,
             store,
@@ -275,6 +289,7 @@ impl Coordinator {
             secrets: Secrets::new(secrets, keys.seal),
             vault: Vault::new(vault, keys.vault),
             identity,
+            sign_in,
             admin_token: keys.admin_token.clone(),
             agent_token: keys.agent_token.clone(),
             pages: Pages::new(&keys.results, &keys.admin_token),

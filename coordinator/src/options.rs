@@ -8,6 +8,8 @@ mod cluster;
 mod environments;
 mod github;
 mod scheduling;
+mod settings;
+mod sign_in;
 #[cfg(test)]
 mod tests;
 mod webhook;
@@ -16,7 +18,6 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
 use slipway_cas::objects::BucketAddress;
 pub use slipway_kit::actions_source::ActionsSource;
 use slipway_kit::config::{self, ConfigError};
@@ -24,12 +25,14 @@ use slipway_kit::config::{self, ConfigError};
 pub use self::cache::{CacheFlags, CachePlace, CacheQuota, CacheStore, CacheUrl};
 pub use self::cluster::{ClusterFlags, ClusterOptions};
 pub use self::environments::{EnvironmentSetting, Environments};
+pub(crate) use self::github::is_private_address;
 pub use self::github::{AppKey, GithubFlags, GithubIdentity, GithubOptions, GithubSettings, GithubToken};
 pub use self::webhook::{ApproveForks, Repository, WebhookOptions, WebhookSecret};
 pub use crate::journal::{JournalPlace, JournalUrl};
 use crate::records::limits::KEEP_LOGS_DAYS;
 pub use scheduling::Scheduling;
-use scheduling::{PrioritySetting, RetrySetting, ShareSetting};
+use settings::Settings;
+pub use sign_in::{ClientSecret, ProviderKind, RoleRule, SignInProvider};
 
 pub use crate::results::KeptResults;
 
@@ -141,45 +144,6 @@ pub struct Flags {
     pub webhook_secret: Option<String>,
 }
 
-/// The configuration file.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Settings {
-    data_dir: Option<PathBuf>,
-    http: Option<String>,
-    grpc: Option<String>,
-    tls_cert: Option<PathBuf>,
-    tls_key: Option<PathBuf>,
-    journal: Option<JournalUrl>,
-    journal_file: Option<PathBuf>,
-    keep_journal: Option<u64>,
-    cache: Option<CacheUrl>,
-    cache_size: Option<u64>,
-    cache_quota: Option<u64>,
-    cache_store: Option<String>,
-    cache_store_days: Option<u32>,
-    objects: Option<String>,
-    keep_logs: Option<u32>,
-    lease_seconds: Option<u64>,
-    webhook_secret: Option<String>,
-    webhook_secret_file: Option<PathBuf>,
-    allow_repositories: Vec<String>,
-    actions_source: Option<String>,
-    otlp: Option<String>,
-    cluster_key_file: Option<PathBuf>,
-    advertise_http: Option<String>,
-    advertise_grpc: Option<String>,
-    objects_shared: bool,
-    repository: Vec<Repository>,
-    share: Vec<ShareSetting>,
-    priority: Vec<PrioritySetting>,
-    retry: RetrySetting,
-    environment: Vec<EnvironmentSetting>,
-    github: github::GithubSettings,
-    badges: bool,
-    public_url: Option<String>,
-}
-
 /// Where blobs and records are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Objects {
@@ -241,6 +205,8 @@ pub struct Options {
     pub github: Option<GithubOptions>,
     /// Where people reach the web pages, without a slash at its end; `None`: reports have no links.
     pub public_url: Option<String>,
+    /// Where people may sign in besides with a token.
+    pub sign_in: Vec<SignInProvider>,
     /// Whether badges are served to whoever asks, without a token.
     pub badges: bool,
     /// Whether projections are made. A coordinator that serves one run and goes needs none.
@@ -273,6 +239,7 @@ impl Options {
             cache_store: None,
             github: None,
             public_url: None,
+            sign_in: Vec::new(),
             badges: false,
             history: true,
         }
@@ -355,6 +322,7 @@ impl Options {
         let github = github::load(&flags.github, file.github)?;
         let public_url = flags.github.public_url.or(file.public_url);
         let public_url = public_url.as_deref().map(github::public_url).transpose()?;
+        let sign_in = sign_in::load(file.sign_in, public_url.is_some() || http.ip().is_loopback())?;
         let options = Self {
             data_dir,
             http,
@@ -376,6 +344,7 @@ impl Options {
             cache_store,
             github,
             public_url,
+            sign_in,
             badges: file.badges,
             history: true,
         };

@@ -22,6 +22,7 @@ use crate::repositories::Repositories;
 use crate::results::Results;
 use crate::results::tunnel::Tunnels;
 use crate::secrets::Secrets;
+use crate::sign_in::SignIn;
 use crate::token::Token;
 use crate::vault::Vault;
 
@@ -56,6 +57,8 @@ pub struct Services {
     pub admin_token: Token,
     /// Who has it may be an agent.
     pub agent_token: Token,
+    /// Where people may sign in.
+    pub(crate) sign_in: SignIn,
     /// What the web pages share.
     pub(crate) pages: Pages,
     /// Wakes whoever deals with webhook deliveries.

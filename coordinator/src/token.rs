@@ -26,6 +26,11 @@ pub(crate) fn sha256(token: &str) -> String {
     slipway_cas::Digest::of(token.as_bytes()).hash_hex()
 }
 
+/// The id of a new token, for people.
+pub(crate) fn short_id() -> String {
+    uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect()
+}
+
 /// What the text of every token for the API begins with, but for the admin token.
 pub(crate) const ACCESS_PREFIX: &str = "slipapi_";
 

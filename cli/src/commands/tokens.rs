@@ -135,7 +135,7 @@ async fn list(client: &Client, json: bool, out: &mut Out) -> Result<Exit, Failur
         return Ok(Exit::Success);
     }
     let now_ms = SystemClock.unix_ms();
-    let mut table = Table::new(&["TOKEN", "NAME", "ROLE", "MADE", "GOOD FOR"]);
+    let mut table = Table::new(&["TOKEN", "NAME", "ROLE", "MADE", "GOOD FOR", "SIGNED IN AT"]);
     for token in tokens {
         let field = |name: &str| token[name].as_str().unwrap_or_default();
         let number = |name: &str| token.get(name).and_then(Json::as_u64).unwrap_or_default();
@@ -145,6 +145,7 @@ async fn list(client: &Client, json: bool, out: &mut Out) -> Result<Exit, Failur
             text(field("role")),
             text(style::ago(number("made_at_ms"), now_ms)),
             text(left(number("expires_at_ms").saturating_sub(now_ms))),
+            text(escape::name(field("signed_in_at"))),
         ]);
     }
     out.text(&table.render(out.colours))?;

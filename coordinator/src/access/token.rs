@@ -26,4 +26,7 @@ pub struct AccessToken {
     pub made_at: Timestamp,
     /// From when on it is good for nothing.
     pub expires_at: Timestamp,
+    /// Where its owner signed in, if it is a session of theirs: nobody knows its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<String>,
 }

@@ -5,7 +5,8 @@ use slipway_scheduler::{AgentId, Timestamp};
 use super::tokens::TOKEN_LIFE_MS_MAX;
 use super::{
     ACCESS_TOKENS_MAX, ENROLLED_MAX, EnrolToken, EnrolledAgent, House, HouseEvent, IDENTITY_KEYS_MAX,
-    IdentityKey, KeptSecret, POOL_AGENTS_MAX, POOLS_MAX, PoolRule, SECRETS_MAX, SecretAddress, TOKENS_MAX,
+    IdentityKey, KeptSecret, POOL_AGENTS_MAX, POOLS_MAX, PoolRule, SECRETS_MAX, SESSIONS_MAX, SecretAddress,
+    TOKENS_MAX,
 };
 use crate::access::{ACCESS_LIFE_MS_MAX, ACCESS_NAME_MAX_CHARS, AccessToken, UserRole};
 
@@ -56,6 +57,8 @@ pub enum HouseCommand {
         role: UserRole,
         /// For how long, in milliseconds.
         life_ms: u64,
+        /// Where its owner signed in, if it is a session of theirs.
+        via: Option<String>,
     },
     /// A token for the API is to be good for nothing.
     RevokeAccessToken {
@@ -116,7 +119,8 @@ impl HouseCommand {
             Self::RevokeToken { .. } => "agent.token_revoke",
             Self::Enrol { .. } => "agent.enrol",
             Self::RemoveAgent { .. } => "agent.remove",
-            Self::MakeAccessToken { .. } => "token.make",
+            Self::MakeAccessToken { via: None, .. } => "token.make",
+            Self::MakeAccessToken { via: Some(_), .. } => "session.begin",
             Self::RevokeAccessToken { .. } => "token.revoke",
             Self::SetPool(_) => "pool.set",
             Self::RemovePool { .. } => "pool.remove",
@@ -132,7 +136,10 @@ impl HouseCommand {
     pub(crate) fn target(&self) -> String {
         match self {
             Self::MakeToken { id, .. } | Self::RevokeToken { id } => id.clone(),
-            Self::MakeAccessToken { id, name, role, .. } => format!("{id}, {name}, {role}"),
+            Self::MakeAccessToken { id, name, role, via: None, .. } => format!("{id}, {name}, {role}"),
+            Self::MakeAccessToken { id, name, role, via: Some(via), .. } => {
+                format!("{id}, {name}, {role}, signed in at {via}")
+            }
             Self::RevokeAccessToken { id } => id.clone(),
             Self::Enrol { agent, .. } | Self::RemoveAgent { agent } => agent.to_string(),
             Self::SetPool(PoolRule { name, .. }) | Self::RemovePool { name } => name.clone(),
@@ -196,7 +203,7 @@ impl House {
                 })
             }
             HouseCommand::RemoveAgent { agent } => HouseEvent::AgentRemoved { agent, at: now },
-            HouseCommand::MakeAccessToken { id, name, sha256, role, life_ms } => {
+            HouseCommand::MakeAccessToken { id, name, sha256, role, life_ms, via } => {
                 let name = name.trim().to_owned();
                 let long = name.chars().count() > ACCESS_NAME_MAX_CHARS;
                 if name.is_empty() || long || name.chars().any(char::is_control) {
@@ -207,10 +214,15 @@ impl House {
                 if !(1..=ACCESS_LIFE_MS_MAX).contains(&life_ms) {
                     return Err(HouseError::Invalid("a token is good for 1 second to 366 days".to_owned()));
                 }
-                let good = self.access_tokens.values().filter(|token| token.expires_at > now).count();
-                limit("tokens", good, ACCESS_TOKENS_MAX)?;
+                let good = self.access_tokens.values().filter(|token| token.expires_at > now);
+                let good = good.filter(|token| token.via.is_some() == via.is_some()).count();
+                match via {
+                    None => limit("tokens", good, ACCESS_TOKENS_MAX)?,
+                    Some(_) => limit("sessions", good, SESSIONS_MAX)?,
+                }
                 let expires_at = Timestamp(now.0.saturating_add(life_ms));
-                HouseEvent::AccessTokenMade(AccessToken { id, name, sha256, role, made_at: now, expires_at })
+                let made = AccessToken { id, name, sha256, role, made_at: now, expires_at, via };
+                HouseEvent::AccessTokenMade(made)
             }
             HouseCommand::RevokeAccessToken { id } => {
                 if self.access_tokens.get(&id).is_none_or(|token| token.expires_at <= now) {

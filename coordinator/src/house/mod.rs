@@ -44,6 +44,9 @@ pub const POOLS_MAX: usize = 1_000;
 /// How many tokens for the API are good at a time.
 pub const ACCESS_TOKENS_MAX: usize = 10_000;
 
+/// How many sessions of people who signed in at a provider are good at a time.
+pub const SESSIONS_MAX: usize = 10_000;
+
 /// How many secrets are kept.
 pub const SECRETS_MAX: usize = 20_000;
 

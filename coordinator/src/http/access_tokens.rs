@@ -34,6 +34,7 @@ fn shown(token: &AccessToken) -> Value {
         "role": token.role,
         "made_at_ms": token.made_at.0,
         "expires_at_ms": token.expires_at.0,
+        "signed_in_at": token.via,
     })
 }
 
@@ -45,9 +46,10 @@ pub(super) async fn make(
     let Json(TokenBody { name, role, expires_in_s }) = body?;
     let life_ms = expires_in_s.unwrap_or(LIFE_S).saturating_mul(1_000);
     let token = Token::for_access();
-    let id: String = uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect();
+    let id = token::short_id();
     let sha256 = token::sha256(token.reveal());
-    let command = HouseCommand::MakeAccessToken { id, name, sha256: sha256.clone(), role, life_ms };
+    let command =
+        HouseCommand::MakeAccessToken { id, name, sha256: sha256.clone(), role, life_ms, via: None };
     services.driver.house(command, origin).await?;
     let made = services.driver.query(move |view| {
         view.ledger.house().access_tokens().find(|token| token.sha256 == sha256).map(shown)

@@ -59,7 +59,7 @@ pub(super) async fn make_token(
     let labels = checked_labels(labels)?;
     let life_ms = expires_in_s.unwrap_or(LIFE_S).saturating_mul(1_000);
     let token = Token::for_enrolment();
-    let id: String = uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect();
+    let id = token::short_id();
     let sha256 = token::sha256(token.reveal());
     let command = HouseCommand::MakeToken { id: id.clone(), sha256, labels: labels.clone(), life_ms };
     services.driver.house(command, origin).await?;

@@ -22,7 +22,6 @@ mod request_token;
 mod schedule;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::key::SigningKey;
@@ -57,10 +56,8 @@ impl std::fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// The issuer at the public URL; without one, at the HTTP address if that is this machine's own, so that it can be tried.
-    pub(crate) fn new(public_url: Option<&str>, http: SocketAddr, key: &SigningKey) -> Self {
-        let here = || http.ip().is_loopback().then(|| format!("http://{http}"));
-        let issuer = public_url.map(|url| url.trim_end_matches('/').to_owned()).or_else(here);
+    /// The issuer at this address, without a slash at its end.
+    pub(crate) fn new(issuer: Option<String>, key: &SigningKey) -> Self {
         Self(Arc::new(Parts {
             issuer,
             requests: key.derive("identity tokens"),

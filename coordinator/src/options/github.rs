@@ -287,18 +287,21 @@ fn is_host(rest: &str) -> bool {
     !host.is_empty() && !rest.contains(['@', '?', '#']) && rest.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-fn address<'a>(flag: &'static str, url: &'a str) -> Result<&'a str, OptionsError> {
-    let trimmed = url.trim_end_matches('/');
-    if let Some(rest) = trimmed.strip_prefix("https://").filter(|rest| is_host(rest)) {
-        let _ = rest;
-        return Ok(trimmed);
+/// Whether nothing that is sent to this address can be read on its way: it is encrypted, or never leaves this machine.
+pub(crate) fn is_private_address(url: &str) -> bool {
+    if url.strip_prefix("https://").is_some_and(is_host) {
+        return true;
     }
-    let here = trimmed.strip_prefix("http://").filter(|rest| is_host(rest)).is_some_and(|rest| {
+    url.strip_prefix("http://").filter(|rest| is_host(rest)).is_some_and(|rest| {
         let host = rest.split('/').next().unwrap_or_default();
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         matches!(name, "127.0.0.1" | "localhost" | "[::1]")
-    });
-    if here {
+    })
+}
+
+fn address<'a>(flag: &'static str, url: &'a str) -> Result<&'a str, OptionsError> {
+    let trimmed = url.trim_end_matches('/');
+    if is_private_address(trimmed) {
         return Ok(trimmed);
     }
     Err(wrong(

@@ -12,11 +12,20 @@ use crate::http::ApiError;
 pub(super) struct PageError {
     status: StatusCode,
     message: String,
+    /// Where to go from here, and what that is.
+    next: (&'static str, &'static str),
 }
+
+const OVERVIEW: (&str, &str) = ("/", "Go to the overview");
 
 impl PageError {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), next: OVERVIEW }
+    }
+
+    /// The same with another way on.
+    pub(super) fn leading_to(self, path: &'static str, text: &'static str) -> Self {
+        Self { next: (path, text), ..self }
     }
 
     pub(super) fn forbidden(message: &str) -> Self {
@@ -41,7 +50,7 @@ impl PageError {
 impl<E: Into<ApiError>> From<E> for PageError {
     fn from(error: E) -> Self {
         let ApiError { status, message, .. } = error.into();
-        Self { status, message }
+        Self::new(status, message)
     }
 }
 
@@ -67,7 +76,7 @@ impl IntoResponse for PageError {
             div.narrow {
                 h1 { (title) }
                 p.lead { (sentence(&self.message)) }
-                p { a href="/" { "Go to the overview" } }
+                p { a href=(self.next.0) { (self.next.1) } }
             }
         };
         (self.status, page(&Frame::plain(title), main)).into_response()

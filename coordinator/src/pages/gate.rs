@@ -88,10 +88,10 @@ pub(super) async fn signed_in(
         return next.run(request).await;
     }
     match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/") => sign_in::welcome().into_response(),
+        (&Method::GET | &Method::HEAD, "/") => sign_in::welcome(&services).into_response(),
         (&Method::GET | &Method::HEAD, _) => {
             let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-            Redirect::to(&sign_in::path_with_next(path)).into_response()
+            Redirect::to(&sign_in::path_with_next("/sign-in", path)).into_response()
         }
         _ => {
             services.metrics.unauthorized.add(1);

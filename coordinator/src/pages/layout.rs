@@ -61,6 +61,15 @@ pub(super) fn form_token(session: &Session) -> Markup {
 }
 
 pub(super) fn page(frame: &Frame<'_>, main: Markup) -> Html {
+    whole(frame, None, main)
+}
+
+/// A page that leads to another one by itself.
+pub(super) fn page_that_goes_on(frame: &Frame<'_>, next: &str, main: Markup) -> Html {
+    whole(frame, Some(next), main)
+}
+
+fn whole(frame: &Frame<'_>, next: Option<&str>, main: Markup) -> Html {
     let title =
         if frame.title == "Slipway" { "Slipway".to_owned() } else { format!("{} · Slipway", frame.title) };
     let link = |place: Place, path: &str, text: &str| {
@@ -75,6 +84,7 @@ pub(super) fn page(frame: &Frame<'_>, main: Markup) -> Html {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) }
+                @if let Some(next) = next { meta http-equiv="refresh" content=(format!("0; url={next}")); }
                 link rel="icon" href=(ICON);
                 link rel="stylesheet" href=(STYLE.path());
                 script src=(SCRIPT.path()) defer {}

@@ -41,6 +41,7 @@ mod run_reports;
 mod search;
 mod session;
 mod sign_in;
+mod sign_in_elsewhere;
 mod start_run;
 mod test_trends;
 mod usage;
@@ -118,6 +119,8 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .layer(middleware::from_fn_with_state(services.clone(), gate::signed_in));
     Router::new()
         .route("/sign-in", get(sign_in::page).post(sign_in::sign_in))
+        .route("/sign-in/{provider}", get(sign_in_elsewhere::begin))
+        .route("/sign-in/{provider}/back", get(sign_in_elsewhere::back))
         .route("/session", get(sign_in::session))
         .layer(DefaultBodyLimit::max(limits::FORM_MAX_BYTES))
         .merge(signed_in)

@@ -14,7 +14,9 @@ use super::gate::{Visitor, who};
 use super::layout::{Frame, Html, page as whole};
 use super::limits::NEXT_MAX_BYTES;
 use super::session::{Sessions, is_secure};
-use crate::access::Caller;
+use super::sign_in_elsewhere;
+use crate::access::{AccessToken, Caller};
+use crate::house::HouseCommand;
 use crate::http::auth::known;
 use crate::services::Services;
 
@@ -23,6 +25,13 @@ use crate::services::Services;
 #[serde(default)]
 pub(super) struct Next {
     next: String,
+}
+
+impl Next {
+    /// A path of this coordinator.
+    pub(super) fn path(&self) -> &str {
+        local(&self.next)
+    }
 }
 
 /// The form.
@@ -42,17 +51,27 @@ fn is_local(path: &str) -> bool {
         && path.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'\\')
 }
 
-fn local(path: &str) -> &str {
+pub(super) fn local(path: &str) -> &str {
     if is_local(path) { path } else { "/" }
 }
 
-/// The form's address, for whoever wanted to see this.
-pub(super) fn path_with_next(path: &str) -> String {
-    format!("/sign-in?next={}", utf8_percent_encode(local(path), NON_ALPHANUMERIC))
+/// An address to sign in at, for whoever wanted to see this.
+pub(super) fn path_with_next(address: &str, path: &str) -> String {
+    format!("{address}?next={}", utf8_percent_encode(local(path), NON_ALPHANUMERIC))
 }
 
-fn form(next: &str, wrong: bool) -> Markup {
+/// The providers, and the form for a token.
+fn form(services: &Services, next: &str, wrong: bool) -> Markup {
+    let mut providers = services.sign_in.providers().peekable();
+    let by_token_alone = providers.peek().is_none();
     html! {
+        @if !by_token_alone {
+            ul.providers {
+                @for (provider, label) in providers {
+                    li { a.button.primary href=(sign_in_elsewhere::path(provider, next)) { "Sign in with " (label) } }
+                }
+            }
+        }
         form.sign-in method="post" action="/sign-in" {
             input type="hidden" name="next" value=(next);
             label for="token" { "Token" }
@@ -63,30 +82,30 @@ fn form(next: &str, wrong: bool) -> Markup {
             p.hint #about-token {
                 "An administrator makes one for you with " code { "slipway tokens make" } "; their own is in the file " code { "admin.token" } " of the coordinator's data directory."
             }
-            button.primary type="submit" { "Sign in" }
+            button.primary[by_token_alone] type="submit" { @if by_token_alone { "Sign in" } @else { "Sign in with a token" } }
         }
     }
 }
 
 /// `/` for whoever is not signed in.
-pub(super) fn welcome() -> Html {
+pub(super) fn welcome(services: &Services) -> Html {
     let main = html! {
         div.narrow {
             h1 { "Slipway" }
             p.lead { "Slipway runs your team's GitHub Actions workflows, unchanged, on your own machines." }
             p { "This is a coordinator: it takes events, splits workflows into jobs and leases each job to an agent. Sign in to see runs, logs and the fleet." }
-            (form("/", false))
+            (form(services, "/", false))
         }
     };
     whole(&Frame::plain("Slipway"), main)
 }
 
-fn shown(next: &str, wrong: bool) -> Html {
+fn shown(services: &Services, next: &str, wrong: bool) -> Html {
     let next = local(next);
     let main = html! {
         div.narrow data-next=(next) {
             h1 { "Sign in" }
-            (form(next, wrong))
+            (form(services, next, wrong))
             // A link from another site brings no cookie along; one from here does.
             p.hint { "Signed in already in this browser? " a href=(next) { "Go on" } }
         }
@@ -94,8 +113,8 @@ fn shown(next: &str, wrong: bool) -> Html {
     whole(&Frame::plain("Sign in"), main)
 }
 
-pub(super) async fn page(Query(Next { next }): Query<Next>) -> Html {
-    shown(&next, false)
+pub(super) async fn page(State(services): State<Services>, Query(Next { next }): Query<Next>) -> Html {
+    shown(&services, &next, false)
 }
 
 pub(super) async fn sign_in(
@@ -106,7 +125,7 @@ pub(super) async fn sign_in(
     let header = format!("Bearer {}", given.token.trim());
     let Some(caller) = known(&services, Some(header.as_bytes())) else {
         services.metrics.unauthorized.add(1);
-        return (StatusCode::FORBIDDEN, shown(&given.next, true)).into_response();
+        return (StatusCode::FORBIDDEN, shown(&services, &given.next, true)).into_response();
     };
     let token = match &caller {
         Caller::Administrator => None,
@@ -153,11 +172,17 @@ pub(super) fn check_form(visitor: &Visitor, form_token: &str) -> Result<(), Page
 }
 
 pub(super) async fn sign_out(
+    State(services): State<Services>,
     visitor: Visitor,
     headers: HeaderMap,
     Form(form): Form<Bare>,
 ) -> Result<Response, PageError> {
     form.check(&visitor)?;
+    // Nobody else has the token of a session that a provider vouched for.
+    if let Caller::Holder(AccessToken { id, via: Some(_), .. }) = &visitor.caller {
+        let command = HouseCommand::RevokeAccessToken { id: id.clone() };
+        services.driver.house(command, visitor.caller.origin(visitor.door.clone())).await?;
+    }
     Ok(([(header::SET_COOKIE, Sessions::end(is_secure(&headers)))], Redirect::to("/")).into_response())
 }
 
@@ -185,6 +210,6 @@ mod tests {
         ] {
             assert_eq!(local(path), "/", "{path}");
         }
-        assert_eq!(path_with_next("/runs/1?a=b&c"), "/sign-in?next=%2Fruns%2F1%3Fa%3Db%26c");
+        assert_eq!(path_with_next("/sign-in", "/runs/1?a=b&c"), "/sign-in?next=%2Fruns%2F1%3Fa%3Db%26c");
     }
 }

@@ -167,24 +167,28 @@ impl Double {
 
     /// Holds all exchanges against GitHub's own description.
     pub(crate) fn hold_against_description(&self) {
-        let packages = std::env::var_os("SLIPWAY_GITHUB_DESCRIPTION").map(PathBuf::from).unwrap_or_else(|| {
+        hold_against_description(&self.known().exchanges);
+    }
+}
+
+/// Holds exchanges against GitHub's own description.
+pub(crate) fn hold_against_description(exchanges: &[Value]) {
+    let packages = std::env::var_os("SLIPWAY_GITHUB_DESCRIPTION").map(PathBuf::from).unwrap_or_else(|| {
             panic!("SLIPWAY_GITHUB_DESCRIPTION is not set: run the tests with nextest, or scripts/prepare-clients.sh first")
         });
-        // Node looks for packages beside the script.
-        let here = tempfile::tempdir_in(&packages).unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/github_api.mjs");
-        std::fs::copy(source, here.path().join("github_api.mjs")).unwrap();
-        let known = self.known();
-        assert!(!known.exchanges.is_empty());
-        let lines: String = known.exchanges.iter().map(|exchange| format!("{exchange}\n")).collect();
-        std::fs::write(here.path().join("exchanges.jsonl"), lines).unwrap();
-        let mut command = Command::new("node");
-        command.current_dir(here.path()).args(["github_api.mjs", "exchanges.jsonl"]);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let wrong = String::from_utf8(output.stdout).unwrap();
-        assert!(wrong.is_empty(), "not as GitHub describes it:\n{wrong}");
-    }
+    // Node looks for packages beside the script.
+    let here = tempfile::tempdir_in(&packages).unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/github_api.mjs");
+    std::fs::copy(source, here.path().join("github_api.mjs")).unwrap();
+    assert!(!exchanges.is_empty());
+    let lines: String = exchanges.iter().map(|exchange| format!("{exchange}\n")).collect();
+    std::fs::write(here.path().join("exchanges.jsonl"), lines).unwrap();
+    let mut command = Command::new("node");
+    command.current_dir(here.path()).args(["github_api.mjs", "exchanges.jsonl"]);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let wrong = String::from_utf8(output.stdout).unwrap();
+    assert!(wrong.is_empty(), "not as GitHub describes it:\n{wrong}");
 }
 
 async fn serve(State(double): State<Double>, request: Request) -> Response {

@@ -60,6 +60,8 @@ mod sccache;
 mod schedule;
 mod several;
 mod shared_results;
+mod sign_in;
+mod sign_in_github;
 mod start_page;
 mod test_cases;
 mod test_trends;

@@ -1,4 +1,4 @@
-//! How requests reach GitHub: hyper with rustls on ring and the machine's certificates, as everywhere else here.
+//! How requests reach GitHub.
 
 use std::time::Duration;
 
@@ -6,21 +6,12 @@ use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_NO
 use axum::http::{Method, Request, StatusCode};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde_json::Value as Json;
 
 use super::answer::Answer;
 use super::remembered::Remembered;
 use crate::forge::ForgeError;
-
-/// How long a connection may take to come about.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long an idle connection is kept.
-const IDLE: Duration = Duration::from_secs(30);
+use crate::https::{self, Client};
 
 /// The largest answer, in bytes: a page of a hundred deliveries or checks is far below.
 const ANSWER_MAX_BYTES: usize = 8 << 20;
@@ -31,7 +22,7 @@ const API_VERSION: &str = "2022-11-28";
 /// Sends requests.
 #[derive(Debug)]
 pub(super) struct Transport {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client,
     base: String,
     /// How long a request and its answer may take.
     timeout: Duration,
@@ -40,16 +31,7 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(base: &str, timeout: Duration) -> Result<Self, String> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let builder = HttpsConnectorBuilder::new()
-            .with_native_roots()
-            .map_err(|error| format!("the machine's certificates cannot be read: {error}"))?;
-        // The options let plain HTTP through to this machine alone.
-        let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build(connector);
+        let client = https::client()?;
         Ok(Self { client, base: base.to_owned(), timeout, remembered: Remembered::default() })
     }
 
@@ -104,7 +86,7 @@ impl Transport {
             .map_err(|error| ForgeError::Refused(format!("the request cannot be made: {error}")))?;
         let exchange = async {
             let answer = self.client.request(request).await.map_err(|error| {
-                let message = said(&error);
+                let message = https::said(&error);
                 match error.is_connect() {
                     true => ForgeError::Later { wait: None, message },
                     false => ForgeError::Uncertain(message),
@@ -130,15 +112,4 @@ impl Transport {
             Err(_) => Err(ForgeError::Uncertain("there was no answer in time".to_owned())),
         }
     }
-}
-
-/// An error with what is behind it.
-fn said(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(behind) = source {
-        text = format!("{text}: {behind}");
-        source = behind.source();
-    }
-    text
 }
