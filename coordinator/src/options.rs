@@ -24,7 +24,7 @@ use slipway_kit::config::{self, ConfigError};
 
 pub use self::cache::{CacheFlags, CachePlace, CacheQuota, CacheStore, CacheUrl};
 pub use self::cluster::{ClusterFlags, ClusterOptions};
-pub use self::environments::{EnvironmentSetting, Environments};
+pub use self::environments::{EnvironmentRule, EnvironmentSetting, Environments};
 pub(crate) use self::github::is_private_address;
 pub use self::github::{AppKey, GithubFlags, GithubIdentity, GithubOptions, GithubSettings, GithubToken};
 pub use self::webhook::{ApproveForks, Repository, WebhookOptions, WebhookSecret};

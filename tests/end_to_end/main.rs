@@ -31,6 +31,7 @@ mod rerun;
 mod results;
 mod schedule;
 mod services;
+mod sign_in;
 mod sudden_death;
 mod test_reports;
 mod tls;

@@ -135,6 +135,22 @@ fn use_the_cache(coordinator: &Coordinator) {
     }
 }
 
+/// Tokens and a secret, so that the pages of settings have their tables.
+fn fill_the_settings(coordinator: &Coordinator) {
+    for arguments in
+        [&["tokens", "make", "<b>Vera</b>", "--role", "viewer"][..], &["agents", "token", "--labels", "gpu"]]
+    {
+        assert_eq!(coordinator.plain(arguments).code, 0, "{arguments:?}");
+    }
+    let set = std::process::Command::new("curl")
+        .args(["--silent", "--fail", "--request", "PUT", "--header", "content-type: application/json"])
+        .args(["--header", &format!("authorization: Bearer {}", coordinator.token())])
+        .args(["--data", r#"{"value": "hush", "repository": "o/<b>"}"#])
+        .arg(coordinator.url("/api/v1/secrets/KEY"))
+        .status();
+    assert!(set.unwrap().success());
+}
+
 #[test]
 fn every_page_is_right_for_everybody_and_what_comes_from_outside_stays_text() {
     let mut watched = Watched::start();
@@ -144,6 +160,7 @@ fn every_page_is_right_for_everybody_and_what_comes_from_outside_stays_text() {
     watched.is_right("sign in");
     watched.sign_in();
     use_the_cache(&watched.coordinator);
+    fill_the_settings(&watched.coordinator);
     let (build, broken) = (watched.job("build"), watched.job("broken"));
     let run = format!("/runs/{}", watched.run);
     watched.browser.open(&run);
@@ -166,7 +183,11 @@ fn every_page_is_right_for_everybody_and_what_comes_from_outside_stays_text() {
         "/coverage",
         "/usage",
         "/caches",
+        "/environments",
         "/audit",
+        "/settings",
+        "/settings/tokens",
+        "/settings/secrets",
         "/nothing",
     ] {
         let status = watched.browser.open(path);

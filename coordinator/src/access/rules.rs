@@ -62,14 +62,23 @@ pub(crate) const GRPC: [(&str, UserRole); 5] =
     [("Cancel", Developer), ("Get", Viewer), ("List", Viewer), ("Submit", Developer), ("Watch", Viewer)];
 
 /// The pages that ask for more than looking.
-pub(crate) const PAGES: [(&str, UserRole); 8] = [
+pub(crate) const PAGES: [(&str, UserRole); 17] = [
     ("get /audit", Admin),
+    ("get /settings", Admin),
+    ("get /settings/secrets", Admin),
+    ("get /settings/tokens", Admin),
     ("get /start", Developer),
     ("post /fleet/{agent}/drain", Admin),
     ("post /fleet/{agent}/resume", Admin),
     ("post /runs/{run}/approvals", Approver),
     ("post /runs/{run}/cancel", Developer),
     ("post /runs/{run}/rerun", Developer),
+    ("post /settings/secrets", Admin),
+    ("post /settings/secrets/remove", Admin),
+    ("post /settings/tokens", Admin),
+    ("post /settings/tokens/enrolment", Admin),
+    ("post /settings/tokens/enrolment/{token}/revoke", Admin),
+    ("post /settings/tokens/{token}/revoke", Admin),
     ("post /start", Developer),
 ];
 

@@ -12,6 +12,7 @@ use super::door::Asker;
 use super::error::ApiError;
 use super::extract::Path;
 use crate::access::{AccessToken, UserRole};
+use crate::audit::Origin;
 use crate::house::HouseCommand;
 use crate::services::Services;
 use crate::token::{self, Token};
@@ -38,6 +39,36 @@ fn shown(token: &AccessToken) -> Value {
     })
 }
 
+/// What a new token is to be.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// Whose it is.
+    pub(crate) name: String,
+    /// What it allows.
+    pub(crate) role: UserRole,
+    /// For how long it is good, in milliseconds.
+    pub(crate) life_ms: u64,
+    /// Where its owner signed in, if it is a session of theirs.
+    pub(crate) via: Option<String>,
+}
+
+/// Makes a token; its id, and its text, which is kept nowhere.
+///
+/// # Errors
+/// Nobody's name, a life that is too long, too many tokens, or a driver that is gone.
+pub(crate) async fn issue(
+    services: &Services,
+    wanted: Wanted,
+    origin: Origin,
+) -> Result<(String, Token), ApiError> {
+    let Wanted { name, role, life_ms, via } = wanted;
+    let (id, token) = (token::short_id(), Token::for_access());
+    let sha256 = token::sha256(token.reveal());
+    let command = HouseCommand::MakeAccessToken { id: id.clone(), name, sha256, role, life_ms, via };
+    services.driver.house(command, origin).await?;
+    Ok((id, token))
+}
+
 pub(super) async fn make(
     State(services): State<Services>,
     Asker(origin): Asker,
@@ -45,15 +76,10 @@ pub(super) async fn make(
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let Json(TokenBody { name, role, expires_in_s }) = body?;
     let life_ms = expires_in_s.unwrap_or(LIFE_S).saturating_mul(1_000);
-    let token = Token::for_access();
-    let id = token::short_id();
-    let sha256 = token::sha256(token.reveal());
-    let command =
-        HouseCommand::MakeAccessToken { id, name, sha256: sha256.clone(), role, life_ms, via: None };
-    services.driver.house(command, origin).await?;
-    let made = services.driver.query(move |view| {
-        view.ledger.house().access_tokens().find(|token| token.sha256 == sha256).map(shown)
-    });
+    let (id, token) = issue(&services, Wanted { name, role, life_ms, via: None }, origin).await?;
+    let made = services
+        .driver
+        .query(move |view| view.ledger.house().access_tokens().find(|token| token.id == id).map(shown));
     let mut answer = made.await?.unwrap_or_else(|| json!({}));
     answer["token"] = json!(token.reveal());
     Ok((StatusCode::CREATED, Json(answer)))

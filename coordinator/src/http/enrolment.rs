@@ -12,6 +12,7 @@ use slipway_wire::limits::{MAX_LABEL_BYTES, MAX_LABELS};
 use super::door::Asker;
 use super::error::ApiError;
 use super::extract::Path;
+use crate::audit::Origin;
 use crate::house::HouseCommand;
 use crate::services::Services;
 use crate::token::{self, Token};
@@ -28,7 +29,7 @@ pub(super) struct TokenBody {
 }
 
 /// Labels as agents have them.
-pub(super) fn checked_labels(labels: Vec<String>) -> Result<Vec<String>, ApiError> {
+pub(crate) fn checked_labels(labels: Vec<String>) -> Result<Vec<String>, ApiError> {
     if labels.len() > MAX_LABELS {
         return Err(ApiError::bad_request(format!("`labels` has at most {MAX_LABELS} labels")));
     }
@@ -50,6 +51,23 @@ pub(super) fn checked_labels(labels: Vec<String>) -> Result<Vec<String>, ApiErro
     Ok(checked)
 }
 
+/// Makes a token with which one agent enrols; its id, and its text, which is kept nowhere.
+///
+/// # Errors
+/// A life that is too long, too many tokens, or a driver that is gone.
+pub(crate) async fn issue(
+    services: &Services,
+    labels: Vec<String>,
+    life_ms: u64,
+    origin: Origin,
+) -> Result<(String, Token), ApiError> {
+    let (id, token) = (token::short_id(), Token::for_enrolment());
+    let sha256 = token::sha256(token.reveal());
+    let command = HouseCommand::MakeToken { id: id.clone(), sha256, labels, life_ms };
+    services.driver.house(command, origin).await?;
+    Ok((id, token))
+}
+
 pub(super) async fn make_token(
     State(services): State<Services>,
     Asker(origin): Asker,
@@ -58,11 +76,7 @@ pub(super) async fn make_token(
     let Json(TokenBody { labels, expires_in_s }) = body?;
     let labels = checked_labels(labels)?;
     let life_ms = expires_in_s.unwrap_or(LIFE_S).saturating_mul(1_000);
-    let token = Token::for_enrolment();
-    let id = token::short_id();
-    let sha256 = token::sha256(token.reveal());
-    let command = HouseCommand::MakeToken { id: id.clone(), sha256, labels: labels.clone(), life_ms };
-    services.driver.house(command, origin).await?;
+    let (id, token) = issue(&services, labels.clone(), life_ms, origin).await?;
     let made = id.clone();
     let expires = services.driver.query(move |view| {
         view.ledger.house().tokens(view.now).find(|token| token.id == made).map(|token| token.expires_at.0)

@@ -31,9 +31,9 @@ impl From<VaultError> for ApiError {
 
 /// Whose secret it is.
 #[derive(Debug, Deserialize)]
-pub(super) struct Place {
-    repository: Option<String>,
-    environment: Option<String>,
+pub(crate) struct Place {
+    pub(crate) repository: Option<String>,
+    pub(crate) environment: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -44,7 +44,11 @@ pub(super) struct SecretBody {
     environment: Option<String>,
 }
 
-fn address(name: &str, place: Place) -> Result<SecretAddress, ApiError> {
+/// The secret of this name and place.
+///
+/// # Errors
+/// They are none.
+pub(crate) fn address(name: &str, place: Place) -> Result<SecretAddress, ApiError> {
     let checked = |what: &str, text: String| {
         let bad = text.is_empty() || text.len() > PLACE_BYTES_MAX || text.chars().any(char::is_control);
         match bad {

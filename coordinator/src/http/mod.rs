@@ -3,7 +3,7 @@
 //! `/api/v1` needs a token whose role is enough ([`crate::access`]), but for its description; webhooks need their signature; health and metrics are open.
 //! Every error has one form: `{"error":{"code","message"}}`. GitHub's JSON stops at [`crate::github`].
 
-mod access_tokens;
+pub(crate) mod access_tokens;
 mod agents;
 mod approvals;
 mod artifacts;
@@ -15,7 +15,7 @@ mod blobs;
 mod cache;
 mod dispatches;
 pub(crate) mod door;
-mod enrolment;
+pub(crate) mod enrolment;
 mod error;
 mod events;
 mod extract;
@@ -23,7 +23,7 @@ mod forward;
 mod health;
 mod history;
 mod identity;
-mod kept_secrets;
+pub(crate) mod kept_secrets;
 mod metrics;
 pub mod openapi;
 mod pools;

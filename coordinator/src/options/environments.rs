@@ -43,6 +43,25 @@ struct Environment {
     refs: Option<Refs>,
 }
 
+/// What one environment asks, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvironmentRule {
+    /// The environment, in lower case.
+    pub name: String,
+    /// Where, `owner/name` or `owner/*`; `None`: everywhere.
+    pub repository: Option<String>,
+    /// Whether somebody has to approve.
+    pub approval: bool,
+    /// Who may; empty: whoever has the role.
+    pub reviewers: Vec<String>,
+    /// Whether whoever started the run may not.
+    pub prevent_self_review: bool,
+    /// The wait timer, in milliseconds.
+    pub wait_ms: u64,
+    /// The only branches and tags that may use it.
+    pub refs: Option<String>,
+}
+
 /// The only branches and tags that may use an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Refs {
@@ -117,6 +136,19 @@ impl Environments {
             wait_ms: found.wait_ms,
             expires_ms: GATE_EXPIRES_MS,
         }))
+    }
+
+    /// All rules, as the file has them.
+    pub fn rules(&self) -> impl Iterator<Item = EnvironmentRule> {
+        self.list.iter().map(|it| EnvironmentRule {
+            name: it.name.clone(),
+            repository: it.repository.as_ref().map(ToString::to_string),
+            approval: it.approval,
+            reviewers: it.reviewers.clone(),
+            prevent_self_review: it.prevent_self_review,
+            wait_ms: it.wait_ms,
+            refs: it.refs.as_ref().map(|refs| refs.told.clone()),
+        })
     }
 
     /// The rules of an environment in a repository: those that name it go before those of its owner, and these before those

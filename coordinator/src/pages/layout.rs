@@ -18,7 +18,9 @@ pub(super) enum Place {
     Tests,
     Coverage,
     Usage,
+    Environments,
     Audit,
+    Settings,
 }
 
 /// What is around a page.
@@ -102,7 +104,11 @@ fn whole(frame: &Frame<'_>, next: Option<&str>, main: Markup) -> Html {
                                 (link(Place::Coverage, "/coverage", "Coverage"))
                                 (link(Place::Usage, "/usage", "Usage"))
                                 (link(Place::Caches, "/caches", "Caches"))
-                                @if session.may(UserRole::Admin) { (link(Place::Audit, "/audit", "Audit")) }
+                                (link(Place::Environments, "/environments", "Environments"))
+                                @if session.may(UserRole::Admin) {
+                                    (link(Place::Audit, "/audit", "Audit"))
+                                    (link(Place::Settings, "/settings", "Settings"))
+                                }
                             }
                         }
                         span #connection role="status" {}

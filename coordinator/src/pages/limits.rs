@@ -23,6 +23,9 @@ pub(super) const REPOSITORIES_SHOWN: usize = 30;
 /// How many waiting jobs the page of the fleet names.
 pub(super) const WAITING_SHOWN: usize = 50;
 
+/// How many decisions about environments their page shows.
+pub(super) const DECISIONS_SHOWN: usize = 50;
+
 /// How many rows each table of the page of caches has.
 pub(super) const CACHE_ROWS_SHOWN: usize = 100;
 

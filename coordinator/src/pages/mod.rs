@@ -17,6 +17,7 @@ mod causes;
 mod coverage;
 mod coverage_plot;
 mod days;
+mod environments;
 mod error;
 mod fleet;
 mod gate;
@@ -40,6 +41,9 @@ mod run_jobs;
 mod run_reports;
 mod search;
 mod session;
+mod settings;
+mod settings_secrets;
+mod settings_tokens;
 mod sign_in;
 mod sign_in_elsewhere;
 mod start_run;
@@ -112,7 +116,15 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .route("/tests/one", get(one_test::page))
         .route("/coverage", get(coverage::page))
         .route("/usage", get(usage::page))
+        .route("/environments", get(environments::page))
         .route("/audit", get(audit::page))
+        .route("/settings", get(settings::page))
+        .route("/settings/tokens", get(settings_tokens::page).post(settings_tokens::make))
+        .route("/settings/tokens/{token}/revoke", post(settings_tokens::revoke_access))
+        .route("/settings/tokens/enrolment", post(settings_tokens::make_for_agent))
+        .route("/settings/tokens/enrolment/{token}/revoke", post(settings_tokens::revoke_enrolment))
+        .route("/settings/secrets", get(settings_secrets::page).post(settings_secrets::set))
+        .route("/settings/secrets/remove", post(settings_secrets::remove))
         .route("/sign-out", post(sign_in::sign_out))
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(DefaultBodyLimit::max(limits::FORM_MAX_BYTES))

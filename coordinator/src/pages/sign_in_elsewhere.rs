@@ -12,11 +12,10 @@ use super::limits::SESSION;
 use super::session::is_secure;
 use super::sign_in::{Next, local, path_with_next};
 use crate::audit::Origin;
-use crate::house::HouseCommand;
+use crate::http::access_tokens::{self, Wanted};
 use crate::http::door;
 use crate::services::Services;
 use crate::sign_in::{Answer, Entitled, Provider, Refusal, set_cookie};
-use crate::token::{self, Token};
 
 fn find<'a>(services: &'a Services, name: &str) -> Result<&'a Provider, PageError> {
     let found = services.sign_in.find(name);
@@ -74,16 +73,10 @@ async fn begin_session(
     door: String,
 ) -> Result<String, PageError> {
     let Entitled { name, role } = entitled;
-    let id = token::short_id();
-    let command = HouseCommand::MakeAccessToken {
-        id: id.clone(),
-        name: name.clone(),
-        sha256: token::sha256(Token::for_access().reveal()),
-        role,
-        life_ms: u64::try_from(SESSION.as_millis()).unwrap_or(u64::MAX),
-        via: Some(provider.label().to_owned()),
-    };
-    services.driver.house(command, Origin { actor: name, source: door }).await?;
+    let life_ms = u64::try_from(SESSION.as_millis()).unwrap_or(u64::MAX);
+    let via = Some(provider.label().to_owned());
+    let origin = Origin { actor: name.clone(), source: door };
+    let (id, _) = access_tokens::issue(services, Wanted { name, role, life_ms, via }, origin).await?;
     Ok(id)
 }
 

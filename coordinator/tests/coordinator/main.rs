@@ -48,6 +48,7 @@ mod native;
 mod nx;
 mod page_caches;
 mod page_logs;
+mod page_settings;
 mod pages;
 mod pools;
 mod records;
