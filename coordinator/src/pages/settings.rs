@@ -34,7 +34,7 @@ fn facts(title: &str, id: &str, facts: &[(&str, Markup)]) -> Markup {
         section aria-labelledby=(id) {
             h2 id=(id) { (title) }
             div.scroll tabindex="0" role="region" aria-label={ "Values: " (title) } {
-                table.facts { tbody { @for (what, value) in facts { (fact(what, value)) } } }
+                table.settings { tbody { @for (what, value) in facts { (fact(what, value)) } } }
             }
         }
     }
