@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::coordinator::{AddressError, Coordinator};
+use crate::coordinator::{AddressError, Coordinator, Server};
 use crate::credential::{self, CredentialError};
 use crate::docker::Engine;
 use crate::docker::network::NetworkPool;
@@ -74,14 +74,17 @@ impl Agent {
         let id = identity.id.to_string();
         // Before a token is used up: an agent without an engine is of no use.
         let engine = Engine::connect(&options.docker_host, &id).await?;
-        let presented = credential::obtain(
+        let member = credential::obtain(
             &options.servers,
             &options.token,
             &options.data_dir,
             identity.id,
             &options.name,
         );
-        let coordinator = Coordinator::new(&options.servers, &presented.await?)?;
+        let member = member.await?;
+        let servers: Vec<Server> =
+            options.servers.iter().map(|server| server.with_badge(&member.badge)).collect();
+        let coordinator = Coordinator::new(&servers, &member.credential)?;
         let installed = init::Programs::install(&options.data_dir)?;
         let networks = NetworkPool::new(engine.clone(), options.subnets, options.slots as usize);
         let introduction = Introduction {
@@ -104,6 +107,10 @@ impl Agent {
             tasks: TaskTracker::new(),
             leave: CancellationToken::new(),
         };
+        if let Some(renewal) = member.renewal {
+            let (left, coordinator) = (runner.leave.clone(), coordinator.clone());
+            tokio::spawn(left.run_until_cancelled_owned(renewal.keep(coordinator)));
+        }
         let start = Arc::new(runner.clone());
         let mut supervisor = Supervisor::new(coordinator, SystemClock, introduction, start, shutdown);
         for adopted in left {

@@ -82,6 +82,13 @@ impl Agents for Echo {
         absent()
     }
 
+    async fn renew_certificate(
+        &self,
+        _: Request<v1::RenewCertificateRequest>,
+    ) -> Result<Response<v1::RenewCertificateResponse>, Status> {
+        absent()
+    }
+
     async fn fetch_secrets(
         &self,
         _: Request<v1::FetchSecretsRequest>,

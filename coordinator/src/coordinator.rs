@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::authority::Authority;
 use crate::cache::{Cache, CacheOpenError, Passes, Users};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::driver::{Driver, DriverParts, Standing};
@@ -40,6 +41,7 @@ use crate::services::Services;
 use crate::sign_in::SignIn;
 use crate::small_files::SmallFiles;
 use crate::submit::{self, NewRun, SubmitError};
+use crate::tls::{ServerTls, TlsError};
 use crate::token::Token;
 use crate::vault::Vault;
 
@@ -92,6 +94,9 @@ pub enum StartError {
     /// Where people may sign in.
     #[error("[[sign_in]] {0}")]
     SignIn(String),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// gRPC.
     #[error(transparent)]
     Grpc(#[from] GrpcError),
@@ -102,8 +107,19 @@ pub enum StartError {
 
 /// Where people reach the pages: the public URL; without one, the HTTP address if that is this machine's own, so that all can be tried.
 fn address_for_people(options: &Options, http: SocketAddr) -> Option<String> {
-    let here = || http.ip().is_loopback().then(|| format!("http://{http}"));
+    let scheme = if options.http_tls { "https" } else { "http" };
+    let here = || http.ip().is_loopback().then(|| format!("{scheme}://{http}"));
     options.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()).or_else(here)
+}
+
+/// Puts the authority's certificate where people find it: for agents that trust it by `--ca-file`.
+fn write_certificate(data_dir: &DataDir, authority: &Authority) -> Result<(), DataDirError> {
+    let path = data_dir.path("ca.pem");
+    if std::fs::read_to_string(&path).is_ok_and(|text| text == authority.pem()) {
+        return Ok(());
+    }
+    let failed = |source| DataDirError::Io { place: path.display().to_string(), source };
+    std::fs::write(&path, authority.pem()).map_err(failed)
 }
 
 /// Starts coordinators.
@@ -161,11 +177,8 @@ impl Coordinator {
         clock: Arc<dyn Clock>,
     ) -> Result<Handle, StartError> {
         options.check()?;
-        if let Some(tls) = &options.tls {
-            grpc::check_tls(tls)?;
-        }
-        if !options.http.ip().is_loopback() {
-            tracing::warn!(address = %options.http, "HTTP is served unencrypted beyond this machine; put a TLS proxy before it");
+        if !options.http.ip().is_loopback() && !options.http_tls {
+            tracing::warn!(address = %options.http, "HTTP is served unencrypted beyond this machine; give --http-tls, or put a TLS proxy before it");
         }
         let forge = match &options.github {
             Some(github) => {
@@ -182,6 +195,10 @@ impl Coordinator {
         let shared = options.cluster.is_some();
         let Places { folder: objects, bucket, store, records } =
             places::open(options.objects.as_ref(), shared, &data_dir).await?;
+        let authority =
+            Authority::new(keys.authority.bytes(), options.agent_certificates).map_err(TlsError::from)?;
+        let tls = options.tls.as_ref().map(|tls| ServerTls::open(tls, &authority)).transpose()?;
+        write_certificate(&data_dir, &authority)?;
         // What the next leader has to know lies where all coordinators find it.
         let common = |name: &'static str| {
             if let Some(bucket) = bucket.as_ref().filter(|_| shared) {
@@ -289,6 +306,7 @@ impl Coordinator {
             secrets: Secrets::new(secrets, keys.seal),
             vault: Vault::new(vault, keys.vault),
             identity,
+            authority,
             sign_in,
             admin_token: keys.admin_token.clone(),
             agent_token: keys.agent_token.clone(),
@@ -310,7 +328,13 @@ impl Coordinator {
         }
         let mut servers = JoinSet::new();
         let (for_http, for_grpc) = (services.clone(), services.clone());
-        servers.spawn(async move { http::serve(for_http, http).await.map_err(StartError::Http) });
+        if let Some(tls) = tls.clone() {
+            helpers.spawn(tls.keep_fresh());
+        }
+        let http_tls = tls.clone().filter(|_| services.options.http_tls);
+        servers.spawn(async move {
+            http::serve(for_http, http, http_tls.as_ref()).await.map_err(StartError::Http)
+        });
         let (tunnels, stop) = (services.tunnels.clone(), services.closing.clone());
         let mut of_jobs = crate::results::router(services.results.clone())
             .merge(identity::router_of_jobs(services.clone()));
@@ -318,7 +342,7 @@ impl Coordinator {
             of_jobs = of_jobs.merge(cache.for_jobs());
         }
         servers.spawn(async move { tunnel::serve(tunnels, of_jobs, stop).await.map_err(StartError::Http) });
-        let (tls, asked) = (services.options.tls.clone(), services.closing.clone());
+        let asked = services.closing.clone();
         servers.spawn(async move { Ok(grpc::serve(for_grpc, grpc, tls.as_ref()).await?) });
         servers.spawn(async move {
             match failed.await {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! lock            held by the coordinator that uses the directory
+//! ca.key          from which the certificate authority's key follows (0600); ca.pem is its certificate
 //! admin.token     who has it may use the API (0600)
 //! agent.token     who has it may be an agent (0600)
 //! journal.db      docs/JOURNAL.md; journal.db-lock is held by who has it open

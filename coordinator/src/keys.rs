@@ -24,6 +24,8 @@ pub(crate) struct Keys {
     pub(crate) seal: Option<Seal>,
     /// Seals the secrets that are kept.
     pub(crate) vault: Seal,
+    /// The seed of the certificate authority's key.
+    pub(crate) authority: SigningKey,
 }
 
 /// A key or token file that cannot be used.
@@ -46,6 +48,7 @@ impl Keys {
         let key = data_dir.path("results.key");
         let vault = data_dir.path("vault.key");
         let vault = SigningKey::load_or_create(&vault).map_err(|error| at(&vault, error))?;
+        let authority = data_dir.path("ca.key");
         Ok(Self {
             admin_token: token("admin.token")?,
             agent_token: token("agent.token")?,
@@ -53,6 +56,7 @@ impl Keys {
             results: SigningKey::load_or_create(&key).map_err(|error| at(&key, error))?,
             seal: None,
             vault: Seal::new(&vault),
+            authority: SigningKey::load_or_create(&authority).map_err(|error| at(&authority, error))?,
         })
     }
 
@@ -74,6 +78,7 @@ impl Keys {
             results: key.derive("results"),
             seal: Some(Seal::new(&key.derive("secrets of runs"))),
             vault: Seal::new(&key.derive("kept secrets")),
+            authority: key.derive("certificate authority"),
         })
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod authority;
 pub mod backup;
 mod blobs;
 pub mod cache;
@@ -52,6 +53,7 @@ mod small_files;
 mod sqlite;
 pub mod submit;
 pub mod test_cases;
+pub mod tls;
 pub mod token;
 pub mod trends;
 pub mod vault;

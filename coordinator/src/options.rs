@@ -12,6 +12,7 @@ mod settings;
 mod sign_in;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod webhook;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -27,7 +28,9 @@ pub use self::cluster::{ClusterFlags, ClusterOptions};
 pub use self::environments::{EnvironmentRule, EnvironmentSetting, Environments};
 pub(crate) use self::github::is_private_address;
 pub use self::github::{AppKey, GithubFlags, GithubIdentity, GithubOptions, GithubSettings, GithubToken};
+pub use self::tls::{TlsFlags, TlsOptions};
 pub use self::webhook::{ApproveForks, Repository, WebhookOptions, WebhookSecret};
+use crate::authority::AGENT_LIFE;
 pub use crate::journal::{JournalPlace, JournalUrl};
 use crate::records::limits::KEEP_LOGS_DAYS;
 pub use scheduling::Scheduling;
@@ -86,12 +89,9 @@ pub struct Flags {
     /// Where to serve gRPC [default: 127.0.0.1:7443]
     #[arg(long, value_name = "A", env = "SLIPWAY_GRPC")]
     pub grpc: Option<String>,
-    /// TLS certificate chain (PEM) for gRPC; needed on any address but loopback
-    #[arg(long, value_name = "FILE", env = "SLIPWAY_TLS_CERT")]
-    pub tls_cert: Option<PathBuf>,
-    /// The certificate's private key (PEM)
-    #[arg(long, value_name = "FILE", env = "SLIPWAY_TLS_KEY")]
-    pub tls_key: Option<PathBuf>,
+    /// TLS of the doors
+    #[command(flatten)]
+    pub tls: TlsFlags,
     /// Where the journal is: `sqlite` (in the data directory) or postgres://USER:PASSWORD@HOST/DATABASE?sslmode=verify-full;
     /// a flag shows in the list of processes, so give a password with the variable or a file [default: sqlite]
     #[arg(long, value_name = "URL", env = "SLIPWAY_JOURNAL", hide_env_values = true)]
@@ -153,15 +153,6 @@ pub enum Objects {
     Bucket(BucketAddress),
 }
 
-/// Files of a TLS identity.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsOptions {
-    /// The certificate chain, PEM.
-    pub certificate: PathBuf,
-    /// Its private key, PEM.
-    pub key: PathBuf,
-}
-
 /// How a coordinator is started; checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -173,6 +164,10 @@ pub struct Options {
     pub grpc: SocketAddr,
     /// TLS of the gRPC port.
     pub tls: Option<TlsOptions>,
+    /// Whether HTTP has it, too.
+    pub http_tls: bool,
+    /// For how long certificates of agents are good.
+    pub agent_certificates: Duration,
     /// Where the journal is.
     pub journal: JournalPlace,
     /// For how long the journal keeps records, at least; `None`: for ever.
@@ -223,6 +218,8 @@ impl Options {
             http: any,
             grpc: any,
             tls: None,
+            http_tls: false,
+            agent_certificates: AGENT_LIFE,
             journal: JournalPlace::Sqlite,
             keep_journal: Some(days(KEEP_JOURNAL_DAYS)),
             objects: None,
@@ -288,12 +285,18 @@ impl Options {
         };
         let http = address("--http", flags.http.or(file.http).as_deref().unwrap_or(DEFAULT_HTTP))?;
         let grpc = address("--grpc", flags.grpc.or(file.grpc).as_deref().unwrap_or(DEFAULT_GRPC))?;
-        let tls = match (flags.tls_cert.or(file.tls_cert), flags.tls_key.or(file.tls_key)) {
-            (Some(certificate), Some(key)) => Some(TlsOptions { certificate, key }),
-            (None, None) => None,
-            (Some(_), None) => return Err(wrong("--tls-cert", "needs --tls-key too")),
-            (None, Some(_)) => return Err(wrong("--tls-key", "needs --tls-cert too")),
-        };
+        let given = flags.tls;
+        let tls::Tls { doors: tls, http: http_tls, agent_certificates } = tls::load(TlsFlags {
+            tls_cert: given.tls_cert.or(file.tls_cert),
+            tls_key: given.tls_key.or(file.tls_key),
+            tls_names: if given.tls_names.is_empty() { file.tls_names } else { given.tls_names },
+            http_tls: given.http_tls || file.http_tls,
+            agent_certificates: given.agent_certificates.or(file.agent_certificates),
+        })?;
+        if http_tls && cluster.is_some() {
+            let reason = "coordinators speak plain HTTP to each other; put a TLS proxy before them";
+            return Err(wrong("--http-tls", reason));
+        }
         let secret_file = flags.webhook_secret_file.or(file.webhook_secret_file);
         let secret = match (flags.webhook_secret, secret_file) {
             (Some(secret), _) => Some(secret),
@@ -328,6 +331,8 @@ impl Options {
             http,
             grpc,
             tls,
+            http_tls,
+            agent_certificates,
             journal,
             keep_journal,
             objects,
@@ -362,7 +367,7 @@ impl Options {
                 "--grpc",
                 format!(
                     "{} is not loopback, and tokens and secrets would cross the network unencrypted; give \
-                     --tls-cert and --tls-key, or listen on 127.0.0.1",
+                     --tls-cert and --tls-key, or --tls-name, or listen on 127.0.0.1",
                     self.grpc
                 ),
             ));

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::authority::Authority;
 use crate::cache::Cache;
 use crate::driver::Driver;
 use crate::forge::Forge;
@@ -57,6 +58,8 @@ pub struct Services {
     pub admin_token: Token,
     /// Who has it may be an agent.
     pub agent_token: Token,
+    /// Certifies agents.
+    pub(crate) authority: Authority,
     /// Where people may sign in.
     pub(crate) sign_in: SignIn,
     /// What the web pages share.

@@ -62,6 +62,12 @@ impl Token {
         Self(format!("{}{}{}", enrolment::TOKEN_PREFIX, half(), half()))
     }
 
+    /// The same token with the fingerprint of the authority that its agent is to trust.
+    #[must_use]
+    pub(crate) fn naming(&self, fingerprint: &str) -> Self {
+        Self(enrolment::with_fingerprint(&self.0, fingerprint))
+    }
+
     /// A token of somebody's for the API and the pages.
     #[must_use]
     pub fn for_access() -> Self {

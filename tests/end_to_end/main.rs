@@ -11,6 +11,7 @@ mod background;
 mod bad_input;
 mod build_tools;
 mod calls;
+mod certificates;
 mod chaos;
 mod delivery;
 mod enrolment;

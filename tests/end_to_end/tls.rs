@@ -48,14 +48,19 @@ impl Authority {
 }
 
 /// A process that ends with its value; its data and what it says are in its folder.
-struct Process {
-    child: Child,
-    folder: TempDir,
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) folder: TempDir,
 }
 
 impl Process {
     fn start(name: &str, arguments: &[String]) -> Self {
         let folder = tempfile::Builder::new().prefix("slipway-tls-").tempdir().unwrap();
+        Self::start_in(folder, name, arguments)
+    }
+
+    /// The same with what is in this folder.
+    pub(crate) fn start_in(folder: TempDir, name: &str, arguments: &[String]) -> Self {
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let mut command = Command::new(program(name));
         command.arg("--data-dir").arg(folder.path().join("data")).args(arguments);
@@ -64,7 +69,7 @@ impl Process {
         Self { child: command.spawn().unwrap(), folder }
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 }
@@ -77,14 +82,14 @@ impl Drop for Process {
 }
 
 /// A coordinator with ports of its own.
-struct Coordinator {
-    process: Process,
+pub(crate) struct Coordinator {
+    pub(crate) process: Process,
     http: String,
-    grpc_port: String,
+    pub(crate) grpc_port: String,
 }
 
 impl Coordinator {
-    fn start(flags: Vec<String>) -> Self {
+    pub(crate) fn start(flags: Vec<String>) -> Self {
         let ports = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"].map(str::to_owned);
         let arguments: Vec<_> = ports.into_iter().chain(flags).collect();
         let mut process = Process::start("slipway-coordinator", &arguments);
@@ -111,7 +116,7 @@ impl Coordinator {
         Process::start("slipway-agent", &arguments.into_iter().map(str::to_owned).collect::<Vec<_>>())
     }
 
-    fn slipway(&self, checkout: &Checkout, arguments: &[&str]) -> Outcome {
+    pub(crate) fn slipway(&self, checkout: &Checkout, arguments: &[&str]) -> Outcome {
         let token = std::fs::read_to_string(self.process.folder.path().join("data/admin.token")).unwrap();
         let mut command = checkout.slipway(arguments);
         Outcome::of(command.env("SLIPWAY_SERVER", &self.http).env("SLIPWAY_TOKEN", token.trim()))

@@ -97,7 +97,7 @@ fn tls(error: &rustls::Error, server: &Server) -> String {
         rustls::Error::InvalidCertificate(error) => certificate(error, server),
         rustls::Error::InvalidMessage(_) => format!("{server} does not speak TLS; {NO_TLS}"),
         rustls::Error::PeerIncompatible(error) => {
-            format!("{server} offers neither TLS 1.2 nor 1.3 with a cipher of today: {error:?}")
+            format!("{server} offers no TLS 1.3 with a cipher of today: {error:?}")
         }
         other => format!("TLS to {server} failed: {other}"),
     }
@@ -107,6 +107,10 @@ fn certificate(error: &CertificateError, server: &Server) -> String {
     use CertificateError as Wrong;
     let its = format!("the certificate of {server}");
     match error {
+        Wrong::UnknownIssuer | Wrong::BadSignature if server.is_pinned() => format!(
+            "{its} is not from the authority that the token for enrolment names: another coordinator answers, or somebody in \
+             between; if the coordinator has another authority now, make a new token with `slipway agents token`"
+        ),
         Wrong::UnknownIssuer | Wrong::BadSignature => format!(
             "{its} is not from a CA of {}; give the CA that signed it with --ca-file",
             server.trusted()

@@ -1,9 +1,12 @@
 //! The agent's calls to its coordinator, beside the session: blobs and secrets. Holds the connection that the session
 //! and the record streams share, and opens those of the jobs' tunnels.
 
+mod badge;
 mod explain;
+mod pin;
 mod plain;
 mod route;
+mod secure;
 mod server;
 
 use std::sync::Arc;
@@ -11,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
+use rustls::ClientConfig;
 use sha2::{Digest as _, Sha256};
 use slipway_kit::backoff::Backoff;
 use slipway_proto::v1;
@@ -22,10 +26,14 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Endpoint;
 use uuid::Uuid;
 
+pub use self::badge::Badge;
+pub(crate) use self::badge::now_ms;
 use self::explain::Explained;
+pub use self::pin::Fingerprint;
 use self::plain::Plain;
 use self::route::Route;
-pub use self::server::{Server, ServerError};
+use self::secure::Secure;
+pub use self::server::{Server, ServerError, Trusted};
 use crate::lease::Lease;
 use crate::limits::{CONNECT_TIMEOUT, RECONNECT_FIRST, RECONNECT_MAX};
 
@@ -117,6 +125,24 @@ pub enum BlobError {
     Io(#[from] std::io::Error),
 }
 
+/// A certificate that the coordinator made.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    /// The certificate, DER.
+    pub certificate: Bytes,
+    /// For how long it is good, from now on, in milliseconds.
+    pub good_for_ms: u64,
+}
+
+/// What came of an enrolment.
+#[derive(Debug)]
+pub struct Enrolled {
+    /// Labels that the token gave.
+    pub labels: Vec<String>,
+    /// The certificate; none: the coordinator serves without TLS, or is of a version that makes none.
+    pub certificate: Option<Issued>,
+}
+
 /// Why the agent is no member of the fleet.
 #[derive(Debug, Error)]
 pub enum EnrolError {
@@ -172,11 +198,16 @@ fn client(presented: Presented) -> Client {
 }
 
 /// A connection that opens when it is first used.
-fn connection(server: &Server, endpoint: Endpoint, authorize: Authorize) -> Presented {
+fn connection(
+    server: &Server,
+    tls: Option<Arc<ClientConfig>>,
+    endpoint: Endpoint,
+    authorize: Authorize,
+) -> Presented {
     let answered_tls = Arc::new(AtomicBool::new(false));
-    let channel = match server.is_tls() {
-        true => endpoint.connect_lazy(),
-        false => endpoint.connect_with_connector_lazy(Plain::new(server, Arc::clone(&answered_tls))),
+    let channel = match tls {
+        Some(config) => endpoint.connect_with_connector_lazy(Secure::new(server, config)),
+        None => endpoint.connect_with_connector_lazy(Plain::new(server, Arc::clone(&answered_tls))),
     };
     let channel = Explained::new(channel, server.clone(), answered_tls);
     InterceptedService::new(channel, authorize)
@@ -290,6 +321,17 @@ impl Coordinator {
         Ok(())
     }
 
+    /// Asks once for another certificate.
+    ///
+    /// # Errors
+    /// What the coordinator says, or that it cannot be reached.
+    pub async fn renew_certificate(&self, csr: &[u8]) -> Result<Issued, tonic::Status> {
+        let request = v1::RenewCertificateRequest { csr: Bytes::copy_from_slice(csr) };
+        let answer = self.client().renew_certificate(request).await?.into_inner();
+        let v1::RenewCertificateResponse { certificate, good_for_ms } = answer;
+        Ok(Issued { certificate, good_for_ms })
+    }
+
     /// Becomes a member of the fleet with the token that this was made with; asks until the coordinator answers. The labels that
     /// the token gives.
     ///
@@ -300,16 +342,23 @@ impl Coordinator {
         id: Uuid,
         name: &str,
         credential_sha256: &str,
-    ) -> Result<Vec<String>, EnrolError> {
+        csr: &[u8],
+    ) -> Result<Enrolled, EnrolError> {
         let mut backoff = Backoff::new(RECONNECT_FIRST, RECONNECT_MAX);
         loop {
             let request = v1::EnrolRequest {
                 agent_id: id.to_string(),
                 name: name.to_owned(),
                 credential_sha256: credential_sha256.to_owned(),
+                csr: Bytes::copy_from_slice(csr),
             };
             let status = match self.client().enrol(request).await {
-                Ok(answer) => return Ok(answer.into_inner().labels),
+                Ok(answer) => {
+                    let v1::EnrolResponse { labels, certificate, good_for_ms } = answer.into_inner();
+                    let certificate = Issued { certificate, good_for_ms };
+                    let certificate = Some(certificate).filter(|issued| !issued.certificate.is_empty());
+                    return Ok(Enrolled { labels, certificate });
+                }
                 Err(status) => status,
             };
             match status.code() {

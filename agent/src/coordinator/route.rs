@@ -1,8 +1,9 @@
 //! Which of several coordinators the agent speaks to: the leader. The others say where it is; when nobody says, the agent
 //! tries those that it was given in turn.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
+use rustls::ClientConfig;
 use tonic::transport::Endpoint;
 
 use super::server::{Server, ServerError};
@@ -27,6 +28,7 @@ struct Current {
 struct Hop {
     server: Server,
     client: Client,
+    tls: Option<Arc<ClientConfig>>,
     for_tunnels: Endpoint,
 }
 
@@ -35,8 +37,9 @@ impl Hop {
         let for_tunnels = prepare(server)?
             .initial_stream_window_size(TUNNEL_STREAM_WINDOW_BYTES)
             .initial_connection_window_size(TUNNEL_WINDOW_BYTES);
-        let client = client(connection(server, prepare(server)?, authorize.clone()));
-        Ok(Self { server: server.clone(), client, for_tunnels })
+        let tls = server.tls()?;
+        let client = client(connection(server, tls.clone(), prepare(server)?, authorize.clone()));
+        Ok(Self { server: server.clone(), client, tls, for_tunnels })
     }
 }
 
@@ -61,7 +64,7 @@ impl Route {
     /// A connection for what one job moves.
     pub(super) fn for_job(&self) -> Presented {
         let hop = self.hop();
-        connection(&hop.server, hop.for_tunnels, self.authorize.clone())
+        connection(&hop.server, hop.tls, hop.for_tunnels, self.authorize.clone())
     }
 
     /// There was no session: turns to the leader, if the coordinator said where it is, else to the next of those given.

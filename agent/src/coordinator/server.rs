@@ -1,18 +1,22 @@
 //! Where the coordinator is and how it is spoken to.
 //!
-//! Invariant: what goes to another machine in clear text was allowed by its admin; what is `https` is TLS 1.2 or 1.3
-//! with the server's certificate and name checked. There is no way to turn that check off.
+//! Invariant: what goes to another machine in clear text was allowed by its admin; what is `https` is TLS 1.3 with the server's
+//! certificate and name checked. There is no way to turn that check off.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::version::TLS13;
+use rustls::{ClientConfig, RootCertStore};
 use thiserror::Error;
-use tonic::transport::{ClientTlsConfig, Endpoint, Uri};
+use tonic::codegen::http::uri::Scheme;
+use tonic::transport::{Endpoint, Uri};
 
-use crate::limits::CONNECT_TIMEOUT;
+use super::badge::Badge;
+use super::pin::{Fingerprint, Pinned};
 
 /// Largest CA file: all public roots together have a quarter of it.
 const CA_FILE_MAX_BYTES: u64 = 1024 * 1024;
@@ -23,15 +27,31 @@ pub struct Server {
     uri: Uri,
     host: String,
     trust: Option<Trust>,
+    /// What this agent shows.
+    badge: Badge,
     allow_plaintext: bool,
+}
+
+/// Whom to trust.
+#[derive(Debug, Clone, Copy)]
+pub enum Trusted<'a> {
+    /// This machine's store.
+    Machine,
+    /// The certificates of a file and no others.
+    File(&'a Path),
+    /// The authority with this fingerprint and no other.
+    Pinned(Fingerprint),
 }
 
 /// Whose certificates are good.
 #[derive(Clone)]
-struct Trust {
-    roots: RootCertStore,
-    /// The file they are from; none: this machine's store.
-    file: Option<PathBuf>,
+enum Trust {
+    Roots {
+        roots: Arc<RootCertStore>,
+        /// The file they are from; none: this machine's store.
+        file: Option<PathBuf>,
+    },
+    Pinned(Fingerprint),
 }
 
 /// An address or CA file that can't be used; names the flag.
@@ -46,6 +66,11 @@ pub enum ServerError {
          with a coordinator that has --tls-cert, or add --allow-plaintext on a network you trust"
     )]
     Plaintext(String),
+    /// A token that names an authority, where no certificate is checked.
+    #[error(
+        "--server: `{0}` is spoken to without TLS, and the token names the coordinator's certificate authority; use https://"
+    )]
+    Pinned(String),
     /// A CA where no certificate is checked.
     #[error("--ca-file: `{0}` is spoken to without TLS; use https://, or leave the file away")]
     NoTls(String),
@@ -80,6 +105,14 @@ impl Server {
     /// # Errors
     /// See [`ServerError`].
     pub fn new(server: &str, ca_file: Option<&Path>, allow_plaintext: bool) -> Result<Self, ServerError> {
+        Self::trusting(server, ca_file.map_or(Trusted::Machine, Trusted::File), allow_plaintext)
+    }
+
+    /// The same, trusting these.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub fn trusting(server: &str, whom: Trusted<'_>, allow_plaintext: bool) -> Result<Self, ServerError> {
         let wrong = || ServerError::Address(server.to_owned());
         let uri: Uri = server.parse().map_err(|_| wrong())?;
         let tls = match uri.scheme_str() {
@@ -92,16 +125,26 @@ impl Server {
         if host.is_empty() || authority.contains('@') || uri.path() != "/" || uri.query().is_some() {
             return Err(wrong());
         }
-        let trust = match (tls, ca_file) {
-            (true, Some(file)) => Some(Trust { roots: file_roots(file)?, file: Some(file.to_owned()) }),
-            (true, None) => Some(Trust { roots: system_roots()?, file: None }),
-            (false, Some(_)) => return Err(ServerError::NoTls(server.to_owned())),
-            (false, None) if !allow_plaintext && !is_loopback(&host) => {
+        let trust = match (tls, whom) {
+            (true, Trusted::File(file)) => {
+                Some(Trust::Roots { roots: Arc::new(file_roots(file)?), file: Some(file.to_owned()) })
+            }
+            (true, Trusted::Machine) => Some(Trust::Roots { roots: Arc::new(system_roots()?), file: None }),
+            (true, Trusted::Pinned(fingerprint)) => Some(Trust::Pinned(fingerprint)),
+            (false, Trusted::File(_)) => return Err(ServerError::NoTls(server.to_owned())),
+            (false, Trusted::Pinned(_)) => return Err(ServerError::Pinned(server.to_owned())),
+            (false, Trusted::Machine) if !allow_plaintext && !is_loopback(&host) => {
                 return Err(ServerError::Plaintext(server.to_owned()));
             }
-            (false, None) => None,
+            (false, Trusted::Machine) => None,
         };
-        Ok(Self { uri, host, trust, allow_plaintext })
+        Ok(Self { uri, host, trust, badge: Badge::default(), allow_plaintext })
+    }
+
+    /// The same, shown this certificate.
+    #[must_use]
+    pub(crate) fn with_badge(&self, badge: &Badge) -> Self {
+        Self { badge: badge.clone(), ..self.clone() }
     }
 
     /// The leader's address, as this coordinator tells it: trusted as this one is, and never less.
@@ -110,25 +153,48 @@ impl Server {
     /// See [`ServerError`]; clear text where this one is spoken to with TLS is [`ServerError::Plaintext`].
     pub(super) fn leader(&self, url: &str) -> Result<Self, ServerError> {
         let Some(trust) = &self.trust else { return Self::new(url, None, self.allow_plaintext) };
+        let badge = self.badge.clone();
         if !url.starts_with("https://") {
             return Err(ServerError::Plaintext(url.to_owned()));
         }
         // Checked as clear text that is allowed: only the address is in question here.
         let plain = Self::new(&url.replacen("https://", "http://", 1), None, true)?;
         let uri = url.parse().map_err(|_| ServerError::Address(url.to_owned()))?;
-        Ok(Self { uri, trust: Some(trust.clone()), allow_plaintext: false, ..plain })
+        Ok(Self { uri, trust: Some(trust.clone()), badge, allow_plaintext: false, ..plain })
     }
 
-    /// The endpoint, with TLS where the address asks for it.
+    /// The endpoint. Its connections are made by whoever uses it: with TLS where there is a configuration of it.
     pub(super) fn endpoint(&self) -> Result<Endpoint, ServerError> {
-        let endpoint = Endpoint::from(self.uri.clone());
-        let Some(trust) = &self.trust else { return Ok(endpoint) };
-        let config =
-            ClientTlsConfig::new().trust_anchors(trust.roots.roots.iter().cloned()).timeout(CONNECT_TIMEOUT);
-        endpoint.tls_config(config).map_err(|error| ServerError::Tls {
+        let wrong = || ServerError::Address(self.uri.to_string());
+        let mut parts = self.uri.clone().into_parts();
+        // With `https` the transport would begin TLS once more.
+        parts.scheme = Some(Scheme::HTTP);
+        let plain = Uri::from_parts(parts).map_err(|_| wrong())?;
+        Ok(Endpoint::from(plain).origin(self.uri.clone()))
+    }
+
+    /// How TLS is spoken; none: it is not.
+    pub(super) fn tls(&self) -> Result<Option<Arc<ClientConfig>>, ServerError> {
+        let Some(trust) = &self.trust else { return Ok(None) };
+        let failed = |error: rustls::Error| ServerError::Tls {
             server: self.uri.to_string(),
-            reason: std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
-        })
+            reason: error.to_string(),
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&TLS13])
+            .map_err(failed)?;
+        let builder = match trust {
+            Trust::Roots { roots, .. } => builder.with_root_certificates(Arc::clone(roots)),
+            Trust::Pinned(fingerprint) => {
+                let pinned = Pinned { fingerprint: *fingerprint, provider };
+                // Not less than what the others verify, but by a fingerprint: see there.
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(pinned))
+            }
+        };
+        let mut config = builder.with_client_cert_resolver(Arc::new(self.badge.clone()));
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Some(Arc::new(config)))
     }
 
     /// The host's name or address, which its certificate must have.
@@ -150,10 +216,16 @@ impl Server {
 
     /// Whose certificates are good, in words.
     pub(super) fn trusted(&self) -> String {
-        match self.trust.as_ref().and_then(|trust| trust.file.as_ref()) {
-            Some(file) => format!("{} (--ca-file)", file.display()),
-            None => "this machine's store".to_owned(),
+        match &self.trust {
+            Some(Trust::Roots { file: Some(file), .. }) => format!("{} (--ca-file)", file.display()),
+            Some(Trust::Pinned(_)) => "the token".to_owned(),
+            Some(Trust::Roots { file: None, .. }) | None => "this machine's store".to_owned(),
         }
+    }
+
+    /// Whether it is known by a fingerprint.
+    pub(super) fn is_pinned(&self) -> bool {
+        matches!(self.trust, Some(Trust::Pinned(_)))
     }
 }
 

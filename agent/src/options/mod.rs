@@ -11,11 +11,12 @@ use arguments::File;
 pub use arguments::{Arguments, CacheSize};
 
 use crate::actions::ActionsSource;
-use crate::coordinator::{Server, ServerError};
+use crate::coordinator::{Fingerprint, Server, ServerError, Trusted};
 use crate::docker::container::Limits;
 use crate::docker::network::AddressRange;
 use crate::docker::options::bytes;
 use crate::limits::{DEFAULT_PIDS, TIER_DEFAULT_GIB};
+use slipway_wire::enrolment;
 
 /// Labels of GitHub's own machines that stand for the default runner image.
 pub const GITHUB_LABELS: [&str; 3] = ["ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04"];
@@ -191,10 +192,17 @@ impl Options {
             variable: "SLIPWAY_SERVER",
             key: "server",
         })?;
+        let token = token(given.token, given.token_file.or(file.token_file))?;
         let ca_file = given.ca_file.or(file.ca_file);
         let allow_plaintext = given.allow_plaintext || file.allow_plaintext;
+        // What a token names goes before what stands in a file: it is the narrower of the two.
+        let trusted = match (pinned(&token)?, ca_file.as_deref()) {
+            (Some(fingerprint), _) => Trusted::Pinned(fingerprint),
+            (None, Some(file)) => Trusted::File(file),
+            (None, None) => Trusted::Machine,
+        };
         let servers =
-            server.split(',').map(|server| Server::new(server.trim(), ca_file.as_deref(), allow_plaintext));
+            server.split(',').map(|server| Server::trusting(server.trim(), trusted, allow_plaintext));
         let servers = servers.collect::<Result<Vec<_>, _>>()?;
         let allow_privileged = given.allow_privileged || file.allow_privileged;
         let accept_untrusted = given.accept_untrusted || file.accept_untrusted;
@@ -218,7 +226,7 @@ impl Options {
         let data_dir = std::path::absolute(&data_dir)
             .map_err(|error| invalid("--data-dir", format!("`{}`: {error}", data_dir.display())))?;
         Ok(Self {
-            token: token(given.token, given.token_file.or(file.token_file))?,
+            token,
             name: checked_name("--name", given.name.or(file.name).unwrap_or_else(host_name))?,
             labels: labels
                 .into_iter()
@@ -355,6 +363,16 @@ fn token(given: Option<String>, file: Option<PathBuf>) -> Result<String, Options
         return Err(invalid(flag, "the token is empty or has characters that a token never has"));
     }
     Ok(token.to_owned())
+}
+
+/// The authority that a token for enrolment names.
+fn pinned(token: &str) -> Result<Option<Fingerprint>, OptionsError> {
+    if !enrolment::is_token(token) {
+        return Ok(None);
+    }
+    let damaged = || invalid("--token-file", "the token is not whole: it was cut or changed on its way here");
+    let (_, fingerprint) = enrolment::take_apart(token).map_err(|_| damaged())?;
+    fingerprint.map(|text| Fingerprint::parse(text).ok_or_else(damaged)).transpose()
 }
 
 fn checked_name(flag: &'static str, name: String) -> Result<String, OptionsError> {

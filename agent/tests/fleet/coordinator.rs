@@ -445,6 +445,13 @@ impl Agents for FakeCoordinator {
         Err(Status::unimplemented("these agents have the token that all share"))
     }
 
+    async fn renew_certificate(
+        &self,
+        _: Request<v1::RenewCertificateRequest>,
+    ) -> Result<Response<v1::RenewCertificateResponse>, Status> {
+        Err(Status::unimplemented("these agents have no certificates"))
+    }
+
     async fn fetch_secrets(
         &self,
         request: Request<v1::FetchSecretsRequest>,

@@ -30,8 +30,8 @@ const DATABASES: [&str; 2] = ["small.sqlite", INDEX];
 const INDEX: &str = "results/index.sqlite";
 
 /// What of the data directory goes along.
-const DATA: [&str; 7] =
-    ["admin.token", "agent.token", "results.key", "repositories", "secrets", "vault", "vault.key"];
+const DATA: [&str; 8] =
+    ["admin.token", "agent.token", "ca.key", "results.key", "repositories", "secrets", "vault", "vault.key"];
 
 /// A backup as it is made. An error breaks the stream off, which tells the client that it is not whole.
 pub(crate) fn stream(services: &Services) -> ReceiverStream<io::Result<Bytes>> {

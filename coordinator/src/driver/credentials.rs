@@ -7,9 +7,9 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use slipway_scheduler::AgentId;
 
-use crate::house::House;
+use crate::house::{EnrolledAgent, House};
 
-/// Agents by the SHA-256 of their credentials, in hexadecimal.
+/// Enrolled agents.
 #[derive(Debug, Default)]
 pub struct CredentialTable {
     agents: RwLock<Known>,
@@ -17,27 +17,39 @@ pub struct CredentialTable {
 
 #[derive(Debug, Default)]
 struct Known {
-    by_credential: HashMap<String, AgentId>,
+    /// By the SHA-256 of their credentials, in hexadecimal.
+    by_credential: HashMap<String, Member>,
     credentials: HashMap<AgentId, String>,
+}
+
+/// An enrolled agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The agent.
+    pub agent: AgentId,
+    /// The id of the token with which it enrolled: certificates of other enrolments are worth nothing.
+    pub enrolment: String,
+    /// Whether it has a certificate.
+    pub certificate: bool,
 }
 
 impl CredentialTable {
     /// The agent that has this credential.
     #[must_use]
-    pub fn agent(&self, sha256: &str) -> Option<AgentId> {
-        self.read().by_credential.get(sha256).copied()
+    pub fn agent(&self, sha256: &str) -> Option<Member> {
+        self.read().by_credential.get(sha256).cloned()
     }
 
     pub(super) fn replace(&self, house: &House) {
         let mut known = Known::default();
         for enrolled in house.enrolled() {
-            known.insert(enrolled.agent, &enrolled.credential);
+            known.insert(enrolled);
         }
         *self.write() = known;
     }
 
-    pub(super) fn insert(&self, agent: AgentId, credential: &str) {
-        self.write().insert(agent, credential);
+    pub(super) fn insert(&self, enrolled: &EnrolledAgent) {
+        self.write().insert(enrolled);
     }
 
     pub(super) fn remove(&self, agent: AgentId) {
@@ -54,10 +66,12 @@ impl CredentialTable {
 }
 
 impl Known {
-    fn insert(&mut self, agent: AgentId, credential: &str) {
-        self.remove(agent);
-        self.by_credential.insert(credential.to_owned(), agent);
-        self.credentials.insert(agent, credential.to_owned());
+    fn insert(&mut self, enrolled: &EnrolledAgent) {
+        let EnrolledAgent { agent, credential, token, certificate, .. } = enrolled;
+        self.remove(*agent);
+        let member = Member { agent: *agent, enrolment: token.clone(), certificate: *certificate };
+        self.by_credential.insert(credential.clone(), member);
+        self.credentials.insert(*agent, credential.clone());
     }
 
     fn remove(&mut self, agent: AgentId) {

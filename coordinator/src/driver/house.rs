@@ -60,7 +60,7 @@ impl Core {
     pub(super) fn publish(&mut self, event: &HouseEvent) {
         match event {
             HouseEvent::AgentEnrolled(enrolled) => {
-                self.tables.credentials.insert(enrolled.agent, &enrolled.credential);
+                self.tables.credentials.insert(enrolled);
                 tracing::info!(agent = %enrolled.agent, name = enrolled.name, "an agent enrolled");
             }
             HouseEvent::AgentRemoved { agent, .. } => {

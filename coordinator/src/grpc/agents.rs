@@ -6,20 +6,18 @@ use serde::Deserialize;
 use slipway_proto::v1::agents_server::Agents;
 use slipway_proto::v1::{
     AgentMessage, BlobChunk, CoordinatorMessage, EnrolRequest, EnrolResponse, FetchSecretsRequest,
-    FetchSecretsResponse, GetBlobRequest, PutBlobResponse, RecordAck, RecordBatch, TunnelData,
+    FetchSecretsResponse, GetBlobRequest, PutBlobResponse, RecordAck, RecordBatch, RenewCertificateRequest,
+    RenewCertificateResponse, TunnelData,
 };
-use slipway_wire::enrolment::Newcomer;
 use slipway_workflow::job_spec::EnvironmentSpec;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::auth::Caller;
 use super::session::Opened;
-use super::{blobs, driver_status, outbound, records, session, to_wire, tunnel};
-use crate::audit::Origin;
+use super::{blobs, driver_status, members, outbound, records, session, to_wire, tunnel};
 use crate::driver::View;
 use crate::driver::message::RunLease;
-use crate::house::HouseCommand;
 use crate::identity;
 use crate::secrets::SecretMap;
 use crate::services::Services;
@@ -137,21 +135,14 @@ impl Agents for AgentsService {
     }
 
     async fn enrol(&self, request: Request<EnrolRequest>) -> Result<Response<EnrolResponse>, Status> {
-        let Some(Caller::Newcomer(token_sha256)) = request.extensions().get().cloned() else {
-            return Err(Status::permission_denied(
-                "only a token from `slipway agents token` is good for `Enrol`",
-            ));
-        };
-        let peer = request.remote_addr().map_or_else(String::new, |peer| format!(" {}", peer.ip()));
-        let newcomer = slipway_wire::enrolment::from_wire(request.get_ref())
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let Newcomer { agent, name, credential_sha256: credential } = newcomer;
-        let origin = Origin { actor: format!("agent {name}"), source: format!("grpc{peer}") };
-        let command = HouseCommand::Enrol { agent, name, token_sha256, credential };
-        self.services.driver.house(command, origin).await.map_err(|error| driver_status(&error))?;
-        let labels = move |view: View<'_>| view.ledger.house().agent(agent).map(|known| known.labels.clone());
-        let labels = self.services.driver.query(labels).await.map_err(|error| driver_status(&error))?;
-        Ok(Response::new(EnrolResponse { labels: labels.unwrap_or_default() }))
+        members::enrol(&self.services, &request).await.map(Response::new)
+    }
+
+    async fn renew_certificate(
+        &self,
+        request: Request<RenewCertificateRequest>,
+    ) -> Result<Response<RenewCertificateResponse>, Status> {
+        members::renew(&self.services, &request).await.map(Response::new)
     }
 
     async fn fetch_secrets(

@@ -7,9 +7,11 @@ use slipway_wire::enrolment;
 use tokio::sync::watch;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Extensions, Request, Status};
 
 use crate::access::{Caller as Client, rules};
+use crate::authority::{Member, member};
 use crate::driver::Role;
 use crate::driver::credentials::CredentialTable;
 use crate::http::auth::known;
@@ -44,6 +46,8 @@ pub(super) enum Caller {
     Fleet,
     /// This agent.
     Agent(AgentId),
+    /// Whoever has this agent's credential, but not the certificate that it has to show: they may ask for one, and nothing else.
+    Unproven(AgentId),
     /// Somebody with a token for enrolment, of which this is the SHA-256. Nobody looked yet whether it is good.
     Newcomer(String),
 }
@@ -65,10 +69,32 @@ impl Caller {
         match extensions.get() {
             Some(Self::Fleet) => Ok(None),
             Some(Self::Agent(agent)) => Ok(Some(*agent)),
+            Some(Self::Unproven(_)) => Err(Status::unauthenticated(
+                "this agent has a certificate, and did not show it, or one of an earlier enrolment; its credential alone is good \
+                 for `RenewCertificate` and nothing else",
+            )),
             Some(Self::Newcomer(_)) | None => {
                 Err(Status::unauthenticated("a token for enrolment is good for `Enrol` and nothing else"))
             }
         }
+    }
+}
+
+/// What a connection proves.
+enum Shown {
+    /// It has no TLS.
+    Nothing,
+    /// It has, and this agent's certificate was shown, if one was.
+    Certificate(Option<Member>),
+}
+
+impl Shown {
+    fn of(request: &Request<()>) -> Self {
+        let Some(tls) = request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>() else {
+            return Self::Nothing;
+        };
+        let certificates = tls.peer_certs();
+        Self::Certificate(certificates.and_then(|shown| member(shown.first()?)))
     }
 }
 
@@ -109,7 +135,7 @@ impl RequireAgent {
         Self { token: services.agent_token.clone(), credentials, guard: Guard::new(services) }
     }
 
-    fn caller(&self, header: Option<&[u8]>) -> Option<Caller> {
+    fn caller(&self, header: Option<&[u8]>, shown: &Shown) -> Option<Caller> {
         if self.token.matches(header) {
             return Some(Caller::Fleet);
         }
@@ -118,7 +144,18 @@ impl RequireAgent {
         if enrolment::is_token(given) {
             return Some(Caller::Newcomer(sha256));
         }
-        self.credentials.agent(&sha256).map(Caller::Agent)
+        let known = self.credentials.agent(&sha256)?;
+        let proven = match shown {
+            // Without TLS nobody can show anything; that is for this machine alone.
+            Shown::Nothing => true,
+            Shown::Certificate(shown) => {
+                !known.certificate
+                    || shown
+                        .as_ref()
+                        .is_some_and(|shown| shown.agent == known.agent && shown.enrolment == known.enrolment)
+            }
+        };
+        Some(if proven { Caller::Agent(known.agent) } else { Caller::Unproven(known.agent) })
     }
 }
 
@@ -167,7 +204,7 @@ impl Interceptor for RequireClient {
 impl Interceptor for RequireAgent {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let header = request.metadata().get("authorization").map(|value| value.as_bytes());
-        let caller = self.caller(header);
+        let caller = self.caller(header, &Shown::of(&request));
         // A follower may not have heard yet of who enrolled.
         if caller.is_some() || token::given(header).is_some_and(enrolment::is_credential) {
             self.guard.require_leading()?;

@@ -9,6 +9,7 @@ mod auth;
 mod blobs;
 mod job_cache;
 mod keda;
+mod members;
 mod outbound;
 mod records;
 mod runs;
@@ -17,6 +18,7 @@ mod to_wire;
 mod tunnel;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use slipway_cache::reapi::Reapi;
@@ -25,13 +27,13 @@ use slipway_proto::v1::agents_server::AgentsServer;
 use slipway_proto::v1::runs_server::RunsServer;
 use tonic::Status;
 use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
 
 use crate::driver::DriverError;
 use crate::house::HouseError;
-use crate::options::TlsOptions;
 use crate::services::Services;
+use crate::tls::{Incoming, ServerTls};
 use auth::{RequireAgent, RequireClient};
 
 /// The longest message that is read, in bytes: a batch of records and what is around it.
@@ -49,16 +51,6 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Why the gRPC server could not start or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum GrpcError {
-    /// The certificate or its key cannot be used.
-    #[error("TLS certificate {certificate} with key {key} cannot be used: {reason}")]
-    Tls {
-        /// The certificate's file.
-        certificate: String,
-        /// The key's file.
-        key: String,
-        /// What is wrong.
-        reason: String,
-    },
     /// The transport failed.
     #[error("gRPC on {address}: {reason}")]
     Transport {
@@ -69,41 +61,14 @@ pub enum GrpcError {
     },
 }
 
-fn identity(tls: &TlsOptions) -> Result<ServerTlsConfig, GrpcError> {
-    let failed = |reason: String| GrpcError::Tls {
-        certificate: tls.certificate.display().to_string(),
-        key: tls.key.display().to_string(),
-        reason,
-    };
-    let certificate = std::fs::read(&tls.certificate).map_err(|error| failed(error.to_string()))?;
-    let key = std::fs::read(&tls.key).map_err(|error| failed(error.to_string()))?;
-    Ok(ServerTlsConfig::new().identity(Identity::from_pem(certificate, key)))
-}
-
-/// Checks certificate and key before anything is started.
-///
-/// # Errors
-/// [`GrpcError::Tls`].
-pub(crate) fn check_tls(tls: &TlsOptions) -> Result<(), GrpcError> {
-    secured(Server::builder(), tls).map(drop)
-}
-
-fn secured(server: Server, tls: &TlsOptions) -> Result<Server, GrpcError> {
-    server.tls_config(identity(tls)?).map_err(|error| GrpcError::Tls {
-        certificate: tls.certificate.display().to_string(),
-        key: tls.key.display().to_string(),
-        reason: std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string),
-    })
-}
-
 /// Serves until [`Services::closing`] is raised. Listening began before, so that the address is known.
 ///
 /// # Errors
 /// [`GrpcError`].
-pub async fn serve(
+pub(crate) async fn serve(
     services: Services,
     listener: tokio::net::TcpListener,
-    tls: Option<&TlsOptions>,
+    tls: Option<&ServerTls>,
 ) -> Result<(), GrpcError> {
     let address = listener.local_addr().map_err(|error| GrpcError::Transport {
         address: services.options.grpc,
@@ -138,10 +103,7 @@ pub async fn serve(
         .initial_stream_window_size(Some(4 << 20))
         .initial_connection_window_size(Some(8 << 20))
         .max_frame_size(Some(MAX_FRAME_BYTES));
-    if let Some(tls) = tls {
-        server = secured(server, tls)?;
-    }
-    server
+    let router = server
         .add_optional_service(doors.as_ref().map(Reapi::capabilities))
         .add_optional_service(doors.as_ref().map(Reapi::blobs))
         .add_optional_service(doors.as_ref().map(Reapi::actions))
@@ -151,13 +113,21 @@ pub async fn serve(
         .add_service(reflection)
         .add_optional_service(job_cache)
         .add_service(InterceptedService::new(agents, for_agents))
-        .add_service(InterceptedService::new(runs, for_clients))
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            services.closing.clone().cancelled_owned(),
-        )
-        .await
-        .map_err(|error| transport(error.to_string()))
+        .add_service(InterceptedService::new(runs, for_clients));
+    let closing = services.closing.clone();
+    let closed = closing.clone().cancelled_owned();
+    let served = match tls {
+        None => {
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            router.serve_with_incoming_shutdown(incoming, closed).await
+        }
+        Some(tls) => {
+            let incoming = Incoming::new(listener, Arc::clone(&tls.grpc), closing);
+            let incoming = incoming.map_err(|error| transport(error.to_string()))?;
+            router.serve_with_incoming_shutdown(incoming, closed).await
+        }
+    };
+    served.map_err(|error| transport(error.to_string()))
 }
 
 /// The driver's refusal for a client.

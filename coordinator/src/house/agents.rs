@@ -19,6 +19,9 @@ pub struct EnrolledAgent {
     /// Labels that its token gave it.
     #[serde(default)]
     pub labels: Vec<String>,
+    /// Whether it got a certificate: then it shows one with every connection, and its credential alone only gets it another.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub certificate: bool,
     /// When.
     pub at: Timestamp,
 }

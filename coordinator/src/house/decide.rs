@@ -39,6 +39,8 @@ pub enum HouseCommand {
         token_sha256: String,
         /// SHA-256 of the credential that it made.
         credential: String,
+        /// Whether it gets a certificate.
+        certificate: bool,
     },
     /// An agent is to go for good. The caller knows whether there is one.
     RemoveAgent {
@@ -179,7 +181,7 @@ impl House {
                 }
                 HouseEvent::TokenRevoked { id, at: now }
             }
-            HouseCommand::Enrol { agent, name, token_sha256, credential } => {
+            HouseCommand::Enrol { agent, name, token_sha256, credential, certificate } => {
                 if let Some(known) = self.agent(agent)
                     && known.token_sha256 == token_sha256
                     && known.credential == credential
@@ -199,6 +201,7 @@ impl House {
                     token: token.id.clone(),
                     token_sha256,
                     labels: token.labels.clone(),
+                    certificate,
                     at: now,
                 })
             }

@@ -28,6 +28,7 @@ fn enrol(number: u128, token: &str, credential: &str) -> HouseCommand {
         name: "host".to_owned(),
         token_sha256: token.to_owned(),
         credential: credential.to_owned(),
+        certificate: false,
     }
 }
 

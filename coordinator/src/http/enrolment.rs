@@ -14,6 +14,7 @@ use super::error::ApiError;
 use super::extract::Path;
 use crate::audit::Origin;
 use crate::house::HouseCommand;
+use crate::options::TlsOptions;
 use crate::services::Services;
 use crate::token::{self, Token};
 
@@ -65,6 +66,11 @@ pub(crate) async fn issue(
     let sha256 = token::sha256(token.reveal());
     let command = HouseCommand::MakeToken { id: id.clone(), sha256, labels, life_ms };
     services.driver.house(command, origin).await?;
+    // Where the coordinator certifies itself, the token says by whom: the agent need trust nobody else.
+    let token = match services.options.tls {
+        Some(TlsOptions::Own { .. }) => token.naming(&services.authority.fingerprint()),
+        _ => token,
+    };
     Ok((id, token))
 }
 

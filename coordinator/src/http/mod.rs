@@ -35,11 +35,16 @@ mod test_cases;
 mod trends;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware;
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
+use axum::http::HeaderValue;
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use axum::routing::{delete, get, post, put};
+use axum::serve::IncomingStream;
 
 pub(crate) use error::ApiError;
 pub(crate) use remainder::read_refused;
@@ -48,6 +53,7 @@ use crate::github;
 use crate::pages;
 use crate::results;
 use crate::services::Services;
+use crate::tls::{Incoming, ServerTls, TlsListener};
 
 /// The longest JSON body, in bytes: a workflow, an event payload and what is around them.
 pub const MAX_JSON_BYTES: usize = 32 << 20;
@@ -192,15 +198,46 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
 ///
 /// # Errors
 /// When the listener breaks.
-pub(crate) async fn serve(services: Services, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+pub(crate) async fn serve(
+    services: Services,
+    listener: tokio::net::TcpListener,
+    tls: Option<&ServerTls>,
+) -> std::io::Result<()> {
     use axum::serve::ListenerExt as _;
     let closing = services.closing.clone();
+    let router = router(services)?;
+    let closed = closing.clone().cancelled_owned();
+    if let Some(tls) = tls {
+        let listener = TlsListener(Incoming::new(listener, Arc::clone(&tls.http), closing)?);
+        // What handlers ask for is the same with and without TLS.
+        let router = router.layer(middleware::from_fn(with_address));
+        let router = router.into_make_service_with_connect_info::<TlsPeer>();
+        return axum::serve(listener, router).with_graceful_shutdown(closed).await;
+    }
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
     });
-    let router = router(services)?;
     let router = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, router).with_graceful_shutdown(closing.cancelled_owned()).await
+    axum::serve(listener, router).with_graceful_shutdown(closed).await
+}
+
+/// Who is at the other end of a connection with TLS.
+#[derive(Debug, Clone, Copy)]
+struct TlsPeer(SocketAddr);
+
+impl Connected<IncomingStream<'_, TlsListener>> for TlsPeer {
+    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+async fn with_address(mut request: Request, next: Next) -> Response {
+    if let Some(ConnectInfo(TlsPeer(address))) = request.extensions().get().copied() {
+        request.extensions_mut().insert(ConnectInfo(address));
+        // As a proxy with TLS says it.
+        request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+    }
+    next.run(request).await
 }

@@ -195,7 +195,7 @@ mod tests {
             (address.http.as_str(), address.grpc.as_str()),
             ("http://127.0.0.1:1", "http://10.0.0.1:2")
         );
-        let tls = TlsOptions { certificate: "c".into(), key: "k".into() };
+        let tls = TlsOptions::Files { certificate: "c".into(), key: "k".into() };
         assert_eq!(plain.address(http, grpc, Some(&tls)).unwrap().grpc, "https://10.0.0.1:2");
         let every = SocketAddr::from(([0, 0, 0, 0], 2));
         let error = plain.address(http, every, Some(&tls)).unwrap_err().to_string();

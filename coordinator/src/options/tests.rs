@@ -22,7 +22,7 @@ fn what_is_not_supported_is_refused_by_name() {
         (|flags| flags.objects = Some("file://relative".into()), &["--objects", "file:///"]),
         (|flags| flags.grpc = Some("0.0.0.0:7443".into()), &["--grpc", "--tls-cert"]),
         (|flags| flags.http = Some("nowhere".into()), &["--http", "`nowhere`"]),
-        (|flags| flags.tls_cert = Some("c".into()), &["--tls-cert", "--tls-key"]),
+        (|flags| flags.tls.tls_cert = Some("c".into()), &["--tls-cert", "--tls-key"]),
         (|flags| flags.allow_repositories = vec!["a".into()], &["--allow-repository", "`a`"]),
         (|flags| flags.actions_source = Some("ssh://git@x".into()), &["--actions-source", "ssh://git@x"]),
         (|flags| flags.actions_source = Some("file://relative".into()), &["--actions-source", "file:///"]),

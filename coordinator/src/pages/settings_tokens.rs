@@ -83,8 +83,11 @@ fn made(made: &Made) -> Markup {
 
 /// The tokens, or the sessions.
 fn access(tokens: &[&AccessToken], sessions: bool, session: &Session, now_ms: u64) -> Markup {
-    let (label, from, word) =
-        if sessions { ("Who is signed in", "Signed in at", "End") } else { ("Tokens that are good", "Id", "Revoke") };
+    let (label, from, word) = if sessions {
+        ("Who is signed in", "Signed in at", "End")
+    } else {
+        ("Tokens that are good", "Id", "Revoke")
+    };
     html! {
         div.scroll tabindex="0" role="region" aria-label=(label) {
             table {

@@ -32,6 +32,7 @@ async fn enrol(fixture: &Fixture, token: &str, id: &str, sha256: &str) -> Result
         agent_id: id.to_owned(),
         name: "host".to_owned(),
         credential_sha256: sha256.to_owned(),
+        csr: Default::default(),
     };
     Ok(client.enrol(request).await?.into_inner().labels)
 }

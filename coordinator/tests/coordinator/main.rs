@@ -18,6 +18,7 @@ mod cache_store;
 mod called;
 mod calls;
 mod ccache;
+mod certificates;
 mod clients;
 mod enrolment;
 mod environments;

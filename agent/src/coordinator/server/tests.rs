@@ -57,7 +57,7 @@ fn a_ca_file_has_to_hold_certificates() {
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     std::fs::write(&file, ca.self_signed(&key).unwrap().pem()).unwrap();
     let server = Server::new("https://localhost:7443", Some(&file), false).unwrap();
-    assert!(server.is_tls() && server.endpoint().is_ok());
+    assert!(server.is_tls() && server.tls().unwrap().is_some());
     assert_eq!(server.to_string(), "https://localhost:7443");
     assert!(message("http://localhost:7443", Some(&file), false).contains("without TLS"));
 }

@@ -1,25 +1,25 @@
-//! The agent's own credential: made here, kept in the data directory, and told nobody but the coordinator, in every call.
+//! The agent's own credential: made here, kept in the data directory, and told nobody but the coordinator, in every call; and over TLS a
+//! certificate beside it ([`certificate`]), without which the credential is good for nothing but getting another one.
 //!
 //! An agent that is started with a token for enrolment uses it once: it makes a credential, tells the coordinator its hash, and
 //! from then on presents the credential. A restart finds it, and the token (which may still stand in a configuration file) is
 //! not asked for again. The credential is written before the token is used, so that an answer which is lost costs nothing: the
 //! same is asked again.
 
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+mod certificate;
+mod file;
 
-use serde::{Deserialize, Serialize};
+use std::path::Path;
+
 use sha2::{Digest as _, Sha256};
 use slipway_wire::enrolment;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::coordinator::{AddressError, Coordinator, EnrolError, Server};
-
-/// The credential's file in the data directory.
-const FILE: &str = "agent.credential";
+use crate::coordinator::{AddressError, Badge, Coordinator, EnrolError, Server};
+pub(crate) use certificate::Renewal;
+use certificate::Request;
+use file::{FILE, Kept, read, write};
 
 /// Why the agent has no credential.
 #[derive(Debug, Error)]
@@ -32,6 +32,9 @@ pub enum CredentialError {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// There is no key.
+    #[error("a key for the agent's certificate cannot be made: {0}")]
+    Key(String),
     /// The address can't be used.
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -40,15 +43,14 @@ pub enum CredentialError {
     Enrol(#[from] EnrolError),
 }
 
-/// What the file holds.
-#[derive(Debug, Serialize, Deserialize)]
-struct Kept {
-    /// What is presented.
-    credential: String,
-    /// SHA-256 of the token with which it is enrolled: another token means another enrolment.
-    token_sha256: String,
-    /// Whether the coordinator knows of it.
-    enrolled: bool,
+/// What an agent proves who it is with.
+pub(crate) struct Member {
+    /// What every call carries.
+    pub(crate) credential: String,
+    /// What is shown when a connection is made.
+    pub(crate) badge: Badge,
+    /// Keeps that good; none: there is no certificate.
+    pub(crate) renewal: Option<Renewal>,
 }
 
 /// What this agent presents: its credential, where it was given a token for enrolment (used now if it was not before), else the
@@ -62,29 +64,47 @@ pub(crate) async fn obtain(
     data_dir: &Path,
     id: Uuid,
     name: &str,
-) -> Result<String, CredentialError> {
+) -> Result<Member, CredentialError> {
+    let badge = Badge::default();
     if !enrolment::is_token(token) {
-        return Ok(token.to_owned());
+        return Ok(Member { credential: token.to_owned(), badge, renewal: None });
     }
     let path = data_dir.join(FILE);
+    // Whom to trust is nothing that the coordinator is told; a token that is not whole was refused with the options.
+    let token = enrolment::take_apart(token).map_or(token, |(secret, _)| secret);
     let token_sha256 = sha256(token);
     let kept = read(&path)?.filter(|kept| kept.token_sha256 == token_sha256);
     let mut kept = match kept {
         Some(kept) => kept,
         None => {
-            let made = Kept { credential: new_credential(), token_sha256, enrolled: false };
+            let credential = new_credential();
+            let made = Kept { credential, token_sha256, enrolled: false, certificate: None };
             write(&path, &made)?;
             made
         }
     };
     if !kept.enrolled {
         let coordinator = Coordinator::new(servers, token)?;
-        let labels = coordinator.enrol(id, name, &sha256(&kept.credential)).await?;
-        tracing::info!(labels = labels.join(", "), "enrolled");
+        let request = Request::new()?;
+        let csr = if servers.iter().any(Server::is_tls) { request.csr.as_slice() } else { &[] };
+        let enrolled = coordinator.enrol(id, name, &sha256(&kept.credential), csr).await?;
+        tracing::info!(labels = enrolled.labels.join(", "), "enrolled");
         kept.enrolled = true;
+        kept.certificate = enrolled.certificate.map(|issued| request.answered(&issued));
         write(&path, &kept)?;
     }
-    Ok(kept.credential)
+    let credential = kept.credential.clone();
+    let Some(certificate) = kept.certificate.clone() else {
+        return Ok(Member { credential, badge, renewal: None });
+    };
+    certificate.wear(&badge).map_err(|reason| file::failed(&path, reason))?;
+    let mut renewal = Renewal { path, kept, badge: badge.clone() };
+    if certificate.has_ended() {
+        // Nothing but this is answered to an agent that shows none.
+        let servers: Vec<Server> = servers.iter().map(|server| server.with_badge(&badge)).collect();
+        renewal.renew(&Coordinator::new(&servers, &credential)?).await?;
+    }
+    Ok(Member { credential, badge, renewal: Some(renewal) })
 }
 
 /// 244 random bits.
@@ -97,41 +117,10 @@ fn sha256(text: &str) -> String {
     hex::encode(Sha256::digest(text.as_bytes()))
 }
 
-fn failed(path: &Path, reason: impl std::fmt::Display) -> CredentialError {
-    CredentialError::File { path: path.display().to_string(), reason: reason.to_string() }
-}
-
-fn read(path: &Path) -> Result<Option<Kept>, CredentialError> {
-    match fs::read(path) {
-        Ok(bytes) => match serde_json::from_slice(&bytes) {
-            Ok(kept) => Ok(Some(kept)),
-            Err(_) => {
-                let reason = "it does not hold a credential; remove it, and give the agent a new token";
-                Err(failed(path, reason))
-            }
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(path, error)),
-    }
-}
-
-/// Writes it whole or not at all, for this user alone.
-fn write(path: &Path, kept: &Kept) -> Result<(), CredentialError> {
-    let half: PathBuf = path.with_extension("new");
-    let written = serde_json::to_vec(kept).map_err(std::io::Error::from).and_then(|bytes| {
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&half)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        fs::rename(&half, path)?;
-        path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
-    });
-    written.map_err(|error| failed(path, error))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
@@ -141,7 +130,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let servers = [Server::new("http://127.0.0.1:1", None, false).unwrap()];
         let got = obtain(&servers, "slip_shared", folder.path(), Uuid::nil(), "host").await.unwrap();
-        assert_eq!(got, "slip_shared");
+        assert_eq!(got.credential, "slip_shared");
         assert!(!folder.path().join(FILE).exists());
     }
 
@@ -150,11 +139,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let servers = [Server::new("http://127.0.0.1:1", None, false).unwrap()];
         let path = folder.path().join(FILE);
-        let kept = Kept { credential: "c".to_owned(), token_sha256: sha256("slipenrol_t"), enrolled: true };
+        let kept = Kept {
+            credential: "c".to_owned(),
+            token_sha256: sha256("slipenrol_t"),
+            enrolled: true,
+            certificate: None,
+        };
         write(&path, &kept).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let got = obtain(&servers, "slipenrol_t", folder.path(), Uuid::nil(), "host").await.unwrap();
-        assert_eq!(got, "c");
+        assert_eq!(got.credential, "c");
     }
 
     #[tokio::test]
@@ -162,7 +156,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let servers = [Server::new("http://127.0.0.1:1", None, false).unwrap()];
         fs::write(folder.path().join(FILE), "nonsense").unwrap();
-        let error = obtain(&servers, "slipenrol_t", folder.path(), Uuid::nil(), "host").await.unwrap_err();
+        let refused = obtain(&servers, "slipenrol_t", folder.path(), Uuid::nil(), "host").await;
+        let error = refused.err().unwrap();
         assert!(error.to_string().contains("agent.credential"), "{error}");
     }
 }
