@@ -243,6 +243,8 @@ pub struct Options {
     pub public_url: Option<String>,
     /// Whether badges are served to whoever asks, without a token.
     pub badges: bool,
+    /// How many web pages follow live at once; whoever comes then is refused, and its page asks again.
+    pub live_pages_max: usize,
     /// Whether projections are made. A coordinator that serves one run and goes needs none.
     pub history: bool,
 }
@@ -274,6 +276,7 @@ impl Options {
             github: None,
             public_url: None,
             badges: false,
+            live_pages_max: crate::pages::LIVE_MAX,
             history: true,
         }
     }
@@ -348,7 +351,6 @@ impl Options {
         let actions_source = actions_source.as_deref().map(ActionsSource::parse).transpose();
         let actions_source =
             actions_source.map_err(|message| wrong("--actions-source", message))?.unwrap_or_default();
-        let otlp = flags.otlp.or(file.otlp);
         let lease_seconds = flags.lease_seconds.or(file.lease_seconds);
         let scheduling = Scheduling::from_settings(file.share, file.priority, &file.retry, lease_seconds)?;
         let environments = Environments::from_settings(file.environment)?;
@@ -356,7 +358,6 @@ impl Options {
         let public_url = flags.github.public_url.or(file.public_url);
         let public_url = public_url.as_deref().map(github::public_url).transpose()?;
         let options = Self {
-            data_dir,
             http,
             grpc,
             tls,
@@ -364,10 +365,9 @@ impl Options {
             keep_journal,
             objects,
             keep_logs_days,
-            results: None,
             webhook,
             actions_source,
-            otlp,
+            otlp: flags.otlp.or(file.otlp),
             cluster,
             scheduling,
             environments,
@@ -377,7 +377,7 @@ impl Options {
             github,
             public_url,
             badges: file.badges,
-            history: true,
+            ..Self::embedded(data_dir)
         };
         options.check()?;
         Ok(options)
