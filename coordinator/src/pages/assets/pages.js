@@ -181,6 +181,9 @@ document.addEventListener("scroll", () => {
   });
 }, { passive: true });
 
+// Plots have the newest on the right: that is in view where not all of it fits.
+for (const picture of document.querySelectorAll(".picture")) picture.scrollLeft = picture.scrollWidth;
+
 // The connection: comes back by itself, is let go while nobody looks, and says when it is gone.
 const RETRY_FIRST_MS = 500;
 const RETRY_LAST_MS = 10000;
