@@ -276,10 +276,10 @@ fn whoever_has_no_mouse_reads_a_failure_searches_a_log_and_steers_an_agent() {
 
     // A search, and on to what was found.
     watched.browser.open(&build);
-    watched.browser.wait_text("1200");
+    watched.browser.wait("document.querySelector('#head').innerText.includes('Succeeded')");
     watched.tab_to("e.id == 'q'");
     watched.browser.press(&["1", "1", "9", "7", "Enter"]);
-    watched.browser.wait("document.querySelectorAll('.hits li').length == 1");
+    watched.browser.wait("document.querySelector('.hits li > span')?.textContent == '1197'");
     watched.tab_to("e.closest('.hits') != null");
     watched.browser.press(&["Enter"]);
     watched.browser.wait("document.querySelector('.log li:target > span:last-child')?.textContent == '1197'");
