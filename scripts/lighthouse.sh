@@ -33,6 +33,11 @@ rate() {
     { cat "$folder/trouble" >&2 && die "$page could not be rated"; }
   jq -r --arg page "$page" --arg form "$form" \
     '[$page, $form] + ([.categories[] | .score * 100 | round | tostring]) | @tsv' "$folder/rating.json"
+  # What takes from the figures.
+  jq -r --arg page "$page" --arg form "$form" '. as $all | .categories[].auditRefs[] | select(.weight > 0) | $all.audits[.id] |
+    select(.score != null and .score < 0.9) |
+    "\($page), \($form): \(.title) (\(.displayValue // "")) \([.details.items[]?.node?.snippet // empty][:3] | join(" "))"' \
+    "$folder/rating.json" >>"$folder/findings"
 }
 
 {
@@ -43,4 +48,5 @@ rate() {
     rate fleet /fleet "$form"
   done
 } | column -t -s $'\t'
+cat "$folder/findings"
 end_pages_fleet

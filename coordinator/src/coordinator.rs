@@ -310,7 +310,7 @@ impl Coordinator {
             sign_in,
             admin_token: keys.admin_token.clone(),
             agent_token: keys.agent_token.clone(),
-            pages: Pages::new(&keys.results, &keys.admin_token),
+            pages: Pages::new(&keys.results, &keys.admin_token, options.live_pages_max),
             deliveries: Arc::default(),
             forge,
             schedules: Arc::default(),

@@ -204,6 +204,8 @@ pub struct Options {
     pub sign_in: Vec<SignInProvider>,
     /// Whether badges are served to whoever asks, without a token.
     pub badges: bool,
+    /// How many web pages follow live at once; whoever comes then is refused, and its page asks again.
+    pub live_pages_max: usize,
     /// Whether projections are made. A coordinator that serves one run and goes needs none.
     pub history: bool,
 }
@@ -238,6 +240,7 @@ impl Options {
             public_url: None,
             sign_in: Vec::new(),
             badges: false,
+            live_pages_max: crate::pages::LIVE_MAX,
             history: true,
         }
     }
@@ -318,7 +321,6 @@ impl Options {
         let actions_source = actions_source.as_deref().map(ActionsSource::parse).transpose();
         let actions_source =
             actions_source.map_err(|message| wrong("--actions-source", message))?.unwrap_or_default();
-        let otlp = flags.otlp.or(file.otlp);
         let lease_seconds = flags.lease_seconds.or(file.lease_seconds);
         let scheduling = Scheduling::from_settings(file.share, file.priority, &file.retry, lease_seconds)?;
         let environments = Environments::from_settings(file.environment)?;
@@ -327,7 +329,6 @@ impl Options {
         let public_url = public_url.as_deref().map(github::public_url).transpose()?;
         let sign_in = sign_in::load(file.sign_in, public_url.is_some() || http.ip().is_loopback())?;
         let options = Self {
-            data_dir,
             http,
             grpc,
             tls,
@@ -337,10 +338,9 @@ impl Options {
             keep_journal,
             objects,
             keep_logs_days,
-            results: None,
             webhook,
             actions_source,
-            otlp,
+            otlp: flags.otlp.or(file.otlp),
             cluster,
             scheduling,
             environments,
@@ -351,7 +351,7 @@ impl Options {
             public_url,
             sign_in,
             badges: file.badges,
-            history: true,
+            ..Self::embedded(data_dir)
         };
         options.check()?;
         Ok(options)

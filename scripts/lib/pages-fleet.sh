@@ -5,14 +5,15 @@ PAGES_HTTP=127.0.0.1:18181
 PAGES_GRPC=127.0.0.1:18182
 PAGES_START_LIMIT_S=60
 
-# start_pages_fleet ARGUMENT...: sets `slipway`, `folder`, `packages`, `run` (it failed) and `job` (of it), SLIPWAY_SERVER and SLIPWAY_TOKEN; a third
-# run goes on, until end_pages_fleet.
+# start_pages_fleet ARGUMENT...: sets `slipway`, `folder`, `packages`, `run` (it failed) and `job` (of it), `going` (a run that goes on until
+# end_pages_fleet), SLIPWAY_SERVER and SLIPWAY_TOKEN.
 start_pages_fleet() {
   local target checkout tenths
   want_build_dependencies "$@"
   want_chromium
   command -v npm >/dev/null || want_packages nodejs npm
-  cargo build --quiet --package slipway --bins
+  # All of them, as for the end-to-end tests: one package alone is built with other features, and anew.
+  cargo build --quiet --workspace --bins
   scripts/runner-image.sh --slim
   target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
   packages=$target/browser-packages-1
@@ -22,7 +23,10 @@ start_pages_fleet() {
   folder=$(mktemp -d)
   pages_pid=
   trap tidy_up_pages_fleet EXIT
-  "$slipway" up --data-dir "$folder/data" --http "$PAGES_HTTP" --grpc "$PAGES_GRPC" --image ubuntu-latest=slipway/runner:slim >"$folder/log" 2>&1 &
+  # The repository is known, so that its workflows can be started on a page.
+  printf '[[repository]]\nname = "local/shapes"\nclone_url = "file://%s/shapes"\n' "$folder" >"$folder/slipway.toml"
+  : >"$folder/log"
+  "$slipway" --config "$folder/slipway.toml" up --data-dir "$folder/data" --http "$PAGES_HTTP" --grpc "$PAGES_GRPC" --image ubuntu-latest=slipway/runner:slim >"$folder/log" 2>&1 &
   pages_pid=$!
   for ((tenths = 0; tenths < PAGES_START_LIMIT_S * 10; tenths++)); do
     ! grep -q '^ready ' "$folder/log" || break
@@ -40,21 +44,31 @@ start_pages_fleet() {
   git -C "$checkout" add --all
   git -C "$checkout" commit --quiet --message "Round sums towards zero"
 
-  # A part of it that succeeds; all of it, which fails, for that is what there is to see; and one that goes on.
+  # A part of it that fails, so that its tests have a past; one that succeeds; all of it, which fails, for that is what there is to see;
+  # and one that goes on.
+  run_pages_workflow "$checkout" .github/workflows/ci.yml --job test || true
   run_pages_workflow "$checkout" .github/workflows/ci.yml --job docs
   run_pages_workflow "$checkout" .github/workflows/ci.yml || true
-  run=$("$slipway" runs --json | grep -o '"run_id":"[^"]*"' | head -n 1 | cut -d'"' -f4)
+  run=$(newest_pages_run)
   job=$("$slipway" show "$run" --json | grep -o '"instance_id":"[^"]*","job":"test"' | cut -d'"' -f4)
   [[ -n $run && -n $job ]] || die "the run is not listed; see $folder/log"
   run_pages_workflow "$checkout" .github/workflows/soak.yml &
   pages_watcher=$!
+  for ((tenths = 0; tenths < PAGES_START_LIMIT_S * 10; tenths++)); do
+    going=$(newest_pages_run)
+    [[ $going == "$run" ]] || return 0
+    sleep 0.1
+  done
+  die "the run that goes on was not begun; see $folder/log"
 }
+
+newest_pages_run() { "$slipway" runs --json | grep -o '"run_id":"[^"]*"' | head -n 1 | cut -d'"' -f4; }
 
 # run_pages_workflow FOLDER ARGUMENT...
 run_pages_workflow() { (cd "$1" && "$slipway" run "${@:2}" >/dev/null 2>&1); }
 
 end_pages_fleet() {
-  "$slipway" cancel latest >/dev/null
+  "$slipway" cancel "$going" >/dev/null
   wait "$pages_watcher" || true
 }
 

@@ -27,6 +27,7 @@ mod native_actions;
 mod own_ci;
 mod packages;
 mod pages;
+mod pages_long_log;
 mod private_fleet;
 mod rerun;
 mod results;

@@ -31,6 +31,7 @@ jobs:
       - name: Fails
         run: |
           echo "::error file=src/lib.rs,line=7::it is <i>broken</i>"
+          echo "::warning file=<b>x</b>,title=<b>title</b>::<img src=x onerror=alert(4)>"
           exit 3
       - name: Never
         run: echo never
@@ -47,6 +48,9 @@ jobs:
           echo "it begins"
           while true; do sleep 0.2; echo "still here"; done
 "#;
+
+/// A branch's name may be almost anything.
+const BRANCH: &str = "x/<b>bold</b><img/src=x><script>alert(5)</script>";
 
 struct Watched {
     coordinator: Coordinator,
@@ -69,6 +73,7 @@ impl Watched {
         let coordinator = Coordinator::start();
         let agent = Agent::start(&coordinator, AgentOptions { slots: 3, ..AgentOptions::named("one") });
         let checkout = Checkout::with_workflow(WORKFLOW);
+        checkout.git(&["checkout", "--quiet", "-b", BRANCH]);
         let mut command = coordinator.run_command(&checkout);
         let submitter =
             command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn();
@@ -107,6 +112,20 @@ impl Watched {
         }
         self.browser.look("light", 1280);
         assert_eq!(self.browser.troubles(), Vec::<serde_json::Value>::new(), "{page}");
+    }
+
+    /// Goes on with the tabulator to what this expression says of the element with the focus, which has to show that it has it.
+    fn tab_to(&mut self, wanted: &str) {
+        for _ in 0..80 {
+            self.browser.press(&["Tab"]);
+            let visible = "(() => { const e = document.activeElement; return e == document.body || \
+                getComputedStyle(e).outlineStyle != 'none'; })()";
+            assert_eq!(self.browser.ask(visible), true, "whoever has the focus shows it");
+            if self.browser.ask(&format!("((e) => {wanted})(document.activeElement)")) == true {
+                return;
+            }
+        }
+        panic!("{wanted} is never reached by keys");
     }
 
     /// Ends what runs, as people do it.
@@ -245,22 +264,53 @@ fn lines_appear_live_also_after_the_coordinator_was_killed_and_keys_reach_every_
     // From the run's page to its end, without a mouse.
     watched.browser.open(&format!("/runs/{}", watched.run));
     watched.browser.ask("document.activeElement.blur()");
-    let mut reached = false;
-    for _ in 0..30 {
-        watched.browser.press(&["Tab"]);
-        let visible = "(() => { const e = document.activeElement; return e == document.body || \
-            getComputedStyle(e).outlineStyle != 'none'; })()";
-        assert_eq!(watched.browser.ask(visible), true, "whoever has the focus shows it");
-        reached = watched.browser.ask("document.activeElement.textContent") == "Cancel run";
-        if reached {
-            break;
-        }
-    }
-    assert!(reached, "the button is reached");
+    watched.tab_to("e.textContent == 'Cancel run'");
     watched.browser.press(&["Enter"]);
     watched
         .browser
         .wait("document.querySelector('#head').innerText.includes('cancelled by an administrator')");
     watched.browser.wait_text("Re-run all jobs");
+    assert_eq!(watched.browser.troubles(), Vec::<serde_json::Value>::new());
+}
+
+#[test]
+fn whoever_has_no_mouse_reads_a_failure_searches_a_log_and_steers_an_agent() {
+    let mut watched = Watched::start();
+    watched.sign_in();
+    let (build, broken) = (watched.job("build"), watched.job("broken"));
+    watched.browser.open(&format!("/runs/{}", watched.run));
+    watched.browser.wait_text("it is <i>broken</i>");
+    watched.browser.wait_text(BRANCH);
+    watched.tab_to("e.textContent.includes('it is <i>broken</i>')");
+    watched.browser.press(&["Enter"]);
+    watched.browser.wait("document.getElementById('error')?.matches(':target')");
+    watched.browser.wait_text("<img src=x onerror=alert(4)>");
+    assert_eq!(watched.browser.ask("document.querySelectorAll('main img, main b').length"), 0);
+
+    // Another step of it is opened, which loads what that said.
+    watched.browser.open(&broken);
+    watched.tab_to("e.matches('summary') && e.textContent.includes('Fine')");
+    watched.browser.press(&["Enter"]);
+    watched.browser.wait(
+        "[...document.querySelectorAll('.step[open] .log li')].some((row) => row.innerText.endsWith('fine'))",
+    );
+
+    // A search, and on to what was found.
+    watched.browser.open(&build);
+    watched.browser.wait("document.querySelector('#head').innerText.includes('Succeeded')");
+    watched.tab_to("e.id == 'q'");
+    watched.browser.press(&["1", "1", "9", "7", "Enter"]);
+    watched.browser.wait("document.querySelector('.hits li > span')?.textContent == '1197'");
+    watched.tab_to("e.closest('.hits') != null");
+    watched.browser.press(&["Enter"]);
+    watched.browser.wait("document.querySelector('.log li:target > span:last-child')?.textContent == '1197'");
+
+    watched.browser.open("/fleet");
+    watched.tab_to("e.matches('button') && e.textContent == 'Drain'");
+    watched.browser.press(&["Enter"]);
+    watched.browser.wait(
+        "[...document.querySelectorAll('main button')].some((button) => button.textContent == 'Resume')",
+    );
+    watched.cancel();
     assert_eq!(watched.browser.troubles(), Vec::<serde_json::Value>::new());
 }

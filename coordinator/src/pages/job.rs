@@ -249,7 +249,7 @@ async fn body(
 ) -> Result<Markup, PageError> {
     let Some((step, log)) = outline.steps.get(&spot.step).zip(chosen.log()) else { return Ok(html! {}) };
     let Some(from) = step.pages.get(spot.first) else {
-        return Ok(list(&html! {}, true, outline));
+        return Ok(list(&html! {}, (0, 0), true, outline));
     };
     let is_last = spot.page + 1 == step.pages.len();
     let until = step.pages.get(spot.page + 1).map_or(outline.next.record, |next| next.record);
@@ -259,15 +259,15 @@ async fn body(
     let marked = spot.marked.or_else(|| rows.last().filter(|_| failed).map(|row| row.place));
     Ok(html! {
         (pager(chosen, spot, step, "Pages"))
-        (list(&rows::items(&rows, marked), is_last, outline))
+        (list(&rows::items(&rows, marked), (spot.first, spot.page), is_last, outline))
         @if rows.len() > FEW_ROWS { (pager(chosen, spot, step, "Pages at the end")) }
     })
 }
 
-/// `data-tail`: what comes next belongs behind it.
-fn list(items: &Markup, is_last: bool, outline: &Outline) -> Markup {
+/// `data-first` and `data-last`: which pages it has, for whoever scrolls on. `data-tail`: what comes next belongs behind it.
+fn list(items: &Markup, (first, last): (usize, usize), is_last: bool, outline: &Outline) -> Markup {
     html! {
-        ol.log data-tail=[is_last.then_some(outline.next.record)] { (items) }
+        ol.log data-first=(first + 1) data-last=(last + 1) data-tail=[is_last.then_some(outline.next.record)] { (items) }
     }
 }
 

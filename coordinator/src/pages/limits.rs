@@ -83,7 +83,7 @@ pub(super) const SEARCH_RECORDS: u64 = 500_000;
 pub(super) const LOOKS_AT_ONCE: usize = 4;
 
 /// How many pages follow live at once; the others have to be loaded again.
-pub(super) const LIVE_MAX: usize = 1_024;
+pub(crate) const LIVE_MAX: usize = 1_024;
 
 /// The shortest time between two messages to one page.
 pub(super) const LIVE_EVERY: Duration = Duration::from_millis(300);

@@ -68,6 +68,7 @@ use crate::services::Services;
 use crate::token::Token;
 use crate::view;
 use error::PageError;
+pub(crate) use limits::LIVE_MAX;
 
 /// What the pages share; cheap to clone.
 #[derive(Debug, Clone)]
@@ -81,12 +82,13 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
-    pub(crate) fn new(key: &SigningKey, admin: &Token) -> Self {
+    /// `live_max` pages may follow live at once.
+    pub(crate) fn new(key: &SigningKey, admin: &Token, live_max: usize) -> Self {
         Self {
             sessions: session::Sessions::new(key, admin),
             outlines: Arc::default(),
             fleet: Arc::default(),
-            live: Arc::new(Semaphore::new(limits::LIVE_MAX)),
+            live: Arc::new(Semaphore::new(live_max)),
         }
     }
 }

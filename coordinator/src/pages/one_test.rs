@@ -59,7 +59,7 @@ fn plot(cases: &[Case]) -> Markup {
                 @for half in 0..=2_u64 {
                     @let us = longest * half / 2;
                     line.grid x1=(LEFT) y1=(y(us)) x2=(WIDTH) y2=(y(us)) {}
-                    text x=(LEFT - 6.0) y=(y(us) + 4.0) text-anchor="end" { (duration(us)) }
+                    text x=(LEFT - 6.0) y=(y(us) + 4.0) text-anchor="end" { @if us == 0 { "0" } @else { (duration(us)) } }
                 }
                 @for (at, (us, case)) in timed.iter().enumerate() {
                     @let (x, y) = (x(at), y(*us));

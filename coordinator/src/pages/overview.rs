@@ -213,13 +213,13 @@ pub(super) async fn page(
     let main = html! {
         h1 { "Runs" }
         @if let Some(figures) = part("figures") { (figures) }
+        @if visitor.session.may(UserRole::Developer) { p { a href="/start" { "Start a workflow" } } }
         div.columns {
             div {
                 @if let Some(running) = part("running") { (running) }
                 section aria-labelledby="recent-title" {
                     h2 #recent-title { "Recent" }
                     (filter_form(&filter, overview.rates.keys().cloned()))
-                    @if visitor.session.may(UserRole::Developer) { p { a href="/start" { "Start a workflow" } } }
                     @if let Some(recent) = part("recent") { (recent) }
                 }
             }

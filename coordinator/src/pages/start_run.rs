@@ -88,7 +88,7 @@ fn start_form(chosen: &Chosen, startable: &Startable, session: &Session) -> Mark
                 input type="hidden" name="workflow" value=(startable.path);
                 @if startable.inputs.is_empty() { p { "It asks for nothing." } }
                 @for (number, input) in startable.inputs.iter().enumerate() { (field(number, input)) }
-                button type="submit" { "Start" }
+                button.primary type="submit" { "Start" }
             }
         }
     }

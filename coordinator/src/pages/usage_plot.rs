@@ -126,6 +126,7 @@ pub(super) fn section(days: &[Day], now_ms: u64, span: u64) -> Markup {
             h2 #days-title { "Runs by the day" }
             @if days.is_empty() { p.nothing { "No run has ended in these days." } }
             @else {
+                p.hint { "Of each bar: below runs that failed, in red; above them those that succeeded; on top, in grey, the others." }
                 div.columns {
                     div.scroll.picture tabindex="0" role="region" aria-label="Plot of runs" { (field.plot(days)) }
                     div.scroll.tall tabindex="0" role="region" aria-label="Runs of each day" { (table(days)) }

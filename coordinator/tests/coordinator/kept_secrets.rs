@@ -8,6 +8,7 @@ use slipway_coordinator::submit::NewRun;
 use slipway_proto::v1;
 use slipway_scheduler::command::Trust;
 
+use crate::browser::Browser;
 use crate::fake_agent::{FIRST, FakeAgent, hello};
 use crate::fixture::{Fixture, ONE_JOB};
 
@@ -164,4 +165,32 @@ async fn bad_names_places_and_values_are_refused() {
     assert_eq!(fixture.get("/api/v1/secrets").await["secrets"], json!([]));
     let anonymous = fixture.http.get(fixture.url("/api/v1/secrets")).send().await.unwrap();
     assert_eq!(anonymous.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_person_starts_again_on_a_page_gets_what_is_kept_now() {
+    let fixture = Fixture::start().await;
+    set(&fixture, "TOKEN", json!({"value": "old", "repository": "o/n"})).await;
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    let browser = Browser::signed_in(fixture.handle()).await;
+    let rerun = async |run: &str| {
+        let token = browser.form_token(&format!("/runs/{run}")).await;
+        browser.post(&format!("/runs/{run}/rerun"), &format!("form_token={token}")).await
+    };
+    let run = fixture.submit(ONE_JOB).await;
+    assert_eq!(fetched(&mut agent).await.0, map(&[("TOKEN", "old")]));
+    fixture.finished(&run).await;
+    set(&fixture, "TOKEN", json!({"value": "new", "repository": "o/n"})).await;
+    assert_eq!(rerun(&run).await.status(), StatusCode::SEE_OTHER);
+    assert_eq!(fetched(&mut agent).await.0, map(&[("TOKEN", "new")]));
+
+    // One that was the run's own is gone with it, whatever is kept under its name: another value would be a surprise.
+    let mut given = Fixture::submission(ONE_JOB);
+    given["secrets"] = json!({"TOKEN": "of the run"});
+    let run = fixture.submit_value(given).await;
+    assert_eq!(fetched(&mut agent).await.0, map(&[("TOKEN", "of the run")]));
+    fixture.finished(&run).await;
+    let refused = rerun(&run).await;
+    assert_eq!(refused.status(), StatusCode::CONFLICT);
+    assert!(refused.text().await.unwrap().contains("TOKEN"));
 }

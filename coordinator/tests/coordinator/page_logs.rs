@@ -161,3 +161,34 @@ async fn a_page_that_is_far_behind_is_told_to_load_the_end() {
     let rows = live.until("event: rows").await;
     assert!(rows.contains("newest") && !rows.contains("line 5999"), "{rows}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_pages_follow_live_than_may_and_who_is_refused_gets_a_place_that_is_given_back() {
+    let fixture = Fixture::start_with(|options| options.live_pages_max = 2).await;
+    let run = fixture.submit(ONE_JOB).await;
+    let browser = Browser::signed_in(fixture.handle()).await;
+    let of_run = format!("/runs/{run}/live");
+    let first = Live::open(&browser, &of_run).await;
+    let mut second = Live::open(&browser, "/live").await;
+    for path in [of_run.as_str(), "/live", "/fleet/live"] {
+        let refused = browser.get(path).await;
+        assert_eq!(refused.status(), 503, "{path}");
+        assert!(refused.text().await.unwrap().contains("Too many pages follow live"), "{path}");
+    }
+    // Whoever has a place keeps it, and pages without a stream are there for everybody.
+    second.until("event: parts").await;
+    assert!(browser.page(&format!("/runs/{run}")).await.contains("data-live"));
+
+    drop(first);
+    // The server hears of it when the connection closes.
+    let mut again = browser.get(&of_run).await;
+    for _ in 0..3_000 {
+        if again.status() == 200 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        again = browser.get(&of_run).await;
+    }
+    assert_eq!(again.status(), 200, "the place was given back");
+    assert_eq!(browser.get("/live").await.status(), 503, "and was the only one");
+}

@@ -90,7 +90,11 @@ const rows = async ({ step, first, next, html }) => {
   if (first < Number(list.dataset.tail)) return fill(details);
   list.insertAdjacentHTML("beforeend", html);
   list.dataset.tail = next;
-  while (list.childElementCount > ROWS_MAX) list.firstElementChild.remove();
+  while (list.childElementCount > ROWS_MAX) {
+    list.firstElementChild.remove();
+    // It does not begin where a page does any more: what was before it is behind the links.
+    delete list.dataset.first;
+  }
   if (follows()) list.lastElementChild?.scrollIntoView({ block: "end" });
 };
 
@@ -105,6 +109,80 @@ const addStep = ({ step, html }) => {
 const behind = async () => {
   for (const list of document.querySelectorAll(".log[data-tail]")) await fill(list.closest("details"));
 };
+
+// Whoever scrolls to the end of what is shown of a log gets the page behind it, and at its beginning the one before it. As many
+// pages as below are kept; what goes at the other end comes back the same way. Without a script there are the links.
+const PAGES_KEPT = 6;
+let scrolls = false;
+
+// Changes what is above or below what is in view, which stays where it is.
+const around = (seen, change) => {
+  const root = document.documentElement;
+  const before = seen.getBoundingClientRect().top;
+  // Some browsers hold still by themselves, and twice is once too often.
+  root.style.overflowAnchor = "none";
+  change();
+  window.scrollBy({ top: seen.getBoundingClientRect().top - before, behavior: "instant" });
+  requestAnimationFrame(() => { root.style.overflowAnchor = ""; });
+};
+
+// What leads from a list that is shown to other pages.
+const linksOf = new WeakMap();
+const lists = (step) => [...step.querySelectorAll(".body > .log")];
+
+const scrollOn = async (step, later) => {
+  const edge = later ? lists(step).at(-1) : lists(step)[0];
+  if (!wants(step, later)) return;
+  const page = later ? Number(edge.dataset.last) + 1 : Number(edge.dataset.first) - 1;
+  step.setAttribute("aria-busy", "true");
+  const answer = await fetch(`${step.dataset.src}&page=${page}`).finally(() => step.removeAttribute("aria-busy"));
+  if (!answer.ok || !answer.url.includes("/step")) return;
+  const holder = document.createElement("template");
+  holder.innerHTML = await answer.text();
+  const fresh = holder.content.querySelector(".log");
+  // A log that was made anew in between has other pages.
+  if (!edge.isConnected || Number(fresh?.dataset.first) !== page) return;
+  const links = (root) => [...root.querySelectorAll(".pager")];
+  for (const [list, root] of [[edge, step], [fresh, holder.content]]) {
+    if (!linksOf.has(list)) linksOf.set(list, links(root).at(later === (list === edge) ? -1 : 0)?.cloneNode(true));
+  }
+  around(edge, () => {
+    if (later) edge.after(fresh); else edge.before(fresh);
+    if (lists(step).length > PAGES_KEPT) (later ? lists(step)[0] : lists(step).at(-1)).remove();
+    // The links above are those of the first page shown, and the ones below those of the last.
+    const [above, ...below] = links(step);
+    for (const [place, list] of [[above, lists(step)[0]], [below.at(-1), lists(step).at(-1)]]) {
+      const wanted = linksOf.get(list);
+      if (wanted && place && !place.contains(document.activeElement)) place.replaceChildren(...wanted.cloneNode(true).childNodes);
+    }
+  });
+};
+
+// Whether there is a page on that side, and its end is less than a window away.
+const wants = (step, later) => {
+  const edge = later ? lists(step).at(-1) : lists(step)[0];
+  if (!step.open || !edge) return false;
+  const { top, bottom } = edge.getBoundingClientRect();
+  if (later) return edge.dataset.tail === undefined && bottom < 2 * innerHeight && bottom > -innerHeight;
+  return Number(edge.dataset.first) > 1 && top > -innerHeight && top < innerHeight;
+};
+
+document.addEventListener("scroll", () => {
+  if (scrolls) return;
+  scrolls = true;
+  inTurn(async () => {
+    try {
+      for (const step of document.querySelectorAll("details.step[open]")) {
+        for (const later of [true, false]) if (wants(step, later)) await scrollOn(step, later);
+      }
+    } finally {
+      scrolls = false;
+    }
+  });
+}, { passive: true });
+
+// Plots have the newest on the right: that is in view where not all of it fits.
+for (const picture of document.querySelectorAll(".picture")) picture.scrollLeft = picture.scrollWidth;
 
 // The connection: comes back by itself, is let go while nobody looks, and says when it is gone.
 const RETRY_FIRST_MS = 500;
