@@ -21,7 +21,7 @@ use crate::options::Options;
 use crate::runner::attempt::{Adopted, Begin};
 use crate::runner::folder::JobFolder;
 use crate::runner::{Machine, Runner, finish};
-use crate::session::supervisor::{Introduction, Status, Supervisor};
+use crate::session::supervisor::{Introduction, NoMember, Status, Supervisor};
 use crate::tier::Tier;
 
 /// Why an agent can't start.
@@ -58,7 +58,7 @@ pub struct Handle {
     pub id: uuid::Uuid,
     trigger: Trigger,
     status: watch::Receiver<Status>,
-    supervisor: JoinHandle<()>,
+    supervisor: JoinHandle<Result<(), NoMember>>,
     runner: Runner,
     _identity: Identity,
 }
@@ -170,9 +170,12 @@ impl Handle {
     /// Waits until the agent has stopped: after `Drain` when its jobs have ended and are cleaned up, after `HandOver` when
     /// their leases are longer, after `Now` at once. Jobs that still run then go on in their containers, and the next agent
     /// with this data directory adopts them.
-    pub async fn wait(self) {
+    ///
+    /// # Errors
+    /// [`NoMember`] when the coordinator does not know the agent any more; its jobs have ended then.
+    pub async fn wait(self) -> Result<(), NoMember> {
         // A panic in the supervisor was logged by the runtime's hook; there is nothing to add.
-        let _ = self.supervisor.await;
+        let ended = self.supervisor.await.unwrap_or(Ok(()));
         self.runner.tasks.close();
         let mut now = self.trigger.watcher();
         let cleaned = tokio::select! {
@@ -185,6 +188,7 @@ impl Handle {
         }
         self.runner.leave.cancel();
         self.runner.tasks.wait().await;
+        ended
     }
 
     /// Stops for good: kills what runs, removes its containers, networks and folders, and reports nothing. For an agent

@@ -5,12 +5,15 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use slipway_agent::agent::{Agent, Handle};
 use slipway_agent::options::{Arguments, Options};
-use slipway_agent::session::supervisor::Status;
+use slipway_agent::session::supervisor::{NoMember, Status};
 use slipway_kit::service;
 use slipway_kit::telemetry::{self, TelemetryOptions};
 
 /// Wrong usage, as the other programs' (the contract's exit codes).
 const USAGE: u8 = 2;
+
+/// The coordinator does not know this agent (any more): the fleet's failure, as the contract has it. Starting again is of no use.
+const NO_MEMBER: u8 = 3;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -36,7 +39,10 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("slipway-agent: {error}");
-            ExitCode::FAILURE
+            match error.is::<NoMember>() {
+                true => ExitCode::from(NO_MEMBER),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -56,7 +62,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         }
     });
     tell_service_manager(&handle);
-    handle.wait().await;
+    handle.wait().await?;
     Ok(())
 }
 

@@ -100,7 +100,7 @@ async fn what_lost_its_lease_meanwhile_is_removed() {
     let mut status = handle.status();
     status.wait_for(|status| status.connected && status.jobs == 0).await.unwrap();
     handle.trigger().raise(slipway_kit::shutdown::Stage::Drain);
-    handle.wait().await;
+    handle.wait().await.unwrap();
     assert_eq!((place.containers().len(), place.jobs()), (0, 0));
 }
 
@@ -122,6 +122,6 @@ async fn a_job_whose_journal_lost_its_end_is_given_up() {
     let mut status = handle.status();
     status.wait_for(|status| status.connected && status.jobs == 0).await.unwrap();
     handle.trigger().raise(slipway_kit::shutdown::Stage::Drain);
-    handle.wait().await;
+    handle.wait().await.unwrap();
     assert_eq!((place.containers().len(), place.jobs()), (0, 0));
 }

@@ -19,7 +19,7 @@ async fn run_job(coordinator: &FakeCoordinator, spec: &JobSpec) -> fleet::coordi
     let instance = coordinator.assign(spec).await;
     let job = coordinator.report(&instance).await;
     handle.trigger().raise(Stage::Drain);
-    handle.wait().await;
+    handle.wait().await.unwrap();
     assert_eq!(place.jobs(), 0);
     job
 }

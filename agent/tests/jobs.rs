@@ -11,7 +11,7 @@ use slipway_proto::v1::Result::{Cancelled, Failure, Skipped, Success};
 /// Drains an agent and checks that nothing of it is left.
 async fn leave_nothing(handle: slipway_agent::agent::Handle, place: &Place) {
     handle.trigger().raise(Stage::Drain);
-    handle.wait().await;
+    handle.wait().await.unwrap();
     assert_eq!(place.containers(), Vec::<String>::new());
     assert_eq!(place.networks(), Vec::<String>::new());
     assert_eq!(place.jobs(), 0);

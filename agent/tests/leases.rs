@@ -17,7 +17,7 @@ async fn a_stopped_job_ends_at_once_without_a_report() {
     coordinator.stop(&instance).await;
     handle.status().wait_for(|status| status.jobs == 0).await.unwrap();
     handle.trigger().raise(Stage::Drain);
-    handle.wait().await;
+    handle.wait().await.unwrap();
     assert_eq!((place.containers().len(), place.networks().len(), place.jobs()), (0, 0, 0));
 }
 
@@ -53,7 +53,7 @@ async fn an_agent_says_what_it_is() {
         assert!(hello.labels.iter().any(|known| known == label), "{label}: {:?}", hello.labels);
     }
     handle.trigger().raise(Stage::Drain);
-    handle.wait().await;
+    handle.wait().await.unwrap();
 }
 
 /// A job that shows when it dies, to whoever looks at its container.
@@ -115,7 +115,7 @@ async fn a_strict_job_ends_by_itself_when_its_agent_is_gone() {
     let Strict { place: _place, handle, container, _coordinator } = Strict::begun().await;
     // As if killed: nobody looks after the job any more, and nobody ends it.
     handle.trigger().raise(Stage::Now);
-    handle.wait().await;
+    handle.wait().await.unwrap();
     let ended = async {
         while runs(&container) {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
@@ -128,7 +128,7 @@ async fn a_strict_job_ends_by_itself_when_its_agent_is_gone() {
 async fn a_job_outlasts_its_lease_while_its_agent_is_upgraded() {
     let Strict { place, handle, container, _coordinator } = Strict::begun().await;
     handle.trigger().raise(Stage::HandOver);
-    handle.wait().await;
+    handle.wait().await.unwrap();
     // The usual lease would have ended by now, and the job's init with it.
     tokio::time::sleep(std::time::Duration::from_secs(5)).await;
     assert!(runs(&container), "the job goes on without its agent");

@@ -68,7 +68,7 @@ async fn a_service_is_healthy_before_the_first_step_and_reached_by_name_and_port
     }
     assert!(lines.contains(&format!("port={host_port}")), "{told}");
     handle.trigger().raise(Stage::Drain);
-    handle.wait().await;
+    handle.wait().await.unwrap();
     assert_eq!(place.containers(), Vec::<String>::new());
     assert_eq!(place.networks(), Vec::<String>::new());
 }
@@ -89,7 +89,7 @@ async fn a_service_that_is_not_healthy_fails_the_job_and_shows_its_output() {
     assert!(told.contains("Service container logs: web\nstarted"), "{told}");
     assert!(!told.contains("reached"), "{told}");
     handle.trigger().raise(Stage::Drain);
-    handle.wait().await;
+    handle.wait().await.unwrap();
     assert_eq!(place.containers(), Vec::<String>::new());
 }
 
@@ -132,7 +132,7 @@ async fn services_outlive_their_agent_and_end_with_their_job() {
     assert!(matches!(ids.as_slice(), [one, two] if one == two && one.len() > 3), "{ids:?}");
     assert!(lines.iter().any(|line| line == "hello from octo/hello"), "{lines:?}");
     handle.trigger().raise(Stage::Drain);
-    handle.wait().await;
+    handle.wait().await.unwrap();
     assert_eq!(place.containers(), Vec::<String>::new());
     assert_eq!(place.networks(), Vec::<String>::new());
 }
@@ -153,7 +153,7 @@ async fn an_agent_killed_while_it_waits_for_a_service_starts_it_again() {
     assert_eq!(job.result(), Success, "{:?}", job.lines());
     assert!(job.lines().iter().any(|line| line == "reached"));
     handle.trigger().raise(Stage::Drain);
-    handle.wait().await;
+    handle.wait().await.unwrap();
     assert_eq!(place.containers(), Vec::<String>::new());
     assert_eq!(place.networks(), Vec::<String>::new());
 }
@@ -171,5 +171,5 @@ async fn options_of_a_service_are_refused_by_name() {
     let message = &job.work().message;
     assert!(message.contains("service `web`") && message.contains("`--network`"), "{message}");
     handle.trigger().raise(Stage::Drain);
-    handle.wait().await;
+    handle.wait().await.unwrap();
 }

@@ -53,7 +53,7 @@ async fn a_job_reaches_the_coordinator_over_its_own_loopback() {
         assert!(!lines.iter().any(|line| line.starts_with("ACTIONS_")), "{lines:#?}");
     }
     handle.trigger().raise(Stage::Drain);
-    handle.wait().await;
+    handle.wait().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +65,7 @@ async fn the_way_is_open_again_for_the_agent_that_comes_after_a_kill() {
     let instance = coordinator.assign(&job(vec![run("late", &script)])).await;
     coordinator.line(&instance, "ready").await;
     handle.trigger().raise(Stage::Now);
-    handle.wait().await;
+    handle.wait().await.unwrap();
     let handle = place.start().await;
     let jobs = place.folder.path().join("data/jobs");
     let job = std::fs::read_dir(jobs).unwrap().next().unwrap().unwrap().path();
@@ -74,5 +74,5 @@ async fn the_way_is_open_again_for_the_agent_that_comes_after_a_kill() {
     assert_eq!(done.result(), Success, "{:#?}", done.lines());
     assert!(done.lines().contains(&"late came back".to_owned()));
     handle.trigger().raise(Stage::Drain);
-    handle.wait().await;
+    handle.wait().await.unwrap();
 }

@@ -321,6 +321,11 @@ impl Coordinator {
         Ok(())
     }
 
+    /// Calls from now on go over a new connection, which shows what there is to show by then; those that are open go on.
+    pub(crate) fn reconnect(&self) {
+        self.route.reconnect();
+    }
+
     /// Asks once for another certificate.
     ///
     /// # Errors

@@ -67,6 +67,16 @@ impl Route {
         connection(&hop.server, hop.tls, hop.for_tunnels, self.authorize.clone())
     }
 
+    /// Another connection to the same coordinator.
+    pub(super) fn reconnect(&self) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        match Hop::new(&current.hop.server, &self.authorize) {
+            Ok(hop) => current.hop = hop,
+            // It was possible before.
+            Err(error) => tracing::warn!(%error, "no other connection can be made"),
+        }
+    }
+
     /// There was no session: turns to the leader, if the coordinator said where it is, else to the next of those given.
     pub(super) fn turn(&self, leader: Option<&str>) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);

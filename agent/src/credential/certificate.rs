@@ -12,7 +12,7 @@ use crate::coordinator::{Badge, Coordinator, Issued, now_ms};
 
 /// Waits between tries to renew.
 const TRY_FIRST: Duration = Duration::from_secs(1);
-const TRY_MAX: Duration = Duration::from_secs(5 * 60);
+const TRY_MAX: Duration = Duration::from_secs(30);
 
 /// The longest time to the next renewal, whatever a coordinator says of its certificates.
 const WAIT_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -88,8 +88,12 @@ impl Renewal {
             match coordinator.renew_certificate(&request.csr).await {
                 Ok(issued) => {
                     let certificate = request.answered(&issued);
+                    let showed_none = self.kept.certificate.as_ref().is_none_or(Certificate::has_ended);
                     certificate.wear(&self.badge).map_err(|reason| file::failed(&self.path, reason))?;
                     self.kept.certificate = Some(certificate);
+                    if showed_none {
+                        coordinator.reconnect();
+                    }
                     return file::write(&self.path, &self.kept);
                 }
                 Err(status) => {

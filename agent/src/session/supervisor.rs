@@ -32,6 +32,14 @@ const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// Missed answers to renewals after which the connection counts as dead.
 const SILENT_RENEWALS: u64 = 4;
 
+/// After how many refusals in a row the agent is no member of the fleet.
+const REFUSALS_MAX: u32 = 6;
+
+/// The coordinator does not know the agent (any more): there is no use in asking again.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this agent is no member of the fleet: {0}")]
+pub struct NoMember(String);
+
 /// What an agent says of itself.
 #[derive(Debug, Clone)]
 pub struct Introduction {
@@ -145,7 +153,11 @@ impl<C: Clock> Supervisor<C> {
 
     /// Runs until the shutdown's `Now`, until the jobs are handed over after its `HandOver`, or until everything is done
     /// after its `Drain`. Jobs that still run are left as they are.
-    pub async fn run(mut self) {
+    ///
+    /// # Errors
+    /// [`NoMember`] when the coordinator refuses the agent again and again and no job is left.
+    pub async fn run(mut self) -> Result<(), NoMember> {
+        let mut refused = 0;
         let mut backoff = Backoff::new(RECONNECT_FIRST, RECONNECT_MAX);
         loop {
             let hello_ms = self.clock.boottime_ms();
@@ -158,14 +170,32 @@ impl<C: Clock> Supervisor<C> {
                 }
             };
             let why = match connected {
-                None => return,
+                None => return Ok(()),
                 Some(Err(refusal)) => {
-                    self.coordinator.turn(refusal.status.as_deref());
+                    let status = refusal.status.as_deref();
+                    match status.filter(|status| status.code() == tonic::Code::Unauthenticated) {
+                        Some(status) => {
+                            refused += 1;
+                            if refused >= REFUSALS_MAX && self.jobs.is_empty() {
+                                return Err(NoMember(status.message().to_owned()));
+                            }
+                            self.coordinator.turn(Some(status));
+                        }
+                        None => {
+                            refused = 0;
+                            match status.map(tonic::Status::code) {
+                                // The connection may be one that showed no certificate, or one that ended since.
+                                Some(tonic::Code::PermissionDenied) => self.coordinator.reconnect(),
+                                _ => self.coordinator.turn(status),
+                            }
+                        }
+                    }
                     refusal.why
                 }
                 Some(Ok((stream, welcome))) => match self.welcome(welcome, hello_ms) {
                     Ok(()) => {
                         tracing::info!("connected to the coordinator");
+                        refused = 0;
                         self.set_connected(true);
                         let began = Instant::now();
                         let ended = self.serve(stream).await;
@@ -178,7 +208,7 @@ impl<C: Clock> Supervisor<C> {
                         match ended {
                             // Where the leader was is where it is asked for first.
                             Err(why) => why,
-                            Ok(()) => return,
+                            Ok(()) => return Ok(()),
                         }
                     }
                     Err(why) => why,
@@ -194,7 +224,7 @@ impl<C: Clock> Supervisor<C> {
             loop {
                 tokio::select! {
                     () = &mut until => break,
-                    over = self.offline_turn() => if over { return },
+                    over = self.offline_turn() => if over { return Ok(()) },
                 }
             }
         }

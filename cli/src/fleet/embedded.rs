@@ -129,7 +129,9 @@ impl Fleet {
         }
         let drained = async {
             for agent in self.agents {
-                agent.wait().await;
+                if let Err(error) = agent.wait().await {
+                    tracing::warn!(%error, "an agent ended by itself");
+                }
             }
         };
         let mut drained = std::pin::pin!(drained);

@@ -69,7 +69,8 @@ impl Caller {
         match extensions.get() {
             Some(Self::Fleet) => Ok(None),
             Some(Self::Agent(agent)) => Ok(Some(*agent)),
-            Some(Self::Unproven(_)) => Err(Status::unauthenticated(
+            // Not what an agent that was removed is told: this one may come back.
+            Some(Self::Unproven(_)) => Err(Status::permission_denied(
                 "this agent has a certificate, and did not show it, or one of an earlier enrolment; its credential alone is good \
                  for `RenewCertificate` and nothing else",
             )),
