@@ -76,7 +76,11 @@ coverages /coverage
 coverage $COVERAGE
 usage /usage
 caches /caches
+environments /environments
 audit /audit
+settings /settings
+tokens /settings/tokens
+secrets /settings/secrets
 nothing /nothing
 PAGES
   done
