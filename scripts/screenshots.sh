@@ -64,6 +64,7 @@ pictures_of_everything() {
     while read -r name address; do picture "$name-$scheme-$width" "$address" "$scheme" "$width" true; done <<PAGES
 runs /
 run /runs/$run
+summaries /runs/$run/summaries
 job /runs/$run/jobs/$job#error
 search /runs/$run/jobs/$job?q=case
 soak /runs/$going
@@ -76,7 +77,11 @@ coverages /coverage
 coverage $COVERAGE
 usage /usage
 caches /caches
+environments /environments
 audit /audit
+settings /settings
+tokens /settings/tokens
+secrets /settings/secrets
 nothing /nothing
 PAGES
   done
