@@ -233,5 +233,5 @@ async fn what_jobs_sum_up_is_shown_and_does_nothing() {
         );
         assert!(!page.contains("<script>alert") && !page.contains("<img"), "{page}");
     }
-    assert_eq!(browser.get("/runs/none/summaries").await.status(), 404);
+    assert_eq!(browser.get("/runs/00000000-0000-0000-0000-000000000000/summaries").await.status(), 404);
 }
