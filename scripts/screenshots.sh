@@ -64,6 +64,7 @@ pictures_of_everything() {
     while read -r name address; do picture "$name-$scheme-$width" "$address" "$scheme" "$width" true; done <<PAGES
 runs /
 run /runs/$run
+summaries /runs/$run/summaries
 job /runs/$run/jobs/$job#error
 search /runs/$run/jobs/$job?q=case
 soak /runs/$going

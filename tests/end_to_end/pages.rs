@@ -21,6 +21,7 @@ jobs:
           echo '<script>alert(3)</script>'
           seq 1 1200
           echo left > left.txt
+          printf '# Left over\n\n| part | lines |\n|---|---|\n| `${{ matrix.part }}` | 1200 |\n\n<script>alert(4)</script><img src=x>\n' >> "$GITHUB_STEP_SUMMARY"
       - uses: actions/upload-artifact@v4
         with: { name: "left & ${{ matrix.part }}", path: left.txt }
   broken:
@@ -192,6 +193,7 @@ fn every_page_is_right_for_everybody_and_what_comes_from_outside_stays_text() {
     for path in [
         "/",
         &run,
+        &format!("{run}/summaries"),
         &build,
         &format!("{build}?q=12"),
         &broken,

@@ -212,6 +212,7 @@ pub(super) async fn page(State(services): State<Services>, visitor: Visitor) -> 
     let now_ms = services.clock.unix_ms();
     let main = html! {
         h1 { "Fleet" }
+        @if visitor.session.may(UserRole::Admin) { p { a href="/settings/tokens#enrolment-title" { "Make a token that lets an agent join" } } }
         @for (_, part) in parts(&fleet, &visitor.session, now_ms) { (part) }
     };
     let frame = Frame {

@@ -44,6 +44,14 @@ pub(super) const ERRORS_SHOWN: usize = 5;
 /// How many annotations of an attempt are kept in its outline.
 pub(super) const PROBLEMS_KEPT: usize = 200;
 
+/// How many pieces of summaries of an attempt are kept in its outline: of a piece its place.
+pub(super) const SUMMARIES_KEPT: usize = 500;
+
+/// How many jobs the page of a run's summaries looks at, and how much of what they say it shows, in bytes.
+pub(super) const SUMMARY_JOBS: usize = 50;
+/// See [`SUMMARY_JOBS`].
+pub(super) const SUMMARIES_SHOWN_BYTES: usize = 1 << 20;
+
 /// How many steps an outline has; what comes after them counts to the last one.
 pub(super) const STEPS_KEPT: usize = 2_000;
 

@@ -29,6 +29,7 @@ mod limits;
 mod live;
 mod live_job;
 mod log;
+mod markdown;
 mod one_test;
 mod outline;
 mod overview;
@@ -47,6 +48,7 @@ mod settings_tokens;
 mod sign_in;
 mod sign_in_elsewhere;
 mod start_run;
+mod summaries;
 mod test_trends;
 mod usage;
 mod usage_plot;
@@ -100,6 +102,7 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .route("/live", get(overview::follow))
         .route("/runs/{run}", get(run::page))
         .route("/runs/{run}/live", get(run::follow))
+        .route("/runs/{run}/summaries", get(summaries::page))
         .route("/runs/{run}/cancel", post(actions::cancel))
         .route("/runs/{run}/rerun", post(actions::rerun))
         .route("/runs/{run}/approvals", post(run_gates::decide))

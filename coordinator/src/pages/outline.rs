@@ -13,6 +13,7 @@ use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 
 use super::limits::{
     LOOKS_AT_ONCE, OUTLINE_RECORDS, OUTLINES_KEPT, PAGE_ROWS, PAGES_KEPT, PROBLEMS_KEPT, STEPS_KEPT,
+    SUMMARIES_KEPT,
 };
 use crate::records::{AttemptKey, Records, RecordsError};
 
@@ -71,6 +72,8 @@ pub(super) struct Outline {
     pub(super) steps: BTreeMap<u32, Step>,
     /// The first of them.
     pub(super) problems: Vec<Problem>,
+    /// Where a step sums something up, and which.
+    pub(super) summaries: Vec<(u32, u64)>,
     /// Whether the log goes on behind what one request may look through.
     pub(super) more: bool,
 }
@@ -78,7 +81,7 @@ pub(super) struct Outline {
 impl Default for Outline {
     fn default() -> Self {
         let next = Place { record: 1, line: 1 };
-        Self { next, steps: BTreeMap::new(), problems: Vec::new(), more: false }
+        Self { next, steps: BTreeMap::new(), problems: Vec::new(), summaries: Vec::new(), more: false }
     }
 }
 
@@ -167,6 +170,11 @@ impl Outline {
                         file: found.file.clone(),
                         line: found.line,
                     });
+                }
+            }
+            Some(record::Record::Summary(summary)) if !summary.markdown.is_empty() => {
+                if self.summaries.len() < SUMMARIES_KEPT {
+                    self.summaries.push((number, place.record));
                 }
             }
             Some(record::Record::Summary(_)) | None => {}

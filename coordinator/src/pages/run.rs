@@ -78,6 +78,7 @@ fn head(Shown { run, attempts, .. }: &Shown, now_ms: u64) -> Markup {
                 div { dt { "Submitted" } dd { (moment(run.created_ms)) " (" (ago(run.created_ms, now_ms)) ")" } }
                 @if run.run_attempt > 1 { div { dt { "Attempt" } dd { (run.run_attempt) } } }
                 @if run.priority != 0 { div { dt { "Priority" } dd { (run.priority) } } }
+                div { dt { "Summaries" } dd { a href={ "/runs/" (run.run) "/summaries" } { "of its jobs" } } }
             }
             @if attempts.len() > 1 {
                 nav aria-label="Attempts" {

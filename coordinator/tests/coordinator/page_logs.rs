@@ -192,3 +192,46 @@ async fn no_more_pages_follow_live_than_may_and_who_is_refused_gets_a_place_that
     assert_eq!(again.status(), 200, "the place was given back");
     assert_eq!(browser.get("/live").await.status(), 503, "and was the only one");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_jobs_sum_up_is_shown_and_does_nothing() {
+    let fixture = Fixture::start().await;
+    let run = fixture.submit(ONE_JOB).await;
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    let lease = agent.assigned().await.lease.unwrap();
+    let browser = Browser::signed_in(fixture.handle()).await;
+    let path = format!("/runs/{run}/summaries");
+    assert!(browser.page(&format!("/runs/{run}")).await.contains(&format!("href=\"{path}\"")));
+    assert!(browser.page(&path).await.contains("No job of this run has summed anything up"));
+    let says = |markdown: &[u8]| v1::Record {
+        time_ms: 1,
+        step: 0,
+        record: Some(v1::record::Record::Summary(v1::Summary {
+            markdown: markdown.to_vec().into(),
+            ..v1::Summary::default()
+        })),
+    };
+    let mut records = step("Sum up", &["one"]);
+    let end = records.pop().unwrap();
+    records.push(says(b"# Tests\n\n**3** passed"));
+    // One summary in two pieces, cut within a character.
+    records.push(says(b", \xc3"));
+    records.push(says(b"\xa4 failed\n\n<script>alert(1)</script><img src=x onerror=alert(2)>"));
+    records.push(end);
+    let written = records.len() as u64;
+    agent.upload(&lease, 1, records).await;
+    // While it runs, and when it is over.
+    for over in [false, true] {
+        if over {
+            agent.report(&lease, v1::Result::Success, written).await;
+            fixture.finished(&run).await;
+        }
+        let page = browser.page(&path).await;
+        assert!(
+            page.contains("<h4>Tests</h4>") && page.contains("<strong>3</strong> passed, ä failed"),
+            "{page}"
+        );
+        assert!(!page.contains("<script>alert") && !page.contains("<img"), "{page}");
+    }
+    assert_eq!(browser.get("/runs/00000000-0000-0000-0000-000000000000/summaries").await.status(), 404);
+}
