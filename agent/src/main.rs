@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use slipway_agent::agent::{Agent, Handle};
 use slipway_agent::options::{Arguments, Options};
 use slipway_agent::session::supervisor::{NoMember, Status};
@@ -18,7 +17,7 @@ const NO_MEMBER: u8 = 3;
 #[tokio::main]
 async fn main() -> ExitCode {
     slipway_kit::allocator::prefer_small_pages();
-    let options = match Options::from_arguments(Arguments::parse()) {
+    let options = match Options::from_arguments(Arguments::from_command_line()) {
         Ok(options) => options,
         Err(error) => {
             eprintln!("slipway-agent: {error}");

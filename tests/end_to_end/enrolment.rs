@@ -36,6 +36,8 @@ fn an_agent_enrols_once_comes_back_and_is_removed() {
     let mut command = Command::new(program("slipway-agent"));
     command.args(["--server", &coordinator.grpc_url()]).arg("--token-file").arg(&token_file);
     command.arg("--data-dir").arg(thief.path().join("data")).stdin(Stdio::null());
+    // What is set for the command line of `slipway` is not the agent's.
+    command.env("SLIPWAY_TOKEN", coordinator.token());
     let refused = command.output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{said}");

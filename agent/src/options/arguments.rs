@@ -4,8 +4,25 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::Parser;
+use clap::parser::ValueSource;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use serde::Deserialize;
+
+impl Arguments {
+    /// The process's command line and variables. A token's file on the line goes before a token in a variable: that one people have set for
+    /// the command line of `slipway`.
+    #[must_use]
+    pub fn from_command_line() -> Self {
+        let matches = Self::command().get_matches();
+        let mut arguments = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let by = |id: &str| matches.value_source(id);
+        if (by("token_file"), by("token")) == (Some(ValueSource::CommandLine), Some(ValueSource::EnvVariable))
+        {
+            arguments.token = None;
+        }
+        arguments
+    }
+}
 
 /// The command line of `slipway-agent`.
 #[derive(Debug, Default, Parser)]

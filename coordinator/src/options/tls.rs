@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio_rustls::rustls::pki_types::ServerName;
+
 use super::{OptionsError, wrong};
 use crate::authority::AGENT_LIFE;
 
@@ -78,7 +80,14 @@ pub(super) fn load(flags: TlsFlags) -> Result<Tls, OptionsError> {
         (None, None) if tls_names.len() > NAMES_MAX => {
             return Err(wrong("--tls-name", format!("is given more than {NAMES_MAX} times")));
         }
-        (None, None) => Some(TlsOptions::Own { names: tls_names }),
+        (None, None) => {
+            if let Some(wrong_one) =
+                tls_names.iter().find(|name| ServerName::try_from(name.as_str()).is_err())
+            {
+                return Err(wrong("--tls-name", format!("`{wrong_one}` is no host's name or address")));
+            }
+            Some(TlsOptions::Own { names: tls_names })
+        }
     };
     if http_tls && tls.is_none() {
         return Err(wrong("--http-tls", "needs a certificate: give --tls-cert and --tls-key, or --tls-name"));
@@ -118,6 +127,7 @@ mod tests {
             (flags(None, Some("k"), &[], false), "--tls-key: needs --tls-cert"),
             (flags(Some("c"), Some("k"), &["n"], false), "--tls-name: is given besides"),
             (flags(None, None, &["n"; 101], false), "--tls-name: is given more than 100"),
+            (flags(None, None, &["a", "a b"], false), "--tls-name: `a b` is no host's name"),
             (flags(None, None, &[], true), "--http-tls: needs a certificate"),
             (short, "--agent-certificates: 9 is not from 10"),
         ] {
