@@ -114,7 +114,8 @@ fn shown(run: &RunView, jobs: &[OfJob<'_>], left_out: usize) -> Markup {
                 }
                 @for (at, said) in job.said.iter().enumerate() {
                     div.markdown.scroll tabindex="0" role="region" aria-label={ "Summary " (at + 1) " of " (job.instance.name) } {
-                        @if job.said.len() > 1 { h3 { (name(&said.step)) } }
+                        // Headings of what is said are of the level below.
+                        h3 { (name(&said.step)) }
                         (markdown::render(&said.markdown))
                     }
                 }
