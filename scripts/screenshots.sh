@@ -82,6 +82,7 @@ audit /audit
 settings /settings
 tokens /settings/tokens
 secrets /settings/secrets
+variables /settings/variables
 nothing /nothing
 PAGES
   done

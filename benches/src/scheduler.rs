@@ -181,6 +181,7 @@ impl Hall {
                 spec: blob,
                 concurrency: None,
                 gate: None,
+                turn: None,
                 deploys_to: None,
             }
         });

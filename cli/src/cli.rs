@@ -11,7 +11,7 @@ use slipway_kit::telemetry::{self, TelemetryOptions};
 
 use crate::commands::{
     admin, agents, approve, artifacts, audit, backup, cache, cancel, dispatch, doctor, eval, generated,
-    github, identity, lint, lock, logs, plan, pools, rerun, run, runs, secrets, show, tokens, up,
+    github, identity, lint, lock, logs, plan, pools, rerun, run, runs, secrets, show, tokens, up, variables,
 };
 use crate::failure::{Exit, Failure};
 use crate::output::{self, Out};
@@ -69,6 +69,9 @@ enum Command {
     Pools(pools::Pools),
     /// Keep what workflows find in the `secrets` context
     Secrets(secrets::Secrets),
+    /// Keep what workflows find in the `vars` context
+    #[command(visible_alias = "vars")]
+    Variables(variables::Variables),
     /// Show who signs identity tokens of jobs, or let another key sign
     Identity(identity::Identity),
     /// Make tokens for people and programs, with roles
@@ -168,6 +171,7 @@ async fn execute(command: Command, settings: Settings) -> Result<Exit, Failure> 
         Command::Tokens(tokens) => tokens.run(&settings, &mut out).await,
         Command::Identity(identity) => identity.run(&settings, &mut out).await,
         Command::Secrets(secrets) => secrets.run(&settings, &mut out).await,
+        Command::Variables(variables) => variables.run(&settings, &mut out).await,
         Command::Doctor(doctor) => doctor.run(&settings, &mut out).await,
         Command::Audit(audit) => audit.run(&settings, &mut out).await,
         Command::Backup(backup) => backup.run(&settings, &mut out).await,

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::audit::Origin;
 use crate::driver::{DriverError, View};
-use crate::house::{HouseCommand, KeptSecret, SecretAddress, SecretPlace};
+use crate::house::{Address, HouseCommand, KeptSecret, Scope};
 use crate::seal::Seal;
 use crate::secrets::SecretMap;
 use crate::services::Services;
@@ -26,9 +26,6 @@ pub const MAX_VALUE_BYTES: usize = 48 << 10;
 
 /// How often a job's secrets are looked up while somebody gives them other values.
 const READS_MAX: u32 = 3;
-
-/// The longest name, in bytes.
-pub const MAX_NAME_BYTES: usize = 255;
 
 /// Sealed values; cheap to clone.
 #[derive(Debug, Clone)]
@@ -87,27 +84,6 @@ pub struct JobSecrets {
     pub environment: SecretMap,
 }
 
-/// A name as GitHub takes it, in upper case.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn checked_name(name: &str) -> Result<String, VaultError> {
-    let invalid = |why: &str| Err(VaultError::Invalid(format!("`{name}` cannot be a secret's name: {why}")));
-    let begins = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
-    if name.is_empty() || name.len() > MAX_NAME_BYTES {
-        return invalid("it has 1 to 255 characters");
-    }
-    if !name.bytes().next().is_some_and(begins)
-        || !name.bytes().all(|byte| begins(byte) || byte.is_ascii_digit())
-    {
-        return invalid("letters, digits and _ make one, and no digit comes first");
-    }
-    if name.get(..7).is_some_and(|prefix| prefix.eq_ignore_ascii_case("GITHUB_")) {
-        return invalid("GITHUB_ is for GitHub's own");
-    }
-    Ok(name.to_ascii_uppercase())
-}
-
 impl Vault {
     pub(crate) fn new(files: SmallFiles, seal: Seal) -> Self {
         Self { files, seal, changing: Arc::default() }
@@ -146,7 +122,7 @@ impl Vault {
         }
     }
 
-    async fn write(&self, address: &SecretAddress, value: &str) -> io::Result<String> {
+    async fn write(&self, address: &Address, value: &str) -> io::Result<String> {
         self.put_away(&address.key(), value.as_bytes()).await
     }
 
@@ -183,7 +159,7 @@ fn file_of(view: &View<'_>, key: &str) -> Option<String> {
 /// [`VaultError`].
 pub async fn set(
     services: &Services,
-    address: SecretAddress,
+    address: Address,
     value: &str,
     origin: Origin,
 ) -> Result<(), VaultError> {
@@ -205,7 +181,7 @@ pub async fn set(
 ///
 /// # Errors
 /// [`VaultError`].
-pub async fn remove(services: &Services, address: SecretAddress, origin: Origin) -> Result<(), VaultError> {
+pub async fn remove(services: &Services, address: Address, origin: Origin) -> Result<(), VaultError> {
     let key = address.key();
     let _changing = services.vault.changing.lock().await;
     let before = services.driver.query(move |view| file_of(&view, &key)).await?;
@@ -281,9 +257,9 @@ async fn read_for_job(
         let value = services.vault.read(secret).await.map_err(failed)?;
         let name = secret.address.name.clone();
         names.insert(name.clone(), secret.address.describe());
-        match secret.address.place {
-            SecretPlace::Environment { .. } => given.environment.insert(name, value),
-            SecretPlace::Server | SecretPlace::Repository { .. } => given.common.insert(name, value),
+        match secret.address.scope {
+            Scope::Environment { .. } => given.environment.insert(name, value),
+            Scope::Server | Scope::Repository { .. } => given.common.insert(name, value),
         };
     }
     let names = names.into_values().collect::<Vec<_>>().join(", ");
@@ -304,8 +280,8 @@ mod tests {
         Vault::new(SmallFiles::Folder(folder.to_owned()), Seal::new(&key))
     }
 
-    fn address(name: &str) -> SecretAddress {
-        SecretAddress { name: name.to_owned(), place: SecretPlace::Server }
+    fn address(name: &str) -> Address {
+        Address { name: name.to_owned(), scope: Scope::Server }
     }
 
     #[tokio::test]
@@ -324,13 +300,5 @@ mod tests {
         assert_eq!(vault.read(&kept).await.unwrap(), "correct horse");
         vault.keep_only(&BTreeSet::new()).await.unwrap();
         assert!(vault.read(&kept).await.is_err());
-    }
-
-    #[test]
-    fn names_are_as_github_has_them() {
-        assert_eq!(checked_name("npm_Token1").unwrap(), "NPM_TOKEN1");
-        for wrong in ["", "1A", "A-B", "GITHUB_TOKEN", "github_x", "É", "A B", &"A".repeat(256)] {
-            assert!(checked_name(wrong).is_err(), "{wrong}");
-        }
     }
 }

@@ -7,7 +7,8 @@ use serde_json::Value;
 use slipway_tests::{Agent, AgentOptions, Checkout, Coordinator, wait_until};
 
 const RULES: &str = "[[environment]]\nname = 'production'\nreviewers = ['alice']\n\
-     [[environment]]\nname = 'guarded'\nbranches = ['release/*']\n";
+     [[environment]]\nname = 'guarded'\nbranches = ['release/*']\n\
+     [[environment]]\nname = 'shop'\none_at_a_time = true\n";
 
 const DEPLOY: &str = "
 on: push
@@ -135,4 +136,57 @@ fn a_rejected_job_fails_the_run_and_a_branch_that_is_not_allowed_fails_at_once()
     let said = outcome.stdout.contains("the environment `guarded` is not for `refs/heads/");
     assert!(said && outcome.stdout.contains("it is for the branches release/* and no tags"), "{outcome:#?}");
     assert_eq!(waiting.followed(), Some(1));
+}
+
+const SHOP: &str = "
+on: push
+jobs:
+  deploy:
+    if: vars.OPEN == 'yes' && vars.REGION == ''
+    name: deploy ${{ matrix.part }}
+    strategy: {matrix: {part: [1, 2, 3]}}
+    environment: shop
+    runs-on: ubuntu-latest
+    env: {REGION: '${{ vars.REGION }}'}
+    steps:
+      - run: echo region $REGION open ${{ vars.open }}
+      - run: sleep 1
+";
+
+#[test]
+fn one_deployment_at_a_time_with_the_variables_of_its_environment() {
+    let (_rules, coordinator) = with_rules();
+    let set = |arguments: &[&str]| {
+        let outcome = coordinator.plain(&[&["variables", "set"], arguments].concat());
+        assert_eq!(outcome.code, 0, "{outcome:#?}");
+    };
+    let checkout = Checkout::with_workflow(SHOP);
+    assert_eq!(coordinator.run(&checkout).code, 0);
+    let skipped = coordinator.show(&coordinator.newest_run());
+    assert_eq!(skipped["jobs"][0]["result"], "skipped", "{skipped:#}");
+    let repository = skipped["repository"].as_str().unwrap();
+    set(&["OPEN", "yes"]);
+    set(&["REGION", "eu-1", "--repo", repository, "--env", "Shop"]);
+    let refused = coordinator.plain(&["vars", "set", "1A", "x"]);
+    assert!(refused.code == 2 && refused.stderr.contains("cannot be a variable's name"), "{refused:#?}");
+    let listed = coordinator.plain(&["vars", "list"]).stdout;
+    assert!(listed.contains("REGION") && listed.contains("eu-1") && listed.contains("Shop"), "{listed}");
+
+    let _agent = Agent::start(&coordinator, AgentOptions { slots: 3, ..AgentOptions::named("one") });
+    let outcome = coordinator.run(&checkout);
+    assert_eq!(outcome.code, 0, "{outcome:#?}");
+    let shown = coordinator.show(&coordinator.newest_run());
+    let mut times: Vec<(u64, u64)> = Vec::new();
+    for instance in shown["instances"].as_array().unwrap() {
+        let attempt = &instance["attempts"][0];
+        times.push((attempt["started_ms"].as_u64().unwrap(), attempt["finished_ms"].as_u64().unwrap()));
+    }
+    let lines = coordinator.plain(&["logs", "latest", "--json"]);
+    let lines = lines.of_type("log");
+    assert_eq!(lines.iter().filter(|line| line["line"] == "region eu-1 open yes").count(), 3, "{lines:?}");
+    times.sort_unstable();
+    assert_eq!(times.len(), 3);
+    assert!(times.windows(2).all(|pair| pair[0].1 <= pair[1].0), "two at a time: {times:?}");
+    let removed = coordinator.plain(&["vars", "rm", "OPEN"]);
+    assert_eq!(removed.code, 0, "{removed:#?}");
 }

@@ -162,6 +162,9 @@ fn fill_the_settings(coordinator: &Coordinator) {
     {
         assert_eq!(coordinator.plain(arguments).code, 0, "{arguments:?}");
     }
+    let long = format!("<b>{}</b>", "value".repeat(300));
+    let variable = ["variables", "set", "LONG", &long, "--repo", "o/<b>", "--env", "<i>production</i>"];
+    assert_eq!(coordinator.plain(&variable).code, 0);
     let set = std::process::Command::new("curl")
         .args(["--silent", "--fail", "--request", "PUT", "--header", "content-type: application/json"])
         .args(["--header", &format!("authorization: Bearer {}", coordinator.token())])
@@ -209,6 +212,7 @@ fn every_page_is_right_for_everybody_and_what_comes_from_outside_stays_text() {
         "/settings",
         "/settings/tokens",
         "/settings/secrets",
+        "/settings/variables",
         "/nothing",
     ] {
         let status = watched.browser.open(path);

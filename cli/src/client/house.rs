@@ -1,4 +1,4 @@
-//! Calls that keep house: tokens of agents, pools, secrets, keys of identity tokens.
+//! Calls that keep house: tokens of agents, pools, secrets, variables, keys of identity tokens.
 
 use std::time::Duration;
 
@@ -8,9 +8,46 @@ use serde_json::{Value as Json, json};
 use super::{Client, listing};
 use crate::failure::Failure;
 
-/// Whose a secret is.
+/// What the coordinator keeps for jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// What workflows find in the `secrets` context.
+    Secret,
+    /// What they find in `vars`.
+    Variable,
+}
+
+impl Kept {
+    /// One of it, for people.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Variable => "variable",
+        }
+    }
+
+    /// Many of it, for people and in paths.
+    #[must_use]
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Secret => "secrets",
+            Self::Variable => "variables",
+        }
+    }
+
+    fn path(self, name: &str) -> Result<String, Failure> {
+        let what = match self {
+            Self::Secret => "secret's name",
+            Self::Variable => "variable's name",
+        };
+        Ok(format!("/{}/{}", self.plural(), piece(what, name)?))
+    }
+}
+
+/// Whose a secret or variable is.
 #[derive(Debug, Clone, Copy)]
-pub struct SecretPlace<'a> {
+pub struct KeptPlace<'a> {
     /// `owner/name`; none: everybody's.
     pub repository: Option<&'a str>,
     /// One of the repository's environments.
@@ -158,35 +195,41 @@ impl Client {
         self.ask(self.request(Method::POST, "/identity/rotate").json(&json!({ "alone": alone }))).await
     }
 
-    /// Which secrets are kept.
+    /// Which secrets or variables are kept.
     ///
     /// # Errors
     /// See [`super`].
-    pub async fn secrets(&self) -> Result<Json, Failure> {
-        Ok(listing(self.ask(self.request(Method::GET, "/secrets")).await?, "secrets"))
+    pub async fn kept(&self, kind: Kept) -> Result<Json, Failure> {
+        let path = format!("/{}", kind.plural());
+        Ok(listing(self.ask(self.request(Method::GET, &path)).await?, kind.plural()))
     }
 
-    /// Gives a secret a value.
+    /// Gives one a value.
     ///
     /// # Errors
     /// See [`super`].
-    pub async fn set_secret(&self, name: &str, value: &str, place: SecretPlace<'_>) -> Result<(), Failure> {
-        let path = format!("/secrets/{}", piece("secret's name", name)?);
+    pub async fn set_kept(
+        &self,
+        kind: Kept,
+        name: &str,
+        value: &str,
+        place: KeptPlace<'_>,
+    ) -> Result<(), Failure> {
         let mut body = json!({ "value": value });
         for (key, text) in [("repository", place.repository), ("environment", place.environment)] {
             if let Some(text) = text {
                 body[key] = json!(text);
             }
         }
-        self.ask(self.request(Method::PUT, &path).json(&body)).await.map(drop)
+        self.ask(self.request(Method::PUT, &kind.path(name)?).json(&body)).await.map(drop)
     }
 
-    /// Removes a secret.
+    /// Removes one.
     ///
     /// # Errors
     /// There is none; and see [`super`].
-    pub async fn remove_secret(&self, name: &str, place: SecretPlace<'_>) -> Result<(), Failure> {
-        let path = format!("/secrets/{}", piece("secret's name", name)?);
+    pub async fn remove_kept(&self, kind: Kept, name: &str, place: KeptPlace<'_>) -> Result<(), Failure> {
+        let path = kind.path(name)?;
         let given = [("repository", place.repository), ("environment", place.environment)];
         let given = given.into_iter().filter_map(|(key, text)| Some((key, text?)));
         // Only for its encoding.

@@ -4,13 +4,14 @@ use super::UserRole;
 use super::UserRole::{Admin, Approver, Developer, Viewer};
 
 /// The routes of `/api/v1` that need a token, sorted; what is not here is for administrators.
-pub(crate) const HTTP: [(&str, UserRole); 49] = [
+pub(crate) const HTTP: [(&str, UserRole); 52] = [
     ("delete /agents/tokens/{token}", Admin),
     ("delete /agents/{agent}", Admin),
     ("delete /pools/{pool}", Admin),
     ("delete /runs/{run}/artifacts/{artifact}", Developer),
     ("delete /secrets/{secret}", Admin),
     ("delete /tokens/{token}", Admin),
+    ("delete /variables/{variable}", Admin),
     ("get /agents", Viewer),
     ("get /agents/tokens", Admin),
     ("get /audit", Admin),
@@ -36,6 +37,8 @@ pub(crate) const HTTP: [(&str, UserRole); 49] = [
     ("get /tests/one", Viewer),
     ("get /tokens", Admin),
     ("get /usage", Viewer),
+    // Whoever may start runs may read them anyway.
+    ("get /variables", Developer),
     ("get /whoami", Viewer),
     ("post /agents/tokens", Admin),
     ("post /agents/{agent}/drain", Admin),
@@ -55,6 +58,7 @@ pub(crate) const HTTP: [(&str, UserRole); 49] = [
     ("put /pools/{pool}", Admin),
     ("put /runs/{run}/artifacts/{artifact}", Developer),
     ("put /secrets/{secret}", Admin),
+    ("put /variables/{variable}", Admin),
 ];
 
 /// The calls of `slipway.v1.Runs`.
@@ -62,11 +66,12 @@ pub(crate) const GRPC: [(&str, UserRole); 5] =
     [("Cancel", Developer), ("Get", Viewer), ("List", Viewer), ("Submit", Developer), ("Watch", Viewer)];
 
 /// The pages that ask for more than looking.
-pub(crate) const PAGES: [(&str, UserRole); 17] = [
+pub(crate) const PAGES: [(&str, UserRole); 20] = [
     ("get /audit", Admin),
     ("get /settings", Admin),
     ("get /settings/secrets", Admin),
     ("get /settings/tokens", Admin),
+    ("get /settings/variables", Admin),
     ("get /start", Developer),
     ("post /fleet/{agent}/drain", Admin),
     ("post /fleet/{agent}/resume", Admin),
@@ -79,6 +84,8 @@ pub(crate) const PAGES: [(&str, UserRole); 17] = [
     ("post /settings/tokens/enrolment", Admin),
     ("post /settings/tokens/enrolment/{token}/revoke", Admin),
     ("post /settings/tokens/{token}/revoke", Admin),
+    ("post /settings/variables", Admin),
+    ("post /settings/variables/remove", Admin),
     ("post /start", Developer),
 ];
 

@@ -459,13 +459,16 @@ impl Core {
                 }
                 Effect::Plan(run, _) if self.ledger.holds().holds(run) => {}
                 Effect::Plan(run, job) => {
-                    if let Some(request) = effects::plan_request(&self.state, run, &job) {
+                    if let Some(request) = effects::plan_request(&self.state, self.ledger.house(), run, &job)
+                    {
                         // A planner that is gone goes with the whole coordinator.
                         let _ = self.planner.send(Planning::Job(request));
                     }
                 }
                 Effect::Outputs(run, job, place) => {
-                    if let Some(request) = effects::outputs_request(&self.state, run, &job, place) {
+                    if let Some(request) =
+                        effects::outputs_request(&self.state, self.ledger.house(), run, &job, place)
+                    {
                         // As above.
                         let _ = self.planner.send(Planning::Outputs(request));
                     }

@@ -9,6 +9,7 @@ use slipway_scheduler::state::{Call, CallPhase, Instance, Job, Lineage, Run, Sta
 use slipway_scheduler::{AgentId, Event, JobId, JobResult, RunId, State};
 
 use super::message::{RunLease, ToAgent};
+use crate::house::{House, RepositoryVariables};
 
 /// A job that is to be planned, and all that its planning depends on.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +36,8 @@ pub struct PlanRequest {
     pub local: String,
     /// What the call that it belongs to was planned with.
     pub call: Option<Digest>,
+    /// What is kept for jobs of its repository.
+    pub variables: RepositoryVariables,
 }
 
 /// A call whose jobs are done and whose outputs are to be evaluated.
@@ -60,6 +63,8 @@ pub struct OutputsRequest {
     pub has_outputs: bool,
     /// The call's jobs; ids are those of its file.
     pub jobs: Vec<PlanNeed>,
+    /// What is kept for jobs of its repository.
+    pub variables: RepositoryVariables,
 }
 
 /// Something for the planner.
@@ -124,7 +129,7 @@ pub(super) enum Effect {
 }
 
 /// The plan request of a job, unless it is not ready (any more).
-pub(super) fn plan_request(state: &State, run: RunId, job: &JobId) -> Option<PlanRequest> {
+pub(super) fn plan_request(state: &State, house: &House, run: RunId, job: &JobId) -> Option<PlanRequest> {
     let run = state.run(run)?;
     let job = run.job(job.as_str()).filter(|job| job.stage() == Stage::Ready)?;
     let needs = run.needs(job).filter_map(|need| finished(run, need));
@@ -140,6 +145,7 @@ pub(super) fn plan_request(state: &State, run: RunId, job: &JobId) -> Option<Pla
         needs: needs.collect(),
         local: local_id(run, job),
         call: run.call_of(job).map(Call::context),
+        variables: house.variables_for_run(run.meta()),
     })
 }
 
@@ -156,7 +162,13 @@ fn finished(run: &Run, job: &Job) -> Option<PlanNeed> {
 }
 
 /// The request for the outputs of a call, unless it has them (any more).
-pub(super) fn outputs_request(state: &State, run: RunId, job: &JobId, place: u32) -> Option<OutputsRequest> {
+pub(super) fn outputs_request(
+    state: &State,
+    house: &House,
+    run: RunId,
+    job: &JobId,
+    place: u32,
+) -> Option<OutputsRequest> {
     let run = state.run(run)?;
     let call = run.job(job.as_str())?.calls().get(place as usize)?;
     if !matches!(call.phase(), CallPhase::Done { .. }) {
@@ -173,6 +185,7 @@ pub(super) fn outputs_request(state: &State, run: RunId, job: &JobId, place: u32
         call: call.context(),
         has_outputs: call.has_outputs(),
         jobs: run.jobs_of(call).filter_map(|job| finished(run, job)).collect(),
+        variables: house.variables_for_run(run.meta()),
     })
 }
 
@@ -271,6 +284,8 @@ pub(super) fn of(state: &State, event: &Event, effects: &mut Vec<Effect>) {
         Event::InstanceQueued { instance, .. }
         | Event::InstanceBlocked { instance, .. }
         | Event::InstanceAdmitted { instance, .. }
+        | Event::TurnAwaited { instance, .. }
+        | Event::TurnTaken { instance, .. }
         | Event::GateDecided { instance, .. }
         | Event::GateOpened { instance, .. }
         | Event::RetryScheduled { instance, .. }

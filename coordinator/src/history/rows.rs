@@ -76,19 +76,21 @@ fn event_rows(entry: Entry<'_>, event: &Event, to: &mut Vec<Statement>) {
             for (place, instance) in (0u32..).zip(instances) {
                 let waits = instance.gate.is_none()
                     && instance.concurrency.is_none()
+                    && instance.turn.is_none()
                     && max_parallel.is_none_or(|parallel| place < parallel);
                 push(sql::INSTANCE, instance_values(*run, job, instance, *at, waits, &position));
             }
         }
         Event::InstanceQueued { instance, at }
         | Event::GateOpened { instance, at }
-        | Event::InstanceAdmitted { instance, at } => {
+        | Event::InstanceAdmitted { instance, at }
+        | Event::TurnTaken { instance, at } => {
             push(sql::QUEUED, vec![id(*instance), at.0.into()]);
         }
-        // Its environment holds it, whatever `max-parallel` said.
-        Event::GateDecided { instance, .. } | Event::InstanceBlocked { instance, .. } => {
-            push(sql::QUEUED, vec![id(*instance), Value::Null])
-        }
+        // Its environment or its group holds it, whatever came before.
+        Event::GateDecided { instance, .. }
+        | Event::InstanceBlocked { instance, .. }
+        | Event::TurnAwaited { instance, .. } => push(sql::QUEUED, vec![id(*instance), Value::Null]),
         Event::InstanceFinished { instance, result, cause, at, .. } => {
             let cause = cause.map(|cause| cause.as_str()).into();
             let values = vec![id(*instance), at.0.into(), result.as_str().into(), cause, position];

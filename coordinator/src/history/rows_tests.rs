@@ -262,6 +262,7 @@ fn instances_wait_for_an_agent_from_the_moment_that_nothing_holds_them_back() {
         spec: Digest::of(b""),
         concurrency,
         gate: None,
+        turn: None,
         deploys_to: None,
     };
     let group = Concurrency { group: "g".into(), cancel_in_progress: false, queue: Queueing::Single };

@@ -4,9 +4,9 @@ use slipway_scheduler::{AgentId, Timestamp};
 
 use super::tokens::TOKEN_LIFE_MS_MAX;
 use super::{
-    ACCESS_TOKENS_MAX, ENROLLED_MAX, EnrolToken, EnrolledAgent, House, HouseEvent, IDENTITY_KEYS_MAX,
-    IdentityKey, KeptSecret, POOL_AGENTS_MAX, POOLS_MAX, PoolRule, SECRETS_MAX, SESSIONS_MAX, SecretAddress,
-    TOKENS_MAX,
+    ACCESS_TOKENS_MAX, Address, ENROLLED_MAX, EnrolToken, EnrolledAgent, House, HouseEvent,
+    IDENTITY_KEYS_MAX, IdentityKey, KeptSecret, KeptVariable, POOL_AGENTS_MAX, POOLS_MAX, PoolRule,
+    SECRETS_MAX, SESSIONS_MAX, TOKENS_MAX, VARIABLE_BYTES_MAX, VARIABLES_MAX,
 };
 use crate::access::{ACCESS_LIFE_MS_MAX, ACCESS_NAME_MAX_CHARS, AccessToken, UserRole};
 
@@ -77,7 +77,11 @@ pub enum HouseCommand {
     /// A secret's new value is in this file.
     SetSecret(KeptSecret),
     /// A secret is to go.
-    RemoveSecret(SecretAddress),
+    RemoveSecret(Address),
+    /// A variable has a new value.
+    SetVariable(KeptVariable),
+    /// A variable is to go.
+    RemoveVariable(Address),
     /// A key is to sign identity tokens.
     SetIdentityKey {
         /// The key; from when on it signs is decided here.
@@ -128,6 +132,8 @@ impl HouseCommand {
             Self::RemovePool { .. } => "pool.remove",
             Self::SetSecret(_) => "secret.set",
             Self::RemoveSecret(_) => "secret.remove",
+            Self::SetVariable(_) => "variable.set",
+            Self::RemoveVariable(_) => "variable.remove",
             Self::SetIdentityKey { alone: false, .. } => "identity.key",
             Self::SetIdentityKey { alone: true, .. } => "identity.key_alone",
             Self::RemoveIdentityKey { .. } => "identity.key_remove",
@@ -145,7 +151,10 @@ impl HouseCommand {
             Self::RevokeAccessToken { id } => id.clone(),
             Self::Enrol { agent, .. } | Self::RemoveAgent { agent } => agent.to_string(),
             Self::SetPool(PoolRule { name, .. }) | Self::RemovePool { name } => name.clone(),
-            Self::SetSecret(KeptSecret { address, .. }) | Self::RemoveSecret(address) => address.describe(),
+            Self::SetSecret(KeptSecret { address, .. })
+            | Self::RemoveSecret(address)
+            | Self::SetVariable(KeptVariable { address, .. })
+            | Self::RemoveVariable(address) => address.describe(),
             Self::SetIdentityKey { key: IdentityKey { id, .. }, .. } | Self::RemoveIdentityKey { id } => {
                 id.clone()
             }
@@ -271,6 +280,23 @@ impl House {
                     return Err(HouseError::NotFound(format!("there is no secret {}", address.describe())));
                 }
                 HouseEvent::SecretRemoved { address, at: now }
+            }
+            HouseCommand::SetVariable(variable) => {
+                if variable.value.is_empty() || variable.value.len() > VARIABLE_BYTES_MAX {
+                    let message = format!("a variable's value has 1 to {VARIABLE_BYTES_MAX} bytes");
+                    return Err(HouseError::Invalid(message));
+                }
+                if !self.variables.contains_key(&variable.address.key()) {
+                    limit("variables", self.variables.len(), VARIABLES_MAX)?;
+                }
+                self.has_room_for(&variable)?;
+                HouseEvent::VariableSet(KeptVariable { at: now, ..variable })
+            }
+            HouseCommand::RemoveVariable(address) => {
+                if !self.variables.contains_key(&address.key()) {
+                    return Err(HouseError::NotFound(format!("there is no variable {}", address.describe())));
+                }
+                HouseEvent::VariableRemoved { address, at: now }
             }
             HouseCommand::SetIdentityKey { key, in_ms, alone } => {
                 if !alone && !self.identity_keys.contains_key(&key.id) {

@@ -1,10 +1,11 @@
 //! What admins decide: tokens with which agents enrol, agents that were enrolled or removed, tokens of people and programs, pools,
-//! which secrets are kept, and which keys sign the identity tokens of jobs.
+//! which secrets and variables are kept, and which keys sign the identity tokens of jobs.
 //!
 //! Invariants: like the scheduler's state it is a function of the journal; [`House::apply`] cannot fail; nothing secret is in
 //! it (of a token or credential its SHA-256, of a secret its name and where its sealed value lies, of a key its public half).
 //! Deliberately absent: who may do it ([`crate::http`] checks that) and values of secrets ([`crate::vault`]).
 
+mod address;
 mod agents;
 mod decide;
 mod identity;
@@ -13,6 +14,7 @@ mod secrets;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod variables;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,12 +23,15 @@ use slipway_scheduler::{AgentId, Timestamp};
 
 use crate::access::AccessToken;
 
+pub use address::{Address, KEPT_NAME_BYTES_MAX, Scope, checked_name};
 pub use agents::EnrolledAgent;
 pub use decide::{HouseCommand, HouseError};
 pub use identity::{IDENTITY_KEYS_MAX, IdentityKey};
 pub use pools::{POOL_AGENTS_MAX, PoolRule};
-pub use secrets::{KeptSecret, SecretAddress, SecretPlace};
+pub use secrets::KeptSecret;
 pub use tokens::EnrolToken;
+use variables::VARIABLES_MAX;
+pub use variables::{KeptVariable, RepositoryVariables, VARIABLE_BYTES_MAX};
 
 /// How many tokens for enrolment wait to be used at a time.
 pub const TOKENS_MAX: usize = 10_000;
@@ -96,7 +101,17 @@ pub enum HouseEvent {
     SecretRemoved {
         /// Which.
         #[serde(flatten)]
-        address: SecretAddress,
+        address: Address,
+        /// When.
+        at: Timestamp,
+    },
+    /// A variable has a value.
+    VariableSet(KeptVariable),
+    /// A variable is gone.
+    VariableRemoved {
+        /// Which.
+        #[serde(flatten)]
+        address: Address,
         /// When.
         at: Timestamp,
     },
@@ -133,8 +148,10 @@ pub struct House {
     access_tokens: BTreeMap<String, AccessToken>,
     /// By their names in lower case.
     pools: BTreeMap<String, PoolRule>,
-    /// By [`SecretAddress::key`].
+    /// By [`Address::key`].
     secrets: BTreeMap<String, KeptSecret>,
+    /// By [`Address::key`].
+    variables: BTreeMap<String, KeptVariable>,
     /// By their ids.
     identity_keys: BTreeMap<String, IdentityKey>,
 }
@@ -172,6 +189,10 @@ impl House {
             HouseEvent::PoolRemoved { name, .. } => drop(self.pools.remove(&name.to_ascii_lowercase())),
             HouseEvent::SecretSet(secret) => drop(self.secrets.insert(secret.address.key(), secret.clone())),
             HouseEvent::SecretRemoved { address, .. } => drop(self.secrets.remove(&address.key())),
+            HouseEvent::VariableSet(variable) => {
+                drop(self.variables.insert(variable.address.key(), variable.clone()));
+            }
+            HouseEvent::VariableRemoved { address, .. } => drop(self.variables.remove(&address.key())),
             HouseEvent::IdentityKeySet { key, alone, .. } => {
                 if *alone {
                     self.identity_keys.clear();
@@ -226,9 +247,9 @@ impl House {
         let mut seen: Vec<_> = self
             .secrets
             .values()
-            .filter(|secret| secret.address.place.reaches(repository, environment))
+            .filter(|secret| secret.address.scope.reaches(repository, environment))
             .collect();
-        seen.sort_by_key(|secret| secret.address.place.nearness());
+        seen.sort_by_key(|secret| secret.address.scope.nearness());
         seen
     }
 

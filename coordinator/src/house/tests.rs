@@ -44,8 +44,8 @@ fn pool(name: &str, labels: &[&str], min: u32, max: u32) -> HouseCommand {
     })
 }
 
-fn secret(name: &str, place: SecretPlace) -> HouseCommand {
-    let address = SecretAddress { name: name.to_owned(), place };
+fn secret(name: &str, scope: Scope) -> HouseCommand {
+    let address = Address { name: name.to_owned(), scope };
     let file = format!("{}.sealed", address.key().len());
     HouseCommand::SetSecret(KeptSecret { address, file, at: Timestamp(0) })
 }
@@ -139,12 +139,12 @@ fn a_pool_has_sense_and_no_twin() {
 
 #[test]
 fn the_nearest_secret_counts_and_others_stay_unseen() {
-    let repository = |name: &str| SecretPlace::Repository { repository: name.to_owned() };
+    let repository = |name: &str| Scope::Repository { repository: name.to_owned() };
     let environment =
-        |name: &str| SecretPlace::Environment { repository: "o/r".to_owned(), environment: name.to_owned() };
+        |name: &str| Scope::Environment { repository: "o/r".to_owned(), environment: name.to_owned() };
     let mut house = House::default();
     done(&mut house, secret("A", environment("Prod")), NOW);
-    done(&mut house, secret("A", SecretPlace::Server), NOW);
+    done(&mut house, secret("A", Scope::Server), NOW);
     done(&mut house, secret("A", repository("o/r")), NOW);
     done(&mut house, secret("B", repository("o/other")), NOW);
     let seen = |repository: &str, environment: Option<&str>| -> Vec<String> {
@@ -163,7 +163,10 @@ fn it_comes_back_from_a_snapshot_and_from_one_without_it() {
     done(&mut house, make("t", "sha"), NOW);
     done(&mut house, enrol(1, "sha", "c"), NOW);
     done(&mut house, pool("gpu", &["gpu"], 1, 3), NOW);
-    done(&mut house, secret("A", SecretPlace::Server), NOW);
+    done(&mut house, secret("A", Scope::Server), NOW);
+    let address = Address { name: "B".to_owned(), scope: Scope::Server };
+    let variable = KeptVariable { address, value: "v".to_owned(), at: Timestamp(0) };
+    done(&mut house, HouseCommand::SetVariable(variable), NOW);
     done(&mut house, HouseCommand::RemoveAgent { agent: agent(2) }, NOW);
     let again: House = serde_json::from_str(&serde_json::to_string(&house).unwrap()).unwrap();
     assert_eq!(again, house);

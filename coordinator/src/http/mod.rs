@@ -23,7 +23,9 @@ mod forward;
 mod health;
 mod history;
 mod identity;
-pub(crate) mod kept_secrets;
+pub(crate) mod kept;
+mod kept_secrets;
+mod kept_variables;
 mod metrics;
 pub mod openapi;
 mod pools;
@@ -59,13 +61,14 @@ use crate::tls::{Incoming, ServerTls, TlsListener};
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 50] = [
+pub const ROUTES: [&str; 53] = [
     "delete /agents/tokens/{token}",
     "delete /agents/{agent}",
     "delete /pools/{pool}",
     "delete /runs/{run}/artifacts/{artifact}",
     "delete /secrets/{secret}",
     "delete /tokens/{token}",
+    "delete /variables/{variable}",
     "get /agents",
     "get /agents/tokens",
     "get /audit",
@@ -91,6 +94,7 @@ pub const ROUTES: [&str; 50] = [
     "get /tests/one",
     "get /tokens",
     "get /usage",
+    "get /variables",
     "get /whoami",
     "post /agents/tokens",
     "post /agents/{agent}/drain",
@@ -110,6 +114,7 @@ pub const ROUTES: [&str; 50] = [
     "put /pools/{pool}",
     "put /runs/{run}/artifacts/{artifact}",
     "put /secrets/{secret}",
+    "put /variables/{variable}",
 ];
 
 /// All routes.
@@ -158,6 +163,8 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/whoami", get(access_tokens::whoami))
         .route("/secrets", get(kept_secrets::list))
         .route("/secrets/{secret}", put(kept_secrets::set).delete(kept_secrets::remove))
+        .route("/variables", get(kept_variables::list))
+        .route("/variables/{variable}", put(kept_variables::set).delete(kept_variables::remove))
         .route("/agents/{agent}/drain", post(agents::drain))
         .route("/agents/{agent}/resume", post(agents::resume))
         .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))

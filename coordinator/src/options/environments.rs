@@ -40,6 +40,7 @@ struct Environment {
     reviewers: Vec<String>,
     prevent_self_review: bool,
     wait_ms: u64,
+    one_at_a_time: bool,
     refs: Option<Refs>,
 }
 
@@ -58,6 +59,8 @@ pub struct EnvironmentRule {
     pub prevent_self_review: bool,
     /// The wait timer, in milliseconds.
     pub wait_ms: u64,
+    /// Whether each deployment waits for its turn.
+    pub one_at_a_time: bool,
     /// The only branches and tags that may use it.
     pub refs: Option<String>,
 }
@@ -84,6 +87,8 @@ pub struct EnvironmentSetting {
     prevent_self_review: bool,
     #[serde(default)]
     wait_minutes: u64,
+    #[serde(default)]
+    one_at_a_time: bool,
     branches: Option<Vec<String>>,
     tags: Option<Vec<String>>,
 }
@@ -138,6 +143,12 @@ impl Environments {
         }))
     }
 
+    /// Whether a job of this repository waits for its turn at an environment.
+    #[must_use]
+    pub fn is_one_at_a_time(&self, name: &str, repository: &str) -> bool {
+        self.find(name, repository).is_some_and(|found| found.one_at_a_time)
+    }
+
     /// All rules, as the file has them.
     pub fn rules(&self) -> impl Iterator<Item = EnvironmentRule> {
         self.list.iter().map(|it| EnvironmentRule {
@@ -147,6 +158,7 @@ impl Environments {
             reviewers: it.reviewers.clone(),
             prevent_self_review: it.prevent_self_review,
             wait_ms: it.wait_ms,
+            one_at_a_time: it.one_at_a_time,
             refs: it.refs.as_ref().map(|refs| refs.told.clone()),
         })
     }
@@ -170,7 +182,15 @@ impl Refs {
 }
 
 fn environment(setting: EnvironmentSetting) -> Result<Environment, OptionsError> {
-    let EnvironmentSetting { name, repository, reviewers, prevent_self_review, wait_minutes, .. } = setting;
+    let EnvironmentSetting {
+        name,
+        repository,
+        reviewers,
+        prevent_self_review,
+        wait_minutes,
+        one_at_a_time,
+        ..
+    } = setting;
     let refuse = |reason: String| wrong("[[environment]]", format!("`{name}`: {reason}"));
     if name.trim().is_empty() || name.chars().count() > ENVIRONMENT_CHARS_MAX {
         let reason = format!("`name`: `{name}` is no name; write at most {ENVIRONMENT_CHARS_MAX} characters");
@@ -206,6 +226,7 @@ fn environment(setting: EnvironmentSetting) -> Result<Environment, OptionsError>
         reviewers,
         prevent_self_review,
         wait_ms: wait_minutes * 60_000,
+        one_at_a_time,
         refs,
         name: name.to_lowercase(),
     })
@@ -280,9 +301,12 @@ mod tests {
             "[[environment]]\nname = 'Production'\napproval = true\n\
              [[environment]]\nname = 'production'\nrepository = 'Acme/*'\nwait_minutes = 5\n\
              [[environment]]\nname = 'production'\nrepository = 'acme/toy'\n\
-             [[environment]]\nname = 'staging'\nreviewers = ['alice']\nprevent_self_review = true\n",
+             [[environment]]\nname = 'staging'\nreviewers = ['alice']\nprevent_self_review = true\none_at_a_time = true\n",
         )
         .unwrap();
+        assert!(environments.is_one_at_a_time("Staging", "octo/hello"));
+        assert!(!environments.is_one_at_a_time("production", "octo/hello"));
+        assert!(!environments.is_one_at_a_time("elsewhere", "octo/hello"));
         let gate = |name, repository| {
             environments.gate(name, &meta(repository, MAIN), &["ada", "eve", "", "ada"]).unwrap()
         };

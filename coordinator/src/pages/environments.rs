@@ -174,7 +174,7 @@ fn rules(rules: &[EnvironmentRule]) -> Markup {
                     table {
                         thead { tr {
                             th scope="col" { "Environment" } th scope="col" { "Where" } th scope="col" { "Approval" }
-                            th scope="col" { "Wait timer" } th scope="col" { "Branches and tags" }
+                            th scope="col" { "Waiting" } th scope="col" { "Branches and tags" }
                         } }
                         tbody {
                             @for rule in rules {
@@ -185,7 +185,10 @@ fn rules(rules: &[EnvironmentRule]) -> Markup {
                                         @if rule.approval { (approvers(&rule.reviewers, &[])) } @else { "none" }
                                         @if rule.prevent_self_review { div.hint { "not by whoever started the run" } }
                                     }
-                                    td { @if rule.wait_ms == 0 { "none" } @else { (span(rule.wait_ms)) } }
+                                    td {
+                                        @if rule.wait_ms > 0 { (span(rule.wait_ms)) } @else if !rule.one_at_a_time { "none" }
+                                        @if rule.one_at_a_time { div.hint { "one deployment at a time" } }
+                                    }
                                     td { @match &rule.refs { Some(refs) => (name(refs)), None => "all" } }
                                 }
                             }

@@ -43,8 +43,10 @@ mod run_reports;
 mod search;
 mod session;
 mod settings;
+mod settings_kept;
 mod settings_secrets;
 mod settings_tokens;
+mod settings_variables;
 mod sign_in;
 mod sign_in_elsewhere;
 mod start_run;
@@ -130,6 +132,8 @@ pub(crate) fn router(services: &Services) -> Router<Services> {
         .route("/settings/tokens/enrolment/{token}/revoke", post(settings_tokens::revoke_enrolment))
         .route("/settings/secrets", get(settings_secrets::page).post(settings_secrets::set))
         .route("/settings/secrets/remove", post(settings_secrets::remove))
+        .route("/settings/variables", get(settings_variables::page).post(settings_variables::set))
+        .route("/settings/variables/remove", post(settings_variables::remove))
         .route("/sign-out", post(sign_in::sign_out))
         .method_not_allowed_fallback(error::method_not_allowed)
         .layer(DefaultBodyLimit::max(limits::FORM_MAX_BYTES))

@@ -1,5 +1,5 @@
 //! `/settings`: how this coordinator was started, for administrators. What it can be told while it runs has pages of its own
-//! ([`super::settings_tokens`], [`super::settings_secrets`]); nothing here shows a password, key or token.
+//! ([`super::settings_tokens`], [`super::settings_secrets`], [`super::settings_variables`]); nothing here shows a password, key or token.
 
 use axum::extract::State;
 use maud::{Markup, html};
@@ -13,8 +13,12 @@ use crate::options::{GithubIdentity, Objects, Options, ProviderKind, SignInProvi
 use crate::results::limits::CACHE_REPOSITORY_MAX_BYTES;
 use crate::services::Services;
 
-const TABS: [(&str, &str); 3] =
-    [("/settings", "This coordinator"), ("/settings/tokens", "Tokens"), ("/settings/secrets", "Secrets")];
+const TABS: [(&str, &str); 4] = [
+    ("/settings", "This coordinator"),
+    ("/settings/tokens", "Tokens"),
+    ("/settings/secrets", "Secrets"),
+    ("/settings/variables", "Variables"),
+];
 
 /// The pages of settings.
 pub(super) fn tabs(here: &str) -> Markup {

@@ -6,11 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use serde_json::Value as Json;
 use slipway_cas::{Digest, StoreError};
-use slipway_scheduler::command::{Expansion, Gate, InstanceDefinition, RunMeta};
+use slipway_scheduler::command::{Expansion, InstanceDefinition, RunMeta};
 use slipway_scheduler::{InstanceId, JobResult, LabelSet, RunId};
 use slipway_workflow::action::lock::pin_key;
 use slipway_workflow::calls::{CallContext, FileName};
-use slipway_workflow::job_spec::JobSpec;
 use slipway_workflow::plan::{
     self, Ancestors, CallOutputsInput, NeededJob, Resolution, ResolveInput, RunFacts, github_context,
     outputs_of_call, resolve_job,
@@ -18,8 +17,8 @@ use slipway_workflow::plan::{
 use slipway_workflow::syntax::{self, Workflow};
 use uuid::Uuid;
 
+use super::environments::{Environments, vars_json};
 use crate::driver::{OutputsRequest, PlanNeed, PlanRequest};
-use crate::options::Options;
 use crate::services::Services;
 use crate::submit::{self, Bundle, RunContext};
 
@@ -62,24 +61,7 @@ pub(super) struct Material {
     workflow: Result<Arc<Workflow>, String>,
     job: String,
     input: ResolveInput,
-    gates: Gates,
-}
-
-/// What the environments of its instances ask.
-struct Gates {
-    options: Arc<Options>,
-    meta: RunMeta,
-    triggering_actor: String,
-}
-
-impl Gates {
-    /// What a job specification's environment asks, or why it may not be used.
-    fn of(&self, spec: &JobSpec) -> Result<Option<Box<Gate>>, String> {
-        let Some(environment) = &spec.environment else { return Ok(None) };
-        let started_by = [self.meta.actor.as_str(), &self.triggering_actor];
-        let gate = self.options.environments.gate(&environment.name, &self.meta, &started_by)?;
-        Ok(gate.map(Box::new))
-    }
+    environments: Environments,
 }
 
 pub(super) async fn load(
@@ -121,15 +103,17 @@ pub(super) async fn load(
         }
     }
     let lineage = request.lineage;
-    let gates = Gates {
+    let environments = Environments {
         options: Arc::clone(&services.options),
         meta: request.meta.clone(),
         triggering_actor: context.triggering_actor.clone(),
+        kept: request.variables.clone(),
+        given: context.vars,
     };
     let input = ResolveInput {
         github: github_context(&run_facts(&request.meta, request.run, event, &context.triggering_actor)),
         inputs: call.as_ref().map_or(context.inputs, |call| call.inputs.clone()),
-        vars: vars(context.vars),
+        vars: environments.vars(),
         needs,
         ancestors: Ancestors {
             failed: lineage.failed,
@@ -142,11 +126,7 @@ pub(super) async fn load(
         callee,
         action_pins,
     };
-    Ok(Material { workflow, job: request.local.clone(), input, gates })
-}
-
-fn vars(vars: BTreeMap<String, String>) -> Json {
-    Json::Object(vars.into_iter().map(|(key, value)| (key, Json::String(value))).collect())
+    Ok(Material { workflow, job: request.local.clone(), input, environments })
 }
 
 /// The outputs of a call, or why they can't be told.
@@ -168,7 +148,12 @@ pub(super) async fn outputs(
         jobs.push(load_need(services, job).await?);
     }
     let github = github_context(&run_facts(&request.meta, request.run, event, &context.triggering_actor));
-    let input = CallOutputsInput { github, inputs: call.inputs, vars: vars(context.vars), jobs };
+    let input = CallOutputsInput {
+        github,
+        inputs: call.inputs,
+        vars: vars_json(request.variables.with(&context.vars)),
+        jobs,
+    };
     Ok(outputs_of_call(&callee, &input).map_err(|error| error.to_string()))
 }
 
@@ -292,26 +277,28 @@ impl Material {
         match resolve_job(&workflow, &self.job, &self.input).map_err(|diagnostics| told(&diagnostics))? {
             Resolution::Skip { reason } => Ok(Evaluated::Skip { reason }),
             Resolution::Calls(planned) => Ok(Evaluated::Calls(planned)),
-            Resolution::Instances(planned) => instances(planned, &self.gates),
+            Resolution::Instances(planned) => instances(planned, &self.environments),
         }
     }
 }
 
-fn instances(planned: Vec<plan::InstancePlan>, gates: &Gates) -> Result<Evaluated, String> {
+fn instances(planned: Vec<plan::InstancePlan>, environments: &Environments) -> Result<Evaluated, String> {
     let (fail_fast, max_parallel) =
         planned.first().map_or((true, None), |first| (first.fail_fast, first.max_parallel));
     let mut specs = Vec::with_capacity(planned.len());
     let mut instances = Vec::with_capacity(planned.len());
-    for instance in planned {
+    for mut instance in planned {
+        environments.add_variables(&mut instance.spec);
         let spec = Bytes::from(serde_json::to_vec(&instance.spec).map_err(|error| error.to_string())?);
-        let gate = gates.of(&instance.spec)?;
-        instances.push(definition(instance, Digest::of(&spec), gate));
+        let gate = environments.gate(&instance.spec)?;
+        let turn = environments.turn(&instance.spec);
+        instances.push(InstanceDefinition { gate, turn, ..definition(instance, Digest::of(&spec)) });
         specs.push(spec);
     }
     Ok(Evaluated::Instances { expansion: Expansion { instances, fail_fast, max_parallel }, specs })
 }
 
-fn definition(instance: plan::InstancePlan, spec: Digest, gate: Option<Box<Gate>>) -> InstanceDefinition {
+fn definition(instance: plan::InstancePlan, spec: Digest) -> InstanceDefinition {
     let deployed = instance.spec.environment.filter(|environment| !environment.untold);
     let deploys_to = deployed.map(|environment| environment.name.into_boxed_str());
     InstanceDefinition {
@@ -325,7 +312,8 @@ fn definition(instance: plan::InstancePlan, spec: Digest, gate: Option<Box<Gate>
         continue_on_error: instance.continue_on_error,
         spec,
         concurrency: instance.concurrency.map(submit::concurrency),
-        gate,
+        gate: None,
+        turn: None,
         deploys_to,
     }
 }

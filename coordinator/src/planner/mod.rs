@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent: secrets. What may use one stays a template.
 
+mod environments;
 mod evaluate;
 mod evaluators;
 

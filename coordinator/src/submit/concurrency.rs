@@ -7,6 +7,7 @@ use slipway_workflow::plan::{RunConcurrency, github_context, run_concurrency};
 use slipway_workflow::syntax::{self, Workflow};
 
 use super::{RunContext, SubmitError};
+use crate::house::RepositoryVariables;
 use crate::planner::run_facts;
 
 /// The group that the workflow names for this run.
@@ -16,10 +17,8 @@ pub(super) fn of(
     run: RunId,
     event: &Json,
     context: &RunContext,
+    kept: &RepositoryVariables,
 ) -> Result<Option<Concurrency>, SubmitError> {
-    if workflow.concurrency.is_none() {
-        return Ok(None);
-    }
     let mut github = github_context(&run_facts(meta, run, event.clone(), &context.triggering_actor));
     if meta.run_number == 0
         && let Json::Object(github) = &mut github
@@ -27,7 +26,7 @@ pub(super) fn of(
         // It is counted when the run is accepted. A group named after it is the run's own, and so is one named after its id.
         github.insert("run_number".to_owned(), Json::String(run.to_string()));
     }
-    let vars = context.vars.iter().map(|(key, value)| (key.clone(), Json::String(value.clone()))).collect();
+    let vars = kept.with(&context.vars).into_iter().map(|(key, value)| (key, Json::String(value))).collect();
     let found = run_concurrency(workflow, &github, &context.inputs, &Json::Object(vars));
     let found = found.map_err(|diagnostic| SubmitError::Workflow {
         file: meta.workflow_file.clone(),

@@ -191,7 +191,14 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
         run_attempt: new.run_attempt.max(1),
     };
     let standing = services.options.scheduling.standing(&meta, new.priority);
-    let concurrency = concurrency::of(&workflow, &meta, run, &new.event, &context)?;
+    let concurrency = match workflow.concurrency {
+        None => None,
+        Some(_) => {
+            let about = meta.clone();
+            let kept = services.driver.query(move |view| view.ledger.house().variables_for_run(&about));
+            concurrency::of(&workflow, &meta, run, &new.event, &context, &kept.await?)?
+        }
+    };
     let json = |error: serde_json::Error| field(format!("the request is not JSON: {error}"));
     let files =
         if context.bundled { serde_json::to_vec(&bundle).map_err(json)? } else { new.workflow.into_bytes() };

@@ -377,9 +377,11 @@ fn show_job(view: View<'_>, run: &Run, job: &Job) -> JobView {
 
 fn show_instance(view: View<'_>, run: &Run, job: &Job, instance: &Instance) -> InstanceView {
     let state = match instance.phase() {
-        Phase::Held | Phase::Gated { .. } | Phase::Blocked { .. } | Phase::Waiting { .. } => {
-            StateWord::Waiting
-        }
+        Phase::Held
+        | Phase::Gated { .. }
+        | Phase::Blocked { .. }
+        | Phase::Turn { .. }
+        | Phase::Waiting { .. } => StateWord::Waiting,
         Phase::Leased { .. } | Phase::Settling => StateWord::Running,
         Phase::Finished { .. } => StateWord::Finished,
     };

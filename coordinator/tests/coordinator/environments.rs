@@ -11,7 +11,8 @@ use crate::fixture::{Fixture, ONE_JOB};
 const CONFIGURATION: &str = "[[environment]]\nname = 'production'\nreviewers = ['alice', 'ada']\n\
      prevent_self_review = true\nbranches = ['main']\n\
      [[environment]]\nname = 'slow'\nwait_minutes = 5\n\
-     [[environment]]\nname = 'both'\napproval = true\nwait_minutes = 5\n";
+     [[environment]]\nname = 'both'\napproval = true\nwait_minutes = 5\n\
+     [[environment]]\nname = 'one'\none_at_a_time = true\n";
 
 pub(crate) async fn configured() -> Fixture {
     let folder = tempfile::tempdir().unwrap();
@@ -196,4 +197,38 @@ async fn a_run_that_is_not_there_is_told_and_a_cancelled_one_waits_for_nobody() 
     assert_eq!(fixture.finished(&run).await["result"], "cancelled");
     let (status, body) = decide(&fixture, &run, decision("production", "approve", "alice")).await;
     assert_eq!(status, StatusCode::CONFLICT, "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_deployment_at_a_time_in_their_order_also_over_a_death() {
+    let mut fixture = configured().await;
+    let mut runs = Vec::new();
+    for name in ["one", "One", "ONE"] {
+        runs.push(fixture.submit(&workflow(name)).await);
+        fixture.run_until(runs.last().unwrap(), |shown| shown["instances"][0]["wait"].is_object()).await;
+    }
+    let shown = waits(&fixture, &runs[2], "turn").await;
+    let told = format!(
+        "waits for its turn at `ONE`, which lets one deployment at a time in: run {} has it; 1 before it",
+        runs[0]
+    );
+    assert_eq!(shown["instances"][0]["waits_for"], told);
+    fixture.kill_and_restart().await;
+    let mut agent = FakeAgent::connect_with(fixture.handle(), hello(FIRST, 4, Vec::new())).await;
+    let first = agent.assigned().await.lease.unwrap();
+    assert_eq!(fixture.get(&format!("/api/v1/runs/{}", runs[0])).await["state"], "running");
+    // Whoever waits may go; the others keep their places.
+    let cancelled = fixture.call(Method::POST, &format!("/api/v1/runs/{}/cancel", runs[1]), None).await;
+    assert!(cancelled.status().is_success());
+    let shown = waits(&fixture, &runs[2], "turn").await;
+    assert!(!shown["instances"][0]["waits_for"].as_str().unwrap().contains("before it"), "{shown}");
+    agent.report(&first, v1::Result::Failure, 0).await;
+    agent.accepted().await;
+    work_off(&mut agent).await;
+    let ends = [
+        fixture.finished(&runs[0]).await,
+        fixture.finished(&runs[1]).await,
+        fixture.finished(&runs[2]).await,
+    ];
+    assert_eq!(ends.map(|shown| shown["result"].clone()), ["failure", "cancelled", "success"]);
 }

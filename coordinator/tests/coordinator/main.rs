@@ -41,6 +41,7 @@ mod identity;
 mod job_doors;
 mod kept_results;
 mod kept_secrets;
+mod kept_variables;
 mod leases;
 mod locked;
 mod logs;

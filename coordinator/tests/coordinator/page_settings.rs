@@ -8,7 +8,7 @@ use crate::environments::{configured, waits, workflow};
 use crate::fake_agent::{FIRST, FakeAgent, hello};
 use crate::fixture::Fixture;
 
-const ADMIN_PAGES: [&str; 3] = ["/settings", "/settings/tokens", "/settings/secrets"];
+const ADMIN_PAGES: [&str; 4] = ["/settings", "/settings/tokens", "/settings/secrets", "/settings/variables"];
 
 /// What a page shows as just made.
 fn made(page: &str) -> String {
@@ -150,12 +150,44 @@ async fn settings_are_for_administrators_and_show_nothing_secret() {
         "/settings/tokens/enrolment/x/revoke",
         "/settings/secrets",
         "/settings/secrets/remove",
+        "/settings/variables",
+        "/settings/variables/remove",
     ] {
         let fields = format!("name=a&role=admin&days=1&hours=1&value=v&form_token={form}");
         assert_eq!(approver.post(path, &fields).await.status(), 403, "{path}");
     }
     assert_eq!(listed(&fixture, "/api/v1/tokens", "tokens").await.len(), 1);
     assert!(listed(&fixture, "/api/v1/secrets", "secrets").await.is_empty());
+    assert!(listed(&fixture, "/api/v1/variables", "variables").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn variables_are_set_shown_and_removed() {
+    let fixture = Fixture::start().await;
+    let (browser, form) = admin(&fixture).await;
+    let post = async |path: &str, fields: &str| {
+        browser.post(path, &format!("{fields}&form_token={form}")).await.status().as_u16()
+    };
+    let place = "name=region&repository=o%2Fn&environment=production";
+    assert!(browser.page("/settings/variables").await.contains("No variable is kept."));
+    assert_eq!(post("/settings/variables", &format!("{place}&value=%3Cb%3Eeu")).await, 303);
+    let long = "x".repeat(500);
+    assert_eq!(post("/settings/variables", &format!("name=long&value={long}")).await, 303);
+    let page = browser.page("/settings/variables").await;
+    assert!(page.contains("REGION") && page.contains("&lt;b&gt;eu") && !page.contains("<b>eu"), "{page}");
+    assert!(page.contains(&format!("{}…", "x".repeat(200))) && !page.contains(&long), "{page}");
+    for wrong in [
+        "name=GITHUB_X&value=v",
+        "name=a+b&value=v",
+        "name=a&environment=production&value=v",
+        "name=a&value=",
+    ] {
+        assert_eq!(post("/settings/variables", wrong).await, 400, "{wrong}");
+    }
+    assert_eq!(browser.post("/settings/variables", "name=a&value=v").await.status(), 403);
+    assert_eq!(post("/settings/variables/remove", "name=region").await, 404);
+    assert_eq!(post("/settings/variables/remove", place).await, 303);
+    assert_eq!(listed(&fixture, "/api/v1/variables", "variables").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -170,6 +202,7 @@ async fn environments_show_what_waits_what_they_ask_and_what_was_decided() {
         "not by whoever started the run",
         "the branches main",
         "5 min 00 s",
+        "one deployment at a time",
     ] {
         assert!(empty.contains(text), "{text}: {empty}");
     }

@@ -34,7 +34,9 @@ impl State {
             | Event::CallFinished { .. } => self.apply_call(event),
             Event::InstanceQueued { instance, at } => self.queue(*instance, *at),
             Event::InstanceBlocked { instance, .. } => self.block(*instance),
-            Event::InstanceAdmitted { instance, at } => self.wait(*instance, *at),
+            Event::InstanceAdmitted { instance, at } => self.pass_group(*instance, *at),
+            Event::TurnAwaited { instance, .. } => self.await_turn(*instance),
+            Event::TurnTaken { instance, at } => self.wait(*instance, *at),
             Event::GateDecided { instance, verdict, actor, comment, at } => {
                 let (actor, comment) = (actor.clone(), comment.clone());
                 self.review(*instance, Review { verdict: *verdict, actor, comment, at: *at });
@@ -79,7 +81,7 @@ impl State {
         if matches!(instance.phase, Phase::Leased { .. }) {
             self.leased.insert(id);
         }
-        if instance.definition.concurrency.is_some()
+        if (instance.definition.concurrency.is_some() || instance.definition.turn.is_some())
             && let Some(run) = self.runs.get(&instance.run)
         {
             self.groups.update_instance(run, instance);

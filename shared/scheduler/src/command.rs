@@ -16,7 +16,7 @@ pub enum Command {
     ResolveJob(ResolveJob),
     /// The planner's answer to [`crate::Event::CallDone`].
     FinishCall(FinishCall),
-    /// What is about to enter a concurrency group does so: [`crate::State::next_entry`] names it. To be decided right after
+    /// What is about to enter a concurrency group, or to ask for its turn, does so: [`crate::State::next_entry`] names it. To be decided right after
     /// the events that made it so.
     EnterGroup(Entrant),
     /// An agent has a free slot, and it is an instance's turn.
@@ -273,6 +273,10 @@ pub struct InstanceDefinition {
     /// What its environment asks for before anything else: it enters its concurrency group, and waits for an agent, only then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gate: Option<Box<Gate>>,
+    /// Its environment, where that lets one deployment at a time in: it waits for an agent only when it is its turn, and has that until it
+    /// ends. Comes after everything else, so that whoever has the turn waits for nothing but an agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<Box<str>>,
     /// The environment that it deploys to, of which a forge is told. The scheduler only keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deploys_to: Option<Box<str>>,
@@ -348,7 +352,7 @@ pub struct FinishCall {
     pub outputs: Result<Option<Digest>, String>,
 }
 
-/// Who is about to enter a concurrency group.
+/// Who is about to enter a concurrency group, or to ask for its turn at an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entrant {
     /// An instance.

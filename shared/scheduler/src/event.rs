@@ -221,8 +221,23 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
-    /// An instance holds its concurrency group and waits for an agent from now on. Effect: look for agents.
+    /// An instance holds its concurrency group; it waits for an agent from now on, or is about to ask for its turn at its environment.
+    /// Effect: look for agents.
     InstanceAdmitted {
+        /// The instance.
+        instance: InstanceId,
+        /// When.
+        at: Timestamp,
+    },
+    /// An instance waits for its turn at its environment, which another one has.
+    TurnAwaited {
+        /// The instance.
+        instance: InstanceId,
+        /// When.
+        at: Timestamp,
+    },
+    /// It is an instance's turn at its environment, and it waits for an agent from now on. Effect: look for agents.
+    TurnTaken {
         /// The instance.
         instance: InstanceId,
         /// When.

@@ -45,6 +45,15 @@ pub enum WaitReason {
         /// How many wait before it.
         ahead: usize,
     },
+    /// Its environment lets one deployment at a time in, and it is another one's turn.
+    Turn {
+        /// The environment.
+        environment: String,
+        /// The run whose turn it is.
+        holder: Option<RunId>,
+        /// How many wait before it.
+        ahead: usize,
+    },
     /// Its environment asks for somebody's approval.
     Approval {
         /// The environment.
@@ -139,6 +148,13 @@ impl fmt::Display for WaitReason {
                 }
                 if *ahead > 0 { write!(f, "; {ahead} before it") } else { Ok(()) }
             }
+            Self::Turn { environment, holder, ahead } => {
+                write!(f, "waits for its turn at `{environment}`, which lets one deployment at a time in")?;
+                if let Some(holder) = holder {
+                    write!(f, ": run {holder} has it")?;
+                }
+                if *ahead > 0 { write!(f, "; {ahead} before it") } else { Ok(()) }
+            }
             Self::Approval { environment, reviewers, run, .. } => {
                 write!(f, "waits for approval of `{environment}`")?;
                 if let Some((last, others)) = reviewers.split_last() {
@@ -200,6 +216,13 @@ pub fn explain_wait(state: &State, fleet: &Fleet, id: InstanceId, now: Timestamp
         Phase::Blocked { order } => {
             let run = state.run(instance.run())?;
             job_group(state, run, instance.definition().concurrency.as_ref()?, *order)
+        }
+        Phase::Turn { order } => {
+            let run = state.run(instance.run())?;
+            let environment = instance.definition().turn.as_ref()?;
+            let place = order.and_then(|order| state.ahead(&run.turn_key(environment), order));
+            let (holder, ahead) = place.unwrap_or_default();
+            Some(WaitReason::Turn { environment: environment.to_string(), holder, ahead })
         }
         Phase::Waiting { backoff: Some(backoff) } if !is_over(backoff.not_before, now) => {
             let end = instance.attempts().last().and_then(|attempt| attempt.end);

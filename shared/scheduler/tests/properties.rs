@@ -76,6 +76,7 @@ enum Step {
         group: Option<u8>,
         cancel_in_progress: bool,
         gate: Option<Gate>,
+        turn: bool,
     },
     /// Looks after what waits for an environment, whether its time has come or not.
     PassGate {
@@ -107,7 +108,7 @@ fn step() -> impl Strategy<Value = Step> {
     let matrix = || (any::<usize>(), 1u8..5, any::<bool>(), proptest::option::of(1u32..3));
     let group = || (proptest::option::weighted(0.3, 0u8..2), any::<bool>());
     let gate = || proptest::option::weighted(0.3, gate());
-    let plan = (matrix(), any::<bool>(), any::<bool>(), group(), gate());
+    let plan = (matrix(), any::<bool>(), any::<bool>(), group(), gate(), proptest::bool::weighted(0.3));
     let call = (matrix(), any::<bool>(), group());
     prop_oneof![
         2 => (run_id(), proptest::option::weighted(0.3, 0u8..2), any::<bool>(), standing()).prop_map(|(run, group, cancels, standing)| {
@@ -116,9 +117,9 @@ fn step() -> impl Strategy<Value = Step> {
             new.concurrency = concurrency(group, cancels);
             Step::Plain(Command::Submit(Box::new(new)))
         }),
-        8 => plan.prop_map(|((pick, count, fail_fast, max_parallel), skip, strict, (group, cancel_in_progress), gate)| {
+        8 => plan.prop_map(|((pick, count, fail_fast, max_parallel), skip, strict, (group, cancel_in_progress), gate, turn)| {
             let skip = skip && count == 1;
-            Step::Plan { pick, count, fail_fast, max_parallel, skip, strict, group, cancel_in_progress, gate }
+            Step::Plan { pick, count, fail_fast, max_parallel, skip, strict, group, cancel_in_progress, gate, turn }
         }),
         4 => (run_id(), 0u8..3, any::<bool>(), 0u8..3).prop_map(|(run, environment, approve, actor)| {
             let (environment, actor) = (format!("e{environment}"), format!("p{actor}"));
@@ -269,6 +270,7 @@ fn command(scene: &mut Scene, step: Step, next_id: &mut u128) -> Option<Command>
             group,
             cancel_in_progress,
             gate,
+            turn,
         } => {
             let (run, cancelled, job) = ready(scene, pick)?;
             let numbers: Vec<_> = (0..u128::from(count)).map(|at| *next_id + at).collect();
@@ -278,6 +280,7 @@ fn command(scene: &mut Scene, step: Step, next_id: &mut u128) -> Option<Command>
                 instance.strict = strict;
                 instance.concurrency = concurrency(group, cancel_in_progress);
                 instance.gate = gate.clone().map(Box::new);
+                instance.turn = turn.then(|| "production".into());
             }
             let resolution =
                 if skip { Resolution::Skip { reason: "no".into() } } else { Resolution::Instances(matrix) };

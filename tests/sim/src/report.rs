@@ -68,7 +68,7 @@ kinds!(REJECTIONS, rejection, Rejection, {
 });
 
 /// The names of the events, in the order of [`event`].
-pub const EVENTS: [&str; 31] = [
+pub const EVENTS: [&str; 33] = [
     "epoch began",
     "run submitted",
     "job ready",
@@ -100,6 +100,8 @@ pub const EVENTS: [&str; 31] = [
     "instance admitted",
     "gate decided",
     "gate opened",
+    "turn awaited",
+    "turn taken",
 ];
 
 /// By number, not by name: there is one for every event of every seed.
@@ -136,6 +138,8 @@ const fn event(event: &Event) -> usize {
         Event::InstanceAdmitted { .. } => 28,
         Event::GateDecided { .. } => 29,
         Event::GateOpened { .. } => 30,
+        Event::TurnAwaited { .. } => 31,
+        Event::TurnTaken { .. } => 32,
     }
 }
 

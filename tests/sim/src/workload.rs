@@ -37,6 +37,13 @@ fn gate_of(instance: InstanceId) -> Option<Box<Gate>> {
     random.chance(60).then(|| Box::new(gate(&mut random)))
 }
 
+/// Whether an instance needs its turn at an environment, and at which; follows from its id, as its gate does.
+fn turn_of(instance: InstanceId) -> Option<Box<str>> {
+    let (high, low) = instance.0.as_u64_pair();
+    let mut random = Random::about(high, &[low, Random::name("turn")]);
+    random.chance(60).then(|| ENVIRONMENTS[random.below(2) as usize].into())
+}
+
 /// Everything that an environment may ask for. What nobody decides about ends in minutes: a healed world has to.
 fn gate(random: &mut Random) -> Gate {
     let approval = random.chance(700);
@@ -214,11 +221,13 @@ impl Workload {
             spec: blob(random),
             concurrency: if groups && random.chance(200) { self.concurrency(random) } else { None },
             gate: None,
+            turn: None,
             deploys_to: None,
         });
         let mut instances: Vec<InstanceDefinition> = instances.collect();
         for instance in &mut instances {
             instance.gate = gate_of(instance.id);
+            instance.turn = turn_of(instance.id);
         }
         let max_parallel = random.chance(300).then(|| random.between(1, 3) as u32);
         Expansion { instances, fail_fast: random.chance(600), max_parallel }

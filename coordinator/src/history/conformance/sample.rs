@@ -244,6 +244,7 @@ impl Sample {
                 queue: slipway_scheduler::command::Queueing::Max,
             }),
             gate: None,
+            turn: None,
             deploys_to: None,
         });
         let instances = instances.collect();

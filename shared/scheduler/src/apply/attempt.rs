@@ -36,10 +36,10 @@ impl State {
         self.gates.extend(instance.gate_due().map(|due| (due, id)));
     }
 
-    /// Lets an instance wait for its concurrency group, if it has one, else for an agent.
+    /// Lets an instance wait for its concurrency group, if it has one, else for what comes after that.
     pub(super) fn pass_gate(&mut self, id: InstanceId, at: Timestamp) {
         if self.instances.get(&id).is_none_or(|instance| instance.definition.concurrency.is_none()) {
-            return self.wait(id, at);
+            return self.pass_group(id, at);
         }
         self.set_phase(id, Phase::Blocked { order: None });
     }
@@ -49,6 +49,21 @@ impl State {
         let order = Some(self.next_order);
         self.next_order += 1;
         self.set_phase(id, Phase::Blocked { order });
+    }
+
+    /// Lets an instance wait for its turn at its environment, if it needs one, else for an agent.
+    pub(super) fn pass_group(&mut self, id: InstanceId, at: Timestamp) {
+        if self.instances.get(&id).is_none_or(|instance| instance.definition.turn.is_none()) {
+            return self.wait(id, at);
+        }
+        self.set_phase(id, Phase::Turn { order: None });
+    }
+
+    /// Lets an instance wait for its turn, behind all others.
+    pub(super) fn await_turn(&mut self, id: InstanceId) {
+        let order = Some(self.next_order);
+        self.next_order += 1;
+        self.set_phase(id, Phase::Turn { order });
     }
 
     /// Lets an instance wait for its first attempt, behind all others.

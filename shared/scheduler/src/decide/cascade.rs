@@ -225,10 +225,12 @@ impl<'s> Cascade<'s> {
         *self.ended_of.entry((instance.run, instance.job)).or_default() += 1;
         let id = instance.id();
         self.events.push(Event::InstanceFinished { instance: id, result, outputs, cause, at: self.now });
-        if let Some(concurrency) = &instance.definition.concurrency
-            && let Some(run) = self.state.run(instance.run)
-        {
-            self.leave(&run.key_of(concurrency), Member::Instance(id));
+        let Some(run) = self.state.run(instance.run) else { return };
+        let definition = &instance.definition;
+        let group = definition.concurrency.as_ref().map(|group| run.key_of(group));
+        let turn = definition.turn.as_ref().map(|environment| run.turn_key(environment));
+        for key in group.iter().chain(&turn) {
+            self.leave(key, Member::Instance(id));
         }
     }
 
@@ -244,7 +246,11 @@ impl<'s> Cascade<'s> {
             return;
         }
         match instance.phase {
-            Phase::Held | Phase::Gated { .. } | Phase::Blocked { .. } | Phase::Waiting { .. } => {
+            Phase::Held
+            | Phase::Gated { .. }
+            | Phase::Blocked { .. }
+            | Phase::Turn { .. }
+            | Phase::Waiting { .. } => {
                 self.end_instance(instance, JobResult::Cancelled, None, None);
             }
             Phase::Leased { .. } if instance.cancel.is_none() => {

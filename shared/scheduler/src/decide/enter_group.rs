@@ -1,4 +1,5 @@
-//! An instance or a call enters its concurrency group: it holds it, or waits for it in the place of older ones.
+//! An instance or a call enters its concurrency group: it holds it, or waits for it in the place of older ones. An instance asks for its turn
+//! at its environment: it has it, or waits for it behind older ones.
 //!
 //! A decision of its own, after the one that made it enter: so it sees the whole state, and one matrix may have many
 //! instances in one group.
@@ -16,6 +17,13 @@ pub(super) fn decide(state: &State, entrant: &Entrant, now: Timestamp) -> Result
         Entrant::Instance(id) => {
             let instance = state.instance(*id).ok_or(Rejection::UnknownInstance { instance: *id })?;
             let run = state.run(instance.run).ok_or(Rejection::UnknownRun { run: instance.run })?;
+            if let (Phase::Turn { order: None }, Some(environment)) =
+                (&instance.phase, &instance.definition.turn)
+            {
+                let mut cascade = Cascade::new(state, now);
+                cascade.ask_turn(run.turn_key(environment), *id);
+                return Ok(cascade.events);
+            }
             let enters = instance.phase == Phase::Blocked { order: None };
             Some((run, Member::Instance(*id), instance.definition.concurrency.as_ref())).filter(|_| enters)
         }

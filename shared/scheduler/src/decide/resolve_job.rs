@@ -180,6 +180,8 @@ fn check(state: &State, job: &JobId, expansion: &Expansion) -> Result<(), Reject
     for instance in instances {
         check_group(instance.concurrency.as_ref())?;
         check_gate(instance.gate.as_deref())?;
+        let turn = instance.turn.as_deref().map_or(0, |environment| environment.chars().count());
+        within("characters of an environment's name", turn, ENVIRONMENT_CHARS_MAX)?;
         within("bytes in an instance's name", instance.name.len(), NAME_BYTES_MAX)?;
         within("labels of a job", instance.labels.len(), LABELS_MAX)?;
         for label in instance.labels.iter() {

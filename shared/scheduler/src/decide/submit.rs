@@ -12,7 +12,7 @@ use crate::limits::{
 };
 use crate::rejection::{InvalidJobs, Rejection};
 use crate::state::State;
-use crate::state::group::key;
+use crate::state::group::{Key, Kind};
 use crate::time::Timestamp;
 
 pub(super) fn decide(state: &State, submit: Submit, now: Timestamp) -> Result<Vec<Event>, Rejection> {
@@ -33,8 +33,9 @@ pub(super) fn decide(state: &State, submit: Submit, now: Timestamp) -> Result<Ve
         |job: &&JobDefinition| !done.contains(&job.id) && job.needs.iter().all(|need| done.contains(need));
     let ready: Vec<_> = jobs.iter().filter(free).map(|job| job.id.clone()).collect();
     let mut cascade = Cascade::new(state, now);
-    let group =
-        concurrency.as_ref().map(|group| (key(&meta.forge, &meta.repository, &group.group), group.clone()));
+    let group = concurrency.as_ref().map(|group| {
+        (Key::of(Kind::Concurrency, &meta.forge, &meta.repository, &group.group), group.clone())
+    });
     let taken = group.filter(|(key, _)| !cascade.is_free(key));
     let actor = meta.actor.clone();
     let meta = Box::new(meta);

@@ -79,6 +79,20 @@ impl Monitor {
                     return Err(Violation::GroupMembers);
                 }
             }
+            Event::TurnAwaited { instance, .. } => {
+                if find(state, *instance)?.phase != (Phase::Turn { order: None }) {
+                    return Err(Violation::Nowhere(*instance));
+                }
+            }
+            Event::TurnTaken { instance, .. } => {
+                let target = find(state, *instance)?;
+                let run = state.run(target.run).ok_or(Violation::Unknown)?;
+                let key = target.definition.turn.as_ref().map(|environment| run.turn_key(environment));
+                let held = key.and_then(|key| state.groups.get(&key)?.holder);
+                if !matches!(target.phase, Phase::Turn { .. }) || held.is_some() {
+                    return Err(Violation::GroupMembers);
+                }
+            }
             Event::GateDecided { instance, .. } => {
                 if find(state, *instance)?.awaits_review().is_none() {
                     return Err(Violation::Gate(*instance));
@@ -234,8 +248,10 @@ pub(super) fn check_instance(state: &State, instance: &Instance) -> Result<(), V
     }
     let due = instance.gate_due();
     let listed = due.is_some_and(|due| state.gates.contains(&(due, id)));
-    let beyond =
-        matches!(instance.phase, Phase::Blocked { .. } | Phase::Waiting { .. } | Phase::Leased { .. });
+    let beyond = matches!(
+        instance.phase,
+        Phase::Blocked { .. } | Phase::Turn { .. } | Phase::Waiting { .. } | Phase::Leased { .. }
+    );
     if matches!(instance.phase, Phase::Gated { .. }) != listed || (beyond && !instance.is_approved()) {
         return Err(Violation::Gate(id));
     }
@@ -247,7 +263,11 @@ pub(super) fn check_instance(state: &State, instance: &Instance) -> Result<(), V
             last.is_some_and(|last| last.end.is_none() && last.token == *token)
         }
         (
-            Phase::Waiting { backoff: None } | Phase::Held | Phase::Gated { .. } | Phase::Blocked { .. },
+            Phase::Waiting { backoff: None }
+            | Phase::Held
+            | Phase::Gated { .. }
+            | Phase::Blocked { .. }
+            | Phase::Turn { .. },
             last,
         ) => last.is_none(),
         // An agent may have declined the first.

@@ -86,6 +86,8 @@ pub(super) fn reach(event: &Event) -> Reach<'_> {
         Event::InstanceQueued { instance, .. }
         | Event::InstanceBlocked { instance, .. }
         | Event::InstanceAdmitted { instance, .. }
+        | Event::TurnAwaited { instance, .. }
+        | Event::TurnTaken { instance, .. }
         | Event::GateDecided { instance, .. }
         | Event::GateOpened { instance, .. }
         | Event::Leased { instance, .. }

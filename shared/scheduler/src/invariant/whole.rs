@@ -6,7 +6,7 @@ use crate::invariant::Violation;
 use crate::invariant::monitor::check_instance;
 use crate::invariant::touched::check_idle_run;
 use crate::limits::{GROUP_WAITING_MAX, IDEMPOTENCY_KEYS_MAX, INSTANCES_MAX, RUNS_MAX};
-use crate::state::group::Groups;
+use crate::state::group::{Groups, Kind};
 use crate::state::queue::Queue;
 use crate::state::{Phase, State};
 
@@ -61,12 +61,12 @@ pub fn check(state: &State) -> Result<(), Violation> {
     if groups != state.groups {
         return Err(Violation::Unknown);
     }
-    for group in groups.iter() {
+    for (key, group) in groups.iter() {
         // One may wait only behind a holder; a new one takes the place of an older one beyond the limit.
         if group.holder.is_none() && !group.waiting.is_empty() {
             return Err(Violation::GroupMembers);
         }
-        if group.waiting.len() > GROUP_WAITING_MAX {
+        if key.kind == Kind::Concurrency && group.waiting.len() > GROUP_WAITING_MAX {
             return Err(Violation::Limit("runs that wait for a concurrency group"));
         }
     }

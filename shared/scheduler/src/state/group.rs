@@ -1,4 +1,4 @@
-//! Concurrency groups: who holds one, and who waits for it. Derived from runs, instances and calls.
+//! Concurrency groups and turns at environments: who holds one, and who waits for it. Derived from runs, instances and calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,8 +6,29 @@ use crate::ids::{InstanceId, RunId};
 
 use super::{Call, CallPhase, Instance, Parent, Phase, Run};
 
-/// Forge and repository, and the group's name; all in lower case.
-pub(crate) type Key = (String, String);
+/// Names a group; all in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    /// Forge and repository.
+    place: String,
+    name: String,
+    pub(crate) kind: Kind,
+}
+
+/// What holds its members apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// A workflow's `concurrency`: newer ones take the place of older ones.
+    Concurrency,
+    /// An environment that lets one deployment at a time in: each has its turn, and nobody takes another's place.
+    Turns,
+}
+
+impl Key {
+    pub(crate) fn of(kind: Kind, forge: &str, repository: &str, name: &str) -> Self {
+        Self { place: format!("{forge}/{repository}").to_lowercase(), name: name.to_lowercase(), kind }
+    }
+}
 
 /// Who can be in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,11 +55,6 @@ pub(crate) struct Group {
     pub(crate) waiting: BTreeMap<u64, Member>,
 }
 
-/// The key of a group of a repository.
-pub(crate) fn key(forge: &str, repository: &str, group: &str) -> Key {
-    (format!("{forge}/{repository}").to_lowercase(), group.to_lowercase())
-}
-
 /// Where a member is in its group: it waits with this place, or holds it.
 type Place = Option<u64>;
 
@@ -58,7 +74,6 @@ impl Groups {
     }
 
     fn take(&mut self, key: &Key, member: Member) {
-        self.entering.remove(&member);
         let Some(group) = self.by_key.get_mut(key) else { return };
         group.waiting.retain(|_, waiting| *waiting != member);
         if group.holder == Some(member) {
@@ -85,14 +100,36 @@ impl Groups {
 
     /// Takes an instance of the run out, and puts it where it belongs now.
     pub(crate) fn update_instance(&mut self, run: &Run, instance: &Instance) {
-        let Some(concurrency) = &instance.definition.concurrency else { return };
-        let (key, member) = (run.key_of(concurrency), Member::Instance(instance.id()));
-        self.take(&key, member);
+        let member = Member::Instance(instance.id());
+        let group = instance.definition.concurrency.as_ref().map(|group| run.key_of(group));
+        let turn = instance.definition.turn.as_ref().map(|environment| run.turn_key(environment));
+        for key in group.iter().chain(&turn) {
+            self.take(key, member);
+        }
+        self.entering.remove(&member);
         match instance.phase {
             Phase::Held | Phase::Gated { .. } | Phase::Finished { .. } => {}
-            Phase::Blocked { order: None } => drop(self.entering.insert(member)),
-            Phase::Blocked { order } => self.put(key, member, order),
-            Phase::Waiting { .. } | Phase::Leased { .. } | Phase::Settling => self.put(key, member, None),
+            Phase::Blocked { order: None } | Phase::Turn { order: None } => {
+                self.entering.insert(member);
+                if matches!(instance.phase, Phase::Turn { .. }) {
+                    self.put_in(group, member, None);
+                }
+            }
+            Phase::Blocked { order } => self.put_in(group, member, order),
+            Phase::Turn { order } => {
+                self.put_in(group, member, None);
+                self.put_in(turn, member, order);
+            }
+            Phase::Waiting { .. } | Phase::Leased { .. } | Phase::Settling => {
+                self.put_in(group, member, None);
+                self.put_in(turn, member, None);
+            }
+        }
+    }
+
+    fn put_in(&mut self, key: Option<Key>, member: Member, place: Place) {
+        if let Some(key) = key {
+            self.put(key, member, place);
         }
     }
 
@@ -101,6 +138,7 @@ impl Groups {
         let Some(concurrency) = &call.concurrency else { return };
         let (key, member) = (run.key_of(concurrency), Member::Call(run.id, at));
         self.take(&key, member);
+        self.entering.remove(&member);
         match call.phase {
             CallPhase::Held | CallPhase::Finished { .. } => {}
             CallPhase::Blocked { order: None } => drop(self.entering.insert(member)),
@@ -124,7 +162,7 @@ impl Groups {
     }
 
     /// All groups.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Group> {
-        self.by_key.values()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &Group)> {
+        self.by_key.iter()
     }
 }

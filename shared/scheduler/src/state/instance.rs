@@ -66,6 +66,11 @@ pub enum Phase {
         /// Its place among all that wait for a group; `None`: it is about to enter it.
         order: Option<u64>,
     },
+    /// It waits for its turn: its environment lets one deployment at a time in.
+    Turn {
+        /// Its place among all that wait for one; `None`: it is about to ask for it.
+        order: Option<u64>,
+    },
     /// It waits for an agent.
     Waiting {
         /// The end of the back-off, for an attempt after one that failed or was declined.

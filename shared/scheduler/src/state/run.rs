@@ -230,7 +230,16 @@ impl Run {
 
     /// The key of a group of this run's repository.
     pub(crate) fn key_of(&self, concurrency: &Concurrency) -> group::Key {
-        group::key(&self.meta.forge, &self.meta.repository, &concurrency.group)
+        self.key(group::Kind::Concurrency, &concurrency.group)
+    }
+
+    /// The key of the turns at an environment of this run's repository.
+    pub(crate) fn turn_key(&self, environment: &str) -> group::Key {
+        self.key(group::Kind::Turns, environment)
+    }
+
+    fn key(&self, kind: group::Kind, name: &str) -> group::Key {
+        group::Key::of(kind, &self.meta.forge, &self.meta.repository, name)
     }
 
     /// The call that a job belongs to.

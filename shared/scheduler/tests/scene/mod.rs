@@ -196,6 +196,7 @@ pub fn definition(number: u128) -> InstanceDefinition {
         spec: Digest::of(b"spec"),
         concurrency: None,
         gate: None,
+        turn: None,
         deploys_to: None,
     }
 }

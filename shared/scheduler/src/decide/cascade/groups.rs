@@ -1,12 +1,12 @@
-//! Concurrency groups: who makes room for whom, and who comes next.
+//! Concurrency groups and turns: who makes room for whom, and who comes next.
 
 use crate::command::{Concurrency, Queueing};
 use crate::decide::cascade::calls::in_order;
 use crate::event::Event;
-use crate::ids::{JobId, RunId};
+use crate::ids::{InstanceId, JobId, RunId};
 use crate::limits::GROUP_WAITING_MAX;
 use crate::outcome::{CancelReason, JobResult};
-use crate::state::group::{Group, Key, Member};
+use crate::state::group::{Group, Key, Kind, Member};
 use crate::state::{Phase, Run};
 
 use super::Cascade;
@@ -41,7 +41,7 @@ impl<'s> Cascade<'s> {
         if group.holder.is_none() {
             group.holder = Some(member);
             self.groups.insert(key.clone(), group);
-            return self.admit(member);
+            return self.admit(key, member);
         }
         match member {
             Member::Instance(instance) => self.events.push(Event::InstanceBlocked { instance, at: self.now }),
@@ -54,6 +54,20 @@ impl<'s> Cascade<'s> {
             Member::Run(_) => {}
         }
         self.make_room(key, member, concurrency, "");
+    }
+
+    /// An instance asks for its turn: it has it at once when nobody else does, and waits behind all others when somebody does.
+    pub(in crate::decide) fn ask_turn(&mut self, key: Key, instance: InstanceId) {
+        let mut turns = self.group(&key);
+        let member = Member::Instance(instance);
+        if turns.holder.is_none() {
+            turns.holder = Some(member);
+            self.admit(&key, member);
+        } else {
+            turns.waiting.insert(self.state.next_order, member);
+            self.events.push(Event::TurnAwaited { instance, at: self.now });
+        }
+        self.groups.insert(key, turns);
     }
 
     /// Cancels what a newcomer does not wait for, and lets it wait. Where that ends the holder at once, the newcomer is next.
@@ -135,16 +149,18 @@ impl<'s> Cascade<'s> {
         }
         self.groups.insert(key.clone(), group);
         if let Some(next) = next {
-            self.admit(next);
+            self.admit(key, next);
         }
     }
 
     /// A member holds its group: it begins.
-    fn admit(&mut self, member: Member) {
+    fn admit(&mut self, key: &Key, member: Member) {
+        let at = self.now;
         match member {
-            Member::Instance(instance) => {
-                self.events.push(Event::InstanceAdmitted { instance, at: self.now })
-            }
+            Member::Instance(instance) => self.events.push(match key.kind {
+                Kind::Concurrency => Event::InstanceAdmitted { instance, at },
+                Kind::Turns => Event::TurnTaken { instance, at },
+            }),
             Member::Call(run, at) => {
                 if let Some(run) = self.state.run(run) {
                     self.begin_call(run, at);
