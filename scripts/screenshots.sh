@@ -55,6 +55,9 @@ pictures_of_documents() {
   picture coverage "$COVERAGE" light 1100
   picture usage /usage light 1100
   picture caches /caches light 1100
+  picture environments /environments light 1100
+  picture variables /settings/variables dark 1100
+  picture summaries "/runs/$run/summaries" light 1100
   picture telephone "/runs/$run" dark 390
 }
 pictures_of_everything() {

@@ -8,7 +8,7 @@ PAGES_START_LIMIT_S=60
 # start_pages_fleet ARGUMENT...: sets `slipway`, `folder`, `packages`, `run` (it failed) and `job` (of it), `going` (a run that goes on until
 # end_pages_fleet), SLIPWAY_SERVER and SLIPWAY_TOKEN.
 start_pages_fleet() {
-  local target checkout tenths
+  local target checkout tenths last
   want_build_dependencies "$@"
   want_chromium
   command -v npm >/dev/null || want_packages nodejs npm
@@ -23,8 +23,24 @@ start_pages_fleet() {
   folder=$(mktemp -d)
   pages_pid=
   trap tidy_up_pages_fleet EXIT
-  # The repository is known, so that its workflows can be started on a page.
-  printf '[[repository]]\nname = "local/shapes"\nclone_url = "file://%s/shapes"\n' "$folder" >"$folder/slipway.toml"
+  # The repository is known, so that its workflows can be started on a page; its environments ask for something.
+  cat >"$folder/slipway.toml" <<CONFIGURATION
+[[repository]]
+name = "local/shapes"
+clone_url = "file://$folder/shapes"
+
+[[environment]]
+name = "production"
+repository = "local/shapes"
+reviewers = ["alice", "bob"]
+prevent_self_review = true
+one_at_a_time = true
+branches = ["main", "release/*"]
+
+[[environment]]
+name = "staging"
+wait_minutes = 10
+CONFIGURATION
   : >"$folder/log"
   "$slipway" --config "$folder/slipway.toml" up --data-dir "$folder/data" --http "$PAGES_HTTP" --grpc "$PAGES_GRPC" --image ubuntu-latest=slipway/runner:slim >"$folder/log" 2>&1 &
   pages_pid=$!
@@ -52,11 +68,16 @@ start_pages_fleet() {
   run=$(newest_pages_run)
   job=$("$slipway" show "$run" --json | grep -o '"instance_id":"[^"]*","job":"test"' | cut -d'"' -f4)
   [[ -n $run && -n $job ]] || die "the run is not listed; see $folder/log"
+  release_for_pages 1.3.0 --comment "it ran on staging for a day"
+  release_for_pages 1.3.1 --reject --comment "its notes do not say what changes"
+  release_for_pages 1.4.0
+  keep_for_pages
+  last=$(newest_pages_run)
   run_pages_workflow "$checkout" .github/workflows/soak.yml &
   pages_watcher=$!
   for ((tenths = 0; tenths < PAGES_START_LIMIT_S * 10; tenths++)); do
     going=$(newest_pages_run)
-    [[ $going == "$run" ]] || return 0
+    [[ $going == "$last" ]] || return 0
     sleep 0.1
   done
   die "the run that goes on was not begun; see $folder/log"
@@ -66,6 +87,28 @@ newest_pages_run() { "$slipway" runs --json | grep -o '"run_id":"[^"]*"' | head 
 
 # run_pages_workflow FOLDER ARGUMENT...
 run_pages_workflow() { (cd "$1" && "$slipway" run "${@:2}" >/dev/null 2>&1); }
+
+# release_for_pages VERSION [FLAG...]: starts a release, which waits for approval; with flags alice decides so about it.
+release_for_pages() {
+  local release tenths
+  release=$("$slipway" dispatch release --ref main --input "version=$1" --json | grep -o '"run_id":"[^"]*"' | cut -d'"' -f4)
+  for ((tenths = 0; tenths < PAGES_START_LIMIT_S * 10; tenths++)); do
+    ! "$slipway" show "$release" | grep -q 'waits for approval' || break
+    sleep 0.1
+  done
+  [[ $# -eq 1 ]] || "$slipway" approve "$release" production --actor alice "${@:2}" >/dev/null
+}
+
+# Tokens, secrets and variables for the pages of settings.
+keep_for_pages() {
+  "$slipway" tokens make alice --role approver >/dev/null
+  "$slipway" tokens make dashboard --role viewer >/dev/null
+  "$slipway" agents token --label gpu >/dev/null
+  echo "not a real key" | "$slipway" secrets set DEPLOY_KEY --repository local/shapes --environment production >/dev/null
+  echo "not a real token" | "$slipway" secrets set REGISTRY_TOKEN >/dev/null
+  "$slipway" variables set REGION eu-1 >/dev/null
+  "$slipway" variables set REGION us-1 --repository local/shapes --environment production >/dev/null
+}
 
 end_pages_fleet() {
   "$slipway" cancel "$going" >/dev/null
