@@ -30,6 +30,7 @@ pub use self::environments::{EnvironmentRule, EnvironmentSetting, Environments};
 pub(crate) use self::github::is_private_address;
 pub use self::github::{AppKey, GithubFlags, GithubIdentity, GithubOptions, GithubSettings, GithubToken};
 pub use self::tls::{TlsFlags, TlsOptions};
+pub use self::vault::VaultFlags;
 pub use self::webhook::{ApproveForks, Repository, WebhookOptions, WebhookSecret};
 use crate::authority::AGENT_LIFE;
 pub use crate::journal::{JournalPlace, JournalUrl};
