@@ -189,8 +189,8 @@ impl Coordinator {
         };
         let data_dir = DataDir::open(&options.data_dir)?;
         let keys = match &options.cluster {
-            None => Keys::own(&data_dir)?,
-            Some(cluster) => Keys::shared(&cluster.key_file, &data_dir)?,
+            None => Keys::own(&data_dir, options.vault_keys.clone())?,
+            Some(cluster) => Keys::shared(&cluster.key_file, &data_dir, options.vault_keys.clone())?,
         };
         let shared = options.cluster.is_some();
         let Places { folder: objects, bucket, store, records } =

@@ -14,7 +14,7 @@ use sha2::Sha256;
 use crate::secret_file;
 
 /// Length of a key, in bytes.
-const KEY_BYTES: usize = 32;
+pub(crate) const KEY_BYTES: usize = 32;
 
 /// Length of a block of SHA-256, in bytes.
 const BLOCK_BYTES: usize = 64;
@@ -51,6 +51,11 @@ impl SigningKey {
         }
     }
 
+    /// These bytes.
+    pub(crate) fn from_bytes(bytes: [u8; KEY_BYTES]) -> Self {
+        Self(Arc::new(bytes))
+    }
+
     /// The key in a file that several coordinators have alike: 64 hexadecimal digits.
     ///
     /// # Errors
@@ -70,7 +75,7 @@ impl SigningKey {
     }
 
     /// A key of 244 random bits.
-    fn random() -> Self {
+    pub(crate) fn random() -> Self {
         let mut key = [0; KEY_BYTES];
         let (first, second) = key.split_at_mut(KEY_BYTES / 2);
         first.copy_from_slice(uuid::Uuid::new_v4().as_bytes());

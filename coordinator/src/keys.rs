@@ -9,6 +9,7 @@ use crate::data_dir::DataDir;
 use crate::key::SigningKey;
 use crate::seal::Seal;
 use crate::token::Token;
+use crate::vault_keys::{GivenKeys, VaultKeys};
 
 /// See the module.
 pub(crate) struct Keys {
@@ -22,8 +23,8 @@ pub(crate) struct Keys {
     pub(crate) results: SigningKey,
     /// Seals secrets of runs where other coordinators may read them; none: they stay in the data directory.
     pub(crate) seal: Option<Seal>,
-    /// Seals the secrets that are kept.
-    pub(crate) vault: Seal,
+    /// Seal the secrets that are kept.
+    pub(crate) vault: VaultKeys,
     /// The seed of the certificate authority's key.
     pub(crate) authority: SigningKey,
 }
@@ -40,14 +41,13 @@ pub struct KeyError {
 
 impl Keys {
     /// Those of the data directory; made at the first start.
-    pub(crate) fn own(data_dir: &DataDir) -> Result<Self, KeyError> {
+    pub(crate) fn own(data_dir: &DataDir, vault: Option<GivenKeys>) -> Result<Self, KeyError> {
         let token = |name: &str| {
             let path = data_dir.path(name);
             Token::load_or_create(&path).map_err(|error| at(&path, error))
         };
         let key = data_dir.path("results.key");
-        let vault = data_dir.path("vault.key");
-        let vault = SigningKey::load_or_create(&vault).map_err(|error| at(&vault, error))?;
+        let vault = VaultKeys::alone(vault, &data_dir.path("vault.key")).map_err(of_vault)?;
         let authority = data_dir.path("ca.key");
         Ok(Self {
             admin_token: token("admin.token")?,
@@ -55,14 +55,18 @@ impl Keys {
             cache_token: token("cache.token")?,
             results: SigningKey::load_or_create(&key).map_err(|error| at(&key, error))?,
             seal: None,
-            vault: Seal::new(&vault),
+            vault,
             authority: SigningKey::load_or_create(&authority).map_err(|error| at(&authority, error))?,
         })
     }
 
     /// Those of a key file that other coordinators have too. The tokens are written into the data directory, where people
     /// look for them.
-    pub(crate) fn shared(file: &Path, data_dir: &DataDir) -> Result<Self, KeyError> {
+    pub(crate) fn shared(
+        file: &Path,
+        data_dir: &DataDir,
+        vault: Option<GivenKeys>,
+    ) -> Result<Self, KeyError> {
         let key = SigningKey::read_shared(file)
             .map_err(|reason| KeyError { place: "--cluster-key-file".to_owned(), reason })?;
         let token = |purpose: &str, name: &str| {
@@ -77,10 +81,14 @@ impl Keys {
             cache_token: token("cache token", "cache.token")?,
             results: key.derive("results"),
             seal: Some(Seal::new(&key.derive("secrets of runs"))),
-            vault: Seal::new(&key.derive("kept secrets")),
+            vault: VaultKeys::shared(vault, key.derive("kept secrets")).map_err(of_vault)?,
             authority: key.derive("certificate authority"),
         })
     }
+}
+
+fn of_vault(reason: String) -> KeyError {
+    KeyError { place: "keys of kept secrets".to_owned(), reason }
 }
 
 fn at(path: &Path, error: std::io::Error) -> KeyError {

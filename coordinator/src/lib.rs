@@ -57,6 +57,7 @@ pub mod tls;
 pub mod token;
 pub mod trends;
 pub mod vault;
+mod vault_keys;
 pub mod view;
 
 pub use coordinator::{Coordinator, Handle, StartError};

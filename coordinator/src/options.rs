@@ -13,6 +13,7 @@ mod sign_in;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod vault;
 mod webhook;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -29,10 +30,12 @@ pub use self::environments::{EnvironmentRule, EnvironmentSetting, Environments};
 pub(crate) use self::github::is_private_address;
 pub use self::github::{AppKey, GithubFlags, GithubIdentity, GithubOptions, GithubSettings, GithubToken};
 pub use self::tls::{TlsFlags, TlsOptions};
+pub use self::vault::VaultFlags;
 pub use self::webhook::{ApproveForks, Repository, WebhookOptions, WebhookSecret};
 use crate::authority::AGENT_LIFE;
 pub use crate::journal::{JournalPlace, JournalUrl};
 use crate::records::limits::KEEP_LOGS_DAYS;
+pub use crate::vault_keys::GivenKeys;
 pub use scheduling::Scheduling;
 use settings::Settings;
 pub use sign_in::{ClientSecret, ProviderKind, RoleRule, SignInProvider};
@@ -102,6 +105,9 @@ pub struct Flags {
     /// For how many days the journal keeps what happened, at least; 0: for ever [default: 400]
     #[arg(long, value_name = "DAYS", env = "SLIPWAY_KEEP_JOURNAL")]
     pub keep_journal: Option<u64>,
+    /// What kept secrets are sealed under
+    #[command(flatten)]
+    pub vault: VaultFlags,
     /// The caches
     #[command(flatten)]
     pub cache: CacheFlags,
@@ -206,6 +212,8 @@ pub struct Options {
     pub badges: bool,
     /// How many web pages follow live at once; whoever comes then is refused, and its page asks again.
     pub live_pages_max: usize,
+    /// What kept secrets are sealed under; `None`: a key that the coordinator makes, or that follows from the cluster's.
+    pub vault_keys: Option<GivenKeys>,
     /// Whether projections are made. A coordinator that serves one run and goes needs none.
     pub history: bool,
 }
@@ -241,6 +249,7 @@ impl Options {
             sign_in: Vec::new(),
             badges: false,
             live_pages_max: crate::pages::LIVE_MAX,
+            vault_keys: None,
             history: true,
         }
     }
@@ -351,6 +360,7 @@ impl Options {
             public_url,
             sign_in,
             badges: file.badges,
+            vault_keys: vault::load(flags.vault, file.vault_key)?,
             ..Self::embedded(data_dir)
         };
         options.check()?;

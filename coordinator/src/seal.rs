@@ -14,9 +14,9 @@ use crate::key::SigningKey;
 /// Form of a sealed text: this byte, the nonce, the encrypted text with its tag.
 const VERSION: u8 = 1;
 
-/// Seals and opens under one key.
+/// Seals under the first of its keys, and opens what any of them sealed.
 #[derive(Clone)]
-pub(crate) struct Seal(Option<Arc<LessSafeKey>>);
+pub(crate) struct Seal(Arc<[LessSafeKey]>);
 
 impl std::fmt::Debug for Seal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -26,13 +26,14 @@ impl std::fmt::Debug for Seal {
 
 impl Seal {
     pub(crate) fn new(key: &SigningKey) -> Self {
-        // A key of 32 bytes is what the cipher takes, so there always is one.
-        let key = UnboundKey::new(&CHACHA20_POLY1305, key.bytes());
-        Self(key.ok().map(|key| Arc::new(LessSafeKey::new(key))))
+        Self::ring(std::slice::from_ref(key))
     }
 
-    fn key(&self) -> io::Result<&LessSafeKey> {
-        self.0.as_deref().ok_or_else(|| io::Error::other("the key cannot be used"))
+    /// The first seals.
+    pub(crate) fn ring(keys: &[SigningKey]) -> Self {
+        // A key of 32 bytes is what the cipher takes, so none is left out.
+        let keys = keys.iter().filter_map(|key| UnboundKey::new(&CHACHA20_POLY1305, key.bytes()).ok());
+        Self(keys.map(LessSafeKey::new).collect())
     }
 
     /// Seals a text under a name.
@@ -45,7 +46,8 @@ impl Seal {
         SystemRandom::new().fill(&mut nonce).map_err(failed)?;
         let mut body = text.to_vec();
         let sealing = Nonce::assume_unique_for_key(nonce);
-        self.key()?.seal_in_place_append_tag(sealing, Aad::from(name), &mut body).map_err(failed)?;
+        let key = self.0.first().ok_or_else(|| io::Error::other("there is no key"))?;
+        key.seal_in_place_append_tag(sealing, Aad::from(name), &mut body).map_err(failed)?;
         Ok([&[VERSION][..], &nonce, &body].concat())
     }
 
@@ -60,10 +62,13 @@ impl Seal {
         };
         let body = sealed.strip_prefix(&[VERSION]).ok_or_else(wrong)?;
         let (nonce, body) = body.split_first_chunk::<NONCE_LEN>().ok_or_else(wrong)?;
-        let mut body = body.to_vec();
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let text = self.key()?.open_in_place(nonce, Aad::from(name), &mut body).map_err(|_| wrong())?;
-        Ok(text.to_vec())
+        let open = |key: &LessSafeKey| {
+            let mut body = body.to_vec();
+            let nonce = Nonce::assume_unique_for_key(*nonce);
+            let text = key.open_in_place(nonce, Aad::from(name), &mut body).ok()?;
+            Some(text.to_vec())
+        };
+        self.0.iter().find_map(open).ok_or_else(wrong)
     }
 }
 
@@ -77,6 +82,24 @@ mod tests {
         let path = folder.path().join("key");
         std::fs::write(&path, key.to_string().repeat(64)).unwrap();
         Seal::new(&SigningKey::read_shared(&path).unwrap())
+    }
+
+    #[test]
+    fn a_ring_seals_under_its_first_key_and_opens_under_all() {
+        let key = |digit: char| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("key");
+            std::fs::write(&path, digit.to_string().repeat(64)).unwrap();
+            SigningKey::read_shared(&path).unwrap()
+        };
+        let old = seal('a').seal("one", b"old").unwrap();
+        let ring = Seal::ring(&[key('b'), key('a')]);
+        assert_eq!(ring.open("one", &old).unwrap(), b"old");
+        let new = ring.seal("one", b"new").unwrap();
+        assert_eq!(seal('b').open("one", &new).unwrap(), b"new");
+        assert!(seal('a').open("one", &new).is_err());
+        assert!(Seal::ring(&[key('c'), key('d')]).open("one", &old).is_err());
+        assert!(Seal::ring(&[]).seal("one", b"text").is_err());
     }
 
     #[test]

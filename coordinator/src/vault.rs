@@ -3,11 +3,13 @@
 //! Each value has a file of its own with a name that no other ever had; the journal says which file a secret's value is in
 //! ([`crate::house`]). So a value that was set is whole, and one of before stays until the new one counts. What no secret names is
 //! left by a crash and goes when the next leader begins. The seal binds a value to its secret and file: one cannot be put in
-//! another's place. The keys of identity tokens ([`crate::identity`]) lie here in the same way.
+//! another's place. [`rotate`] seals all of it anew, each file in its place. The keys of identity tokens ([`crate::identity`]) lie here in the same way.
+
+mod rotation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use slipway_scheduler::RunId;
 use slipway_scheduler::command::{LeaseRef, Trust};
@@ -20,6 +22,9 @@ use crate::seal::Seal;
 use crate::secrets::SecretMap;
 use crate::services::Services;
 use crate::small_files::SmallFiles;
+use crate::vault_keys::VaultKeys;
+
+pub use rotation::{Rotated, RotationError, rotate};
 
 /// The longest value, in bytes: GitHub's limit.
 pub const MAX_VALUE_BYTES: usize = 48 << 10;
@@ -31,7 +36,9 @@ const READS_MAX: u32 = 3;
 #[derive(Debug, Clone)]
 pub struct Vault {
     files: SmallFiles,
-    seal: Seal,
+    seal: Arc<RwLock<Seal>>,
+    /// Taken while they are rotated.
+    keys: Arc<Mutex<VaultKeys>>,
     /// Held from before a value is written until it counts: what is swept meanwhile is nobody's.
     changing: Arc<Mutex<()>>,
 }
@@ -85,8 +92,17 @@ pub struct JobSecrets {
 }
 
 impl Vault {
-    pub(crate) fn new(files: SmallFiles, seal: Seal) -> Self {
-        Self { files, seal, changing: Arc::default() }
+    pub(crate) fn new(files: SmallFiles, keys: VaultKeys) -> Self {
+        let seal = Arc::new(RwLock::new(Seal::ring(keys.keys())));
+        Self { files, seal, keys: Arc::new(Mutex::new(keys)), changing: Arc::default() }
+    }
+
+    fn seal(&self) -> Seal {
+        self.seal.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn use_keys(&self, keys: &VaultKeys) {
+        *self.seal.write().unwrap_or_else(PoisonError::into_inner) = Seal::ring(keys.keys());
     }
 
     /// Seals a text into a file of its own, bound to what it belongs to; gives the file's name. Until that is journaled, the caller
@@ -96,7 +112,7 @@ impl Vault {
     /// When it cannot be sealed or written.
     pub(crate) async fn put_away(&self, whose: &str, text: &[u8]) -> io::Result<String> {
         let file = format!("{}.sealed", uuid::Uuid::new_v4().simple());
-        let sealed = self.seal.seal(&bound(whose, &file), text)?;
+        let sealed = self.seal().seal(&bound(whose, &file), text)?;
         self.files.write(&file, sealed).await?;
         Ok(file)
     }
@@ -107,7 +123,7 @@ impl Vault {
     /// [`io::ErrorKind::NotFound`] when there is no such file; else when it cannot be read or opened.
     pub(crate) async fn take_out(&self, whose: &str, file: &str) -> io::Result<Vec<u8>> {
         let sealed = self.files.read(file).await?.ok_or(io::ErrorKind::NotFound)?;
-        self.seal.open(&bound(whose, file), &sealed)
+        self.seal().open(&bound(whose, file), &sealed)
     }
 
     /// Holds off the sweep, from before something is put away until it is journaled.
@@ -273,11 +289,10 @@ async fn read_for_job(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::key::SigningKey;
 
     fn vault(folder: &std::path::Path) -> Vault {
-        let key = SigningKey::load_or_create(&folder.join("key")).unwrap();
-        Vault::new(SmallFiles::Folder(folder.to_owned()), Seal::new(&key))
+        let keys = VaultKeys::alone(None, &folder.join("key")).unwrap();
+        Vault::new(SmallFiles::Folder(folder.to_owned()), keys)
     }
 
     fn address(name: &str) -> Address {

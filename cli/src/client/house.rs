@@ -195,6 +195,14 @@ impl Client {
         self.ask(self.request(Method::POST, "/identity/rotate").json(&json!({ "alone": alone }))).await
     }
 
+    /// Kept secrets under a new key.
+    ///
+    /// # Errors
+    /// See [`super`].
+    pub async fn rotate_vault(&self) -> Result<Json, Failure> {
+        self.ask(self.request(Method::POST, "/vault/rotate").json(&json!({}))).await
+    }
+
     /// Which secrets or variables are kept.
     ///
     /// # Errors

@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 
 use super::kept::{self, List, Place, Rm, ValueFrom};
-use crate::client::ServerArgs;
 use crate::client::house::Kept;
+use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
 use crate::settings::Settings;
@@ -24,6 +24,8 @@ enum What {
     List(List),
     /// Remove a secret
     Rm(Rm),
+    /// Seal all secrets under a new key: one that the coordinator makes, or the first of its --vault-key
+    Rotate(Rotate),
 }
 
 #[derive(Debug, Args)]
@@ -39,6 +41,24 @@ struct Set {
     server: ServerArgs,
 }
 
+#[derive(Debug, Args)]
+struct Rotate {
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+impl Rotate {
+    async fn run(self, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
+        let answer = Client::new(Target::resolve(&self.server, settings)?)?.rotate_vault().await?;
+        let sealed = answer.get("sealed").and_then(serde_json::Value::as_u64).unwrap_or_default();
+        let values = if sealed == 1 { "value is" } else { "values are" };
+        out.line(&format!(
+            "{sealed} {values} sealed under a new key; those of before are not needed any more"
+        ))?;
+        Ok(Exit::Success)
+    }
+}
+
 impl Secrets {
     pub(crate) async fn run(self, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
         match self.what {
@@ -48,6 +68,7 @@ impl Secrets {
             }
             What::List(list) => list.run(Kept::Secret, settings, out).await,
             What::Rm(rm) => rm.run(Kept::Secret, settings, out).await,
+            What::Rotate(rotate) => rotate.run(settings, out).await,
         }
     }
 }

@@ -4,7 +4,7 @@ use super::UserRole;
 use super::UserRole::{Admin, Approver, Developer, Viewer};
 
 /// The routes of `/api/v1` that need a token, sorted; what is not here is for administrators.
-pub(crate) const HTTP: [(&str, UserRole); 52] = [
+pub(crate) const HTTP: [(&str, UserRole); 53] = [
     ("delete /agents/tokens/{token}", Admin),
     ("delete /agents/{agent}", Admin),
     ("delete /pools/{pool}", Admin),
@@ -55,6 +55,7 @@ pub(crate) const HTTP: [(&str, UserRole); 52] = [
     ("post /runs/{run}/cancel", Developer),
     ("post /runs/{run}/rerun", Developer),
     ("post /tokens", Admin),
+    ("post /vault/rotate", Admin),
     ("put /pools/{pool}", Admin),
     ("put /runs/{run}/artifacts/{artifact}", Developer),
     ("put /secrets/{secret}", Admin),

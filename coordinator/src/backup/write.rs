@@ -97,8 +97,12 @@ fn write(services: &Services, runtime: &Handle, outlet: Outlet) -> io::Result<()
         Some(Objects::Bucket(_)) | None => options.data_dir.join("objects"),
     };
     // Of several coordinators each has its tokens from the key file, and the rest lies with the objects.
-    for name in DATA.iter().filter(|_| !shared) {
-        backup.tree(&options.data_dir.join(name), &format!("data/{name}"), &|_| true)?;
+    {
+        // Values of secrets and the keys that they are sealed under belong together.
+        let _changing = runtime.block_on(services.vault.changing());
+        for name in DATA.iter().filter(|_| !shared) {
+            backup.tree(&options.data_dir.join(name), &format!("data/{name}"), &|_| true)?;
+        }
     }
     if let Some(history) = &history {
         backup.copy(history, &format!("data/{HISTORY_FILE}"))?;

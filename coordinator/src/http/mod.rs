@@ -35,6 +35,7 @@ mod reports;
 mod runs;
 mod test_cases;
 mod trends;
+mod vault;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -61,7 +62,7 @@ use crate::tls::{Incoming, ServerTls, TlsListener};
 pub const MAX_JSON_BYTES: usize = 32 << 20;
 
 /// The routes of `/api/v1`, as [`openapi`] has to describe them, sorted.
-pub const ROUTES: [&str; 53] = [
+pub const ROUTES: [&str; 54] = [
     "delete /agents/tokens/{token}",
     "delete /agents/{agent}",
     "delete /pools/{pool}",
@@ -111,6 +112,7 @@ pub const ROUTES: [&str; 53] = [
     "post /runs/{run}/cancel",
     "post /runs/{run}/rerun",
     "post /tokens",
+    "post /vault/rotate",
     "put /pools/{pool}",
     "put /runs/{run}/artifacts/{artifact}",
     "put /secrets/{secret}",
@@ -163,6 +165,7 @@ pub(crate) fn router(services: Services) -> std::io::Result<Router> {
         .route("/whoami", get(access_tokens::whoami))
         .route("/secrets", get(kept_secrets::list))
         .route("/secrets/{secret}", put(kept_secrets::set).delete(kept_secrets::remove))
+        .route("/vault/rotate", post(vault::rotate))
         .route("/variables", get(kept_variables::list))
         .route("/variables/{variable}", put(kept_variables::set).delete(kept_variables::remove))
         .route("/agents/{agent}/drain", post(agents::drain))

@@ -34,7 +34,8 @@ pub(super) async fn published(services: &Services) -> Result<(Vec<IdentityKey>, 
     services.driver.query(|view| (view.ledger.house().identity_keys().cloned().collect(), view.now)).await
 }
 
-fn whose(id: &str) -> String {
+/// What the text of a key is bound to where it lies.
+pub(crate) fn whose(id: &str) -> String {
     format!("identity key\n{id}")
 }
 

@@ -37,6 +37,7 @@ pub(super) struct Settings {
     pub(super) actions_source: Option<String>,
     pub(super) otlp: Option<String>,
     pub(super) cluster_key_file: Option<PathBuf>,
+    pub(super) vault_key: Option<PathBuf>,
     pub(super) advertise_http: Option<String>,
     pub(super) advertise_grpc: Option<String>,
     pub(super) objects_shared: bool,

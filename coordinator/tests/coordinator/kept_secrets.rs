@@ -194,3 +194,99 @@ async fn what_a_person_starts_again_on_a_page_gets_what_is_kept_now() {
     assert_eq!(refused.status(), StatusCode::CONFLICT);
     assert!(refused.text().await.unwrap().contains("TOKEN"));
 }
+
+async fn rotate(fixture: &Fixture) -> (StatusCode, Value) {
+    let answer = fixture.call(Method::POST, "/api/v1/vault/rotate", None).await;
+    (answer.status(), answer.json().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_are_sealed_under_a_new_key_and_come_back_after_a_death() {
+    let mut fixture = Fixture::start().await;
+    let data = fixture.folder.path().join("data");
+    let key = || std::fs::read(data.join("vault.key")).unwrap();
+    let sealed = || {
+        let files = std::fs::read_dir(data.join("vault")).unwrap();
+        let mut files: Vec<_> = files.map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+        files.sort();
+        files
+    };
+    set(&fixture, "A", json!({"value": "one"})).await;
+    set(&fixture, "B", json!({"value": "two", "repository": "o/n"})).await;
+    let (old_key, before) = (key(), sealed());
+    let (status, answer) = rotate(&fixture).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert!(answer["sealed"].as_u64().unwrap() >= 2, "{answer}");
+    assert_eq!(key().len(), 32);
+    assert_ne!(key(), old_key);
+    assert_eq!(sealed().len(), before.len());
+    assert!(sealed().iter().all(|file| !before.contains(file)), "each was sealed anew");
+    set(&fixture, "C", json!({"value": "three"})).await;
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    fixture.submit(ONE_JOB).await;
+    let expected = map(&[("A", "one"), ("B", "two"), ("C", "three")]);
+    assert_eq!(fetched(&mut agent).await.0, expected);
+    // As a rotation that was killed leaves it: both keys are there, and some values are under the old one.
+    std::fs::write(data.join("vault.key"), [[7; 32].to_vec(), key()].concat()).unwrap();
+    fixture.kill_and_restart().await;
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    fixture.submit(ONE_JOB).await;
+    assert_eq!(fetched(&mut agent).await.0, expected);
+    assert_eq!(rotate(&fixture).await.0, StatusCode::OK);
+    assert_eq!(key().len(), 32);
+    let trail = fixture.get("/api/v1/audit").await.to_string();
+    assert!(trail.contains("vault.rotate"), "{trail}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_cannot_be_opened_keeps_the_old_keys_until_it_is_mended() {
+    let fixture = Fixture::start().await;
+    let data = fixture.folder.path().join("data");
+    set(&fixture, "GOOD", json!({"value": "one"})).await;
+    let known: Vec<_> =
+        std::fs::read_dir(data.join("vault")).unwrap().map(|file| file.unwrap().path()).collect();
+    set(&fixture, "BAD", json!({"value": "two"})).await;
+    let files = std::fs::read_dir(data.join("vault")).unwrap().map(|file| file.unwrap().path());
+    let bad = files.into_iter().find(|file| !known.contains(file)).unwrap();
+    std::fs::write(bad, b"nonsense").unwrap();
+    let (status, answer) = rotate(&fixture).await;
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(message.contains("not the secret BAD") && message.contains("rotate again"), "{message}");
+    assert_eq!(std::fs::read(data.join("vault.key")).unwrap().len(), 64, "both keys are kept");
+    set(&fixture, "BAD", json!({"value": "again"})).await;
+    assert_eq!(rotate(&fixture).await.0, StatusCode::OK);
+    assert_eq!(std::fs::read(data.join("vault.key")).unwrap().len(), 32);
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    fixture.submit(ONE_JOB).await;
+    assert_eq!(fetched(&mut agent).await.0, map(&[("GOOD", "one"), ("BAD", "again")]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_somebody_gives_takes_the_place_of_the_coordinators_own() {
+    let mut fixture = Fixture::start().await;
+    let data = fixture.folder.path().join("data");
+    set(&fixture, "A", json!({"value": "one"})).await;
+    let file = fixture.folder.path().join("given.keys");
+    std::fs::write(&file, "a1".repeat(32)).unwrap();
+    let mut options = (*fixture.handle().services().options).clone();
+    options.vault_keys = Some(slipway_coordinator::options::GivenKeys::File(file.clone()));
+    fixture.handle = None;
+    fixture.start_again(options.clone()).await;
+    assert!(data.join("vault.key").exists(), "the value is still under it");
+    assert_eq!(rotate(&fixture).await.0, StatusCode::OK);
+    assert!(!data.join("vault.key").exists());
+    // The file is read again when it is asked for.
+    std::fs::write(&file, format!("{}\n{}\n", "b2".repeat(32), "a1".repeat(32))).unwrap();
+    assert_eq!(rotate(&fixture).await.0, StatusCode::OK);
+    std::fs::write(&file, "nonsense").unwrap();
+    let (status, answer) = rotate(&fixture).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert!(answer.to_string().contains("its key number 1"), "{answer}");
+    std::fs::write(&file, "b2".repeat(32)).unwrap();
+    fixture.handle = None;
+    fixture.start_again(options).await;
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    fixture.submit(ONE_JOB).await;
+    assert_eq!(fetched(&mut agent).await.0, map(&[("A", "one")]));
+}
