@@ -23,6 +23,12 @@ pub enum Trust {
 }
 
 impl Trust {
+    /// No server at all: for clients of whoever is spoken to without TLS.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self::Roots { roots: Arc::new(RootCertStore::empty()), from: "nobody".to_owned() }
+    }
+
     /// A configuration that verifies servers by it, up to the certificate that the client shows.
     ///
     /// # Errors
