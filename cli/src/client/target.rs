@@ -265,7 +265,10 @@ mod tests {
             "a b",
         ] {
             let told = Address::read(wrong).unwrap_err().to_string();
-            assert!(told.starts_with("--server: ") && told.contains("https://ci.example.com"), "{wrong}: {told}");
+            assert!(
+                told.starts_with("--server: ") && told.contains("https://ci.example.com"),
+                "{wrong}: {told}"
+            );
         }
     }
 
@@ -278,10 +281,12 @@ mod tests {
             server_fingerprint: Some(digits.clone()),
             ..ServerArgs::default()
         };
-        let target = Target::resolve(&args("https://build.example", Some("t")), &Settings::default()).unwrap();
+        let target =
+            Target::resolve(&args("https://build.example", Some("t")), &Settings::default()).unwrap();
         assert!(target.trust().is_some_and(Trust::is_pinned) && !target.is_loopback());
         assert_eq!((target.url(), target.token()), ("https://build.example", "t"));
-        let message = |args: &ServerArgs| Target::resolve(args, &Settings::default()).unwrap_err().to_string();
+        let message =
+            |args: &ServerArgs| Target::resolve(args, &Settings::default()).unwrap_err().to_string();
         let without = message(&args("https://build.example", None));
         assert!(without.contains("no token for https://build.example"), "{without}");
         let plain = message(&args("http://localhost:1", Some("t")));

@@ -128,13 +128,22 @@ mod tests {
     fn a_fingerprint_is_read_as_tools_write_it() {
         let digits = "0123456789abcdef".repeat(4);
         let wanted = Some(Said::Fingerprint(Fingerprint::parse(&digits).unwrap()));
-        let colons = digits.to_uppercase().as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect::<Vec<_>>().join(":");
+        let colons = digits
+            .to_uppercase()
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| std::str::from_utf8(pair).unwrap())
+            .collect::<Vec<_>>()
+            .join(":");
         for text in [digits.clone(), colons, format!(" {digits}\n")] {
             assert_eq!(Said::read(None, Some(&text)).unwrap(), wanted, "{text}");
         }
         for wrong in ["", "abc", &digits[1..], &format!("{digits}0"), &"x".repeat(64)] {
             let message = Said::read(None, Some(wrong)).unwrap_err().to_string();
-            assert!(message.starts_with("--server-fingerprint: ") && message.contains("agents token"), "{message}");
+            assert!(
+                message.starts_with("--server-fingerprint: ") && message.contains("agents token"),
+                "{message}"
+            );
         }
         let both = Said::read(Some(Path::new("ca.pem")), Some(&digits)).unwrap_err().to_string();
         assert!(both.contains("give one of them"), "{both}");

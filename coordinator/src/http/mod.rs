@@ -40,7 +40,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{delete, get, post, put};
@@ -236,8 +236,17 @@ impl Connected<IncomingStream<'_, TlsListener>> for TlsPeer {
 async fn with_address(mut request: Request, next: Next) -> Response {
     if let Some(ConnectInfo(TlsPeer(address))) = request.extensions().get().copied() {
         request.extensions_mut().insert(ConnectInfo(address));
-        // As a proxy with TLS says it.
-        request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        // As a proxy with TLS says it. What another coordinator passes on came to that one as it says.
+        if !request.headers().contains_key(forward::FORWARDED) {
+            request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        }
+        // HTTP/2 has it elsewhere (RFC 9113, section 8.3.1).
+        if !request.headers().contains_key(header::HOST) {
+            let host = request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
+            if let Some(host) = host {
+                request.headers_mut().insert(header::HOST, host);
+            }
+        }
     }
     next.run(request).await
 }

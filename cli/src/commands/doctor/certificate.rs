@@ -36,9 +36,8 @@ pub(super) fn look(target: &Target, shown: Option<&[u8]>) -> Option<Finding> {
 fn read(der: &[u8], now_s: i64) -> Option<Finding> {
     let (_, certificate) = parse_x509_certificate(der).ok()?;
     let names = certificate.subject_alternative_name().ok().flatten();
-    let names: Vec<String> = names
-        .map(|names| names.value.general_names.iter().filter_map(name).collect())
-        .unwrap_or_default();
+    let names: Vec<String> =
+        names.map(|names| names.value.general_names.iter().filter_map(name).collect()).unwrap_or_default();
     let names: String = names.join(", ").chars().take(NAMES_SHOWN_CHARS).collect();
     let issuer = certificate.issuer().to_string();
     let days = (certificate.validity().not_after.timestamp() - now_s).div_euclid(DAY_S);
@@ -56,7 +55,8 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
         GeneralName::IPAddress(bytes) => {
             let four = <[u8; 4]>::try_from(*bytes).map(|bytes| std::net::IpAddr::from(bytes).to_string());
-            let sixteen = || <[u8; 16]>::try_from(*bytes).map(|bytes| std::net::IpAddr::from(bytes).to_string());
+            let sixteen =
+                || <[u8; 16]>::try_from(*bytes).map(|bytes| std::net::IpAddr::from(bytes).to_string());
             four.or_else(|_| sixteen()).ok()
         }
         _ => None,
