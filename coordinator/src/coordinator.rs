@@ -114,6 +114,10 @@ fn address_for_people(options: &Options, http: SocketAddr) -> Option<String> {
 
 /// TLS of the doors. Its own certificate is also for where other coordinators reach this one.
 fn open_tls(options: &Options, tls: &TlsOptions, authority: &Authority) -> Result<ServerTls, TlsError> {
+    if let TlsOptions::Own { .. } = tls {
+        let fingerprint = authority.fingerprint();
+        tracing::info!(fingerprint, "is certified by an authority of its own");
+    }
     match (&options.cluster, tls) {
         (Some(cluster), TlsOptions::Own { .. }) => {
             ServerTls::open(&cluster.named(tls, options.http, options.grpc), authority)

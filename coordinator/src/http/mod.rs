@@ -31,6 +31,7 @@ mod records;
 mod remainder;
 mod reports;
 mod runs;
+mod secure;
 mod test_cases;
 mod trends;
 
@@ -38,13 +39,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
-use axum::http::{HeaderValue, header};
-use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
 use axum::routing::{delete, get, post, put};
-use axum::serve::IncomingStream;
 
 pub(crate) use error::ApiError;
 pub(crate) use remainder::read_refused;
@@ -210,8 +207,8 @@ pub(crate) async fn serve(
     if let Some(tls) = tls {
         let listener = TlsListener(Incoming::new(listener, Arc::clone(&tls.http), closing)?);
         // What handlers ask for is the same with and without TLS.
-        let router = router.layer(middleware::from_fn(with_address));
-        let router = router.into_make_service_with_connect_info::<TlsPeer>();
+        let router = router.layer(middleware::from_fn(secure::as_without));
+        let router = router.into_make_service_with_connect_info::<secure::TlsPeer>();
         return axum::serve(listener, router).with_graceful_shutdown(closed).await;
     }
     let listener = listener.tap_io(|stream| {
@@ -221,32 +218,4 @@ pub(crate) async fn serve(
     });
     let router = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, router).with_graceful_shutdown(closed).await
-}
-
-/// Who is at the other end of a connection with TLS.
-#[derive(Debug, Clone, Copy)]
-struct TlsPeer(SocketAddr);
-
-impl Connected<IncomingStream<'_, TlsListener>> for TlsPeer {
-    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
-        Self(*stream.remote_addr())
-    }
-}
-
-async fn with_address(mut request: Request, next: Next) -> Response {
-    if let Some(ConnectInfo(TlsPeer(address))) = request.extensions().get().copied() {
-        request.extensions_mut().insert(ConnectInfo(address));
-        // As a proxy with TLS says it. What another coordinator passes on came to that one as it says.
-        if !request.headers().contains_key(forward::FORWARDED) {
-            request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
-        }
-        // HTTP/2 has it elsewhere (RFC 9113, section 8.3.1).
-        if !request.headers().contains_key(header::HOST) {
-            let host = request.uri().authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok());
-            if let Some(host) = host {
-                request.headers_mut().insert(header::HOST, host);
-            }
-        }
-    }
-    next.run(request).await
 }
