@@ -29,6 +29,12 @@ done
 unfinished=$(grep -nE 'todo!\(|unimplemented!\(|\b(TO''DO|FIX''ME|XX''X)\b|#\[ignore' "${sources[@]}" || true)
 [[ -z $unfinished ]] || complain "unfinished:"$'\n'"$unfinished"
 
+# A client of reqwest without a TLS configuration of its own panics: no provider of cryptography is installed for the process.
+for file in $(grep -lE 'reqwest::(Client::(new|builder|default)|ClientBuilder::new|get)\(' "${sources[@]}" || true); do
+  grep -q 'tls_backend_preconfigured' "$file" ||
+    complain "$file: makes an HTTP client without tls_backend_preconfigured, which panics; tests take slipway_tests::http_client"
+done
+
 for script in scripts/*.sh scripts/lib/*.sh .ci/run; do
   bash -n "$script" || complain "$script: does not parse"
 done

@@ -118,7 +118,7 @@ async fn fill(coordinator: &Process, waiting: usize) -> anyhow::Result<()> {
         "workflow_file": ".github/workflows/bench.yml", "workflow": workflow, "event_name": "push",
         "repository": "slipway/bench", "git_ref": "refs/heads/main", "actor": "bench",
     });
-    let (client, token) = (reqwest::Client::new(), coordinator.token("admin.token")?);
+    let (client, token) = (slipway_tests::http_client(), coordinator.token("admin.token")?);
     let url = format!("http://{}/api/v1/runs", coordinator.http);
     let mut under_way = JoinSet::new();
     for _ in 0..waiting.div_ceil(JOBS_PER_RUN) {

@@ -83,7 +83,7 @@ async fn side(load: Load) -> anyhow::Result<Side> {
     let (sender, receiver) = mpsc::channel(16);
     sender.send(hello(0)).await?;
     let mut messages = client.session(ReceiverStream::new(receiver)).await?.into_inner();
-    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+    let http = slipway_tests::http_client_builder().redirect(reqwest::redirect::Policy::none()).build()?;
     let api = |path: &str| format!("http://{}{path}", process.http);
     let submitted =
         json!({"workflow_file": ".github/workflows/bench.yml", "workflow": WORKFLOW, "event_name": "push"});
@@ -113,8 +113,10 @@ async fn side(load: Load) -> anyhow::Result<Side> {
     let mut browsers = tokio::task::JoinSet::new();
     for _ in 0..load.browsers {
         // A client of its own: a browser has connections of its own.
-        let request =
-            reqwest::Client::new().get(&url).header("cookie", &cookie).header("accept", "text/event-stream");
+        let request = slipway_tests::http_client()
+            .get(&url)
+            .header("cookie", &cookie)
+            .header("accept", "text/event-stream");
         let answer = request.send().await?;
         ensure!(answer.status().is_success(), "a page cannot follow: {}", answer.status());
         let heard = Arc::clone(&heard);

@@ -57,10 +57,13 @@ pub async fn measure(mebibytes: u64) -> anyhow::Result<Vec<Figure>> {
     let token = agent.secrets(lease).await?.runtime_token;
     let run_dir = folder.path().join("run");
     let _tunnel = Tunnel::serve(&run_dir, agent.tunnels(), lease, None)?;
-    let straight =
-        Client { http: reqwest::Client::new(), base: format!("http://{}/", coordinator.http_addr), token };
+    let straight = Client {
+        http: slipway_tests::http_client(),
+        base: format!("http://{}/", coordinator.http_addr),
+        token,
+    };
     let tunnelled = Client {
-        http: reqwest::Client::builder().unix_socket(run_dir.join("relay.sock")).build()?,
+        http: slipway_tests::http_client_builder().unix_socket(run_dir.join("relay.sock")).build()?,
         base: "http://slipway.localhost/".to_owned(),
         token: straight.token.clone(),
     };

@@ -150,7 +150,7 @@ async fn our_job(coordinator: &Handle) -> anyhow::Result<Seen> {
     let run = coordinator.submit(new_run(workflow)).await?;
     let url = format!("http://{}/api/v1/runs/{run}/events?follow=true", coordinator.http_addr);
     let token = coordinator.admin_token.reveal();
-    let answer = reqwest::Client::new().get(url).bearer_auth(token).send().await?.error_for_status()?;
+    let answer = slipway_tests::http_client().get(url).bearer_auth(token).send().await?.error_for_status()?;
     let mut body = answer.bytes_stream();
     let (mut text, mut first_line) = (Vec::new(), None);
     while let Some(piece) = body.next().await {

@@ -115,7 +115,8 @@ struct Sent {
 /// Sends so many deliveries of which nothing follows: the deletion of a branch.
 async fn send(address: SocketAddr, round: usize, count: usize, rate: f64) -> anyhow::Result<Sent> {
     let body = padded(json!({"ref": "refs/heads/gone", "deleted": true, "after": "0".repeat(40)}))?;
-    let client = reqwest::Client::builder().pool_max_idle_per_host(IN_FLIGHT).tcp_nodelay(true).build()?;
+    let client =
+        slipway_tests::http_client_builder().pool_max_idle_per_host(IN_FLIGHT).tcp_nodelay(true).build()?;
     let in_flight = Arc::new(Semaphore::new(IN_FLIGHT));
     let mut tasks = tokio::task::JoinSet::new();
     let start = Instant::now();
@@ -152,7 +153,7 @@ async fn leases(
     let (arrived, mut arrivals) = mpsc::channel(1);
     let channel = dispatch::connect(&coordinator.grpc_addr.to_string()).await?;
     let agent = dispatch::agent(0, channel, coordinator, arrived).await?;
-    let client = reqwest::Client::builder().tcp_nodelay(true).build()?;
+    let client = slipway_tests::http_client_builder().tcp_nodelay(true).build()?;
     let push = padded(json!({
         "ref": "refs/heads/topic", "before": head, "after": head, "commits": [{"id": head}],
         "head_commit": {"id": head, "message": "Begin"},

@@ -21,6 +21,10 @@ pub struct Settings {
     pub server: Option<String>,
     /// The API token.
     pub token: Option<String>,
+    /// The authorities that certify the coordinator (PEM), and no others.
+    pub server_ca: Option<PathBuf>,
+    /// The fingerprint of the one authority that certifies the coordinator.
+    pub server_fingerprint: Option<String>,
     /// Whether the token may go to another machine in clear text.
     #[serde(default)]
     pub allow_plaintext: bool,

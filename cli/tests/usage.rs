@@ -109,7 +109,19 @@ fn wrong_flags_and_values_are_named() {
         (&["eval", "1", "--context", "/nonexistent"], &["/nonexistent"]),
         (&["show"], &["<RUN>"]),
         (&["show", "x!"], &["`x!`", "latest"]),
-        (&["show", "abcd", "--server", "https://h", "--token", "t"], &["--server", "TLS"]),
+        (&["show", "abcd", "--server", "ftp://h", "--token", "t"], &["--server", "https://ci.example.com"]),
+        (
+            &["runs", "--server", "http://127.0.0.1:1", "--token", "t", "--server-ca", "ca.pem"],
+            &["--server-ca", "without TLS", "https://"],
+        ),
+        (
+            &["runs", "--server", "https://127.0.0.1:1", "--server-ca", "no-such.pem"],
+            &["--server-ca: no-such.pem", "can't be read"],
+        ),
+        (
+            &["runs", "--server", "https://127.0.0.1:1", "--server-fingerprint", "abc"],
+            &["--server-fingerprint", "`abc`", "64 hexadecimal digits"],
+        ),
         (&["agents", "drain"], &["<AGENT>"]),
         (&["--config", "/nonexistent", "runs"], &["/nonexistent"]),
     ] {

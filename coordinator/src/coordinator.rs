@@ -29,7 +29,7 @@ use crate::keys::{KeyError, Keys};
 use crate::leading::{self, FromDriver};
 use crate::metrics::Metrics;
 use crate::mirror::Mirrors;
-use crate::options::{Options, OptionsError};
+use crate::options::{Options, OptionsError, TlsOptions};
 use crate::pages::Pages;
 use crate::places::{self, Places};
 use crate::records::RecordsError;
@@ -110,6 +110,20 @@ fn address_for_people(options: &Options, http: SocketAddr) -> Option<String> {
     let scheme = if options.http_tls { "https" } else { "http" };
     let here = || http.ip().is_loopback().then(|| format!("{scheme}://{http}"));
     options.public_url.as_ref().map(|url| url.trim_end_matches('/').to_owned()).or_else(here)
+}
+
+/// TLS of the doors. Its own certificate is also for where other coordinators reach this one.
+fn open_tls(options: &Options, tls: &TlsOptions, authority: &Authority) -> Result<ServerTls, TlsError> {
+    if let TlsOptions::Own { .. } = tls {
+        let fingerprint = authority.fingerprint();
+        tracing::info!(fingerprint, "is certified by an authority of its own");
+    }
+    match (&options.cluster, tls) {
+        (Some(cluster), TlsOptions::Own { .. }) => {
+            ServerTls::open(&cluster.named(tls, options.http, options.grpc), authority)
+        }
+        _ => ServerTls::open(tls, authority),
+    }
 }
 
 /// Puts the authority's certificate where people find it: for agents that trust it by `--ca-file`.
@@ -197,7 +211,10 @@ impl Coordinator {
             places::open(options.objects.as_ref(), shared, &data_dir).await?;
         let authority =
             Authority::new(keys.authority.bytes(), options.agent_certificates).map_err(TlsError::from)?;
-        let tls = options.tls.as_ref().map(|tls| ServerTls::open(tls, &authority)).transpose()?;
+        let tls = match &options.tls {
+            Some(tls) => Some(open_tls(&options, tls, &authority)?),
+            None => None,
+        };
         write_certificate(&data_dir, &authority)?;
         // What the next leader has to know lies where all coordinators find it.
         let common = |name: &'static str| {
@@ -245,7 +262,11 @@ impl Coordinator {
         let standing = match &options.cluster {
             None => Standing::Alone,
             Some(cluster) => {
-                Standing::Among { address: cluster.address(http_addr, grpc_addr, options.tls.as_ref())? }
+                let address = cluster.address(http_addr, grpc_addr, options.doors_with_tls())?;
+                if let Some(tls) = tls.as_ref().filter(|_| options.http_tls) {
+                    tls.check_name(&address.http)?;
+                }
+                Standing::Among { address }
             }
         };
         let parts = DriverParts {

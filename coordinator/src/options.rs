@@ -26,6 +26,7 @@ use slipway_kit::config::{self, ConfigError};
 
 pub use self::cache::{CacheFlags, CachePlace, CacheQuota, CacheStore, CacheUrl};
 pub use self::cluster::{ClusterFlags, ClusterOptions};
+pub(crate) use self::cluster::{DoorsWithTls, host};
 pub use self::environments::{EnvironmentRule, EnvironmentSetting, Environments};
 pub(crate) use self::github::is_private_address;
 pub use self::github::{AppKey, GithubFlags, GithubIdentity, GithubOptions, GithubSettings, GithubToken};
@@ -305,9 +306,8 @@ impl Options {
             http_tls: given.http_tls || file.http_tls,
             agent_certificates: given.agent_certificates.or(file.agent_certificates),
         })?;
-        if http_tls && cluster.is_some() {
-            let reason = "coordinators speak plain HTTP to each other; put a TLS proxy before them";
-            return Err(wrong("--http-tls", reason));
+        if let Some(cluster) = cluster.as_ref().filter(|_| http_tls) {
+            cluster.check_scheme()?;
         }
         let secret_file = flags.webhook_secret_file.or(file.webhook_secret_file);
         let secret = match (flags.webhook_secret, secret_file) {
@@ -365,6 +365,11 @@ impl Options {
         };
         options.check()?;
         Ok(options)
+    }
+
+    /// Which doors are served with TLS.
+    pub(crate) fn doors_with_tls(&self) -> DoorsWithTls {
+        DoorsWithTls { http: self.http_tls, grpc: self.tls.is_some() }
     }
 
     /// Checks what only all options together tell.

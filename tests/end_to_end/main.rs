@@ -18,6 +18,7 @@ mod enrolment;
 mod environments;
 mod events;
 mod failover;
+mod https;
 mod identity;
 mod images;
 mod large_blob;

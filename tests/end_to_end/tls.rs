@@ -14,13 +14,13 @@ const WORKFLOW: &str =
     "on: push\njobs:\n  a:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo over TLS\n";
 
 /// A certificate authority of the test, in a folder that goes with it.
-struct Authority {
+pub(crate) struct Authority {
     folder: TempDir,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
@@ -29,12 +29,12 @@ impl Authority {
         Self { folder, issuer: Issuer::new(params, key) }
     }
 
-    fn ca_file(&self) -> PathBuf {
+    pub(crate) fn ca_file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
     /// Writes a certificate for one name and its key; the flags that give them to a coordinator.
-    fn flags(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Vec<String> {
+    pub(crate) fn flags(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Vec<String> {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
         change(&mut params);
@@ -99,8 +99,14 @@ impl Coordinator {
             let word = ready.split_whitespace().find_map(|word| word.strip_prefix(key));
             word.unwrap_or_else(|| panic!("not ready: `{ready}`; {}", process.log())).to_owned()
         };
-        let (http, grpc) = (format!("http://{}", value("http=")), value("grpc="));
-        let grpc_port = grpc.rsplit_once(':').unwrap().1.to_owned();
+        let secure = arguments.iter().any(|argument| argument == "--http-tls");
+        let (http, grpc) = (value("http="), value("grpc="));
+        let port = |address: &str| address.rsplit_once(':').unwrap().1.to_owned();
+        let grpc_port = port(&grpc);
+        let http = match secure {
+            true => format!("https://localhost:{}", port(&http)),
+            false => format!("http://{http}"),
+        };
         Self { process, http, grpc_port }
     }
 
@@ -119,7 +125,11 @@ impl Coordinator {
     pub(crate) fn slipway(&self, checkout: &Checkout, arguments: &[&str]) -> Outcome {
         let token = std::fs::read_to_string(self.process.folder.path().join("data/admin.token")).unwrap();
         let mut command = checkout.slipway(arguments);
-        Outcome::of(command.env("SLIPWAY_SERVER", &self.http).env("SLIPWAY_TOKEN", token.trim()))
+        command.env("SLIPWAY_SERVER", &self.http).env("SLIPWAY_TOKEN", token.trim());
+        if self.http.starts_with("https:") {
+            command.env("SLIPWAY_SERVER_CA", self.process.folder.path().join("data/ca.pem"));
+        }
+        Outcome::of(&mut command)
     }
 
     /// The agent says `message` more than once, so it goes on trying, and is never listed.

@@ -19,6 +19,15 @@ impl Cluster {
     /// When one of them does not start, or nobody leads.
     #[must_use]
     pub fn start(journal: &str, count: usize) -> Self {
+        Self::start_with(journal, count, &[], &[])
+    }
+
+    /// The same with more arguments and variables for each.
+    ///
+    /// # Panics
+    /// Likewise.
+    #[must_use]
+    pub fn start_with(journal: &str, count: usize, more: &[&str], variables: &[(&str, &str)]) -> Self {
         let common = tempfile::Builder::new().prefix("slipway-cluster-").tempdir().unwrap();
         let key = common.path().join("cluster.key");
         std::fs::write(&key, "7a".repeat(32)).unwrap();
@@ -32,9 +41,10 @@ impl Cluster {
             "--cluster-key-file",
             key.to_str().unwrap(),
         ];
+        let arguments = [&arguments, more].concat();
         let mut coordinators = Vec::with_capacity(count);
         for _ in 0..count {
-            let coordinator = Coordinator::start_with(&arguments);
+            let coordinator = Coordinator::start_with_variables(&arguments, variables);
             let expected = if coordinators.is_empty() { "ready" } else { "ready, follows" };
             wait_until("the first leads and the others follow", || {
                 (coordinator.ready() == expected).then_some(())

@@ -15,6 +15,7 @@ pub struct Coordinator {
     http: u16,
     grpc: u16,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
     server: Server,
 }
 
@@ -28,15 +29,30 @@ impl Coordinator {
     /// The same with more arguments.
     #[must_use]
     pub fn start_with(arguments: &[&str]) -> Self {
+        Self::start_with_variables(arguments, &[])
+    }
+
+    /// The same with variables of its environment.
+    #[must_use]
+    pub fn start_with_variables(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let data = tempfile::Builder::new().prefix("slipway-coordinator-").tempdir().unwrap();
         let (http, grpc) = (free_port(), free_port());
         let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let server = Self::launch(data.path(), http, grpc, &arguments);
-        Self { data, http, grpc, arguments, server }
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let variables: Vec<_> = variables.iter().map(owned).collect();
+        let server = Self::launch(data.path(), http, grpc, &arguments, &variables);
+        Self { data, http, grpc, arguments, variables, server }
     }
 
-    fn launch(data: &Path, http: u16, grpc: u16, arguments: &[String]) -> Server {
+    fn launch(
+        data: &Path,
+        http: u16,
+        grpc: u16,
+        arguments: &[String],
+        variables: &[(String, String)],
+    ) -> Server {
         let mut command = Command::new(program("slipway-coordinator"));
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.arg("--data-dir").arg(data.join("data")).args(arguments);
         command.args(["--http", &format!("127.0.0.1:{http}"), "--grpc", &format!("127.0.0.1:{grpc}")]);
         let mut server = Server::start(&mut command, &data.join("coordinator.log"));
@@ -57,7 +73,8 @@ impl Coordinator {
 
     /// A new process on the same data and ports.
     pub fn start_again(&mut self) {
-        self.server = Self::launch(self.data.path(), self.http, self.grpc, &self.arguments);
+        let (data, variables) = (self.data.path(), &self.variables);
+        self.server = Self::launch(data, self.http, self.grpc, &self.arguments, variables);
     }
 
     /// Its process id.
@@ -85,9 +102,12 @@ impl Coordinator {
     /// What `/readyz` answers; empty while it does not.
     #[must_use]
     pub fn ready(&self) -> String {
-        let answer =
-            Command::new("curl").args(["--silent", "--max-time", "5", &self.url("/readyz")]).output();
-        String::from_utf8_lossy(&answer.unwrap().stdout).trim().to_owned()
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--max-time", "5", &self.url("/readyz")]);
+        if self.scheme() == "https" {
+            command.arg("--cacert").arg(self.ca_file());
+        }
+        String::from_utf8_lossy(&command.output().unwrap().stdout).trim().to_owned()
     }
 
     /// The most memory that the process has held so far, in bytes.
@@ -105,13 +125,25 @@ impl Coordinator {
     /// Its HTTP address, with this path.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.http)
+        format!("{}://127.0.0.1:{}{path}", self.scheme(), self.http)
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.arguments.iter().any(|argument| argument == "--http-tls") { "https" } else { "http" }
+    }
+
+    /// The authority that certifies it: what is the machine's by its variable `SSL_CERT_FILE`, else its own.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        let machine = self.variables.iter().find(|(name, _)| name == "SSL_CERT_FILE");
+        machine.map_or_else(|| self.data_dir().join("ca.pem"), |(_, file)| PathBuf::from(file))
     }
 
     /// Its gRPC address.
     #[must_use]
     pub fn grpc_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.grpc)
+        let has_tls = self.arguments.iter().any(|argument| argument.starts_with("--tls-"));
+        format!("{}://127.0.0.1:{}", if has_tls { "https" } else { "http" }, self.grpc)
     }
 
     /// The token of agents.
@@ -141,7 +173,7 @@ impl Coordinator {
     #[must_use]
     pub fn slipway(&self, checkout: &Checkout, arguments: &[&str]) -> Command {
         let mut command = checkout.slipway(arguments);
-        command.env("SLIPWAY_SERVER", self.url("")).env("SLIPWAY_TOKEN", self.token());
+        self.speak_to(&mut command);
         command
     }
 
@@ -193,8 +225,16 @@ impl Coordinator {
     #[must_use]
     pub fn plain(&self, arguments: &[&str]) -> Outcome {
         let mut command = Command::new(program("slipway"));
-        command.args(arguments).env("SLIPWAY_SERVER", self.url("")).env("SLIPWAY_TOKEN", self.token());
+        self.speak_to(command.args(arguments));
         Outcome::of(command.current_dir(self.data.path()))
+    }
+
+    /// Has a command speak to this coordinator, and trust its authority where there is TLS.
+    fn speak_to(&self, command: &mut Command) {
+        command.env("SLIPWAY_SERVER", self.url("")).env("SLIPWAY_TOKEN", self.token());
+        if self.scheme() == "https" {
+            command.env("SLIPWAY_SERVER_CA", self.ca_file());
+        }
     }
 
     fn slipway_json(&self, arguments: &[&str]) -> Value {

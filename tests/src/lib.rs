@@ -11,6 +11,7 @@
 
 mod browser;
 mod checkout;
+mod client;
 mod clients;
 mod cluster;
 mod fleet;
@@ -23,6 +24,7 @@ mod redis;
 
 pub use browser::Browser;
 pub use checkout::Checkout;
+pub use client::{http_client, http_client_builder, https_client};
 pub use clients::copy_client_packages;
 pub use cluster::Cluster;
 pub use fleet::{Agent, AgentOptions, Coordinator};

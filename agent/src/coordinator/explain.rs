@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use rustls::CertificateError;
+use slipway_tls::Peer;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::transport::Channel;
 
@@ -59,87 +59,30 @@ fn status(error: tonic::transport::Error, server: &Server, answered_tls: &Atomic
 
 /// What is wrong with the TLS to `server`; none: it is something else.
 fn explain(error: &(dyn Error + 'static), server: &Server) -> Option<String> {
-    if !server.is_tls() {
-        return None;
-    }
-    use std::io::ErrorKind::{ConnectionReset, UnexpectedEof};
-    let (mut next, mut connecting) = (Some(error), false);
+    let trust = server.trust()?;
+    let url = server.to_string();
+    let unknown = match trust.is_pinned() {
+        true => "make a new token with `slipway agents token`",
+        false => "give the CA that signed it with --ca-file",
+    };
+    let peer = Peer {
+        url: &url,
+        host: server.host(),
+        trust,
+        flag: "--server",
+        without_tls: "start the coordinator with --tls-cert and --tls-key",
+        unknown,
+        pinned_by: "the token for enrolment names",
+    };
+    let mut next = Some(error);
     while let Some(error) = next {
-        next = error.source();
         // What ends a connection that stood has other reasons than a certificate.
-        connecting |= error.is::<tonic::ConnectError>();
-        if !connecting {
-            continue;
+        if error.is::<tonic::ConnectError>() {
+            return slipway_tls::explain(error, &peer);
         }
-        if let Some(error) = error.downcast_ref::<rustls::Error>() {
-            return Some(tls(error, server));
-        }
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            // An IO error's source is that of what it holds: look into it here.
-            if let Some(error) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                return Some(tls(error, server));
-            }
-            if let UnexpectedEof | ConnectionReset = io.kind() {
-                return Some(format!(
-                    "{server} ended the connection where TLS begins; if it has none, {NO_TLS}"
-                ));
-            }
-        }
+        next = error.source();
     }
     None
-}
-
-/// What to do about a server without TLS.
-const NO_TLS: &str = "start the coordinator with --tls-cert and --tls-key";
-
-fn tls(error: &rustls::Error, server: &Server) -> String {
-    match error {
-        rustls::Error::InvalidCertificate(error) => certificate(error, server),
-        rustls::Error::InvalidMessage(_) => format!("{server} does not speak TLS; {NO_TLS}"),
-        rustls::Error::PeerIncompatible(error) => {
-            format!("{server} offers no TLS 1.3 with a cipher of today: {error:?}")
-        }
-        other => format!("TLS to {server} failed: {other}"),
-    }
-}
-
-fn certificate(error: &CertificateError, server: &Server) -> String {
-    use CertificateError as Wrong;
-    let its = format!("the certificate of {server}");
-    match error {
-        Wrong::UnknownIssuer | Wrong::BadSignature if server.is_pinned() => format!(
-            "{its} is not from the authority that the token for enrolment names: another coordinator answers, or somebody in \
-             between; if the coordinator has another authority now, make a new token with `slipway agents token`"
-        ),
-        Wrong::UnknownIssuer | Wrong::BadSignature => format!(
-            "{its} is not from a CA of {}; give the CA that signed it with --ca-file",
-            server.trusted()
-        ),
-        Wrong::NotValidForName => format!("{its} is not for `{}`; {}", server.host(), OTHER_NAME),
-        Wrong::NotValidForNameContext { presented, .. } => {
-            format!("{its} is not for `{}` but {}; {OTHER_NAME}", server.host(), names(presented))
-        }
-        Wrong::Expired | Wrong::ExpiredContext { .. } => {
-            format!("{its} has expired; renew it, or set this machine's clock if it is wrong")
-        }
-        Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => {
-            format!("{its} is not valid yet; set this machine's clock, or the coordinator's")
-        }
-        other => format!("{its} can't be used: {other}"),
-    }
-}
-
-/// What to do about a wrong name.
-const OTHER_NAME: &str =
-    "use such a name in --server, or make a certificate that has this one as subjectAltName";
-
-/// A certificate's names, at most this many characters of them.
-fn names(presented: &[String]) -> String {
-    const SHOWN_CHARS: usize = 200;
-    match presented.is_empty() {
-        true => "for no name at all".to_owned(),
-        false => format!("for {}", presented.join(", ").chars().take(SHOWN_CHARS).collect::<String>()),
-    }
 }
 
 #[cfg(test)]

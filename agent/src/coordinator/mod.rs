@@ -3,7 +3,6 @@
 
 mod badge;
 mod explain;
-mod pin;
 mod plain;
 mod route;
 mod secure;
@@ -20,6 +19,7 @@ use slipway_kit::backoff::Backoff;
 use slipway_proto::v1;
 use slipway_proto::v1::agents_client::AgentsClient;
 use slipway_proto::v1::job_cache_client::JobCacheClient;
+pub use slipway_tls::Fingerprint;
 use thiserror::Error;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::interceptor::InterceptedService;
@@ -29,7 +29,6 @@ use uuid::Uuid;
 pub use self::badge::Badge;
 pub(crate) use self::badge::now_ms;
 use self::explain::Explained;
-pub use self::pin::Fingerprint;
 use self::plain::Plain;
 use self::route::Route;
 use self::secure::Secure;

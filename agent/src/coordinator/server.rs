@@ -4,22 +4,16 @@
 //! certificate and name checked. There is no way to turn that check off.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore};
+use slipway_tls::{Fingerprint, Trust, roots};
 use thiserror::Error;
 use tonic::codegen::http::uri::Scheme;
 use tonic::transport::{Endpoint, Uri};
 
 use super::badge::Badge;
-use super::pin::{Fingerprint, Pinned};
-
-/// Largest CA file: all public roots together have a quarter of it.
-const CA_FILE_MAX_BYTES: u64 = 1024 * 1024;
 
 /// A coordinator's checked address, with whom its certificate is trusted from.
 #[derive(Clone)]
@@ -40,17 +34,6 @@ pub enum Trusted<'a> {
     /// The certificates of a file and no others.
     File(&'a Path),
     /// The authority with this fingerprint and no other.
-    Pinned(Fingerprint),
-}
-
-/// Whose certificates are good.
-#[derive(Clone)]
-enum Trust {
-    Roots {
-        roots: Arc<RootCertStore>,
-        /// The file they are from; none: this machine's store.
-        file: Option<PathBuf>,
-    },
     Pinned(Fingerprint),
 }
 
@@ -126,10 +109,14 @@ impl Server {
             return Err(wrong());
         }
         let trust = match (tls, whom) {
-            (true, Trusted::File(file)) => {
-                Some(Trust::Roots { roots: Arc::new(file_roots(file)?), file: Some(file.to_owned()) })
-            }
-            (true, Trusted::Machine) => Some(Trust::Roots { roots: Arc::new(system_roots()?), file: None }),
+            (true, Trusted::File(file)) => Some(Trust::Roots {
+                roots: Arc::new(file_roots(file)?),
+                from: format!("{} (--ca-file)", file.display()),
+            }),
+            (true, Trusted::Machine) => Some(Trust::Roots {
+                roots: Arc::new(roots::of_machine().map_err(ServerError::NoSystemRoots)?),
+                from: "this machine's store".to_owned(),
+            }),
             (true, Trusted::Pinned(fingerprint)) => Some(Trust::Pinned(fingerprint)),
             (false, Trusted::File(_)) => return Err(ServerError::NoTls(server.to_owned())),
             (false, Trusted::Pinned(_)) => return Err(ServerError::Pinned(server.to_owned())),
@@ -180,18 +167,7 @@ impl Server {
             server: self.uri.to_string(),
             reason: error.to_string(),
         };
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(&[&TLS13])
-            .map_err(failed)?;
-        let builder = match trust {
-            Trust::Roots { roots, .. } => builder.with_root_certificates(Arc::clone(roots)),
-            Trust::Pinned(fingerprint) => {
-                let pinned = Pinned { fingerprint: *fingerprint, provider };
-                // Not less than what the others verify, but by a fingerprint: see there.
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(pinned))
-            }
-        };
+        let builder = trust.builder().map_err(failed)?;
         let mut config = builder.with_client_cert_resolver(Arc::new(self.badge.clone()));
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Some(Arc::new(config)))
@@ -214,18 +190,9 @@ impl Server {
         self.trust.is_some()
     }
 
-    /// Whose certificates are good, in words.
-    pub(super) fn trusted(&self) -> String {
-        match &self.trust {
-            Some(Trust::Roots { file: Some(file), .. }) => format!("{} (--ca-file)", file.display()),
-            Some(Trust::Pinned(_)) => "the token".to_owned(),
-            Some(Trust::Roots { file: None, .. }) | None => "this machine's store".to_owned(),
-        }
-    }
-
-    /// Whether it is known by a fingerprint.
-    pub(super) fn is_pinned(&self) -> bool {
-        matches!(self.trust, Some(Trust::Pinned(_)))
+    /// Whose certificates are good; none: it is spoken to without TLS.
+    pub(super) fn trust(&self) -> Option<&Trust> {
+        self.trust.as_ref()
     }
 }
 
@@ -250,42 +217,7 @@ fn is_loopback(host: &str) -> bool {
 
 fn file_roots(file: &Path) -> Result<RootCertStore, ServerError> {
     let failed = |reason: String| ServerError::CaFile { file: file.display().to_string(), reason };
-    let pem = read_small(file).map_err(failed)?;
-    let mut roots = RootCertStore::empty();
-    for (number, certificate) in CertificateDer::pem_slice_iter(&pem).enumerate() {
-        let certificate = certificate.map_err(|error| failed(format!("it is not PEM: {error}")))?;
-        roots
-            .add(certificate)
-            .map_err(|error| failed(format!("certificate {} can't be used: {error}", number + 1)))?;
-    }
-    if roots.is_empty() {
-        return Err(failed("it has no certificate; PEM begins with -----BEGIN CERTIFICATE-----".to_owned()));
-    }
-    Ok(roots)
-}
-
-fn read_small(file: &Path) -> Result<Vec<u8>, String> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    std::fs::File::open(file)
-        .and_then(|opened| opened.take(CA_FILE_MAX_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("it can't be read: {error}"))?;
-    if bytes.len() as u64 > CA_FILE_MAX_BYTES {
-        return Err(format!("it is larger than {CA_FILE_MAX_BYTES} bytes; give the one CA that is needed"));
-    }
-    Ok(bytes)
-}
-
-/// The store's certificates that can be read; an odd one among a hundred is not our affair.
-fn system_roots() -> Result<RootCertStore, ServerError> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
-        return Err(ServerError::NoSystemRoots(why));
-    }
-    Ok(roots)
+    roots::of_file(file).map_err(failed)
 }
 
 #[cfg(test)]

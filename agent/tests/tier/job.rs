@@ -55,7 +55,7 @@ impl Fleet {
         };
         out.send(v1::AgentMessage { message: Some(Out::Hello(hello)) }).await.unwrap();
         let incoming = route.client().session(ReceiverStream::new(messages)).await.unwrap().into_inner();
-        let mut fleet = Self { process, route, out, incoming, http: reqwest::Client::new() };
+        let mut fleet = Self { process, route, out, incoming, http: slipway_tests::http_client() };
         assert!(matches!(fleet.hear().await, In::Welcome(_)));
         fleet
     }
@@ -168,7 +168,7 @@ impl Leased {
         let tier = tier.for_job(&fleet.route, &self.token);
         let tunnel = Tunnel::serve(folder.path(), fleet.route.tunnels(), self.lease, tier).unwrap();
         let socket = folder.path().join(slipway_init::limits::RELAY_SOCKET_NAME);
-        let http = reqwest::Client::builder().unix_socket(socket.clone()).build().unwrap();
+        let http = slipway_tests::http_client_builder().unix_socket(socket.clone()).build().unwrap();
         Doors { _folder: folder, socket, http, token: self.token.clone(), _tunnel: tunnel }
     }
 }

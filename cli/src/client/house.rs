@@ -45,6 +45,17 @@ impl Kept {
     }
 }
 
+/// What a coordinator says of itself without being asked for a token.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// Whether it is ready, else why not.
+    pub ready: Result<(), String>,
+    /// What its clock said (the header `Date`).
+    pub date: Option<String>,
+    /// The certificate that it showed (DER), verified; none: without TLS.
+    pub certificate: Option<Vec<u8>>,
+}
+
 /// Whose a secret or variable is.
 #[derive(Debug, Clone, Copy)]
 pub struct KeptPlace<'a> {
@@ -67,21 +78,23 @@ fn piece<'a>(what: &str, name: &'a str) -> Result<&'a str, Failure> {
 }
 
 impl Client {
-    /// Whether the coordinator is ready (else why not), and what its clock said (the header `Date`).
+    /// How it stands with the coordinator.
     ///
     /// # Errors
     /// It is not there.
-    pub async fn ready(&self, patience: Duration) -> Result<(Result<(), String>, Option<String>), Failure> {
+    pub async fn ready(&self, patience: Duration) -> Result<Ready, Failure> {
         let request = self.http.get(format!("{}/readyz", self.target.url())).timeout(patience);
         let answer = request.send().await.map_err(|error| self.unreachable(&error))?;
         let date = answer.headers().get("date").and_then(|date| date.to_str().ok()).map(ToOwned::to_owned);
+        let shown = answer.extensions().get::<reqwest::tls::TlsInfo>();
+        let certificate = shown.and_then(|shown| shown.peer_certificate()).map(<[u8]>::to_vec);
         let status = answer.status();
         let body = self.body(answer).await?;
         let ready = match status.is_success() {
             true => Ok(()),
             false => Err(self.refusal(status, &body).to_string()),
         };
-        Ok((ready, date))
+        Ok(Ready { ready, date, certificate })
     }
 
     /// A token with which one agent enrols.

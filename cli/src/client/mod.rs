@@ -4,8 +4,10 @@
 //! failure of the fleet, a refused token or an unknown run is wrong usage. Answers are bounded.
 
 pub mod artifacts;
+mod connection;
 pub mod house;
 mod target;
+mod trust;
 pub mod types;
 mod watch;
 
@@ -20,9 +22,6 @@ use crate::failure::Failure;
 pub use target::{ServerArgs, Target};
 use types::{Run, Submission, TreeDigest};
 pub use watch::{Line, Watch};
-
-/// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest wait for an answer that is not a stream.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -51,15 +50,7 @@ impl Client {
     /// # Errors
     /// The system offers no network at all.
     pub fn new(target: Target) -> Result<Self, Failure> {
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("slipway/", env!("CARGO_PKG_VERSION")));
-        if target.is_loopback() {
-            // A proxy cannot reach our own loopback.
-            builder = builder.no_proxy();
-        }
-        let http = builder.build().map_err(|error| Failure::fleet(format!("no HTTP client: {error}")))?;
+        let http = connection::client(&target)?;
         Ok(Client { http, target, traceparent: None })
     }
 
@@ -392,14 +383,7 @@ impl Client {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Failure {
-        let url = self.target.url();
-        if error.is_connect() {
-            let cause = deepest(error);
-            return Failure::fleet(format!(
-                "no coordinator answers at {url} ({cause}): start one with `slipway up`, or give --server"
-            ));
-        }
-        Failure::fleet(format!("the coordinator at {url} broke off: {}", deepest(error)))
+        connection::unreachable(&self.target, error)
     }
 
     fn refusal(&self, status: StatusCode, body: &[u8]) -> Failure {
@@ -434,13 +418,4 @@ fn listing(answer: Json, name: &str) -> Json {
         Json::Object(mut object) if object.contains_key(name) => object.remove(name).unwrap_or(Json::Null),
         other => other,
     }
-}
-
-/// The innermost cause, which says what a person can act on (`Connection refused`).
-fn deepest(error: &dyn std::error::Error) -> String {
-    let mut deepest = error;
-    while let Some(cause) = deepest.source() {
-        deepest = cause;
-    }
-    deepest.to_string()
 }

@@ -102,7 +102,7 @@ impl Fleet {
     /// The system offers no network at all.
     pub fn client(&self) -> Result<Client, Failure> {
         let token = self.coordinator.admin_token.reveal();
-        Client::new(Target::new(&self.http().to_string(), token, "the token of this fleet")?)
+        Client::new(Target::embedded(&self.http().to_string(), token, "the token of this fleet")?)
     }
 
     /// Waits until the coordinator cannot go on.

@@ -1,7 +1,11 @@
 //! What a coordinator that follows does with requests: what the journal tells it answers, the rest it passes on to the
 //! leader, byte for byte, both ways and as it comes. So it does not matter which coordinator somebody asks.
+//!
+//! A leader with `https` in its address is verified: by the authority that all coordinators of a cluster share, or the machine's.
+//! One without TLS is spoken to as it says, so that a cluster can change over one coordinator after the other.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,9 +13,13 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use slipway_tls::{Peer, Trust};
+use tokio_rustls::rustls::{self, RootCertStore};
 
 use super::error::ApiError;
+use crate::authority::Authority;
 use crate::driver::Role;
+use crate::https::said;
 use crate::pages;
 use crate::services::Services;
 use crate::token;
@@ -34,19 +42,57 @@ const HOP_BY_HOP: [HeaderName; 5] =
 pub(crate) struct Forwarder {
     services: Services,
     client: reqwest::Client,
+    trust: Trust,
 }
 
 impl Forwarder {
-    /// A forwarder; `None`: the system offers no network at all.
+    /// A forwarder.
+    ///
+    /// # Errors
+    /// The system offers no network at all.
     pub(super) fn new(services: Services) -> std::io::Result<Self> {
+        // A coordinator that stands alone passes nothing on.
+        let trust = match &services.options.cluster {
+            Some(_) => trust_in(&services.authority).map_err(std::io::Error::other)?,
+            None => Trust::nobody(),
+        };
         let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(trust.for_http().map_err(std::io::Error::other)?)
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()
             .map_err(std::io::Error::other)?;
-        Ok(Self { services, client })
+        Ok(Self { services, client, trust })
     }
+
+    /// Why a request did not reach the leader.
+    fn explain(&self, leader: &str, error: &reqwest::Error) -> String {
+        let url = reqwest::Url::parse(leader).ok();
+        let host = url.as_ref().and_then(|url| url.host_str()).unwrap_or_default();
+        let peer = Peer {
+            url: leader,
+            host: host.trim_matches(['[', ']']),
+            trust: &self.trust,
+            flag: "its --advertise-http",
+            without_tls: "start it with --http-tls",
+            unknown: "coordinators with --tls-name have to have the same --cluster-key-file, and of certificate files each machine's store \
+                      has to have the CA",
+            pinned_by: "nobody names",
+        };
+        let in_words = leader.starts_with("https://") && error.is_connect();
+        let in_words = in_words.then(|| slipway_tls::explain(error, &peer)).flatten();
+        in_words.unwrap_or_else(|| said(error))
+    }
+}
+
+/// The authority of the cluster, and those of this machine.
+fn trust_in(authority: &Authority) -> Result<Trust, rustls::Error> {
+    // A machine without any trusts the cluster's own.
+    let mut roots = slipway_tls::roots::of_machine().unwrap_or_else(|_| RootCertStore::empty());
+    roots.add(authority.certificate().clone())?;
+    let from = "the cluster's authority or this machine's store".to_owned();
+    Ok(Trust::Roots { roots: Arc::new(roots), from })
 }
 
 /// Whether a follower answers this by itself.
@@ -80,7 +126,8 @@ pub(super) async fn to_leader(State(forward): State<Forwarder>, request: Request
     match pass_on(&forward.client, &leader.address.http, request).await {
         Ok(response) => response,
         Err(error) => {
-            tracing::warn!(leader = leader.address.http, %error, "a request did not reach the leader");
+            let error = forward.explain(&leader.address.http, &error);
+            tracing::warn!(leader = leader.address.http, error, "a request did not reach the leader");
             nobody_leads()
         }
     }

@@ -33,6 +33,7 @@ mod records;
 mod remainder;
 mod reports;
 mod runs;
+mod secure;
 mod test_cases;
 mod trends;
 mod vault;
@@ -41,13 +42,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Request};
-use axum::http::HeaderValue;
-use axum::middleware::{self, Next};
-use axum::response::Response;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
 use axum::routing::{delete, get, post, put};
-use axum::serve::IncomingStream;
 
 pub(crate) use error::ApiError;
 pub(crate) use remainder::read_refused;
@@ -220,8 +217,8 @@ pub(crate) async fn serve(
     if let Some(tls) = tls {
         let listener = TlsListener(Incoming::new(listener, Arc::clone(&tls.http), closing)?);
         // What handlers ask for is the same with and without TLS.
-        let router = router.layer(middleware::from_fn(with_address));
-        let router = router.into_make_service_with_connect_info::<TlsPeer>();
+        let router = router.layer(middleware::from_fn(secure::as_without));
+        let router = router.into_make_service_with_connect_info::<secure::TlsPeer>();
         return axum::serve(listener, router).with_graceful_shutdown(closed).await;
     }
     let listener = listener.tap_io(|stream| {
@@ -231,23 +228,4 @@ pub(crate) async fn serve(
     });
     let router = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, router).with_graceful_shutdown(closed).await
-}
-
-/// Who is at the other end of a connection with TLS.
-#[derive(Debug, Clone, Copy)]
-struct TlsPeer(SocketAddr);
-
-impl Connected<IncomingStream<'_, TlsListener>> for TlsPeer {
-    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
-        Self(*stream.remote_addr())
-    }
-}
-
-async fn with_address(mut request: Request, next: Next) -> Response {
-    if let Some(ConnectInfo(TlsPeer(address))) = request.extensions().get().copied() {
-        request.extensions_mut().insert(ConnectInfo(address));
-        // As a proxy with TLS says it.
-        request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
-    }
-    next.run(request).await
 }

@@ -41,6 +41,15 @@ impl ClusterFlags {
     }
 }
 
+/// Which doors are served with TLS.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DoorsWithTls {
+    /// HTTP.
+    pub(crate) http: bool,
+    /// gRPC.
+    pub(crate) grpc: bool,
+}
+
 /// Being one of several coordinators; checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterOptions {
@@ -80,14 +89,6 @@ impl ClusterOptions {
                  a folder that all of them have (a network file system) and say so with --objects-shared",
             ));
         }
-        if let Some(url) = flags.advertise_http.as_ref().filter(|url| url.starts_with("https://")) {
-            return Err(wrong(
-                "--advertise-http",
-                format!(
-                    "`{url}`: coordinators speak plain HTTP to each other; name an address of a network you trust"
-                ),
-            ));
-        }
         for (flag, url) in
             [("--advertise-http", &flags.advertise_http), ("--advertise-grpc", &flags.advertise_grpc)]
         {
@@ -99,6 +100,32 @@ impl ClusterOptions {
         Ok(Self { key_file, advertise_http, advertise_grpc })
     }
 
+    /// Refuses an address without TLS for HTTP that has it.
+    pub(super) fn check_scheme(&self) -> Result<(), OptionsError> {
+        match self.advertise_http.as_ref().filter(|url| !url.starts_with("https://")) {
+            Some(url) => Err(wrong(
+                "--advertise-http",
+                format!("`{url}`: with --http-tls it is https that others reach; write https://"),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// The certificate's source with the names by which others reach this coordinator: of its own authority it is for these, too.
+    pub(crate) fn named(&self, tls: &TlsOptions, http: SocketAddr, grpc: SocketAddr) -> TlsOptions {
+        let TlsOptions::Own { names } = tls else { return tls.clone() };
+        let mut names = names.clone();
+        for (given, listens) in [(&self.advertise_http, http), (&self.advertise_grpc, grpc)] {
+            let host = match given {
+                Some(url) => host(url),
+                None if listens.ip().is_unspecified() => None,
+                None => Some(listens.ip().to_string()),
+            };
+            names.extend(host.filter(|host| !names.contains(host)));
+        }
+        TlsOptions::Own { names }
+    }
+
     /// Where this coordinator is reached, now that it is known what it listens on.
     ///
     /// # Errors
@@ -107,12 +134,13 @@ impl ClusterOptions {
         &self,
         http: SocketAddr,
         grpc: SocketAddr,
-        tls: Option<&TlsOptions>,
+        tls: DoorsWithTls,
     ) -> Result<Address, OptionsError> {
-        let scheme = if tls.is_some() { "https" } else { "http" };
+        let scheme = |has_tls| if has_tls { "https" } else { "http" };
+        let (for_http, for_grpc) = (self.advertise_http.as_ref(), self.advertise_grpc.as_ref());
         Ok(Address {
-            http: advertised("--advertise-http", self.advertise_http.as_ref(), "http", http)?,
-            grpc: advertised("--advertise-grpc", self.advertise_grpc.as_ref(), scheme, grpc)?,
+            http: advertised("--advertise-http", for_http, scheme(tls.http), http)?,
+            grpc: advertised("--advertise-grpc", for_grpc, scheme(tls.grpc), grpc)?,
         })
     }
 }
@@ -131,6 +159,17 @@ fn advertised(
         )),
         None => Ok(format!("{scheme}://{listens}")),
     }
+}
+
+/// The host of a URL that was checked, without brackets.
+pub(crate) fn host(url: &str) -> Option<String> {
+    let (_, authority) = url.split_once("://")?;
+    let authority = authority.trim_end_matches('/');
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']')?.0,
+        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    };
+    Some(host.to_owned())
 }
 
 fn check_url(flag: &'static str, url: &str) -> Result<(), OptionsError> {
@@ -190,18 +229,60 @@ mod tests {
         let (http, grpc) = (SocketAddr::from(([127, 0, 0, 1], 1)), SocketAddr::from(([10, 0, 0, 1], 2)));
         let folder = Objects::Folder("/srv/slipway".into());
         let plain = ClusterOptions::load(flags(), Some(&folder)).unwrap();
-        let address = plain.address(http, grpc, None).unwrap();
+        let none = DoorsWithTls { http: false, grpc: false };
+        let address = plain.address(http, grpc, none).unwrap();
         assert_eq!(
             (address.http.as_str(), address.grpc.as_str()),
             ("http://127.0.0.1:1", "http://10.0.0.1:2")
         );
-        let tls = TlsOptions::Files { certificate: "c".into(), key: "k".into() };
-        assert_eq!(plain.address(http, grpc, Some(&tls)).unwrap().grpc, "https://10.0.0.1:2");
+        let tls = DoorsWithTls { http: false, grpc: true };
+        let address = plain.address(http, grpc, tls).unwrap();
+        assert_eq!(
+            (address.http.as_str(), address.grpc.as_str()),
+            ("http://127.0.0.1:1", "https://10.0.0.1:2")
+        );
+        let both = DoorsWithTls { http: true, grpc: true };
+        assert_eq!(plain.address(http, grpc, both).unwrap().http, "https://127.0.0.1:1");
         let every = SocketAddr::from(([0, 0, 0, 0], 2));
-        let error = plain.address(http, every, Some(&tls)).unwrap_err().to_string();
+        let error = plain.address(http, every, tls).unwrap_err().to_string();
         assert!(error.starts_with("--advertise-grpc: is needed: 0.0.0.0:2"), "{error}");
         let told = ClusterFlags { advertise_grpc: Some("https://ci-1.example.com:7443/".into()), ..flags() };
         let told = ClusterOptions::load(told, Some(&folder)).unwrap();
-        assert_eq!(told.address(http, every, Some(&tls)).unwrap().grpc, "https://ci-1.example.com:7443");
+        assert_eq!(told.address(http, every, tls).unwrap().grpc, "https://ci-1.example.com:7443");
+    }
+
+    #[test]
+    fn its_own_certificate_names_where_others_reach_it() {
+        let (http, grpc) = (SocketAddr::from(([10, 0, 0, 1], 1)), SocketAddr::from(([0, 0, 0, 0], 2)));
+        let folder = Objects::Folder("/srv/slipway".into());
+        let named = |http_url: Option<&str>, grpc_url: &str, names: &[&str]| {
+            let given = ClusterFlags {
+                advertise_http: http_url.map(str::to_owned),
+                advertise_grpc: Some(grpc_url.to_owned()),
+                ..flags()
+            };
+            let options = ClusterOptions::load(given, Some(&folder)).unwrap();
+            let own = TlsOptions::Own { names: names.iter().map(|name| (*name).to_owned()).collect() };
+            match options.named(&own, http, grpc) {
+                TlsOptions::Own { names } => names,
+                TlsOptions::Files { .. } => Vec::new(),
+            }
+        };
+        let url = "https://ci-1.example.com:7443/";
+        assert_eq!(named(None, url, &["ci-1.example.com"]), ["ci-1.example.com", "10.0.0.1"]);
+        assert_eq!(named(Some("https://[fd00::1]:8080"), url, &["a"]), ["a", "fd00::1", "ci-1.example.com"]);
+        assert_eq!(named(Some("https://b"), "https://b:1", &[]), ["b"]);
+    }
+
+    #[test]
+    fn http_with_tls_is_not_advertised_without() {
+        let folder = Objects::Folder("/srv/slipway".into());
+        let with = |url: &str| {
+            let given = ClusterFlags { advertise_http: Some(url.into()), ..flags() };
+            ClusterOptions::load(given, Some(&folder)).unwrap()
+        };
+        assert!(with("https://ci-1.example.com").check_scheme().is_ok());
+        let error = with("http://ci-1.example.com").check_scheme().unwrap_err().to_string();
+        assert!(error.starts_with("--advertise-http: `http://ci-1.example.com`"), "{error}");
     }
 }

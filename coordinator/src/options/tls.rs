@@ -24,7 +24,7 @@ pub struct TlsFlags {
     /// tokens for enrolment; may be repeated
     #[arg(long = "tls-name", value_name = "NAME", env = "SLIPWAY_TLS_NAMES", value_delimiter = ',')]
     pub tls_names: Vec<String>,
-    /// Serve HTTP with the same certificate, too
+    /// Serve HTTP with the same certificate, too; the other coordinators of a cluster then pass requests on over HTTPS
     #[arg(long, env = "SLIPWAY_HTTP_TLS")]
     pub http_tls: bool,
     /// For how many seconds the certificate of an agent is good; it asks for another in time [default: 86400, a day]

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio_rustls::rustls::client::verify_server_name;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
@@ -46,6 +47,17 @@ pub enum TlsError {
     /// The coordinator's own certificate.
     #[error("--tls-name: {0}")]
     Own(#[from] AuthorityError),
+    /// It is not for the name by which others reach this coordinator.
+    #[error(
+        "--advertise-http: `{url}`: the certificate is not for `{host}`, and the other coordinators would not trust it; advertise a \
+         name that it has, or make one that has this name as subjectAltName"
+    )]
+    OtherName {
+        /// Where they reach it.
+        url: String,
+        /// The host of that.
+        host: String,
+    },
     /// What is put together is refused.
     #[error("TLS cannot be served: {0}")]
     Config(String),
@@ -96,6 +108,23 @@ impl ServerTls {
             http: finish(http.with_cert_resolver(current.clone()), &[b"h2", b"http/1.1"]),
             current,
         })
+    }
+
+    /// Whether the certificate is for the host of this URL.
+    ///
+    /// # Errors
+    /// [`TlsError::OtherName`].
+    pub(crate) fn check_name(&self, url: &str) -> Result<(), TlsError> {
+        let host = crate::options::host(url).unwrap_or_default();
+        let key = self.current.get();
+        let is_for = |name: &ServerName<'_>| {
+            let parsed = key.end_entity_cert().and_then(ParsedCertificate::try_from);
+            parsed.and_then(|certificate| verify_server_name(&certificate, name)).is_ok()
+        };
+        match ServerName::try_from(host.as_str()).is_ok_and(|name| is_for(&name)) {
+            true => Ok(()),
+            false => Err(TlsError::OtherName { url: url.to_owned(), host }),
+        }
     }
 
     /// Replaces the certificate when its files change, or its time is two thirds over. Never ends by itself.

@@ -7,7 +7,7 @@ use crate::events::{Forge, workflow};
 use crate::fake_agent::{FIRST, FakeAgent};
 
 async fn fetch(forge: &Forge, path: &str, tag: Option<&str>) -> (StatusCode, String, String) {
-    let mut request = reqwest::Client::new().get(forge.fixture.url(path));
+    let mut request = slipway_tests::http_client().get(forge.fixture.url(path));
     if let Some(tag) = tag {
         request = request.header("if-none-match", tag);
     }

@@ -15,7 +15,7 @@ pub(crate) struct Browser {
 
 impl Browser {
     pub(crate) fn new(handle: &Handle) -> Self {
-        let http = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
+        let http = slipway_tests::http_client_builder().redirect(Policy::none()).build().unwrap();
         Self { http, address: format!("http://{}", handle.http_addr), cookie: String::new() }
     }
 

@@ -14,7 +14,7 @@ use slipway_wire::records::Records;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status, Streaming};
 
 #[derive(Clone)]
@@ -79,7 +79,19 @@ impl FakeAgent {
     }
 
     pub(crate) async fn connect_at(address: SocketAddr, token: &str, hello: v1::Hello) -> Self {
-        let mut client = client(address, token).await;
+        Self::connect_by(client(address, token).await, hello).await
+    }
+
+    /// Over TLS, with whom the authority of this certificate (PEM) certified for `localhost`.
+    pub(crate) async fn connect_over_tls(handle: &Handle, ca: &str, id: &str) -> Self {
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
+        let endpoint = Endpoint::from_shared(format!("https://localhost:{}", handle.grpc_addr.port()));
+        let channel = endpoint.unwrap().tls_config(tls).unwrap().connect().await.unwrap();
+        let bearer = Bearer(handle.agent_token.reveal().to_owned());
+        Self::connect_by(AgentsClient::with_interceptor(channel, bearer), hello(id, 4, Vec::new())).await
+    }
+
+    async fn connect_by(mut client: Client, hello: v1::Hello) -> Self {
         let (out, messages) = mpsc::channel(64);
         out.send(v1::AgentMessage { message: Some(Out::Hello(hello)) }).await.unwrap();
         let incoming = client.session(ReceiverStream::new(messages)).await.unwrap().into_inner();

@@ -52,7 +52,7 @@ impl Fixture {
         let mut options = Options::embedded(folder.path().join("data"));
         change(&mut options);
         let handle = Coordinator::start_with_clock(options, clock.clone()).await.unwrap();
-        Self { folder, clock, handle: Some(handle), http: reqwest::Client::new() }
+        Self { folder, clock, handle: Some(handle), http: slipway_tests::http_client() }
     }
 
     pub(crate) fn handle(&self) -> &Handle {

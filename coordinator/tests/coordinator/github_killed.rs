@@ -53,7 +53,8 @@ impl Program {
         let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
         mac.update(&body);
         let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
-        let request = reqwest::Client::new().post(format!("http://{}/webhooks/github", self.http)).body(body);
+        let request =
+            slipway_tests::http_client().post(format!("http://{}/webhooks/github", self.http)).body(body);
         let request = request.header("x-github-event", "push").header("x-github-delivery", id);
         assert_eq!(request.header("x-hub-signature-256", signature).send().await.unwrap().status(), 202);
     }

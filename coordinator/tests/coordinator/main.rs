@@ -62,6 +62,7 @@ mod s3;
 mod sccache;
 mod schedule;
 mod several;
+mod several_tls;
 mod shared_results;
 mod sign_in;
 mod sign_in_github;

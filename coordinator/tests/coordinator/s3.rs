@@ -49,7 +49,7 @@ impl S3 {
             .spawn()
             .unwrap();
         let server = Self { process, port };
-        let http = reqwest::Client::new();
+        let http = slipway_tests::http_client();
         for _ in 0..600 {
             if http
                 .put(format!("http://127.0.0.1:{port}/logs"))

@@ -46,7 +46,7 @@ impl Common {
         });
         let journal = Box::new(self.journal.clone());
         let handle = Coordinator::start_on(Some(journal), options, clock.clone()).await.unwrap();
-        Fixture { folder, clock, handle: Some(handle), http: reqwest::Client::new() }
+        Fixture { folder, clock, handle: Some(handle), http: slipway_tests::http_client() }
     }
 }
 

@@ -60,7 +60,7 @@ impl Site {
         let clock = Arc::<TestClock>::default();
         let options = self.options(&folder.path().join("data"), objects);
         let handle = Coordinator::start_with_clock(options, clock.clone()).await.unwrap();
-        Fixture { folder, clock, handle: Some(handle), http: reqwest::Client::new() }
+        Fixture { folder, clock, handle: Some(handle), http: slipway_tests::http_client() }
     }
 
     /// One that leads and one that follows.
@@ -199,7 +199,7 @@ async fn what_one_saves_the_other_restores_and_so_does_the_next_leader() {
     let mut options = Options::embedded(folder.path().join("data"));
     options.objects = Some(site.bucket());
     let handle = Coordinator::start_with_clock(options, clock.clone()).await.unwrap();
-    let alone = Fixture { folder, clock, handle: Some(handle), http: reqwest::Client::new() };
+    let alone = Fixture { folder, clock, handle: Some(handle), http: slipway_tests::http_client() };
     let mut agent = FakeAgent::connect_with(alone.handle(), hello(FIRST, 4, vec![lease])).await;
     let (_, token) = job_on(&alone, &mut agent, "refs/heads/main", json!({})).await;
     assert_eq!(restored(&alone, &token, "deps").await.unwrap(), "saved through the follower");
@@ -265,7 +265,8 @@ impl Site {
             .unwrap();
         let process = Process { child, grpc: SocketAddr::from(([127, 0, 0, 1], grpc)), data_dir };
         for _ in 0..1_200 {
-            let ready = reqwest::get(format!("http://127.0.0.1:{http}/readyz")).await;
+            let ready =
+                slipway_tests::http_client().get(format!("http://127.0.0.1:{http}/readyz")).send().await;
             if ready.is_ok_and(|answer| answer.status() == 200) {
                 return process;
             }
@@ -347,7 +348,7 @@ async fn bytes_that_nobody_ever_named_go_after_a_day() {
     clock.advance(25 * 3_600_000);
     let options = site.options(&folder.path().join("data"), site.bucket());
     let handle = Coordinator::start_with_clock(options, clock.clone()).await.unwrap();
-    let third = Fixture { folder, clock, handle: Some(handle), http: reqwest::Client::new() };
+    let third = Fixture { folder, clock, handle: Some(handle), http: slipway_tests::http_client() };
     takes_over(&third).await;
     let left = site.objects_until(|names| !names.contains(&lost)).await;
     assert_eq!(left.len(), 1, "what is named stays: {left:?}");

@@ -33,7 +33,7 @@ impl Unsteady {
             server: s3.port(),
             refusals: Arc::default(),
             refused: Arc::default(),
-            http: reqwest::Client::new(),
+            http: slipway_tests::http_client(),
         };
         let app = axum::Router::new().fallback(pass).with_state(unsteady.clone());
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });

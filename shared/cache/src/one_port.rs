@@ -65,7 +65,7 @@ mod tests {
         tokio::spawn(async move { axum::serve(listener, router).await });
 
         let url = format!("http://{address}/cache/files/a");
-        let client = reqwest::Client::new();
+        let client = slipway_tests::http_client();
         assert!(client.put(&url).body("hello").send().await.unwrap().status().is_success());
         assert_eq!(client.get(&url).send().await.unwrap().text().await.unwrap(), "hello");
 

@@ -46,7 +46,7 @@ fn a_ca_file_has_to_hold_certificates() {
         (String::new(), "no certificate"),
         (key.serialize_pem(), "no certificate"),
         (broken, "certificate 1"),
-        (" ".repeat(CA_FILE_MAX_BYTES as usize + 1), "larger than"),
+        (" ".repeat(roots::FILE_MAX_BYTES as usize + 1), "larger than"),
     ];
     for (text, named) in cases {
         std::fs::write(&file, text).unwrap();

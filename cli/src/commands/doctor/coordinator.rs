@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value as Json;
 
-use super::{Finding, Status};
+use super::{Finding, Status, certificate};
+use crate::client::house::Ready;
 use crate::client::{Client, ServerArgs, Target};
 use crate::settings::Settings;
 
@@ -29,7 +30,7 @@ pub(super) async fn look(args: &ServerArgs, settings: &Settings) -> Vec<Finding>
         Err(failure) => return vec![Finding::new("coordinator", Status::Failed, failure.to_string(), "")],
     };
     let url = client.target().url().to_owned();
-    let (ready, date) = match client.ready(READY_TIMEOUT).await {
+    let Ready { ready, date, certificate } = match client.ready(READY_TIMEOUT).await {
         Ok(answer) => answer,
         Err(failure) if named => {
             return vec![Finding::new("coordinator", Status::Failed, failure.to_string(), "")];
@@ -44,6 +45,7 @@ pub(super) async fn look(args: &ServerArgs, settings: &Settings) -> Vec<Finding>
         Ok(()) => Finding::ok("coordinator", format!("{url} is ready")),
         Err(why) => Finding::new("coordinator", Status::Failed, format!("{url} is not ready: {why}"), ""),
     }];
+    findings.extend(certificate::look(client.target(), certificate.as_deref()));
     findings.extend(date.and_then(|date| clock(&date)));
     match client.agents().await {
         Ok(agents) => findings.push(fleet(&agents)),

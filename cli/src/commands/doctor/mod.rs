@@ -1,5 +1,6 @@
 //! `slipway doctor`: looks at this machine and at the coordinator, and says what to do about what is not right.
 
+mod certificate;
 mod coordinator;
 mod engine;
 mod machine;

@@ -27,16 +27,29 @@ impl Fingerprint {
         Some(Self(bytes))
     }
 
+    /// That of a certificate (DER).
+    #[must_use]
+    pub fn of(certificate: &[u8]) -> Self {
+        Self(Sha256::digest(certificate).into())
+    }
+
     fn is_of(&self, certificate: &CertificateDer<'_>) -> bool {
-        Sha256::digest(certificate)[..] == self.0
+        Self::of(certificate) == *self
+    }
+}
+
+impl std::fmt::Display for Fingerprint {
+    /// 64 hexadecimal digits.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex::encode(self.0))
     }
 }
 
 /// Verifies servers by it.
 #[derive(Debug)]
-pub(super) struct Pinned {
-    pub(super) fingerprint: Fingerprint,
-    pub(super) provider: Arc<CryptoProvider>,
+pub(crate) struct Pinned {
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) provider: Arc<CryptoProvider>,
 }
 
 impl ServerCertVerifier for Pinned {
