@@ -17,7 +17,6 @@ pub fn http_client() -> reqwest::Client {
 }
 
 /// The same with settings of one's own.
-#[must_use]
 pub fn http_client_builder() -> reqwest::ClientBuilder {
     trusting(RootCertStore::empty())
 }
