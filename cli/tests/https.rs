@@ -1,5 +1,5 @@
 //! The built command line against coordinators with TLS: whom it trusts, and what it says of those that it does not.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod program;
 

@@ -83,6 +83,15 @@ pub(crate) struct VaultKeys {
     keys: Vec<SigningKey>,
 }
 
+impl std::fmt::Debug for VaultKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VaultKeys")
+            .field("given", &self.given)
+            .field("own", &self.own)
+            .finish_non_exhaustive()
+    }
+}
+
 impl VaultKeys {
     /// Those of a coordinator that stands alone. Where keys are given, it makes none of its own, and opens with one that it had made.
     ///

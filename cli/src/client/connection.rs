@@ -35,10 +35,10 @@ pub(super) fn client(target: &Target) -> Result<reqwest::Client, Failure> {
 /// Why a call came to nothing.
 pub(super) fn unreachable(target: &Target, error: &reqwest::Error) -> Failure {
     let url = target.url();
-    if let Some(trust) = target.trust().filter(|_| error.is_connect()) {
-        if let Some(words) = slipway_tls::explain(error, &peer(target, trust)) {
-            return Failure::fleet(words);
-        }
+    if let Some(trust) = target.trust().filter(|_| error.is_connect())
+        && let Some(words) = slipway_tls::explain(error, &peer(target, trust))
+    {
+        return Failure::fleet(words);
     }
     if error.is_connect() {
         let cause = deepest(error);
