@@ -7,6 +7,7 @@ mod cache;
 mod cluster;
 mod environments;
 mod github;
+mod scaler;
 mod scheduling;
 mod settings;
 mod sign_in;
@@ -33,6 +34,7 @@ pub use self::webhook::{ApproveForks, Repository, WebhookOptions, WebhookSecret}
 use crate::authority::AGENT_LIFE;
 pub use crate::journal::{JournalPlace, JournalUrl};
 use crate::records::limits::KEEP_LOGS_DAYS;
+pub use scaler::{ScalerDriver, ScalerOptions, ScalerSecret};
 pub use scheduling::Scheduling;
 use settings::Settings;
 pub use sign_in::{ClientSecret, ProviderKind, RoleRule, SignInProvider};
@@ -202,6 +204,8 @@ pub struct Options {
     pub public_url: Option<String>,
     /// Where people may sign in besides with a token.
     pub sign_in: Vec<SignInProvider>,
+    /// What starts and stops agents, by pool.
+    pub scalers: Vec<ScalerOptions>,
     /// Whether badges are served to whoever asks, without a token.
     pub badges: bool,
     /// How many web pages follow live at once; whoever comes then is refused, and its page asks again.
@@ -239,6 +243,7 @@ impl Options {
             github: None,
             public_url: None,
             sign_in: Vec::new(),
+            scalers: Vec::new(),
             badges: false,
             live_pages_max: crate::pages::LIVE_MAX,
             history: true,
@@ -350,6 +355,7 @@ impl Options {
             github,
             public_url,
             sign_in,
+            scalers: scaler::load(file.scaler)?,
             badges: file.badges,
             ..Self::embedded(data_dir)
         };

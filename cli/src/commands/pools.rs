@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
+use slipway_kit::clock::{Clock as _, SystemClock};
 
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
 use crate::output::table::{Table, text};
+use crate::output::{escape, style};
 use crate::settings::Settings;
 
 /// How often `--watch` looks.
@@ -141,12 +143,16 @@ fn show(answer: &Json, as_json: bool, out: &mut Out) -> Result<(), Failure> {
     } else {
         let titles = [
             "POOL", "ARCH", "LABELS", "AGENTS", "DRAINING", "GONE", "BUSY", "QUEUED", "WANTED", "MIN", "MAX",
+            "WAIT", "SCALER",
         ];
         let mut table = Table::new(&titles);
         for pool in pools {
             table.row(row(pool));
         }
         out.text(&table.render(out.colours))?;
+        for line in pools.iter().flat_map(troubles) {
+            out.line(&line)?;
+        }
     }
     let unplaced = number(answer, "unplaced");
     if unplaced > 0 {
@@ -176,7 +182,45 @@ fn row(pool: &Json) -> Vec<crate::output::table::Cell> {
         text(number(pool, "desired").to_string()),
         text(or_empty(bound("min"))),
         text(or_empty(bound("max"))),
+        text(wait(pool)),
+        text(scaler(pool)),
     ]
+}
+
+/// When the last job that waits is expected to begin.
+fn wait(pool: &Json) -> String {
+    match (number(pool, "queued"), pool["predicted_wait_ms"].as_u64()) {
+        (0, _) => String::new(),
+        (_, None) => "unknown".to_owned(),
+        (_, Some(ms)) => format!("about {}", style::duration_ms(ms)),
+    }
+}
+
+/// What the pool's scaler does, in a few words.
+fn scaler(pool: &Json) -> String {
+    let scaler = &pool["scaler"];
+    let Some(driver) = scaler["driver"].as_str() else { return String::new() };
+    let said = [("on_their_way", "on their way"), ("draining", "draining"), ("stopping", "stopping")];
+    let said = said.into_iter().map(|(field, word)| (number(scaler, field), word));
+    let said: Vec<_> =
+        said.filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    match said.is_empty() {
+        true => driver.to_owned(),
+        false => format!("{driver}: {}", said.join(", ")),
+    }
+}
+
+/// What is wrong with a pool's scaler, a line each.
+fn troubles(pool: &Json) -> Vec<String> {
+    let name = pool["name"].as_str().unwrap_or_default();
+    let said = |field: &str| pool["scaler"][field].as_str();
+    let note = said("note").map(|note| format!("{name}: {note}"));
+    let failure = said("failure").map(|failure| {
+        let left = |at: u64| style::duration_ms(at.saturating_sub(SystemClock.unix_ms()));
+        let next = pool["scaler"]["next_try_ms"].as_u64().map(|at| format!("; next try in {}", left(at)));
+        format!("{name}: {}{}", escape::name(failure), next.unwrap_or_default())
+    });
+    note.into_iter().chain(failure).collect()
 }
 
 fn number(object: &Json, name: &str) -> u64 {
