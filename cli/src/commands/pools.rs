@@ -226,3 +226,37 @@ fn troubles(pool: &Json) -> Vec<String> {
 fn number(object: &Json, name: &str) -> u64 {
     object.get(name).and_then(Json::as_u64).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn pool(scaler: &Json) -> Json {
+        json!({"name": "gpu", "queued": 3, "predicted_wait_ms": 90_000, "scaler": scaler})
+    }
+
+    #[test]
+    fn what_a_scaler_does_is_said_in_few_words() {
+        let busy = json!({"driver": "command", "on_their_way": 2, "draining": 0, "stopping": 1});
+        assert_eq!(scaler(&pool(&busy)), "command: 2 on their way, 1 stopping");
+        assert_eq!(scaler(&pool(&json!({"driver": "systemd", "there": 4}))), "systemd");
+        assert_eq!(scaler(&pool(&Json::Null)), "");
+        assert_eq!(troubles(&pool(&busy)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_wrong_has_a_line_of_its_own_and_cannot_move_the_cursor() {
+        let failed = json!({"driver": "command", "failure": "gpu-1: \u{1b}[2Jno", "next_try_ms": 0});
+        assert_eq!(troubles(&pool(&failed)), ["gpu: gpu-1: \\u{1b}[2Jno; next try in 0.0s"]);
+        let idle = json!({"driver": "command", "note": "it has no bounds"});
+        assert_eq!(troubles(&pool(&idle)), ["gpu: it has no bounds"]);
+    }
+
+    #[test]
+    fn the_wait_is_shown_where_something_waits() {
+        assert_eq!(wait(&pool(&Json::Null)), "about 1m30s");
+        assert_eq!(wait(&json!({"queued": 1, "predicted_wait_ms": null})), "unknown");
+        assert_eq!(wait(&json!({"queued": 0, "predicted_wait_ms": 0})), "");
+    }
+}

@@ -149,9 +149,9 @@ fn one_that_drains_is_stopped_when_it_has_no_job_and_goes_on_when_it_is_needed()
     let (stop, resume) =
         (Action::Stop { agent: "a".into(), failure: None }, Action::Resume { agent: "a".into() });
     assert_eq!(decide(&input(none, vec![busy.clone()])), []);
-    assert_eq!(decide(&input(none, vec![idle.clone()])), [stop.clone()]);
+    assert_eq!(decide(&input(none, vec![idle.clone()])), std::slice::from_ref(&stop));
     let one = Counts { desired: 1, ..none };
-    assert_eq!(decide(&input(one, vec![idle.clone()])), [resume.clone()], "instead of another");
+    assert_eq!(decide(&input(one, vec![idle.clone()])), std::slice::from_ref(&resume), "instead of another");
     let two = Counts { desired: 2, finishing: 1, ..none };
     let both = decide(&input(two, vec![busy]));
     assert_eq!((&both[0], asks(&both)), (&resume, vec!["x64-1"]), "it has a job already");

@@ -15,6 +15,8 @@ use crate::view::PoolView;
 pub struct ScalerView {
     /// `command`, `webhook` or `systemd`.
     pub driver: String,
+    /// When it looked last, in Unix milliseconds: all this is as of then.
+    pub looked_ms: u64,
     /// Agents that were asked for and have not come.
     pub on_their_way: u32,
     /// Agents that were asked for and are there.
@@ -69,6 +71,7 @@ impl ScalerView {
         });
         Self {
             driver: driver.to_owned(),
+            looked_ms: input.now.0,
             on_their_way: count(&[Phase::Asked, Phase::Started]),
             there: count(&[Phase::There]),
             draining: count(&[Phase::Draining]),

@@ -7,9 +7,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use slipway_coordinator::options::{ScalerDriver, ScalerOptions};
 use slipway_coordinator::scaler::limits::{RETRY_FIRST_MS, SETTLE_MS};
+use slipway_kit::clock::Clock as _;
 use slipway_proto::v1;
+use slipway_proto::v1::agent_message::Message as Out;
 use slipway_proto::v1::coordinator_message::Message as In;
 
+use crate::browser::Browser;
 use crate::fake_agent::{FIRST, FakeAgent, SECOND, hello};
 use crate::fixture::Fixture;
 
@@ -188,15 +191,17 @@ async fn a_busy_agent_stays_and_one_that_nobody_asked_for_is_left_alone() {
     scaled.until(|pool| pool["scaler"]["there"] == 1).await;
     let run = scaled.fixture.submit(crate::fixture::ONE_JOB).await;
     let lease = agent.assigned().await.lease.unwrap();
-    agent.keep(&lease);
     let mut other = scaled.comes(SECOND, "by-hand").await;
     let rule = json!({"min": 0, "max": 3});
     scaled.fixture.call(Method::PUT, "/api/v1/pools/x64", Some(rule)).await;
     // More are there than wanted, for ever so long, and yet none may go. Not so far at a time that a lease ends.
-    for _ in 0..8 {
+    for number in 1..=8 {
+        let renew = v1::Renew { number, leases: vec![lease.clone()], lease_ms: 0 };
+        agent.say(Out::Renew(renew)).await;
+        while !matches!(agent.hear().await, In::Renewed(renewed) if renewed.number == number) {}
         scaled.fixture.clock.advance(20_000);
-        let renewed = async { while !matches!(agent.hear().await, In::Renewed(_)) {} };
-        renewed.await;
+        let now_ms = scaled.fixture.clock.unix_ms();
+        scaled.until(|pool| pool["scaler"]["looked_ms"].as_u64() >= Some(now_ms)).await;
     }
     let pool = scaled.pool().await;
     assert_eq!(
@@ -225,6 +230,12 @@ async fn a_driver_that_fails_is_shown_cleaned_up_after_and_tried_again_later() {
     let why = scaler["failure"].as_str().unwrap();
     assert!(why.starts_with("x64-1: ") && why.ends_with("no quota"), "{why}");
     assert!(scaler["next_try_ms"].as_u64().is_some(), "{scaler}");
+    let page = Browser::signed_in(scaled.fixture.handle()).await.page("/fleet").await;
+    for part in ["command: steady", "no quota", "next try at"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let metrics = scaled.fixture.call(Method::GET, "/metrics", None).await.text().await.unwrap();
+    assert!(metrics.contains("slipway_scaler_failures{pool=\"x64\"} 1"), "{metrics}");
     scaled.fixture.clock.advance(RETRY_FIRST_MS);
     let calls = ["up x64-1", "down x64-1", "up x64-2", "down x64-2"].map(|call| format!("{call} x64 X64 1"));
     scaled.until_calls(&calls.each_ref().map(String::as_str)).await;
