@@ -187,6 +187,9 @@ fn follow(input: &Input, machine: &Machine) -> Option<Action> {
         Phase::Asked | Phase::Started => match machine.connected() {
             Some(seen) => Some(Action::Came { agent, id: seen.id, stray: !seen.member }),
             None if machine.calling => None,
+            // A leader before this one may have told the driver: then it comes by itself, and nobody need be told
+            // again. Nor was it late while nobody led.
+            None if machine.order.asked_at < input.leads_since && !is_settled(input) => None,
             None if is_late(input, machine) => {
                 let seconds = input.terms.start_ms / 1_000;
                 let failure = Some(format!("it did not come within {seconds} s"));

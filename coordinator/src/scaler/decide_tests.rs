@@ -113,7 +113,15 @@ fn one_that_was_asked_for_counts_until_its_time_is_over() {
     assert_eq!(came, [Action::Came { agent: "x64-1".into(), id: AgentId::from_u128(1), stray: false }]);
     let just = machine("x64-1", Phase::Asked, None);
     let call = Action::CallUp { agent: "x64-1".into() };
-    assert_eq!(decide(&input(counts(1, 0, 5), vec![just.clone()])), [call]);
+    assert_eq!(decide(&input(counts(1, 0, 5), vec![just.clone()])), [call.clone()]);
+    let leads_since = Timestamp(just.order.asked_at.0 + 1);
+    let next = Input { leads_since, ..input(counts(1, 0, 5), vec![just.clone()]) };
+    assert_eq!(decide(&next), [], "a leader before this one asked");
+    let mut later = next.clone();
+    later.machines[0].order.asked_at = Timestamp(NOW.0 - TERMS.start_ms);
+    assert_eq!(decide(&later), [], "nobody led when its time was over");
+    let settled = Input { now: leads_since.after(SETTLE_MS), ..next };
+    assert_eq!(decide(&settled), [call]);
     assert_eq!(decide(&input(counts(1, 0, 5), vec![Machine { calling: true, ..just }])), []);
 }
 
