@@ -113,7 +113,7 @@ fn one_that_was_asked_for_counts_until_its_time_is_over() {
     assert_eq!(came, [Action::Came { agent: "x64-1".into(), id: AgentId::from_u128(1), stray: false }]);
     let just = machine("x64-1", Phase::Asked, None);
     let call = Action::CallUp { agent: "x64-1".into() };
-    assert_eq!(decide(&input(counts(1, 0, 5), vec![just.clone()])), [call.clone()]);
+    assert_eq!(decide(&input(counts(1, 0, 5), vec![just.clone()])), std::slice::from_ref(&call));
     let leads_since = Timestamp(just.order.asked_at.0 + 1);
     let next = Input { leads_since, ..input(counts(1, 0, 5), vec![just.clone()]) };
     assert_eq!(decide(&next), [], "a leader before this one asked");

@@ -138,7 +138,13 @@ async fn drained(agent: &mut FakeAgent) {
 async fn jobs_that_wait_call_for_agents_and_those_that_are_idle_are_drained_and_stopped() {
     let scaled = Scaled::start(0, 3, "", "").await;
     let run = scaled.fixture.submit(TWO).await;
-    scaled.until_calls(&["up x64-1 x64 X64 2", "up x64-2 x64 X64 2"]).await;
+    // The programs run side by side.
+    let both = |calls: &[String], wanted: [&str; 2]| {
+        let mut calls = calls.to_vec();
+        calls.sort_unstable();
+        calls == wanted
+    };
+    scaled.until(|_| both(&scaled.calls(), ["up x64-1 x64 X64 2", "up x64-2 x64 X64 2"])).await;
     let waits = scaled.until(|pool| pool["scaler"]["agents"][1]["state"] == "started").await;
     let scaler = &waits["scaler"];
     assert_eq!(
@@ -163,12 +169,8 @@ async fn jobs_that_wait_call_for_agents_and_those_that_are_idle_are_drained_and_
     assert_eq!(stopping["ready"], 0);
     drained(&mut first).await;
     drained(&mut second).await;
-    let stopped = |calls: &[String]| {
-        let mut calls = calls[2..].to_vec();
-        calls.sort_unstable();
-        calls == ["down x64-1 x64 X64 0", "down x64-2 x64 X64 0"]
-    };
-    scaled.until(|_| stopped(&scaled.calls())).await;
+    let down = ["down x64-1 x64 X64 0", "down x64-2 x64 X64 0"];
+    scaled.until(|_| scaled.calls().get(2..).is_some_and(|calls| both(calls, down))).await;
     drop((first, second));
     scaled.until(|pool| pool["scaler"]["agents"] == json!([])).await;
     let each = |agent: &str| {
