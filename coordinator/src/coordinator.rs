@@ -36,6 +36,7 @@ use crate::records::RecordsError;
 use crate::repositories::Repositories;
 use crate::results::tunnel::{self, Tunnels};
 use crate::results::{IndexPlace, Results, ResultsError, ResultsPlaces, Sharing};
+use crate::scaler::Scalers;
 use crate::secrets::Secrets;
 use crate::services::Services;
 use crate::sign_in::SignIn;
@@ -335,6 +336,7 @@ impl Coordinator {
             deliveries: Arc::default(),
             forge,
             schedules: Arc::default(),
+            scalers: Scalers::default(),
             history,
             metrics,
             options: Arc::new(options),

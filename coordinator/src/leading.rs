@@ -11,7 +11,9 @@ use crate::driver::{Planning, RunEnded};
 use crate::records::AttemptKey;
 use crate::records::limits::SEAL_QUEUE;
 use crate::services::Services;
-use crate::{cache, chain, forge, github, history, identity, log_keeper, planner, results, schedule, vault};
+use crate::{
+    cache, chain, forge, github, history, identity, log_keeper, planner, results, scaler, schedule, vault,
+};
 
 /// What the driver sends to its helpers.
 pub(crate) struct FromDriver {
@@ -42,6 +44,7 @@ pub(crate) async fn begin(services: &Services, from: FromDriver, helpers: &mut J
     helpers.spawn(forge::reporter::report(services.clone()));
     helpers.spawn(forge::missed::look_after(services.clone()));
     helpers.spawn(schedule::run(services.clone()));
+    helpers.spawn(scaler::run(services.clone()));
     helpers.spawn(identity::keep(services.clone()));
     helpers.spawn(results::sweep(services.results.clone(), services.options.cache_quota));
     if let Some(cache) = services.cache.clone() {

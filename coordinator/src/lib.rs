@@ -43,6 +43,7 @@ pub mod repositories;
 pub mod rerun;
 pub mod results;
 pub mod run_stream;
+pub mod scaler;
 mod schedule;
 mod seal;
 mod secret_file;

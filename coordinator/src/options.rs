@@ -7,6 +7,7 @@ mod cache;
 mod cluster;
 mod environments;
 mod github;
+mod scaler;
 mod scheduling;
 mod settings;
 mod sign_in;
@@ -37,6 +38,7 @@ use crate::authority::AGENT_LIFE;
 pub use crate::journal::{JournalPlace, JournalUrl};
 use crate::records::limits::KEEP_LOGS_DAYS;
 pub use crate::vault_keys::GivenKeys;
+pub use scaler::{ScalerDriver, ScalerOptions, ScalerSecret};
 pub use scheduling::Scheduling;
 use settings::Settings;
 pub use sign_in::{ClientSecret, ProviderKind, RoleRule, SignInProvider};
@@ -209,6 +211,8 @@ pub struct Options {
     pub public_url: Option<String>,
     /// Where people may sign in besides with a token.
     pub sign_in: Vec<SignInProvider>,
+    /// What starts and stops agents, by pool.
+    pub scalers: Vec<ScalerOptions>,
     /// Whether badges are served to whoever asks, without a token.
     pub badges: bool,
     /// How many web pages follow live at once; whoever comes then is refused, and its page asks again.
@@ -248,6 +252,7 @@ impl Options {
             github: None,
             public_url: None,
             sign_in: Vec::new(),
+            scalers: Vec::new(),
             badges: false,
             live_pages_max: crate::pages::LIVE_MAX,
             vault_keys: None,
@@ -359,6 +364,7 @@ impl Options {
             github,
             public_url,
             sign_in,
+            scalers: scaler::load(file.scaler)?,
             badges: file.badges,
             vault_keys: vault::load(flags.vault, file.vault_key)?,
             ..Self::embedded(data_dir)

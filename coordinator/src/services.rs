@@ -22,6 +22,7 @@ use crate::records::Records;
 use crate::repositories::Repositories;
 use crate::results::Results;
 use crate::results::tunnel::Tunnels;
+use crate::scaler::Scalers;
 use crate::secrets::Secrets;
 use crate::sign_in::SignIn;
 use crate::token::Token;
@@ -70,6 +71,8 @@ pub struct Services {
     pub forge: Option<Arc<dyn Forge>>,
     /// Wakes whoever waits for schedules.
     pub schedules: Arc<Notify>,
+    /// What starts and stops agents.
+    pub scalers: Scalers,
     /// Asks for the projections to be made again.
     pub history: History,
     /// What is counted.

@@ -14,7 +14,7 @@ make_systemd_image() {
   local arch=$1 image=$2 key=$3 sources
   mapfile -t sources < <(debian_sources "$arch")
   as_root mmdebstrap --mode=root --variant=minbase --architectures="$arch" \
-    --include=systemd,systemd-sysv,dbus,git,ca-certificates,procps \
+    --include=systemd,systemd-sysv,dbus,polkitd,git,ca-certificates,procps \
     --aptopt='APT::Install-Recommends "false"' --dpkgopt=force-unsafe-io \
     "$(debian_release)" - "${sources[@]}" |
     load_image "$image" "$arch" '{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin","container=docker"],

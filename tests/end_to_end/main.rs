@@ -32,6 +32,7 @@ mod pages_long_log;
 mod private_fleet;
 mod rerun;
 mod results;
+mod scaler;
 mod schedule;
 mod services;
 mod sign_in;

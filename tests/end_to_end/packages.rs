@@ -144,3 +144,57 @@ fn packages_are_installed_set_up_upgraded_and_purged() {
     machine.must("test ! -e /var/lib/slipway && test ! -e /usr/bin/slipway-agent");
     assert_eq!(machine.property(coordinator, "LoadState"), "not-found");
 }
+
+/// A file of the documentation's, as people copy it: the text of the block that begins with its path.
+fn documented(path: &str) -> String {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/FLEET.md")).unwrap();
+    let mut blocks =
+        page.split("```").filter(|block| block.lines().nth(1).is_some_and(|line| line.ends_with(path)));
+    let block = blocks.next().unwrap_or_else(|| panic!("docs/FLEET.md has no {path}"));
+    block.lines().skip(2).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn a_scaler_starts_and_stops_template_units_with_the_rights_that_the_documents_give_it() {
+    let machine = Machine::start();
+    machine.install(&["slipway", "slipway-coordinator", "slipway-agent"]);
+    machine.must("install -m 0600 /var/lib/slipway/agent.token /etc/slipway/agent.token");
+    for path in
+        ["/etc/systemd/system/slipway-agent@.service.d/scaled.conf", "/etc/polkit-1/rules.d/50-slipway.rules"]
+    {
+        machine.must(&format!("mkdir -p $(dirname {path}) && cat > {path} <<'END'\n{}END", documented(path)));
+    }
+    // Their networks have names of their own beside those of other tests.
+    let instance = |n: u32| format!("{}{n}", std::process::id());
+    let [first, second] = [1, 2].map(|n| format!("slipway-agent@{}", instance(n)));
+    let config = format!(
+        "[[scaler]]\npool = \"x64\"\ndriver = \"systemd\"\nunits = \"slipway-agent@{{n}}.service\"\ninstances = [{}, {}]\n\
+         cooldown_seconds = 1\nquiet_seconds = 1\n",
+        instance(1),
+        instance(2)
+    );
+    machine.must(&format!(
+        "cat > /etc/slipway/coordinator.toml <<'END'\n{config}END\nchmod 0644 /etc/slipway/coordinator.toml\n\
+         echo SLIPWAY_CONFIG=/etc/slipway/coordinator.toml >> /etc/slipway/coordinator.env\n\
+         systemctl daemon-reload && systemctl mask {first}.service && systemctl restart slipway-coordinator"
+    ));
+    let pool = || {
+        let pools: serde_json::Value = serde_json::from_str(&machine.slipway("pools --json")).unwrap();
+        pools.as_array().unwrap().first().cloned().unwrap_or_default()
+    };
+    machine.slipway("pools set x64 --min 1 --max 1");
+    wait_until("a unit that cannot be started is told", || {
+        let failure = pool()["scaler"]["failure"].as_str()?.to_owned();
+        assert!(failure.starts_with(&first) && failure.contains("masked"), "{failure}");
+        Some(())
+    });
+    wait_until("the next one is there", || (pool()["scaler"]["there"] == 1).then_some(()));
+    assert_eq!(machine.property(&format!("{second}.service"), "ActiveState"), "active");
+    assert_eq!(machine.slipway(&format!("agents --json | grep -c {second}")), "1");
+    machine.slipway("pools set x64 --min 0 --max 1");
+    wait_until("it is stopped and forgotten", || {
+        (pool()["scaler"]["agents"].as_array()?.is_empty()).then_some(())
+    });
+    let state = machine.property(&format!("{second}.service"), "ActiveState");
+    assert!(state == "inactive" || state == "deactivating", "{state}");
+}

@@ -365,11 +365,16 @@ impl Drop for Agent {
     fn drop(&mut self) {
         // Its process first, or it would go on making containers.
         drop(self.server.take());
-        let Ok(id) = std::fs::read_to_string(self.data.path().join("data/agent.id")) else { return };
-        let filter = format!("label=slipway.agent={}", id.trim());
-        remove_all(&["ps", "--all", "--quiet", "--filter", &filter], &["rm", "--force", "--volumes"]);
-        remove_all(&["network", "ls", "--quiet", "--filter", &filter], &["network", "rm"]);
+        remove_agents_containers(&self.data_dir());
     }
+}
+
+/// Removes what the agent with this data directory has from the engine. Best effort.
+pub fn remove_agents_containers(data_dir: &Path) {
+    let Ok(id) = std::fs::read_to_string(data_dir.join("agent.id")) else { return };
+    let filter = format!("label=slipway.agent={}", id.trim());
+    remove_all(&["ps", "--all", "--quiet", "--filter", &filter], &["rm", "--force", "--volumes"]);
+    remove_all(&["network", "ls", "--quiet", "--filter", &filter], &["network", "rm"]);
 }
 
 /// Removes what `list` lists. Best effort: it runs while a failing test unwinds, too.

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
+use slipway_kit::clock::{Clock as _, SystemClock};
 
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
 use crate::output::table::{Table, text};
+use crate::output::{escape, style};
 use crate::settings::Settings;
 
 /// How often `--watch` looks.
@@ -141,12 +143,16 @@ fn show(answer: &Json, as_json: bool, out: &mut Out) -> Result<(), Failure> {
     } else {
         let titles = [
             "POOL", "ARCH", "LABELS", "AGENTS", "DRAINING", "GONE", "BUSY", "QUEUED", "WANTED", "MIN", "MAX",
+            "WAIT", "SCALER",
         ];
         let mut table = Table::new(&titles);
         for pool in pools {
             table.row(row(pool));
         }
         out.text(&table.render(out.colours))?;
+        for line in pools.iter().flat_map(troubles) {
+            out.line(&line)?;
+        }
     }
     let unplaced = number(answer, "unplaced");
     if unplaced > 0 {
@@ -176,9 +182,81 @@ fn row(pool: &Json) -> Vec<crate::output::table::Cell> {
         text(number(pool, "desired").to_string()),
         text(or_empty(bound("min"))),
         text(or_empty(bound("max"))),
+        text(wait(pool)),
+        text(scaler(pool)),
     ]
+}
+
+/// When the last job that waits is expected to begin.
+fn wait(pool: &Json) -> String {
+    match (number(pool, "queued"), pool["predicted_wait_ms"].as_u64()) {
+        (0, _) => String::new(),
+        (_, None) => "unknown".to_owned(),
+        (_, Some(ms)) => format!("about {}", style::duration_ms(ms)),
+    }
+}
+
+/// What the pool's scaler does, in a few words.
+fn scaler(pool: &Json) -> String {
+    let scaler = &pool["scaler"];
+    let Some(driver) = scaler["driver"].as_str() else { return String::new() };
+    let said = [("on_their_way", "on their way"), ("draining", "draining"), ("stopping", "stopping")];
+    let said = said.into_iter().map(|(field, word)| (number(scaler, field), word));
+    let said: Vec<_> =
+        said.filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+    match said.is_empty() {
+        true => driver.to_owned(),
+        false => format!("{driver}: {}", said.join(", ")),
+    }
+}
+
+/// What is wrong with a pool's scaler, a line each.
+fn troubles(pool: &Json) -> Vec<String> {
+    let name = pool["name"].as_str().unwrap_or_default();
+    let said = |field: &str| pool["scaler"][field].as_str();
+    let note = said("note").map(|note| format!("{name}: {note}"));
+    let failure = said("failure").map(|failure| {
+        let left = |at: u64| style::duration_ms(at.saturating_sub(SystemClock.unix_ms()));
+        let next = pool["scaler"]["next_try_ms"].as_u64().map(|at| format!("; next try in {}", left(at)));
+        format!("{name}: {}{}", escape::name(failure), next.unwrap_or_default())
+    });
+    note.into_iter().chain(failure).collect()
 }
 
 fn number(object: &Json, name: &str) -> u64 {
     object.get(name).and_then(Json::as_u64).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn pool(scaler: &Json) -> Json {
+        json!({"name": "gpu", "queued": 3, "predicted_wait_ms": 90_000, "scaler": scaler})
+    }
+
+    #[test]
+    fn what_a_scaler_does_is_said_in_few_words() {
+        let busy = json!({"driver": "command", "on_their_way": 2, "draining": 0, "stopping": 1});
+        assert_eq!(scaler(&pool(&busy)), "command: 2 on their way, 1 stopping");
+        assert_eq!(scaler(&pool(&json!({"driver": "systemd", "there": 4}))), "systemd");
+        assert_eq!(scaler(&pool(&Json::Null)), "");
+        assert_eq!(troubles(&pool(&busy)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_wrong_has_a_line_of_its_own_and_cannot_move_the_cursor() {
+        let failed = json!({"driver": "command", "failure": "gpu-1: \u{1b}[2Jno", "next_try_ms": 0});
+        assert_eq!(troubles(&pool(&failed)), ["gpu: gpu-1: \\u{1b}[2Jno; next try in 0.0s"]);
+        let idle = json!({"driver": "command", "note": "it has no bounds"});
+        assert_eq!(troubles(&pool(&idle)), ["gpu: it has no bounds"]);
+    }
+
+    #[test]
+    fn the_wait_is_shown_where_something_waits() {
+        assert_eq!(wait(&pool(&Json::Null)), "about 1m30s");
+        assert_eq!(wait(&json!({"queued": 1, "predicted_wait_ms": null})), "unknown");
+        assert_eq!(wait(&json!({"queued": 0, "predicted_wait_ms": 0})), "");
+    }
 }

@@ -4,7 +4,7 @@
 //! neither is there without the other, and the journal's chain of hashes shows if one was changed or removed. Commands that
 //! were refused are in it too. Deliberately absent: requests without the right token (anybody could fill the journal with
 //! them; `/metrics` counts those) and everything that Slipway decides by itself, but for keys of
-//! identity tokens that take turns.
+//! identity tokens that take turns and for what the scaler does with agents.
 
 mod trail;
 
@@ -43,7 +43,8 @@ pub struct AuditEntry {
     pub source: String,
     /// `run.submit`, `run.rerun`, `run.cancel`, `run.approve`, `run.reject`, `agent.drain`, `agent.resume`, `backup`, `cache.check`, `cache.prune`, `cache.token`, `history.rebuild`, `agent.token`, `agent.token_revoke`,
     /// `agent.enrol`, `agent.remove`, `pool.set`, `pool.remove`, `secret.set`, `secret.remove`, `secret.read`, `token.make`, `token.revoke`,
-    /// `identity.token`, `identity.key`, `identity.key_alone`, `identity.key_remove`.
+    /// `identity.token`, `identity.key`, `identity.key_alone`, `identity.key_remove`, `scaler.ask`, `scaler.started`, `scaler.came`, `scaler.drain`,
+    /// `scaler.resume`, `scaler.stop`, `scaler.stopped`.
     pub action: String,
     /// The run or agent.
     pub target: String,

@@ -260,6 +260,7 @@ impl Core {
                 let result = self.house(command, origin);
                 self.answer(answer, result);
             }
+            Request::Scale { event, answer } => self.scale(event, answer),
             Request::Read { position, answer } => {
                 // Damage far back is no reason to stop: whoever asked tells a person.
                 let read =

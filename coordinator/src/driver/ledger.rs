@@ -14,6 +14,7 @@ use super::payload::{AttemptNote, DeliveryEvent, DrainOrder, Payload};
 use crate::forge::Place;
 use crate::forge::told::Told;
 use crate::house::{House, HouseEvent};
+use crate::scaler::Scaling;
 
 /// How many deliveries are remembered after they were dealt with, so that a repeated one does nothing. GitHub repeats only
 /// by hand and within days.
@@ -46,6 +47,9 @@ pub struct Ledger {
     /// Runs that wait as a whole.
     #[serde(default)]
     holds: Holds,
+    /// Agents that the scaler asked for.
+    #[serde(default)]
+    scaling: Scaling,
     #[serde(skip)]
     done_index: BTreeSet<String>,
 }
@@ -112,6 +116,7 @@ impl Ledger {
             }
             Payload::Report(event) => self.told.apply(event),
             Payload::Hold(event) => self.holds.apply(event),
+            Payload::Scale(event) => self.scaling.apply(event),
             Payload::AttemptNote(note) => self.notes.entry(note.run).or_default().push(note.clone()),
             Payload::DrainOrder(DrainOrder { agent, on, .. }) => {
                 self.drained.retain(|drained| drained != agent);
@@ -141,6 +146,12 @@ impl Ledger {
     #[must_use]
     pub fn holds(&self) -> &Holds {
         &self.holds
+    }
+
+    /// Agents that the scaler asked for.
+    #[must_use]
+    pub fn scaling(&self) -> &Scaling {
+        &self.scaling
     }
 
     /// The number of the next run of this workflow, from 1.

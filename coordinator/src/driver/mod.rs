@@ -21,6 +21,7 @@ pub mod payload;
 mod recover;
 mod request;
 mod role;
+mod scale;
 mod session;
 mod snapshots;
 pub mod stepped;

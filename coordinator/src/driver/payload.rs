@@ -4,6 +4,7 @@ use super::holds::HoldEvent;
 use crate::audit::AuditEntry;
 use crate::forge::told::ReportEvent;
 use crate::house::HouseEvent;
+use crate::scaler::ScaleEvent;
 use serde::{Deserialize, Serialize};
 use slipway_cas::Digest;
 use slipway_scheduler::{AgentId, Event, InstanceId, RunId, Timestamp};
@@ -28,6 +29,8 @@ pub enum Payload {
     Report(ReportEvent),
     /// A run waits as a whole, or somebody decided about it.
     Hold(HoldEvent),
+    /// An agent was asked for, or something became of one that was.
+    Scale(ScaleEvent),
 }
 
 /// A person's order to an agent. It stands until the opposite one, whatever restarts.

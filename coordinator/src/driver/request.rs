@@ -15,6 +15,7 @@ use crate::audit::Origin;
 use crate::forge::told::ReportEvent;
 use crate::house::HouseCommand;
 use crate::journal::{Hash, Journal, JournalError, Mark, Record, Snapshot};
+use crate::scaler::ScaleEvent;
 
 /// The driver's answer to whoever asked.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, DriverError>>;
@@ -91,6 +92,8 @@ pub(super) enum Request {
     Drain { agent: AgentId, on: bool, origin: Origin, answer: Answer<bool> },
     /// An admin decides something about the fleet, or an agent enrols.
     House { command: HouseCommand, origin: Origin, answer: Answer<()> },
+    /// The scaler decided or saw something; answers whether it is so.
+    Scale { event: ScaleEvent, answer: Answer<bool> },
     /// Something about a webhook delivery; answers whether it was news.
     Delivery { event: DeliveryEvent, answer: Answer<bool> },
     /// Something that a forge was told, or is to be.
@@ -136,6 +139,7 @@ impl Request {
             Self::House { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Drain { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Report { answer, .. } => drop(answer.send(Err(error.clone()))),
+            Self::Scale { answer, .. } => drop(answer.send(Err(error.clone()))),
             Self::Delivery { answer, .. } => drop(answer.send(Err(error.clone()))),
             // Without sessions there is nothing to end and nobody to hear.
             Self::Disconnect { .. } | Self::FromAgent { .. } => {}

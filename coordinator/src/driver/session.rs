@@ -83,7 +83,7 @@ impl Core {
         if let Some(enrolled) = self.ledger.house().agent(agent) {
             hello.profile.labels = hello.profile.labels.with(&enrolled.labels);
         }
-        let presented = refs(&hello.held);
+        let (presented, name) = (refs(&hello.held), hello.profile.name.clone());
         let answer = self
             .fleet
             .hello(&self.state, hello.profile, &presented, self.uptime)
@@ -116,7 +116,7 @@ impl Core {
                 tracing::warn!(%agent, %rejection, "a lost lease cannot be ended");
             }
         }
-        let drained = self.ledger.is_drained(agent);
+        let drained = self.ledger.is_drained(agent) || self.ledger.scaling().is_stopping(&name);
         if drained || hello.draining {
             self.fleet.set_draining(agent, true);
             // One that was told to drain and had no session when the order was taken back does not know so yet. One that

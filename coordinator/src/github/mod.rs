@@ -18,7 +18,7 @@ mod learn;
 mod payload;
 mod react;
 mod rules;
-mod signature;
+pub(crate) mod signature;
 mod start;
 #[cfg(test)]
 mod tests;

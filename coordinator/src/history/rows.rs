@@ -45,7 +45,8 @@ pub(super) fn rows(entry: Entry<'_>, to: &mut Vec<Statement>) {
         | Payload::Audit(_)
         | Payload::House(_)
         | Payload::Report(_)
-        | Payload::Hold(_) => {}
+        | Payload::Hold(_)
+        | Payload::Scale(_) => {}
     }
 }
 

@@ -63,6 +63,41 @@ fn for_pools(page: &mut Page, pools: &[PoolView]) {
     page.gauge("slipway_pool_busy_slots", "Slots of a pool that have a job.", &each(|pool| pool.busy.into()));
     page.gauge("slipway_pool_queued", "Jobs that wait for a pool.", &each(|pool| pool.queued));
     page.gauge("slipway_pool_desired", "Agents that a pool should have.", &each(|pool| pool.desired.into()));
+    let waits = pools.iter().filter_map(|pool| {
+        let seconds = pool.predicted_wait_ms?.div_ceil(1_000);
+        Some((format!("pool=\"{}\",arch=\"{}\"", escape_label(&pool.name), pool.arch), seconds))
+    });
+    page.gauge(
+        "slipway_pool_predicted_wait_seconds",
+        "In how long the last job that waits for a pool is expected to begin; of pools of which that is known.",
+        &waits.collect::<Vec<_>>(),
+    );
+    for_scalers(page, pools);
+}
+
+/// What scalers do. Agents that failed are no agents of any kind.
+fn for_scalers(page: &mut Page, pools: &[PoolView]) {
+    let scaled = || pools.iter().filter_map(|pool| Some((escape_label(&pool.name), pool.scaler.as_ref()?)));
+    let agents = scaled().flat_map(|(pool, scaler)| {
+        [
+            ("on_their_way", scaler.on_their_way),
+            ("there", scaler.there),
+            ("draining", scaler.draining),
+            ("stopping", scaler.stopping),
+        ]
+        .map(|(state, count)| (format!("pool=\"{pool}\",state=\"{state}\""), u64::from(count)))
+    });
+    let agents: Vec<(String, u64)> = agents.collect();
+    if agents.is_empty() {
+        return;
+    }
+    page.gauge("slipway_scaler_agents", "Agents that a pool's scaler asked for, by state.", &agents);
+    let failures = scaled().map(|(pool, scaler)| (format!("pool=\"{pool}\""), scaler.failures.into()));
+    page.gauge(
+        "slipway_scaler_failures",
+        "Agents in a row that were asked for and failed, since the last one came.",
+        &failures.collect::<Vec<_>>(),
+    );
 }
 
 /// The cache of build tools; no figures: it cannot be asked at the moment.
@@ -177,7 +212,8 @@ fn for_forge(page: &mut Page, metrics: &Metrics) {
 }
 
 pub(super) async fn page(State(services): State<Services>) -> Result<impl IntoResponse, ApiError> {
-    let gauges = services.driver.query(read).await?;
+    let mut gauges = services.driver.query(read).await?;
+    services.scalers.show(&mut gauges.pools);
     let metrics = &services.metrics;
     let mut page = Page::default();
     let labelled = |name: &str, values: &[(&str, u64)]| -> Vec<(String, u64)> {

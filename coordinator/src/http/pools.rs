@@ -28,7 +28,8 @@ pub(super) struct Rule {
 }
 
 pub(super) async fn list(State(services): State<Services>) -> Result<Json<Value>, ApiError> {
-    let view::Pools { pools, unplaced } = services.driver.query(view::pools).await?;
+    let view::Pools { mut pools, unplaced } = services.driver.query(view::pools).await?;
+    services.scalers.show(&mut pools);
     Ok(Json(json!({"pools": pools, "unplaced": unplaced})))
 }
 
@@ -80,7 +81,8 @@ pub(super) async fn set(
     let labels = labels.or(known.map(|known| known.labels)).unwrap_or_default();
     let rule = PoolRule { name: name.clone(), arch, labels, min, max, at: Timestamp(0) };
     services.driver.house(HouseCommand::SetPool(rule), origin).await?;
-    let pools = services.driver.query(view::pools).await?.pools;
+    let mut pools = services.driver.query(view::pools).await?.pools;
+    services.scalers.show(&mut pools);
     Ok(Json(json!(pools.into_iter().find(|pool| pool.name.eq_ignore_ascii_case(&name)))))
 }
 

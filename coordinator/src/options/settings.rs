@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::scaler::ScalerSetting;
 use super::scheduling::{PrioritySetting, RetrySetting, ShareSetting};
 use super::sign_in::SignInSetting;
 use super::{CacheUrl, EnvironmentSetting, GithubSettings, JournalUrl, Repository};
@@ -50,4 +51,5 @@ pub(super) struct Settings {
     pub(super) badges: bool,
     pub(super) public_url: Option<String>,
     pub(super) sign_in: Vec<SignInSetting>,
+    pub(super) scaler: Vec<ScalerSetting>,
 }

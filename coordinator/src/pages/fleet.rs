@@ -15,9 +15,9 @@ use super::layout::{Frame, Html, Place, form_token, page as whole};
 use super::limits::{LIVE_LOOK_EVERY, WAITING_SHOWN};
 use super::live::{self, Parts};
 use super::session::Session;
-use super::words::{count, name, number, took};
+use super::words::{clock, count, name, number, span, took};
 use crate::access::UserRole;
-use crate::driver::View;
+use crate::driver::{DriverError, View};
 use crate::services::Services;
 use crate::view::{self, AgentView, PoolView};
 
@@ -131,6 +131,31 @@ fn agents(fleet: &Fleet, session: &Session) -> Markup {
     }
 }
 
+/// When the last job that waits is expected to begin.
+fn predicted(pool: &PoolView) -> String {
+    match (pool.queued, pool.predicted_wait_ms) {
+        (0, _) => String::new(),
+        (_, None) => "unknown".to_owned(),
+        (_, Some(ms)) => format!("in about {}", span(ms)),
+    }
+}
+
+/// What the pool's scaler does, and what is wrong.
+fn scaler(pool: &PoolView) -> Markup {
+    let Some(scaler) = &pool.scaler else { return html! {} };
+    html! {
+        (scaler.driver) ": " (scaler.words())
+        @if let Some(note) = &scaler.note { " " span.hint { (name(note)) } }
+        @if let Some(failure) = &scaler.failure {
+            " "
+            span.hint {
+                (name(failure))
+                @if let Some(at) = scaler.next_try_ms { "; next try at " (clock(at)) }
+            }
+        }
+    }
+}
+
 fn pools(fleet: &Fleet) -> Markup {
     let bound = |bound: Option<u32>| bound.map_or_else(|| "–".to_owned(), |bound| number(bound.into()));
     html! {
@@ -143,7 +168,7 @@ fn pools(fleet: &Fleet) -> Markup {
                             thead { tr {
                                 th scope="col" { "Pool" } th scope="col" { "Labels" } th.num scope="col" { "Ready" }
                                 th.num scope="col" { "Slots in use" } th.num scope="col" { "Waiting" } th.num scope="col" { "Wanted" }
-                                th.num scope="col" { "Bounds" }
+                                th.num scope="col" { "Bounds" } th.num scope="col" { "Last begins" } th scope="col" { "Scaler" }
                             } }
                             tbody {
                                 @for pool in &fleet.pools {
@@ -155,6 +180,8 @@ fn pools(fleet: &Fleet) -> Markup {
                                         td.num { (number(pool.queued)) }
                                         td.num { (number(pool.desired.into())) }
                                         td.num { (bound(pool.min)) " to " (bound(pool.max)) }
+                                        td.num { (predicted(pool)) }
+                                        td { (scaler(pool)) }
                                     }
                                 }
                             }
@@ -207,8 +234,15 @@ fn parts(fleet: &Fleet, session: &Session, now_ms: u64) -> Parts {
     ]
 }
 
+/// What is to be shown, what scalers do included.
+async fn seen(services: &Services) -> Result<Fleet, DriverError> {
+    let mut fleet = services.driver.query(look).await?;
+    services.scalers.show(&mut fleet.pools);
+    Ok(fleet)
+}
+
 pub(super) async fn page(State(services): State<Services>, visitor: Visitor) -> Result<Html, PageError> {
-    let fleet = services.driver.query(look).await?;
+    let fleet = seen(&services).await?;
     let now_ms = services.clock.unix_ms();
     let main = html! {
         h1 { "Fleet" }
@@ -229,12 +263,12 @@ pub(super) async fn follow(
     State(services): State<Services>,
     visitor: Visitor,
 ) -> Result<Response, PageError> {
-    let (driver, lately) = (services.driver.clone(), Arc::clone(&services.pages.fleet));
+    let (seen_by, lately) = (services.clone(), Arc::clone(&services.pages.fleet));
     let now_ms = services.clock.unix_ms();
     live::stream(&services, &visitor.session.clone(), move |mut follower| async move {
         loop {
             // Why jobs wait is counted in their queues: once for all who follow.
-            let fleet = lately.get(LIVE_LOOK_EVERY, driver.query(look)).await;
+            let fleet = lately.get(LIVE_LOOK_EVERY, seen(&seen_by)).await;
             let Ok(fleet) = fleet else { return Ok(()) };
             follower.show(parts(&fleet, &visitor.session, now_ms)).await?;
             tokio::time::sleep(LIVE_LOOK_EVERY).await;

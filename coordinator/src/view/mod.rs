@@ -6,6 +6,7 @@ mod run;
 
 pub(crate) use agent::arch;
 pub use agent::{AgentView, agents};
+pub(crate) use pool::staffed;
 pub use pool::{PoolView, Pools, pools};
 pub use run::{
     AttemptView, Detail, GateView, HoldView, InstanceView, JobView, RunView, StateWord, find_run, instance,

@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use slipway_scheduler::LabelSet;
 use slipway_scheduler::fleet::AgentStatus;
+use slipway_scheduler::{AgentId, LabelSet};
 
 use super::agent::arch;
 use crate::driver::View;
 use crate::house::PoolRule;
+use crate::scaler::ScalerView;
 
 /// Labels that every agent has.
 const COMMON: [&str; 2] = ["self-hosted", "linux"];
@@ -47,6 +48,12 @@ pub struct PoolView {
     pub queued: u64,
     /// How many agents there should be: enough slots for what runs and waits, within the rule.
     pub desired: u32,
+    /// In how many milliseconds the last of the jobs that wait is expected to begin, from how long such jobs took lately; none:
+    /// nothing is known, or no agent takes jobs.
+    pub predicted_wait_ms: Option<u64>,
+    /// What its scaler does; none: it has none, or this coordinator does not lead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scaler: Option<ScalerView>,
 }
 
 /// All pools, and what waits for none.
@@ -65,6 +72,10 @@ struct Counted {
     wants: LabelSet,
     /// What its agents offer; without any, what it says they would.
     offers: Vec<(LabelSet, bool)>,
+    /// Its agents.
+    members: Vec<AgentId>,
+    /// How long the work takes that waits and of which that is known, in milliseconds, and how many jobs that is.
+    known_work: (u64, u64),
 }
 
 impl Counted {
@@ -83,11 +94,14 @@ impl Counted {
             busy: 0,
             queued: 0,
             desired: 0,
+            predicted_wait_ms: None,
+            scaler: None,
         };
-        Self { view, wants, offers: Vec::new() }
+        Self { view, wants, offers: Vec::new(), members: Vec::new(), known_work: (0, 0) }
     }
 
     fn count(&mut self, agent: &AgentStatus<'_>) {
+        self.members.push(agent.profile.id);
         let view = &mut self.view;
         match (agent.connected, agent.draining) {
             (false, _) => view.gone += 1,
@@ -118,13 +132,33 @@ impl Counted {
         self.offers.iter().any(|(offered, accepts)| labels.fits(offered) && (*accepts || !untrusted))
     }
 
-    fn finish(mut self) -> PoolView {
+    fn wait(&mut self, waiting: u64, usual_ms: Option<u64>) {
+        self.view.queued += waiting;
+        if let Some(usual_ms) = usual_ms {
+            self.known_work.0 = self.known_work.0.saturating_add(usual_ms.saturating_mul(waiting));
+            self.known_work.1 += waiting;
+        }
+    }
+
+    /// Each slot is free again once in the time that a job takes. Jobs of which that is not known are thought to take as long as
+    /// the others.
+    fn predicted_wait_ms(&self) -> Option<u64> {
+        if self.view.queued == 0 {
+            return Some(0);
+        }
+        let (work_ms, jobs) = self.known_work;
+        let work_ms = work_ms.checked_div(jobs)?.saturating_mul(self.view.queued);
+        work_ms.checked_div(self.view.slots.into())
+    }
+
+    fn finish(mut self) -> (PoolView, Vec<AgentId>) {
+        self.view.predicted_wait_ms = self.predicted_wait_ms();
         let view = &mut self.view;
         let slots_each = view.slots.checked_div(view.ready).unwrap_or(1).max(1);
         let wanted = (u64::from(view.busy) + view.queued).div_ceil(u64::from(slots_each));
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
         view.desired = wanted.max(view.min.unwrap_or(0)).min(view.max.unwrap_or(u32::MAX));
-        self.view
+        (self.view, self.members)
     }
 }
 
@@ -137,6 +171,12 @@ fn hosted(label: &str) -> Option<&'static str> {
 /// All pools.
 #[must_use]
 pub fn pools(view: View<'_>) -> Pools {
+    let (pools, unplaced) = staffed(view);
+    Pools { pools: pools.into_iter().map(|(pool, _)| pool).collect(), unplaced }
+}
+
+/// All pools, each with its agents, and how many jobs wait for labels which no pool has.
+pub(crate) fn staffed(view: View<'_>) -> (Vec<(PoolView, Vec<AgentId>)>, u64) {
     let house = view.ledger.house();
     let mut pools: Vec<Counted> =
         house.pools().map(|rule| Counted::new(&rule.name, &rule.arch, &rule.labels, Some(rule))).collect();
@@ -162,16 +202,18 @@ pub fn pools(view: View<'_>) -> Pools {
         let untrusted = trust == slipway_scheduler::command::Trust::Untrusted;
         let able = pools.iter_mut().filter(|pool| pool.can_run(labels, untrusted));
         match able.min_by_key(|pool| (pool.wants.len(), pool.offers.is_empty(), pool.view.name.clone())) {
-            Some(pool) => pool.view.queued += waiting as u64,
+            Some(pool) => pool.wait(waiting as u64, view.fleet.usual_duration_ms(labels)),
             None => unplaced += waiting as u64,
         }
     }
     // Of pools without a rule only those that say something.
-    let mut pools: BTreeMap<(String, String), PoolView> = pools
+    let pools: BTreeMap<(String, String), (PoolView, Vec<AgentId>)> = pools
         .into_iter()
         .map(Counted::finish)
-        .filter(|pool| pool.min.is_some() || pool.ready + pool.draining + pool.gone > 0 || pool.queued > 0)
-        .map(|pool| ((pool.arch.clone(), pool.name.clone()), pool))
+        .filter(|(pool, _)| {
+            pool.min.is_some() || pool.ready + pool.draining + pool.gone > 0 || pool.queued > 0
+        })
+        .map(|pool| ((pool.0.arch.clone(), pool.0.name.clone()), pool))
         .collect();
-    Pools { pools: std::mem::take(&mut pools).into_values().collect(), unplaced }
+    (pools.into_values().collect(), unplaced)
 }

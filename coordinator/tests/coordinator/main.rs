@@ -59,6 +59,7 @@ mod rerun;
 mod restart;
 mod results;
 mod s3;
+mod scaler;
 mod sccache;
 mod schedule;
 mod several;
