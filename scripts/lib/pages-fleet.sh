@@ -91,7 +91,7 @@ run_pages_workflow() { (cd "$1" && "$slipway" run "${@:2}" >/dev/null 2>&1); }
 # release_for_pages VERSION [FLAG...]: starts a release, which waits for approval; with flags alice decides so about it.
 release_for_pages() {
   local release tenths
-  release=$("$slipway" dispatch release --ref main --input "version=$1" --json | grep -o '"run_id":"[^"]*"' | cut -d'"' -f4)
+  release=$("$slipway" dispatch release --ref main --input "version=$1" --json | sed -n 's/.*"run":"\([^"]*\)".*/\1/p')
   for ((tenths = 0; tenths < PAGES_START_LIMIT_S * 10; tenths++)); do
     ! "$slipway" show "$release" | grep -q 'waits for approval' || break
     sleep 0.1

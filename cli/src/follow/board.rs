@@ -204,7 +204,8 @@ impl Board {
     pub fn exit(&self, result: &str, cause: Option<&str>) -> Exit {
         let failed = || self.jobs.iter().filter(|job| job.result.as_deref() == Some("failure"));
         match result {
-            "success" => Exit::Success,
+            // Where no job had anything to do, nothing failed.
+            "success" | "skipped" => Exit::Success,
             "failure" if cause.is_some() => Exit::FleetFailed,
             "failure" if failed().next().is_some() && failed().all(|job| job.cause.is_some()) => {
                 Exit::FleetFailed

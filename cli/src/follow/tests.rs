@@ -79,6 +79,7 @@ fn only_fleet_failures_alone_are_the_fleets() {
     assert_eq!(exit(&[job("a", "failure", None, 1)], "failure"), Exit::WorkFailed);
     assert_eq!(exit(std::slice::from_ref(&fleet), "failure"), Exit::FleetFailed);
     assert_eq!(exit(&[fleet, job("b", "failure", None, 1)], "failure"), Exit::WorkFailed);
+    assert_eq!(exit(&[job("a", "skipped", None, 0)], "skipped"), Exit::Success);
     assert_eq!(exit(&[], "cancelled"), Exit::WorkFailed);
     assert_eq!(exit(&[], "failure"), Exit::WorkFailed);
 }

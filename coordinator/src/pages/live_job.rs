@@ -16,7 +16,7 @@ use serde_json::json;
 use super::error::PageError;
 use super::gate::Visitor;
 use super::job::{self, Chosen, choose};
-use super::limits::{LIVE_BEHIND, LIVE_EVERY, LIVE_LOOK_EVERY, LIVE_ROWS};
+use super::limits::{LIVE_BEHIND, LIVE_LOOK_EVERY, LIVE_ROWS};
 use super::live::{self, Follower, Gone};
 use super::outline::{Outline, Place};
 use super::rows::{self, Row};
@@ -80,7 +80,7 @@ async fn tell(mut telling: Telling, mut follower: Follower) -> Result<(), Gone> 
         let outline = services.pages.outlines.of(&services.records, telling.key, over).await;
         let Ok(outline) = outline else { return Ok(()) };
         telling.steps(&chosen, &outline, &mut follower).await?;
-        telling.rows(&outline, over, &follower).await?;
+        telling.rows(&outline, over, &mut follower).await?;
         if over && !outline.more {
             return follower.end().await;
         }
@@ -94,7 +94,7 @@ async fn tell(mut telling: Telling, mut follower: Follower) -> Result<(), Gone> 
             // Retired: the next look ends it.
             _ = changes.changed() => {}
         }
-        tokio::time::sleep(LIVE_EVERY).await;
+        follower.rest().await;
     }
 }
 
@@ -118,11 +118,11 @@ impl Telling {
         parts.extend(outline.steps.iter().map(|(number, step)| {
             (format!("step-{number}-line"), job::summary(*number, step, over, self.now_ms))
         }));
-        follower.show(parts).await
+        follower.put(parts).await
     }
 
     /// Tells of the rows up to where the outline goes.
-    async fn rows(&mut self, outline: &Outline, over: bool, follower: &Follower) -> Result<(), Gone> {
+    async fn rows(&mut self, outline: &Outline, over: bool, follower: &mut Follower) -> Result<(), Gone> {
         if outline.next.record.saturating_sub(self.place.record) > LIVE_BEHIND {
             self.place = outline.next;
             return follower.say(Event::default().event("behind").id(id(self.place)).data("")).await;
@@ -153,7 +153,13 @@ impl Telling {
     }
 
     /// The rows of one step among the records from `first` to before `next`.
-    async fn say_rows(&self, rows: &[Row], first: u64, next: Place, follower: &Follower) -> Result<(), Gone> {
+    async fn say_rows(
+        &self,
+        rows: &[Row],
+        first: u64,
+        next: Place,
+        follower: &mut Follower,
+    ) -> Result<(), Gone> {
         let Some(last) = rows.last() else { return Ok(()) };
         let html = rows::items(rows, None).into_string();
         let data = json!({"step": last.step, "first": first, "next": next.record, "html": html}).to_string();

@@ -77,7 +77,7 @@ pub async fn rotate(services: &Services, origin: Origin) -> Result<Rotated, Rota
         }
     }
     if let Some((name, source)) = failed {
-        note(services, origin, format!("{sealed} values, not all")).await?;
+        note(services, origin, format!("{sealed} sealed, not all")).await?;
         return Err(RotationError::Partly { sealed, name, source });
     }
     {
@@ -85,7 +85,7 @@ pub async fn rotate(services: &Services, origin: Origin) -> Result<Rotated, Rota
         keys.retire().map_err(RotationError::Keys)?;
         vault.use_keys(&keys);
     }
-    note(services, origin, format!("{sealed} values")).await?;
+    note(services, origin, format!("{sealed} sealed")).await?;
     Ok(Rotated { sealed })
 }
 
