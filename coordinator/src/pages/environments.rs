@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use maud::{Markup, html};
-use slipway_scheduler::state::Instance;
+use slipway_scheduler::state::{Instance, Phase};
 
 use super::error::PageError;
 use super::gate::Visitor;
@@ -60,13 +60,14 @@ fn look(view: View<'_>) -> Environments {
                 found.waiting_more = true;
                 break;
             }
+            let Phase::Gated { since } = instance.phase() else { continue };
             found.waiting.push(Waiting {
                 of: of(run),
                 job: instance.definition().name.clone(),
                 environment: gate.environment.clone(),
                 reviewers: gate.reviewers.clone(),
                 not_by: gate.barred.clone(),
-                since_ms: instance.waits_since().0,
+                since_ms: since.0,
             });
         }
     }

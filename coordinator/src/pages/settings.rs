@@ -23,8 +23,8 @@ const TABS: [(&str, &str); 4] = [
 /// The pages of settings.
 pub(super) fn tabs(here: &str) -> Markup {
     html! {
-        nav.tabs aria-label="Settings" {
-            ul { @for (path, text) in TABS { li { a href=(path) aria-current=[(path == here).then_some("page")] { (text) } } } }
+        nav aria-label="Settings" {
+            ul.tabs { @for (path, text) in TABS { li { a href=(path) aria-current=[(path == here).then_some("page")] { (text) } } } }
         }
     }
 }

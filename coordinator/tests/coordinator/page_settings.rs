@@ -208,7 +208,9 @@ async fn environments_show_what_waits_what_they_ask_and_what_was_decided() {
     }
     let run = fixture.submit(&workflow("production")).await;
     waits(&fixture, &run, "approval").await;
+    fixture.clock.advance(65_000);
     let page = browser.page("/environments").await;
+    assert!(page.contains("1 min 05 s"), "since when it waits: {page}");
     let link = format!("href=\"/runs/{run}#approvals\"");
     assert!(page.contains(&link) && page.contains("but not <bdi>ada</bdi>"), "{page}");
     let decision =
