@@ -9,7 +9,7 @@
 //! history.db      what the journal says, as tables (docs/HISTORY.md)
 //! secrets/        secrets of runs that are not finished (0600)
 //! vault/          secrets that are kept, sealed
-//! vault.key       what they are sealed with (0600)
+//! vault.key       what they are sealed with, unless --vault-key says so (0600)
 //! mirrors/        bare git repositories from which workflow files are read
 //! repositories/   what is known of each repository: its default branch, its schedules
 //! results.key     what the tokens of jobs and the addresses of their uploads are signed with (0600)
