@@ -21,6 +21,7 @@ use crate::driver::{Driver, DriverParts, Standing};
 use crate::forge::Forge;
 use crate::github::api::Github;
 use crate::grpc::{self, GrpcError};
+use crate::hashicorp_vault::HashicorpVault;
 use crate::history::{self, History};
 use crate::http;
 use crate::identity::{self, Identity};
@@ -95,6 +96,9 @@ pub enum StartError {
     /// Where people may sign in.
     #[error("[[sign_in]] {0}")]
     SignIn(String),
+    /// HashiCorp Vault cannot be spoken with.
+    #[error("[hashicorp_vault]: {0}")]
+    HashicorpVault(String),
     /// TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -315,6 +319,7 @@ impl Coordinator {
         let sign_in =
             SignIn::new(&options.sign_in, address.as_deref().unwrap_or_default(), &keys.results, &clock)
                 .map_err(StartError::SignIn)?;
+        let hashicorp_vault = options.hashicorp_vault.as_ref().map(HashicorpVault::new).transpose();
         let services = Services {
             driver,
             store,
@@ -327,6 +332,7 @@ impl Coordinator {
             clock,
             secrets: Secrets::new(secrets, keys.seal),
             vault: Vault::new(vault, keys.vault),
+            hashicorp_vault: hashicorp_vault.map_err(StartError::HashicorpVault)?,
             identity,
             authority,
             sign_in,

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper_rustls::builderstates::WantsSchemes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use slipway_tls::Trust;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,18 +24,29 @@ pub(crate) type Client = hyper_util::client::legacy::Client<HttpsConnector<HttpC
 /// # Errors
 /// The machine's certificates cannot be read.
 pub(crate) fn client() -> Result<Client, String> {
+    let builder = HttpsConnectorBuilder::new()
+        .with_native_roots()
+        .map_err(|error| format!("the machine's certificates cannot be read: {error}"))?;
+    Ok(over(builder))
+}
+
+/// The same, for servers whose certificates these authorities made.
+///
+/// # Errors
+/// None with this build of rustls.
+pub(crate) fn client_that_trusts(trust: &Trust) -> Result<Client, String> {
+    let config = trust.builder().map_err(|error| format!("TLS cannot be set up: {error}"))?;
+    Ok(over(HttpsConnectorBuilder::new().with_tls_config(config.with_no_client_auth())))
+}
+
+fn over(builder: HttpsConnectorBuilder<WantsSchemes>) -> Client {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-    let builder = HttpsConnectorBuilder::new()
-        .with_native_roots()
-        .map_err(|error| format!("the machine's certificates cannot be read: {error}"))?;
     // The options let plain HTTP through to this machine alone.
     let connector = builder.https_or_http().enable_http1().wrap_connector(tcp);
-    Ok(hyper_util::client::legacy::Client::builder(TokioExecutor::new())
-        .pool_idle_timeout(IDLE)
-        .build(connector))
+    hyper_util::client::legacy::Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build(connector)
 }
 
 /// An error with what is behind it.

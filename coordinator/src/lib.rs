@@ -21,6 +21,7 @@ pub mod driver;
 pub mod forge;
 pub mod github;
 pub mod grpc;
+pub mod hashicorp_vault;
 pub mod history;
 pub mod house;
 pub mod http;

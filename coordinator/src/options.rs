@@ -7,6 +7,8 @@ mod cache;
 mod cluster;
 mod environments;
 mod github;
+mod hashicorp_vault;
+mod objects;
 mod scaler;
 mod scheduling;
 mod settings;
@@ -21,7 +23,6 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use slipway_cas::objects::BucketAddress;
 pub use slipway_kit::actions_source::ActionsSource;
 use slipway_kit::config::{self, ConfigError};
 
@@ -31,6 +32,8 @@ pub(crate) use self::cluster::{DoorsWithTls, host};
 pub use self::environments::{EnvironmentRule, EnvironmentSetting, Environments};
 pub(crate) use self::github::is_private_address;
 pub use self::github::{AppKey, GithubFlags, GithubIdentity, GithubOptions, GithubSettings, GithubToken};
+pub use self::hashicorp_vault::{HashicorpVaultOptions, VaultLogin};
+pub use self::objects::Objects;
 pub use self::tls::{TlsFlags, TlsOptions};
 pub use self::vault::VaultFlags;
 pub use self::webhook::{ApproveForks, Repository, WebhookOptions, WebhookSecret};
@@ -153,15 +156,6 @@ pub struct Flags {
     pub webhook_secret: Option<String>,
 }
 
-/// Where blobs and records are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Objects {
-    /// In this folder.
-    Folder(PathBuf),
-    /// In an object store.
-    Bucket(BucketAddress),
-}
-
 /// How a coordinator is started; checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -219,6 +213,8 @@ pub struct Options {
     pub live_pages_max: usize,
     /// What kept secrets are sealed under; `None`: a key that the coordinator makes, or that follows from the cluster's.
     pub vault_keys: Option<GivenKeys>,
+    /// Where values of kept secrets may be instead.
+    pub hashicorp_vault: Option<HashicorpVaultOptions>,
     /// Whether projections are made. A coordinator that serves one run and goes needs none.
     pub history: bool,
 }
@@ -256,6 +252,7 @@ impl Options {
             badges: false,
             live_pages_max: crate::pages::LIVE_MAX,
             vault_keys: None,
+            hashicorp_vault: None,
             history: true,
         }
     }
@@ -295,7 +292,7 @@ impl Options {
             ));
         }
         let keep_journal = (keep_journal > 0).then(|| days(keep_journal));
-        let objects = objects(flags.objects.or(file.objects).as_deref())?;
+        let objects = objects::load(flags.objects.or(file.objects).as_deref())?;
         let keep_logs_days = keep_logs(flags.keep_logs.or(file.keep_logs))?;
         let cluster = match &journal {
             JournalPlace::Sqlite => cluster.refuse_alone().map(|()| None)?,
@@ -341,7 +338,8 @@ impl Options {
         let github = github::load(&flags.github, file.github)?;
         let public_url = flags.github.public_url.or(file.public_url);
         let public_url = public_url.as_deref().map(github::public_url).transpose()?;
-        let sign_in = sign_in::load(file.sign_in, public_url.is_some() || http.ip().is_loopback())?;
+        let has_address = public_url.is_some() || http.ip().is_loopback();
+        let sign_in = sign_in::load(file.sign_in, has_address)?;
         let options = Self {
             http,
             grpc,
@@ -367,6 +365,7 @@ impl Options {
             scalers: scaler::load(file.scaler)?,
             badges: file.badges,
             vault_keys: vault::load(flags.vault, file.vault_key)?,
+            hashicorp_vault: hashicorp_vault::load(file.hashicorp_vault, has_address)?,
             ..Self::embedded(data_dir)
         };
         options.check()?;
@@ -409,10 +408,6 @@ fn default_data_dir() -> Result<PathBuf, OptionsError> {
         .ok_or_else(|| wrong("--data-dir", "is needed: there is no home folder"))
 }
 
-fn scheme(url: &str) -> &str {
-    url.split_once(':').map_or(url, |(scheme, _)| scheme)
-}
-
 fn days(days: u64) -> Duration {
     Duration::from_secs(days * 24 * 60 * 60)
 }
@@ -431,25 +426,6 @@ pub fn journal_place(url: Option<JournalUrl>, file: Option<PathBuf>) -> Result<J
         (None, Some(path)) => ("--journal-file", JournalUrl(read_secret("--journal-file", &path)?)),
     };
     JournalPlace::parse(&url.0).map_err(|reason| wrong(flag, reason))
-}
-
-fn objects(url: Option<&str>) -> Result<Option<Objects>, OptionsError> {
-    let Some(url) = url else { return Ok(None) };
-    match url.strip_prefix("file://") {
-        Some(path) if path.starts_with('/') => Ok(Some(Objects::Folder(PathBuf::from(path)))),
-        Some(_) => Err(wrong("--objects", "write file:///ABSOLUTE/FOLDER")),
-        None => match BucketAddress::from_env(url) {
-            Some(address) => Ok(Some(Objects::Bucket(address))),
-            None => Err(wrong(
-                "--objects",
-                format!(
-                    "`{}` is not supported by this build; use s3://, gs:// or az://BUCKET/PREFIX, or file:///FOLDER, \
-                     or leave it out for the data directory",
-                    scheme(url)
-                ),
-            )),
-        },
-    }
 }
 
 /// A hundred years: a number beyond it was not meant.

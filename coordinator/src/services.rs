@@ -12,6 +12,7 @@ use crate::authority::Authority;
 use crate::cache::Cache;
 use crate::driver::Driver;
 use crate::forge::Forge;
+use crate::hashicorp_vault::HashicorpVault;
 use crate::history::History;
 use crate::identity::Identity;
 use crate::metrics::Metrics;
@@ -53,6 +54,8 @@ pub struct Services {
     pub secrets: Secrets,
     /// Secrets that are kept for many runs.
     pub vault: Vault,
+    /// Where values of them may be instead.
+    pub hashicorp_vault: Option<HashicorpVault>,
     /// Issues identity tokens to jobs.
     pub identity: Identity,
     /// Who has it may use the API.

@@ -4,33 +4,31 @@
 //! ([`crate::house`]). So a value that was set is whole, and one of before stays until the new one counts. What no secret names is
 //! left by a crash and goes when the next leader begins. The seal binds a value to its secret and file: one cannot be put in
 //! another's place. [`rotate`] seals all of it anew, each file in its place. The keys of identity tokens ([`crate::identity`]) lie here in the same way.
+//! Of a secret whose value is in HashiCorp Vault nothing lies here; [`for_job`] reads it there.
 
+mod of_jobs;
 mod rotation;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use slipway_scheduler::RunId;
-use slipway_scheduler::command::{LeaseRef, Trust};
 use tokio::sync::Mutex;
 
 use crate::audit::Origin;
 use crate::driver::{DriverError, View};
-use crate::house::{Address, HouseCommand, KeptSecret, Scope};
+use crate::hashicorp_vault::{Fault, VaultReference};
+use crate::house::{Address, HouseCommand, KeptSecret, ValuePlace};
 use crate::seal::Seal;
-use crate::secrets::SecretMap;
 use crate::services::Services;
 use crate::small_files::SmallFiles;
 use crate::vault_keys::VaultKeys;
 
+pub use of_jobs::{JobSecrets, for_job};
 pub use rotation::{Rotated, RotationError, rotate};
 
 /// The longest value, in bytes: GitHub's limit.
 pub const MAX_VALUE_BYTES: usize = 48 << 10;
-
-/// How often a job's secrets are looked up while somebody gives them other values.
-const READS_MAX: u32 = 3;
 
 /// Sealed values; cheap to clone.
 #[derive(Debug, Clone)]
@@ -71,6 +69,22 @@ pub enum VaultError {
         /// Why.
         source: io::Error,
     },
+    /// HashiCorp Vault cannot be asked now.
+    #[error("the secret {name} cannot be read: {why}")]
+    Away {
+        /// Which.
+        name: String,
+        /// Why.
+        why: String,
+    },
+    /// HashiCorp Vault has no such value, or not for Slipway.
+    #[error("the secret {name} cannot be had: {why}")]
+    Refused {
+        /// Which.
+        name: String,
+        /// Why.
+        why: String,
+    },
 }
 
 impl VaultError {
@@ -80,15 +94,13 @@ impl VaultError {
             _ => Self::Io { name, source },
         }
     }
-}
 
-/// What a job gets beside its run's own secrets.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct JobSecrets {
-    /// Those of the server and of its repository.
-    pub common: SecretMap,
-    /// Those of its environment.
-    pub environment: SecretMap,
+    fn elsewhere(name: String, fault: Fault) -> Self {
+        match fault {
+            Fault::Refused(why) => Self::Refused { name, why },
+            Fault::Away(why) => Self::Away { name, why },
+        }
+    }
 }
 
 impl Vault {
@@ -142,8 +154,8 @@ impl Vault {
         self.put_away(&address.key(), value.as_bytes()).await
     }
 
-    async fn read(&self, secret: &KeptSecret) -> io::Result<String> {
-        let value = self.take_out(&secret.address.key(), &secret.file).await?;
+    async fn read(&self, address: &Address, file: &str) -> io::Result<String> {
+        let value = self.take_out(&address.key(), file).await?;
         String::from_utf8(value).map_err(io::Error::other)
     }
 
@@ -166,7 +178,8 @@ fn bound(whose: &str, file: &str) -> String {
 }
 
 fn file_of(view: &View<'_>, key: &str) -> Option<String> {
-    view.ledger.house().secrets().find(|secret| secret.address.key() == key).map(|secret| secret.file.clone())
+    let secret = view.ledger.house().secrets().find(|secret| secret.address.key() == key)?;
+    Some(secret.file()?.to_owned())
 }
 
 /// Gives a secret a value; it counts for jobs that begin from now on.
@@ -183,11 +196,42 @@ pub async fn set(
         return Err(VaultError::Invalid(format!("a secret's value has 1 to {MAX_VALUE_BYTES} bytes")));
     }
     let failed = |source| VaultError::Io { name: address.describe(), source };
-    let key = address.key();
     let _changing = services.vault.changing.lock().await;
-    let before = services.driver.query(move |view| file_of(&view, &key)).await?;
     let file = services.vault.write(&address, value).await.map_err(failed)?;
-    let secret = KeptSecret { address: address.clone(), file, at: slipway_scheduler::Timestamp(0) };
+    keep(services, address, ValuePlace::File(file), origin).await
+}
+
+/// Says that a secret's value is in HashiCorp Vault; it counts for jobs that begin from now on. Where all jobs log in there alike, the value
+/// is looked for first.
+///
+/// # Errors
+/// [`VaultError`].
+pub async fn refer(
+    services: &Services,
+    address: Address,
+    reference: VaultReference,
+    origin: Origin,
+) -> Result<(), VaultError> {
+    let Some(vault) = &services.hashicorp_vault else {
+        return Err(VaultError::Invalid(of_jobs::NO_VAULT.to_owned()));
+    };
+    if let Some(Err(fault)) = vault.look(&reference).await {
+        return Err(VaultError::elsewhere(address.describe(), fault));
+    }
+    let _changing = services.vault.changing.lock().await;
+    keep(services, address, ValuePlace::Vault(reference), origin).await
+}
+
+/// Journals where a value is, and removes the one of before. The caller holds [`Vault::changing`].
+async fn keep(
+    services: &Services,
+    address: Address,
+    place: ValuePlace,
+    origin: Origin,
+) -> Result<(), VaultError> {
+    let key = address.key();
+    let before = services.driver.query(move |view| file_of(&view, &key)).await?;
+    let secret = KeptSecret { address, place, at: slipway_scheduler::Timestamp(0) };
     services.driver.house(HouseCommand::SetSecret(secret), origin).await?;
     forget(services, before).await;
     Ok(())
@@ -211,7 +255,7 @@ pub(crate) async fn sweep(services: &Services) {
     let _changing = services.vault.changing.lock().await;
     let named = services.driver.query(|view| {
         let house = view.ledger.house();
-        let secrets = house.secrets().map(|secret| secret.file.clone());
+        let secrets = house.secrets().filter_map(|secret| Some(secret.file()?.to_owned()));
         secrets.chain(house.identity_keys().map(|key| key.file.clone())).collect::<BTreeSet<_>>()
     });
     let Ok(named) = named.await else { return };
@@ -227,68 +271,11 @@ async fn forget(services: &Services, file: Option<String>) {
     }
 }
 
-/// What a leased job may have: nothing where its run is of code from outside. Who read which is in the audit trail.
-///
-/// # Errors
-/// [`VaultError`].
-pub async fn for_job(
-    services: &Services,
-    run: RunId,
-    lease: LeaseRef,
-    environment: Option<String>,
-) -> Result<JobSecrets, VaultError> {
-    let mut reads = 1;
-    loop {
-        match read_for_job(services, run, lease, environment.clone()).await {
-            // The old value's file goes as soon as a new one counts: then there is another to read.
-            Err(VaultError::Lost { .. }) if reads < READS_MAX => reads += 1,
-            other => return other,
-        }
-    }
-}
-
-async fn read_for_job(
-    services: &Services,
-    run: RunId,
-    lease: LeaseRef,
-    environment: Option<String>,
-) -> Result<JobSecrets, VaultError> {
-    let look = move |view: View<'_>| {
-        let meta = view.state.run(run)?.meta();
-        let agent = view.state.leased(&lease).and_then(|instance| Some(instance.lease()?.1));
-        if meta.trust == Trust::Untrusted {
-            return None;
-        }
-        let secrets = view.ledger.house().secrets_for(&meta.repository, environment.as_deref());
-        Some((agent, secrets.into_iter().cloned().collect::<Vec<_>>()))
-    };
-    let Some((agent, secrets)) = services.driver.query(look).await? else { return Ok(JobSecrets::default()) };
-    let mut given = JobSecrets::default();
-    if secrets.is_empty() {
-        return Ok(given);
-    }
-    let mut names = BTreeMap::new();
-    for secret in &secrets {
-        let failed = |source| VaultError::reading(secret.address.describe(), source);
-        let value = services.vault.read(secret).await.map_err(failed)?;
-        let name = secret.address.name.clone();
-        names.insert(name.clone(), secret.address.describe());
-        match secret.address.scope {
-            Scope::Environment { .. } => given.environment.insert(name, value),
-            Scope::Server | Scope::Repository { .. } => given.common.insert(name, value),
-        };
-    }
-    let names = names.into_values().collect::<Vec<_>>().join(", ");
-    let agent = agent.map_or_else(String::new, |agent| agent.to_string());
-    let origin = Origin { actor: format!("run {run}"), source: format!("agent {agent}") };
-    services.driver.note_about(origin, "secret.read", names).await?;
-    Ok(given)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::house::Scope;
 
     fn vault(folder: &std::path::Path) -> Vault {
         let keys = VaultKeys::alone(None, &folder.join("key")).unwrap();
@@ -304,16 +291,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let vault = vault(folder.path());
         let file = vault.write(&address("TOKEN"), "correct horse").await.unwrap();
-        let kept =
-            KeptSecret { address: address("TOKEN"), file: file.clone(), at: slipway_scheduler::Timestamp(1) };
-        assert_eq!(vault.read(&kept).await.unwrap(), "correct horse");
+        let kept = address("TOKEN");
+        assert_eq!(vault.read(&kept, &file).await.unwrap(), "correct horse");
         let bytes = std::fs::read(folder.path().join(&file)).unwrap();
         assert!(!bytes.windows(5).any(|part| part == b"horse"), "it lies there sealed");
-        let other = KeptSecret { address: address("OTHER"), ..kept.clone() };
-        assert!(vault.read(&other).await.is_err(), "one secret's file is no other's");
-        vault.keep_only(&BTreeSet::from([file])).await.unwrap();
-        assert_eq!(vault.read(&kept).await.unwrap(), "correct horse");
+        assert!(vault.read(&address("OTHER"), &file).await.is_err(), "one secret's file is no other's");
+        vault.keep_only(&BTreeSet::from([file.clone()])).await.unwrap();
+        assert_eq!(vault.read(&kept, &file).await.unwrap(), "correct horse");
         vault.keep_only(&BTreeSet::new()).await.unwrap();
-        assert!(vault.read(&kept).await.is_err());
+        assert!(vault.read(&kept, &file).await.is_err());
     }
 }

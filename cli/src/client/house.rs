@@ -56,6 +56,15 @@ pub struct Ready {
     pub certificate: Option<Vec<u8>>,
 }
 
+/// What a secret or a variable is given.
+#[derive(Debug, Clone, Copy)]
+pub enum KeptValue<'a> {
+    /// Its value.
+    Here(&'a str),
+    /// Where its value is in HashiCorp Vault: `PATH#FIELD`.
+    InVault(&'a str),
+}
+
 /// Whose a secret or variable is.
 #[derive(Debug, Clone, Copy)]
 pub struct KeptPlace<'a> {
@@ -233,10 +242,13 @@ impl Client {
         &self,
         kind: Kept,
         name: &str,
-        value: &str,
+        value: KeptValue<'_>,
         place: KeptPlace<'_>,
     ) -> Result<(), Failure> {
-        let mut body = json!({ "value": value });
+        let mut body = match value {
+            KeptValue::Here(value) => json!({ "value": value }),
+            KeptValue::InVault(reference) => json!({ "vault": reference }),
+        };
         for (key, text) in [("repository", place.repository), ("environment", place.environment)] {
             if let Some(text) = text {
                 body[key] = json!(text);

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::Value as Json;
 use slipway_kit::clock::{Clock as _, SystemClock};
 
-use crate::client::house::{Kept, KeptPlace};
+use crate::client::house::{Kept, KeptPlace, KeptValue};
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
 use crate::input;
@@ -93,7 +93,7 @@ pub(super) fn value(kind: Kept, name: &str, file: Option<&Path>) -> Result<Strin
 /// Gives one a value.
 pub(super) async fn set(
     kind: Kept,
-    (name, value): (&str, &str),
+    (name, value): (&str, KeptValue<'_>),
     place: &Place,
     server: &ServerArgs,
     settings: &Settings,
@@ -120,7 +120,7 @@ impl List {
         }
         let now_ms = SystemClock.unix_ms();
         let mut table = match kind {
-            Kept::Secret => Table::new(&["NAME", "REPOSITORY", "ENVIRONMENT", "SET"]),
+            Kept::Secret => Table::new(&["NAME", "REPOSITORY", "ENVIRONMENT", "VALUE", "SET"]),
             Kept::Variable => Table::new(&["NAME", "REPOSITORY", "ENVIRONMENT", "VALUE", "SET"]),
         };
         for one in kept {
@@ -133,9 +133,11 @@ impl List {
                 text(whose.unwrap_or_else(|| "(all)".to_owned())),
                 text(field("environment")),
             ];
-            if kind == Kept::Variable {
-                row.push(text(shown(&field("value"))));
-            }
+            row.push(text(match (kind, field("vault")) {
+                (Kept::Variable, _) => shown(&field("value")),
+                (Kept::Secret, place) if place.is_empty() => "sealed here".to_owned(),
+                (Kept::Secret, place) => format!("vault: {place}"),
+            }));
             row.push(text(set));
             table.row(row);
         }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::kept::{self, List, Place, Rm, ValueFrom};
-use crate::client::house::Kept;
+use crate::client::house::{Kept, KeptValue};
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
@@ -37,6 +37,10 @@ struct Set {
     // Never on the command line, which the list of processes shows.
     #[command(flatten)]
     value: ValueFrom,
+    /// The value is in HashiCorp Vault, and read there when a job begins: a path of its API and a field, such as
+    /// secret/data/app#password
+    #[arg(long, value_name = "PATH#FIELD", conflicts_with = "value_file")]
+    from_vault: Option<String>,
     #[command(flatten)]
     server: ServerArgs,
 }
@@ -62,9 +66,13 @@ impl Rotate {
 impl Secrets {
     pub(crate) async fn run(self, settings: &Settings, out: &mut Out) -> Result<Exit, Failure> {
         match self.what {
-            What::Set(Set { name, place, value, server }) => {
-                let value = kept::value(Kept::Secret, &name, value.value_file.as_deref())?;
-                kept::set(Kept::Secret, (&name, &value), &place, &server, settings, out).await
+            What::Set(Set { name, place, value, from_vault, server }) => {
+                let read = match &from_vault {
+                    Some(_) => String::new(),
+                    None => kept::value(Kept::Secret, &name, value.value_file.as_deref())?,
+                };
+                let value = from_vault.as_deref().map_or(KeptValue::Here(&read), KeptValue::InVault);
+                kept::set(Kept::Secret, (&name, value), &place, &server, settings, out).await
             }
             What::List(list) => list.run(Kept::Secret, settings, out).await,
             What::Rm(rm) => rm.run(Kept::Secret, settings, out).await,

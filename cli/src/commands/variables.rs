@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::kept::{self, List, Place, Rm, ValueFrom};
 use crate::client::ServerArgs;
-use crate::client::house::Kept;
+use crate::client::house::{Kept, KeptValue};
 use crate::failure::{Exit, Failure};
 use crate::output::Out;
 use crate::settings::Settings;
@@ -49,7 +49,8 @@ impl Variables {
                     Some(value) => value,
                     None => kept::value(Kept::Variable, &name, from.value_file.as_deref())?,
                 };
-                kept::set(Kept::Variable, (&name, &value), &place, &server, settings, out).await
+                kept::set(Kept::Variable, (&name, KeptValue::Here(&value)), &place, &server, settings, out)
+                    .await
             }
             What::List(list) => list.run(Kept::Variable, settings, out).await,
             What::Rm(rm) => rm.run(Kept::Variable, settings, out).await,

@@ -53,7 +53,7 @@ impl AgentsService {
         let kept = vault::for_job(services, lease.run, lease.lease, environment).await;
         let mut kept = kept.map_err(|error| match error {
             // No use in asking again: the job is to fail, and to say why.
-            VaultError::Lost { .. } => Status::data_loss(error.to_string()),
+            VaultError::Lost { .. } | VaultError::Refused { .. } => Status::data_loss(error.to_string()),
             error => unavailable(&error),
         })?;
         let is_given = |name: &String| given.keys().any(|given| given.eq_ignore_ascii_case(name));

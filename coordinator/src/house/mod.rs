@@ -2,7 +2,7 @@
 //! which secrets and variables are kept, and which keys sign the identity tokens of jobs.
 //!
 //! Invariants: like the scheduler's state it is a function of the journal; [`House::apply`] cannot fail; nothing secret is in
-//! it (of a token or credential its SHA-256, of a secret its name and where its sealed value lies, of a key its public half).
+//! it (of a token or credential its SHA-256, of a secret its name and where its value lies, of a key its public half).
 //! Deliberately absent: who may do it ([`crate::http`] checks that) and values of secrets ([`crate::vault`]).
 
 mod address;
@@ -28,7 +28,7 @@ pub use agents::EnrolledAgent;
 pub use decide::{HouseCommand, HouseError};
 pub use identity::{IDENTITY_KEYS_MAX, IdentityKey};
 pub use pools::{POOL_AGENTS_MAX, PoolRule};
-pub use secrets::KeptSecret;
+pub use secrets::{KeptSecret, ValuePlace};
 pub use tokens::EnrolToken;
 use variables::VARIABLES_MAX;
 pub use variables::{KeptVariable, RepositoryVariables, VARIABLE_BYTES_MAX};
@@ -95,7 +95,7 @@ pub enum HouseEvent {
         /// When.
         at: Timestamp,
     },
-    /// A secret has a value, which lies sealed where this says.
+    /// A secret has a value, which lies where this says.
     SecretSet(KeptSecret),
     /// A secret is gone.
     SecretRemoved {

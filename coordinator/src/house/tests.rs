@@ -47,7 +47,7 @@ fn pool(name: &str, labels: &[&str], min: u32, max: u32) -> HouseCommand {
 fn secret(name: &str, scope: Scope) -> HouseCommand {
     let address = Address { name: name.to_owned(), scope };
     let file = format!("{}.sealed", address.key().len());
-    HouseCommand::SetSecret(KeptSecret { address, file, at: Timestamp(0) })
+    HouseCommand::SetSecret(KeptSecret { address, place: ValuePlace::File(file), at: Timestamp(0) })
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::door::Asker;
 use super::error::ApiError;
 use super::extract::{Path, Query};
 use super::kept::{Place, address};
+use crate::hashicorp_vault::VaultReference;
 use crate::services::Services;
 use crate::vault::{self, VaultError};
 
@@ -19,7 +20,8 @@ impl From<VaultError> for ApiError {
         match error {
             VaultError::Invalid(message) => Self::bad_request(message),
             VaultError::Driver(error) => error.into(),
-            VaultError::Io { .. } | VaultError::Lost { .. } => {
+            VaultError::Refused { .. } => Self::bad_request(error.to_string()),
+            VaultError::Io { .. } | VaultError::Lost { .. } | VaultError::Away { .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", error.to_string())
             }
         }
@@ -29,7 +31,9 @@ impl From<VaultError> for ApiError {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SecretBody {
-    value: String,
+    value: Option<String>,
+    /// Where it is in HashiCorp Vault.
+    vault: Option<String>,
     repository: Option<String>,
     environment: Option<String>,
 }
@@ -42,6 +46,7 @@ pub(super) async fn list(State(services): State<Services>) -> Result<Json<Value>
                 "name": secret.address.name,
                 "repository": repository,
                 "environment": environment,
+                "vault": secret.reference().map(ToString::to_string),
                 "set_at_ms": secret.at.0,
             })
         });
@@ -56,10 +61,21 @@ pub(super) async fn set(
     Path(name): Path<String>,
     body: Result<Json<SecretBody>, JsonRejection>,
 ) -> Result<Json<Value>, ApiError> {
-    let Json(SecretBody { value, repository, environment }) = body?;
+    let Json(SecretBody { value, vault: reference, repository, environment }) = body?;
     let address = address("secret", &name, Place { repository, environment })?;
     let name = address.name.clone();
-    vault::set(&services, address, &value, origin).await?;
+    match (value, reference) {
+        (Some(value), None) => vault::set(&services, address, &value, origin).await?,
+        (None, Some(reference)) => {
+            let reference = reference.parse::<VaultReference>();
+            let reference = reference.map_err(|error| ApiError::bad_request(error.to_string()))?;
+            vault::refer(&services, address, reference, origin).await?;
+        }
+        _ => {
+            let reason = "give either `value`, or `vault` (PATH#FIELD in HashiCorp Vault)";
+            return Err(ApiError::bad_request(reason));
+        }
+    }
     Ok(Json(json!({"name": name, "set": true})))
 }
 

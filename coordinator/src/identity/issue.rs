@@ -19,7 +19,7 @@ use crate::services::Services;
 
 /// Why a job gets no token.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum IssueError {
+pub(crate) enum IssueError {
     /// It shows none of ours, or its lease is over.
     #[error("the call needs `authorization: bearer <ACTIONS_ID_TOKEN_REQUEST_TOKEN>` of a job that goes on")]
     Unauthorized,
@@ -47,6 +47,13 @@ pub(super) enum IssueError {
     /// What was planned for the job is damaged.
     #[error("the job's specification is damaged: {0}")]
     Specification(#[from] serde_json::Error),
+}
+
+impl IssueError {
+    /// Whether asking again may help.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Self::Key(_) | Self::Store(_))
+    }
 }
 
 impl From<DriverError> for IssueError {
@@ -114,10 +121,38 @@ pub(super) async fn issue(
         Some(audience) => checked(audience)?,
         None => job.default_audience(),
     };
-    let issuer = identity.issuer.as_deref().ok_or(IssueError::NoIssuer)?;
+    if identity.issuer.is_none() {
+        return Err(IssueError::NoIssuer);
+    }
     if !identity.allowance.take(&lease, services.driver.leases()) {
         return Err(IssueError::TooMany);
     }
+    signed(services, lease, &job, &agent, audience).await
+}
+
+/// A token with which the coordinator shows HashiCorp Vault whose secrets it reads. The job itself never sees it, so it needs no leave for
+/// one; but it may not be of code from outside. It is in the audit trail when this returns.
+///
+/// # Errors
+/// [`IssueError`].
+pub(crate) async fn for_vault(
+    services: &Services,
+    lease: RunLease,
+    audience: String,
+) -> Result<String, IssueError> {
+    let denied = "jobs whose code comes from outside, a fork's pull request, have no identity";
+    let (job, agent) = job::<OfJob>(services, lease).await?.ok_or(IssueError::Denied(denied))?;
+    signed(services, lease, &job, &agent, audience).await
+}
+
+async fn signed(
+    services: &Services,
+    lease: RunLease,
+    job: &OfJob,
+    agent: &str,
+    audience: String,
+) -> Result<String, IssueError> {
+    let issuer = services.identity.0.issuer.as_deref().ok_or(IssueError::NoIssuer)?;
     let (keys, now) = keeper::ready(services).await?;
     let gone = || RotateError::Io(std::io::ErrorKind::NotFound.into());
     let key = schedule::signing(&keys, now).ok_or_else(gone)?;

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::key::SigningKey;
 
-pub(crate) use issue::request_token;
+pub(crate) use issue::{for_vault, request_token};
 pub(crate) use keeper::{RotateError, keep, rotate, whose};
 pub(crate) use of_jobs::router as router_of_jobs;
 pub(crate) use public::{documents, keys_for_admins};

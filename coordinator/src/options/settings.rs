@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::hashicorp_vault::HashicorpVaultSetting;
 use super::scaler::ScalerSetting;
 use super::scheduling::{PrioritySetting, RetrySetting, ShareSetting};
 use super::sign_in::SignInSetting;
@@ -52,4 +53,5 @@ pub(super) struct Settings {
     pub(super) public_url: Option<String>,
     pub(super) sign_in: Vec<SignInSetting>,
     pub(super) scaler: Vec<ScalerSetting>,
+    pub(super) hashicorp_vault: Option<HashicorpVaultSetting>,
 }

@@ -40,8 +40,8 @@ pub(super) fn removal(kind: &Kind, address: &Address, session: &Session) -> Mark
     }
 }
 
-/// Gives one a value.
-pub(super) fn form(kind: &Kind, session: &Session) -> Markup {
+/// Gives one a value. `or_elsewhere`: a field for where the value is instead.
+pub(super) fn form(kind: &Kind, session: &Session, or_elsewhere: Option<&Markup>) -> Markup {
     let id = |field: &str| format!("{}-{field}", kind.word);
     html! {
         form.gate method="post" action=(kind.path) {
@@ -62,8 +62,9 @@ pub(super) fn form(kind: &Kind, session: &Session) -> Markup {
             }
             div.field {
                 label for=(id("value")) { "Value" }
-                textarea id=(id("value")) name="value" required rows="3" autocomplete="off" spellcheck="false" {}
+                textarea id=(id("value")) name="value" required[or_elsewhere.is_none()] rows="3" autocomplete="off" spellcheck="false" {}
             }
+            @if let Some(field) = or_elsewhere { (field) }
             button.primary type="submit" { "Set the " (kind.word) }
         }
     }
@@ -77,6 +78,8 @@ pub(super) struct Chosen {
     repository: String,
     environment: String,
     value: String,
+    /// Where it is in HashiCorp Vault.
+    vault: String,
     pub(super) form_token: String,
 }
 
@@ -85,6 +88,11 @@ impl Chosen {
         let said = |text: &String| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         let place = Place { repository: said(&self.repository), environment: said(&self.environment) };
         Ok(address(kind.word, self.name.trim(), place)?)
+    }
+
+    /// Where the value is in HashiCorp Vault.
+    pub(super) fn vault(&self) -> Option<&str> {
+        Some(self.vault.trim()).filter(|text| !text.is_empty())
     }
 
     /// Browsers send lines as networks have them; keys and certificates are files.

@@ -44,7 +44,7 @@ pub(super) async fn page(State(services): State<Services>, visitor: Visitor) -> 
         section aria-labelledby="variables-title" {
             h2 #variables-title { "Variables" }
             p.hint { "Workflows find them as " code { "vars.NAME" } "; of several of a name the nearest counts: an environment's before a repository's, and that before one for all. They are no secrets: jobs, logs and whoever may start runs see them." }
-            (form(&VARIABLES, session))
+            (form(&VARIABLES, session, None))
             @if variables.is_empty() { p.nothing { "No variable is kept." } }
             @else {
                 div.scroll tabindex="0" role="region" aria-label="Kept variables" {

@@ -59,8 +59,9 @@ pub async fn rotate(services: &Services, origin: Origin) -> Result<Rotated, Rota
     }
     let named = services.driver.query(|view| {
         let house = view.ledger.house();
-        let secrets = house.secrets().map(|secret| {
-            (secret.address.key(), secret.file.clone(), format!("the secret {}", secret.address.describe()))
+        let secrets = house.secrets().filter_map(|secret| {
+            let name = format!("the secret {}", secret.address.describe());
+            Some((secret.address.key(), secret.file()?.to_owned(), name))
         });
         let signers = house.identity_keys().map(|key| {
             (identity::whose(&key.id), key.file.clone(), format!("the key {} of identity tokens", key.id))
