@@ -6,6 +6,7 @@
 
 mod actions;
 mod arm64;
+mod arm64_agent;
 mod artifacts;
 mod background;
 mod bad_input;

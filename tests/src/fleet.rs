@@ -253,13 +253,18 @@ pub struct AgentOptions {
     pub slots: u32,
     /// More arguments.
     pub arguments: Vec<String>,
+    /// Its program; none: as it was built.
+    pub program: Option<PathBuf>,
+    /// Variables of its environment.
+    pub variables: Vec<(String, String)>,
 }
 
 impl AgentOptions {
     /// An agent of this name with two slots.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), slots: 2, arguments: Vec::new() }
+        let (arguments, variables) = (Vec::new(), Vec::new());
+        Self { name: name.to_owned(), slots: 2, arguments, program: None, variables }
     }
 }
 
@@ -317,7 +322,9 @@ impl Agent {
 
     /// Starts the process on its data.
     pub fn start_again(&mut self) {
-        let mut command = Command::new(program("slipway-agent"));
+        let program = self.options.program.clone().unwrap_or_else(|| program("slipway-agent"));
+        let mut command = Command::new(program);
+        command.envs(self.options.variables.iter().map(|(name, value)| (name, value)));
         command.args(["--server", &self.grpc]).arg("--token-file").arg(&self.token_file);
         command.arg("--data-dir").arg(self.data.path().join("data"));
         command.args(["--name", &self.options.name, "--slots", &self.options.slots.to_string()]);

@@ -4,7 +4,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::stream::try_unfold;
+use slipway_cas::Digest;
 use slipway_cas::cache::BlobReader;
 use slipway_proto::reapi::google::bytestream as bs;
 use tokio_stream::Stream;
@@ -53,14 +55,10 @@ impl ByteStream for Reapi {
         let name = first.resource_name.clone();
         let (view, upload) = self.open(&metadata, &name).await?;
         let write = view.writable().map_err(status::read_only)?;
-        // A short blob is stored as quickly as it is looked for.
-        if !first.finish_write && first.write_offset == 0 && view.missing(&[upload.digest]).await.is_empty() {
-            let whole = match upload.compressor {
-                Compressor::Identity => upload.digest.size_bytes() as i64,
-                _ => -1,
-            };
-            return Ok(Response::new(bs::WriteResponse { committed_size: whole }));
-        }
+        let digests = [upload.digest];
+        // A short blob is stored as quickly as it is looked for. Others are looked for while their bytes come.
+        let mut looking = (!first.finish_write && first.write_offset == 0)
+            .then(|| Box::pin(view.missing(&digests)) as BoxFuture<'_, _>);
         let key: Key = (write.blobs.namespace().clone(), name.clone());
         let suspended = self.uploads.resume(&key);
         let progress = match suspended {
@@ -84,7 +82,17 @@ impl ByteStream for Reapi {
             if message.finish_write {
                 return finish(&view, active).await;
             }
-            next = incoming.message().await?;
+            next = match upcoming(&mut incoming, &mut looking).await? {
+                Upcoming::Message(message) => message,
+                Upcoming::IsHere => {
+                    active.forget();
+                    let whole = match upload.compressor {
+                        Compressor::Identity => upload.digest.size_bytes() as i64,
+                        _ => -1,
+                    };
+                    return Ok(Response::new(bs::WriteResponse { committed_size: whole }));
+                }
+            };
         }
         if active.is_complete() {
             return finish(&view, active).await;
@@ -132,6 +140,32 @@ async fn finish(view: &View, active: Active) -> Result<Response<bs::WriteRespons
         view.count_written(written.digest.size_bytes());
     }
     Ok(Response::new(bs::WriteResponse { committed_size }))
+}
+
+/// What an upload goes on with.
+enum Upcoming {
+    /// A message; none: there are no more.
+    Message(Option<bs::WriteRequest>),
+    /// Nothing: the blob is here already.
+    IsHere,
+}
+
+/// The next message, unless it turns out before that the blob is here.
+async fn upcoming(
+    incoming: &mut Streaming<bs::WriteRequest>,
+    looking: &mut Option<BoxFuture<'_, Vec<Digest>>>,
+) -> Result<Upcoming, Status> {
+    if let Some(look) = looking {
+        tokio::select! {
+            biased;
+            missing = look => match missing.is_empty() {
+                true => return Ok(Upcoming::IsHere),
+                false => *looking = None,
+            },
+            message = incoming.message() => return message.map(Upcoming::Message),
+        }
+    }
+    incoming.message().await.map(Upcoming::Message)
 }
 
 /// A blob on its way out.

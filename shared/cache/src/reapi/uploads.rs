@@ -128,6 +128,11 @@ impl Active {
         Ok(())
     }
 
+    /// Gives it up: nobody will go on with it.
+    pub(super) fn forget(mut self) {
+        self.progress = None;
+    }
+
     /// Checks the whole and keeps it.
     pub(super) async fn finish(mut self) -> Result<Written, Status> {
         let progress = self.progress.take().ok_or_else(|| Status::internal("the upload is over"))?;

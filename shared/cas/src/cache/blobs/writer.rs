@@ -218,16 +218,11 @@ impl BlobWriter {
     /// # Errors
     /// [`CacheError::Mismatch`]; nothing is visible then.
     pub async fn finish(mut self, expected: Expected) -> Result<Written, CacheError> {
+        if self.size_bytes <= CHUNKED_ABOVE_BYTES {
+            return self.finish_one(expected).await;
+        }
         let digest = Digest::from_parts(self.hash_all().await?, self.size_bytes);
         expected.check(digest).map_err(|error| mismatch(error, digest))?;
-        if self.size_bytes <= CHUNKED_ABOVE_BYTES {
-            let bytes = match self.first.is_empty() {
-                true => std::mem::take(&mut self.buffer).freeze(),
-                false => std::mem::take(&mut self.first),
-            };
-            let kept = self.cache.store_chunk(digest, bytes, Keep::Normal).await.is_ok();
-            return Ok(Written { digest, kept });
-        }
         while let Some(done) = self.tasks.join_next().await {
             self.note(done);
         }
@@ -236,6 +231,25 @@ impl BlobWriter {
             Some(chunks) if !self.lost => self.cache.publish(digest, &chunks).await.unwrap_or(false),
             _ => false,
         };
+        Ok(Written { digest, kept })
+    }
+
+    /// The same for a blob of one value: what it is said to be is looked for while the last of it is hashed.
+    async fn finish_one(mut self, expected: Expected) -> Result<Written, CacheError> {
+        let cache = self.cache.clone();
+        let (hash, looked) = tokio::join!(self.hash_all(), async {
+            match expected {
+                Expected::Digest(digest) => cache.look_for(digest).await,
+                Expected::Anything | Expected::Hash(_) => None,
+            }
+        });
+        let digest = Digest::from_parts(hash?, self.size_bytes);
+        expected.check(digest).map_err(|error| mismatch(error, digest))?;
+        let bytes = match self.first.is_empty() {
+            true => std::mem::take(&mut self.buffer).freeze(),
+            false => std::mem::take(&mut self.first),
+        };
+        let kept = cache.store_looked_for(digest, bytes, Keep::Normal, looked).await.is_ok();
         Ok(Written { digest, kept })
     }
 }
