@@ -253,13 +253,15 @@ pub struct AgentOptions {
     pub slots: u32,
     /// More arguments.
     pub arguments: Vec<String>,
+    /// The program's file; none: as it was built.
+    pub program: Option<PathBuf>,
 }
 
 impl AgentOptions {
     /// An agent of this name with two slots.
     #[must_use]
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_owned(), slots: 2, arguments: Vec::new() }
+        Self { name: name.to_owned(), slots: 2, arguments: Vec::new(), program: None }
     }
 }
 
@@ -317,7 +319,8 @@ impl Agent {
 
     /// Starts the process on its data.
     pub fn start_again(&mut self) {
-        let mut command = Command::new(program("slipway-agent"));
+        let file = self.options.program.clone().unwrap_or_else(|| program("slipway-agent"));
+        let mut command = Command::new(file);
         command.args(["--server", &self.grpc]).arg("--token-file").arg(&self.token_file);
         command.arg("--data-dir").arg(self.data.path().join("data"));
         command.args(["--name", &self.options.name, "--slots", &self.options.slots.to_string()]);
@@ -348,6 +351,43 @@ impl Agent {
     /// When it does not run.
     pub fn stop(&mut self) -> Option<i32> {
         self.server.take().expect("the agent runs").stop()
+    }
+
+    /// Sends its process a signal, such as `-HUP`.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().expect("the agent runs").pid()
+    }
+
+    /// The exit code once it has ended by itself.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.server.take().expect("the agent runs").ended()
+    }
+
+    /// What the engine has of it: containers and networks, by their ids.
+    #[must_use]
+    pub fn in_the_engine(&self) -> Vec<String> {
+        let id = std::fs::read_to_string(self.data_dir().join("agent.id")).unwrap();
+        let filter = format!("label=slipway.agent={}", id.trim());
+        let listed =
+            |arguments: &[&str]| crate::docker(&[arguments, &["--quiet", "--filter", &filter]].concat());
+        let all = [listed(&["ps", "--all"]), listed(&["network", "ls"])].join("\n");
+        all.split_whitespace().map(str::to_owned).collect()
     }
 
     /// The most memory that the process has held so far, in bytes.

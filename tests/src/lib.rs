@@ -21,6 +21,7 @@ mod outcome;
 pub mod postgres;
 mod process;
 mod redis;
+mod volume;
 
 pub use browser::Browser;
 pub use checkout::Checkout;
@@ -33,6 +34,7 @@ pub use http::{HttpAnswer, get, post_with_curl, signature};
 pub use outcome::Outcome;
 pub use process::{Server, docker, free_port, program, wait_until};
 pub use redis::RedisServer;
+pub use volume::Volume;
 
 /// The image that jobs without `container:` run in here: git, bash and sudo, no compilers.
 pub const RUNNER_IMAGE: &str = "slipway/runner:slim";
