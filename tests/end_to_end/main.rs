@@ -23,6 +23,7 @@ mod identity;
 mod images;
 mod large_blob;
 mod local_rerun;
+mod low_disk;
 mod many_blows;
 mod many_jobs;
 mod native_actions;

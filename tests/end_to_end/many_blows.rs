@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use slipway_tests::{
-    Agent, AgentOptions, Checkout, Coordinator, busybox_image, native_architecture, wait_until,
+    Agent, AgentOptions, Checkout, Coordinator, Signal, busybox_image, native_architecture, wait_until,
 };
 
 use crate::numbered;
@@ -105,6 +105,15 @@ impl Storm {
         assert_eq!(outcome.code, 0, "{outcome:#?}");
     }
 
+    /// A new process, once it hears what is said to it.
+    fn come_back(&mut self, number: usize) {
+        let connected = |agent: &Agent| agent.said().matches("connected to the coordinator").count();
+        let agent = &mut self.agents[number];
+        let before = connected(agent);
+        agent.start_again();
+        wait_until("the agent is back", || (connected(agent) > before).then_some(()));
+    }
+
     fn strike(&mut self, blow: Blow) {
         let number = self.random.usize(0..AGENTS);
         let away = self.random.usize(AWAY_JOBS);
@@ -117,18 +126,18 @@ impl Storm {
             Blow::CoordinatorKilled => return self.coordinator.kill9_and_restart(),
             Blow::Drained | Blow::Killed => agent.kill9(),
             Blow::HandsOver => {
-                agent.signal("-HUP");
+                agent.signal(Signal::HUP);
                 assert_eq!(agent.ended(), Some(0), "{}", agent.said());
             }
             Blow::SentAway => {
                 // Two that are not the same: of those the system might pass on one.
-                agent.signal("-TERM");
-                agent.signal("-INT");
+                agent.signal(Signal::TERM);
+                agent.signal(Signal::INT);
                 assert_eq!(agent.ended(), Some(0), "{}", agent.said());
             }
         }
         self.pass(away);
-        self.agents[number].start_again();
+        self.come_back(number);
         if let Blow::Drained = blow {
             self.pass(away);
             self.order("resume", number);

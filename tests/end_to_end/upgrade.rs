@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use slipway_tests::{
-    Agent, AgentOptions, Checkout, Coordinator, Volume, busybox_image, native_architecture, program,
+    Agent, AgentOptions, Checkout, Coordinator, Signal, Volume, busybox_image, native_architecture, program,
     wait_until,
 };
 
@@ -98,7 +98,7 @@ fn twenty_jobs_outlive_their_agents_programs() {
             let before = runs(agent.pid());
             put_into_place(file);
             assert_eq!(runs(agent.pid()), before, "what runs is the file that was");
-            agent.signal("-HUP");
+            agent.signal(Signal::HUP);
         }
         // As the service's manager does: what has ended is started again.
         for number in together.iter() {

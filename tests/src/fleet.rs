@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -353,13 +355,20 @@ impl Agent {
         self.server.take().expect("the agent runs").stop()
     }
 
-    /// Sends its process a signal, such as `-HUP`.
+    /// Sends its process a signal, once it listens for it: before that one ends it, or is lost.
     ///
     /// # Panics
     /// When it does not run.
-    pub fn signal(&self, signal: &str) {
-        let pid = self.pid().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    pub fn signal(&self, signal: Signal) {
+        let pid = self.pid();
+        wait_until("the agent listens for signals", || {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+            let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
+            (caught >> (signal.as_raw() - 1) & 1 == 1).then_some(())
+        });
+        let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
     }
 
     /// Its process id.

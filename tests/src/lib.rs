@@ -28,7 +28,7 @@ pub use checkout::Checkout;
 pub use client::{http_client, http_client_builder, https_client};
 pub use clients::copy_client_packages;
 pub use cluster::Cluster;
-pub use fleet::{Agent, AgentOptions, Coordinator, remove_agents_containers};
+pub use fleet::{Agent, AgentOptions, Coordinator, Signal, remove_agents_containers};
 pub use git_server::{GitServer, Request, Verdict};
 pub use http::{HttpAnswer, get, post_with_curl, signature};
 pub use outcome::Outcome;
