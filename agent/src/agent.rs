@@ -12,6 +12,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::coordinator::{AddressError, Coordinator, Server};
 use crate::credential::{self, CredentialError};
+use crate::disk::collect::Collector;
+use crate::disk::watch::DiskWatch;
 use crate::docker::Engine;
 use crate::docker::network::NetworkPool;
 use crate::failure::Failure;
@@ -96,7 +98,10 @@ impl Agent {
             accepts_untrusted: options.accept_untrusted,
         };
         let tier = Tier::open(&options.data_dir, options.cache_bytes).await;
-        let machine = Machine::new(engine, networks, options, coordinator.clone(), installed, tier);
+        let disk = DiskWatch::open(engine.clone(), &options.data_dir, &options.name, options.disk).await;
+        let state = disk.state();
+        let machine =
+            Machine::new(engine, networks, options, coordinator.clone(), installed, tier, disk.state());
         let machine = Arc::new(machine);
         std::fs::create_dir_all(machine.jobs_dir())?;
         let left = leftovers(&machine).await?;
@@ -112,13 +117,25 @@ impl Agent {
             tokio::spawn(left.run_until_cancelled_owned(renewal.keep(coordinator)));
         }
         let start = Arc::new(runner.clone());
-        let mut supervisor = Supervisor::new(coordinator, SystemClock, introduction, start, shutdown);
+        let mut supervisor = Supervisor::new(coordinator, SystemClock, introduction, start, shutdown, state);
         for adopted in left {
             let lease = adopted.saved.lease;
             tracing::info!(attempt = %lease.attempt, "going on with a job of an earlier process");
             let link = supervisor.adopt(lease, adopted.saved.strict);
             runner.spawn(Begin::Adopt(Box::new(adopted)), link);
         }
+        let collector = Collector {
+            engine: machine.engine.clone(),
+            images: Arc::clone(&machine.kept_images),
+            configured: machine.options.all_images(),
+            jobs_dir: machine.jobs_dir(),
+            limit_bytes: machine.options.disk.images_bytes,
+            place: disk.engine_place(),
+            marks: machine.options.disk.marks,
+            disk: disk.state(),
+        };
+        tokio::spawn(runner.leave.clone().run_until_cancelled_owned(collector.run()));
+        tokio::spawn(runner.leave.clone().run_until_cancelled_owned(disk.run()));
         let status = supervisor.status();
         let supervisor = tokio::spawn(supervisor.run());
         Ok(Handle { id: identity.id, trigger, status, supervisor, runner, _identity: identity })
@@ -161,7 +178,7 @@ impl Handle {
         self.status.clone()
     }
 
-    /// What stops it; a program hands it the process's signals ([`Trigger::follow_signals`]).
+    /// What stops it; a program hands it the process's signals ([`shutdown::StopSignals`]).
     #[must_use]
     pub fn trigger(&self) -> Trigger {
         self.trigger.clone()

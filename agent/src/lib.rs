@@ -14,6 +14,7 @@ pub mod agent;
 pub mod checkout;
 pub mod coordinator;
 mod credential;
+pub mod disk;
 pub mod docker;
 pub mod externals;
 pub mod failure;

@@ -312,3 +312,57 @@ pub const TIER_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 
 /// The same for one of its streams.
 pub const TIER_STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// How often the room on the disk is looked at.
+pub const DISK_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a room that is still too little is told anew.
+pub const DISK_TELL_EVERY: Duration = Duration::from_secs(30);
+
+/// How often the folders of jobs with a limit are measured at least; sooner when the disk's room shrinks.
+pub const DISK_MEASURE_EVERY: Duration = Duration::from_secs(30);
+
+/// The same for what their containers wrote, which the engine has to look through its layers for.
+pub const DISK_ASK_ENGINE_EVERY: Duration = Duration::from_secs(60);
+
+/// How long the collector has to make room on a full disk before a job is ended, while half of what the mark asks for is free.
+pub const DISK_COLLECT_PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long a job that was ended has to make room before the next one is.
+pub const DISK_ROOM_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Entries of a job's folder that are measured in one go.
+pub const DISK_WALK_SLICE_ENTRIES: usize = 20_000;
+
+/// The pause after that.
+pub const DISK_WALK_PAUSE: Duration = Duration::from_millis(20);
+
+/// Entries of one job's folder that are measured at all.
+pub const DISK_WALK_ENTRIES_MAX: usize = 5_000_000;
+
+/// Bytes of the names of folders that such a measuring still has to look into: it remembers no more.
+pub const DISK_WALK_OPEN_MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// Below this share of free inodes a disk is low, in percent.
+pub const DISK_INODES_LOW_PERCENT: u64 = 5;
+
+/// Below this share it is full.
+pub const DISK_INODES_FULL_PERCENT: u64 = 1;
+
+/// How long a job whose journal finds no room on the disk waits for some before it fails for it: another job may just be ended.
+pub const JOURNAL_ROOM_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it tries meanwhile.
+pub const JOURNAL_ROOM_LOOK: Duration = Duration::from_millis(250);
+
+/// How often the collector looks whether there is something to do.
+pub const COLLECT_LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// How often it works at least when there may be something, on an agent that always has a job.
+pub const COLLECT_EVERY: Duration = Duration::from_secs(30 * 60);
+
+/// How often it works while the disk is low.
+pub const COLLECT_LOW_EVERY: Duration = Duration::from_secs(10);
+
+/// Bytes of images that jobs brought which stay unless an option says otherwise.
+pub const IMAGES_KEPT_BYTES: u64 = 20 * 1024 * 1024 * 1024;

@@ -6,6 +6,7 @@ use slipway_agent::agent::{Agent, Handle};
 use slipway_agent::options::{Arguments, Options};
 use slipway_agent::session::supervisor::{NoMember, Status};
 use slipway_kit::service;
+use slipway_kit::shutdown::{HandOverSignal, StopSignals};
 use slipway_kit::telemetry::{self, TelemetryOptions};
 
 /// Wrong usage, as the other programs' (the contract's exit codes).
@@ -47,19 +48,13 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
+    // Before anything else: a start takes a moment, and who ends or replaces the agent then is to be heard.
+    let (stop, hand_over) = (StopSignals::heard()?, HandOverSignal::heard()?);
     let handle = Agent::start(options).await?;
     let trigger = handle.trigger();
-    tokio::spawn(async move {
-        if let Err(error) = trigger.follow_signals().await {
-            tracing::error!(%error, "signals are not heard; stop the agent with SIGKILL, its jobs go on");
-        }
-    });
+    tokio::spawn(async move { stop.follow(&trigger).await });
     let trigger = handle.trigger();
-    tokio::spawn(async move {
-        if let Err(error) = trigger.follow_hand_over().await {
-            tracing::error!(%error, "SIGHUP is not heard; an upgrade has as long as a lease");
-        }
-    });
+    tokio::spawn(async move { hand_over.follow(&trigger).await });
     tell_service_manager(&handle);
     handle.wait().await?;
     Ok(())

@@ -51,4 +51,31 @@ fn an_agent_enrols_once_comes_back_and_is_removed() {
         agent.said().contains("slipway agents token").then_some(())
     });
     assert_eq!(agents().trim(), "[]");
+    // Its unit does not start it again after this code.
+    assert_eq!(agent.ended(), Some(3), "{}", agent.said());
+    assert!(agent.said().contains("no member of the fleet"), "{}", agent.said());
+}
+
+#[test]
+fn an_agent_that_is_removed_at_its_work_stops_it_and_ends() {
+    let coordinator = Coordinator::start();
+    let mut first = Agent::start(&coordinator, AgentOptions::named("first"));
+    let checkout = Checkout::with_workflow(
+        "on: push\njobs:\n  work:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo on $RUNNER_NAME; test $RUNNER_NAME = second || sleep 3600\n",
+    );
+    let mut client = coordinator.run_command(&checkout);
+    let mut client = client.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let run = coordinator.newest_run();
+    wait_until("the job runs on the first", || {
+        coordinator.logs(&run, "work").iter().any(|line| line == "on first").then_some(())
+    });
+    let removed = coordinator.plain(&["agents", "remove", "first"]);
+    assert_eq!(removed.code, 0, "{removed:#?}");
+    assert_eq!(first.ended(), Some(3), "{}", first.said());
+    assert_eq!(first.in_the_engine(), Vec::<String>::new(), "what it ran is gone");
+
+    let _second = Agent::start(&coordinator, AgentOptions::named("second"));
+    assert_eq!(client.wait().unwrap().code(), Some(0), "the job went to another");
+    let shown = coordinator.show(&run);
+    assert_eq!(shown["instances"][0]["agent"], "second", "{shown}");
 }

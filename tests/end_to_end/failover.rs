@@ -4,7 +4,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::Value;
 use slipway_tests::postgres::{PostgresServer, signal};
-use slipway_tests::{Agent, AgentOptions, Checkout, Cluster, Coordinator, docker, wait_until};
+use slipway_tests::{Agent, AgentOptions, Checkout, Cluster, Coordinator, Volume, wait_until};
 
 const LINES: usize = 15_000;
 
@@ -18,44 +18,16 @@ jobs:
     runs-on: ubuntu-latest
     container:
       image: slipway/runner:slim
-      volumes: ["{volume}:/executions"]
+      volumes: ["{volume}:/volume"]
     steps:
       - run: |
-          echo one >> /executions/count
+          echo one >> /volume/count
           for block in $(seq 0 149); do
             seq $((block * 100 + 1)) $((block * 100 + 100))
             sleep 0.1
           done
 "#
     )
-}
-
-/// A volume of the engine that goes with its value.
-struct Volume(String);
-
-impl Volume {
-    fn new() -> Self {
-        let volume = Self(docker(&["volume", "create"]));
-        // Whoever the job's user is may count.
-        volume.sh("chmod 0777 /executions");
-        volume
-    }
-
-    fn sh(&self, script: &str) -> String {
-        let mount = format!("{}:/executions", self.0);
-        docker(&["run", "--rm", "--user", "0", "--volume", &mount, "slipway/runner:slim", "sh", "-c", script])
-    }
-
-    fn executions(&self) -> usize {
-        self.sh("cat /executions/count").lines().count()
-    }
-}
-
-impl Drop for Volume {
-    fn drop(&mut self) {
-        // A container that is just going may still hold it; then it stays.
-        let _ = std::process::Command::new("docker").args(["volume", "rm", "--force", &self.0]).output();
-    }
 }
 
 /// A job in its middle on two coordinators, watched by a client at the one that follows.
@@ -71,7 +43,7 @@ struct Watched {
 impl Watched {
     fn in_mid_job(cluster: Cluster) -> Self {
         let volume = Volume::new();
-        let checkout = Checkout::with_workflow(&workflow(&volume.0));
+        let checkout = Checkout::with_workflow(&workflow(volume.name()));
         let all: Vec<&Coordinator> = cluster.coordinators.iter().collect();
         // The agent is told of the follower first: it learns from it where the leader is.
         let asked: Vec<&Coordinator> = all.iter().rev().copied().collect();
@@ -100,7 +72,7 @@ impl Watched {
         let verified = coordinator.plain(&["audit", "--verify"]);
         assert_eq!(verified.code, 0, "{verified:#?}");
         drop(self.agent.take());
-        assert_eq!(self.volume.executions(), 1, "what the containers did");
+        assert_eq!(self.volume.read("cat /volume/count").lines().count(), 1, "what the containers did");
     }
 }
 

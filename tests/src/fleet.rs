@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -355,6 +357,50 @@ impl Agent {
     /// When it does not run.
     pub fn stop(&mut self) -> Option<i32> {
         self.server.take().expect("the agent runs").stop()
+    }
+
+    /// Sends its process a signal, once it listens for it: before that one ends it, or is lost.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn signal(&self, signal: Signal) {
+        let pid = self.pid();
+        wait_until("the agent listens for signals", || {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+            let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
+            (caught >> (signal.as_raw() - 1) & 1 == 1).then_some(())
+        });
+        let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().expect("the agent runs").pid()
+    }
+
+    /// The exit code once it has ended by itself.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.server.take().expect("the agent runs").ended()
+    }
+
+    /// What the engine has of it: containers and networks, by their ids.
+    #[must_use]
+    pub fn in_the_engine(&self) -> Vec<String> {
+        let id = std::fs::read_to_string(self.data_dir().join("agent.id")).unwrap();
+        let filter = format!("label=slipway.agent={}", id.trim());
+        let listed =
+            |arguments: &[&str]| crate::docker(&[arguments, &["--quiet", "--filter", &filter]].concat());
+        let all = [listed(&["ps", "--all"]), listed(&["network", "ls"])].join("\n");
+        all.split_whitespace().map(str::to_owned).collect()
     }
 
     /// The most memory that the process has held so far, in bytes.

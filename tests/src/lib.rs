@@ -21,18 +21,20 @@ mod outcome;
 pub mod postgres;
 mod process;
 mod redis;
+mod volume;
 
 pub use browser::Browser;
 pub use checkout::Checkout;
 pub use client::{http_client, http_client_builder, https_client};
 pub use clients::copy_client_packages;
 pub use cluster::Cluster;
-pub use fleet::{Agent, AgentOptions, Coordinator, remove_agents_containers};
+pub use fleet::{Agent, AgentOptions, Coordinator, Signal, remove_agents_containers};
 pub use git_server::{GitServer, Request, Verdict};
 pub use http::{HttpAnswer, get, post_with_curl, signature};
 pub use outcome::Outcome;
 pub use process::{Server, docker, free_port, program, wait_until};
 pub use redis::RedisServer;
+pub use volume::Volume;
 
 /// The image that jobs without `container:` run in here: git, bash and sudo, no compilers.
 pub const RUNNER_IMAGE: &str = "slipway/runner:slim";

@@ -1,5 +1,6 @@
 //! Images: present ones are used as they are, missing ones pulled with a few tries.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::auth::DockerCredentials;
@@ -8,11 +9,12 @@ use futures_util::StreamExt as _;
 use slipway_kit::backoff::Backoff;
 
 use super::{Engine, is_missing};
+use crate::disk::images::Hold;
 use crate::failure::{Cause, Failure};
 use crate::limits::{PULL_TRIES, PULL_WAIT_FIRST, PULL_WAIT_MAX};
 
 /// What the agent has to know of an image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Image {
     /// Its id (`sha256:…`): containers are created from it, so that a tag moved meanwhile changes nothing.
     pub id: String,
@@ -26,6 +28,8 @@ pub struct Image {
     pub command: Vec<String>,
     /// `amd64`, `arm64`; empty when the image does not say.
     pub architecture: String,
+    /// Keeps it from being collected for as long as a copy of this lives, where it was chosen for a job.
+    pub held: Option<Arc<Hold>>,
 }
 
 /// User name and password for a registry.
@@ -92,6 +96,7 @@ impl Engine {
                     entrypoint: config.entrypoint.unwrap_or_default(),
                     command: config.cmd.unwrap_or_default(),
                     architecture: found.architecture.unwrap_or_default(),
+                    held: None,
                 }))
             }
             Err(error) if is_missing(&error) => Ok(None),

@@ -6,8 +6,10 @@
 //! Deliberately absent: what runs inside a container (that is the job's init) and image building.
 
 pub mod build;
+pub mod collect;
 pub mod container;
 pub mod image;
+pub mod layers;
 pub mod leftovers;
 pub mod memory;
 pub mod network;

@@ -8,6 +8,8 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use serde::Deserialize;
 
+use crate::disk::mark::Mark;
+
 impl Arguments {
     /// The process's command line and variables. A token's file on the line goes before a token in a variable: that one people have set for
     /// the command line of `slipway`.
@@ -111,6 +113,20 @@ pub struct Arguments {
     /// Send traces to this OTLP collector (gRPC), such as http://127.0.0.1:4317
     #[arg(long, value_name = "URL", env = "SLIPWAY_OTLP")]
     pub otlp: Option<String>,
+    /// Take no new jobs below this much free disk: a size (5GiB), a share (5%) or `off` [default: 5%, at most 10GiB]
+    #[arg(long, value_name = "SIZE", env = "SLIPWAY_DISK_LOW")]
+    pub disk_low: Option<Mark>,
+    /// End the job that uses most of the disk below this much: a size, a share or `off` [default: 1%, at most 1GiB]
+    #[arg(long, value_name = "SIZE", env = "SLIPWAY_DISK_FULL")]
+    pub disk_full: Option<Mark>,
+    /// How much of the disk one job may use, its folder and what its containers write, for example 50GiB; `off`: what there is
+    /// [default: off]
+    #[arg(long, value_name = "SIZE", env = "SLIPWAY_JOB_DISK")]
+    pub job_disk: Option<String>,
+    /// How much of the images that jobs brought may stay, for example 20GiB; the least recently used go first; `off`: all stay
+    /// [default: 20GiB]
+    #[arg(long, value_name = "SIZE", env = "SLIPWAY_KEEP_IMAGES")]
+    pub keep_images: Option<String>,
 }
 
 /// How much of the disk the cache may use, in GiB; 0, or `off`: nothing.
@@ -176,4 +192,8 @@ pub(super) struct File {
     pub(super) allow_plaintext: bool,
     pub(super) cache_size: Option<CacheSize>,
     pub(super) otlp: Option<String>,
+    pub(super) disk_low: Option<Mark>,
+    pub(super) disk_full: Option<Mark>,
+    pub(super) job_disk: Option<String>,
+    pub(super) keep_images: Option<String>,
 }

@@ -1,8 +1,9 @@
 //! What an agent is told when it starts: flags, `SLIPWAY_*` variables, a TOML file, in this order of weight.
 
 mod arguments;
+mod disk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -12,6 +13,7 @@ pub use arguments::{Arguments, CacheSize};
 
 use crate::actions::ActionsSource;
 use crate::coordinator::{Fingerprint, Server, ServerError, Trusted};
+use crate::disk::DiskOptions;
 use crate::docker::container::Limits;
 use crate::docker::network::AddressRange;
 use crate::docker::options::bytes;
@@ -126,6 +128,8 @@ pub struct Options {
     pub cache_bytes: u64,
     /// Where traces go; the program that embeds the agent sends them.
     pub otlp: Option<String>,
+    /// How much of the disk has to be free, and what one job may use of it.
+    pub disk: DiskOptions,
 }
 
 /// A setting that can't be used; names the flag.
@@ -183,6 +187,7 @@ impl Options {
     /// See [`OptionsError`].
     pub fn from_arguments(given: Arguments) -> Result<Self, OptionsError> {
         let file: File = slipway_kit::config::load(given.config.as_deref())?;
+        let disk = disk::disk(&given, &file)?;
         let (architecture, emulated) = architecture(
             given.arch.or(file.arch).as_deref(),
             given.allow_emulation.or(file.allow_emulation).as_deref(),
@@ -266,6 +271,7 @@ impl Options {
             cache_bytes: cache_bytes(given.cache_size.or(file.cache_size))?,
             otlp: given.otlp.or(file.otlp),
             servers,
+            disk,
         })
     }
 
@@ -280,6 +286,12 @@ impl Options {
             }
         }
         labels
+    }
+
+    /// All images that it was told of.
+    #[must_use]
+    pub fn all_images(&self) -> BTreeSet<String> {
+        self.images.values().chain([&self.default_image]).cloned().collect()
     }
 
     /// The image of a job without `container:`: that of the first of its labels which has one.

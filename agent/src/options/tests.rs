@@ -44,7 +44,7 @@ fn flags_win_over_the_file() {
 
 #[test]
 fn what_is_wrong_is_named() {
-    let cases: [(Arguments, &str); 10] = [
+    let cases: [(Arguments, &str); 14] = [
         (Arguments { server: None, ..arguments() }, "--server"),
         (Arguments { token: None, ..arguments() }, "--token-file"),
         (Arguments { token: Some(" ".to_owned()), ..arguments() }, "--token"),
@@ -55,11 +55,35 @@ fn what_is_wrong_is_named() {
         (Arguments { job_memory: Some("much".to_owned()), ..arguments() }, "--job-memory"),
         (Arguments { cache_size: Some(CacheSize(MAX_CACHE_GIB + 1)), ..arguments() }, "--cache-size"),
         (Arguments { arch: Some("riscv".to_owned()), ..arguments() }, "riscv"),
+        (Arguments { job_disk: Some("much".to_owned()), ..arguments() }, "--job-disk"),
+        (Arguments { job_disk: Some("1MiB".to_owned()), ..arguments() }, "at least 64 MiB"),
+        (Arguments { disk_low: mark("1GiB"), disk_full: mark("2GiB"), ..arguments() }, "--disk-full"),
+        (Arguments { disk_full: mark("6%"), ..arguments() }, "--disk-low"),
     ];
     for (arguments, named) in cases {
         let message = Options::from_arguments(arguments).unwrap_err().to_string();
         assert!(message.contains(named), "{message}");
     }
+}
+
+fn mark(text: &str) -> Option<crate::disk::mark::Mark> {
+    Some(text.parse().unwrap())
+}
+
+#[test]
+fn the_disk_has_marks_and_jobs_a_limit_if_they_are_given_one() {
+    use crate::disk::mark::{Mark, Marks};
+    let default = Options::from_arguments(arguments()).unwrap().disk;
+    assert_eq!((default.marks, default.job_bytes), (Marks::default(), None));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agent.toml");
+    std::fs::write(&path, "disk_low = \"20%\"\ndisk_full = \"off\"\njob_disk = \"2GiB\"\n").unwrap();
+    let given = Arguments { config: Some(path), disk_full: mark("100MiB"), ..arguments() };
+    let disk = Options::from_arguments(given).unwrap().disk;
+    assert_eq!(disk.marks.low.of(1_000), 200);
+    assert_eq!((disk.marks.full, disk.job_bytes), (Mark::Bytes(100 << 20), Some(2 << 30)));
+    let off = Arguments { job_disk: Some("off".to_owned()), ..arguments() };
+    assert_eq!(Options::from_arguments(off).unwrap().disk.job_bytes, None);
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub const MAIN: u32 = 0;
 pub type State = Box<RawValue>;
 
 /// What a lane commits of itself.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     /// The lane's state.
     pub lane: State,

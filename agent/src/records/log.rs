@@ -15,12 +15,14 @@ use slipway_proto::v1::record::Record as Kind;
 use slipway_wire::limits::MAX_ENVIRONMENT_URL_BYTES;
 use slipway_wire::records::RecordsBuffer;
 use slipway_workflow::job_spec::StepSpec;
+use tokio::time::Instant;
 
 use super::ledger::{JobStates, Ledger, LogStates, MAIN, Snapshot, State, bytes, decode, encode};
 use super::wire;
 use crate::failure::{Cause, Failure};
 use crate::init::{Claim, Stream};
 use crate::journal::{Journal, Progress, Recovered};
+use crate::limits::{JOURNAL_ROOM_LOOK, JOURNAL_ROOM_PATIENCE};
 use crate::steps::annotations::Level;
 use crate::steps::commands::{CommandOptions, Effect, LineOutcome};
 use crate::steps::lines;
@@ -347,18 +349,16 @@ impl JobLog {
         let progress = self.ledger().progress();
         progress.room().await;
         let position = self.moved.then(|| encode(&self.position)).transpose()?;
-        {
-            let records = self.pending.take();
-            let mut ledger = self.ledger();
-            if self.moved {
-                ledger.log.masks = self.masks().added().to_vec();
+        let give_up = Instant::now() + JOURNAL_ROOM_PATIENCE;
+        loop {
+            match self.write(job.clone(), position.clone(), sync) {
+                Ok(()) => break,
+                // Whoever fills the disk may be ended meanwhile, and what jobs say waits in their spools.
+                Err(failure) if failure.cause == Cause::DiskFull && Instant::now() < give_up => {
+                    tokio::time::sleep(JOURNAL_ROOM_LOOK).await;
+                }
+                Err(failure) => return Err(failure),
             }
-            let written = ledger.append(self.lane, &records, job, position, sync);
-            drop(ledger);
-            if written.is_err() {
-                self.pending.put_back(records);
-            }
-            written?;
         }
         self.moved = false;
         if let Some(spool) = spool {
@@ -367,6 +367,21 @@ impl JobLog {
                 .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
         }
         Ok(())
+    }
+
+    /// Writes what is pending; what finds no room stays pending.
+    fn write(&mut self, job: Option<Snapshot>, position: Option<State>, sync: bool) -> Result<(), Failure> {
+        let records = self.pending.take();
+        let mut ledger = self.ledger();
+        if self.moved {
+            ledger.log.masks = self.masks().added().to_vec();
+        }
+        let written = ledger.append(self.lane, &records, job, position, sync);
+        drop(ledger);
+        if written.is_err() {
+            self.pending.put_back(records);
+        }
+        written
     }
 }
 

@@ -1,6 +1,6 @@
 //! One attempt from its assignment to its report, and on to its clean-up.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use slipway_kit::telemetry;
 use slipway_proto::v1;
@@ -13,7 +13,8 @@ use super::course::Activity;
 use super::folder::JobFolder;
 use super::job_wide::JobWide;
 use super::lanes::Lanes;
-use super::saved::{Outcome, Saved, WorkResult, read_spec};
+use super::saved::{Saved, read_spec};
+use super::things::Things;
 use super::vessel::Vessel;
 use crate::coordinator::{BlobError, SecretsError};
 use crate::failure::{Cause, Failure};
@@ -22,9 +23,8 @@ use crate::lease::Lease;
 use crate::limits::SPEC_MAX_BYTES;
 use crate::records::ledger::{JobStates, MAIN, Snapshot, State};
 use crate::records::log::JobLog;
-use crate::records::upload::{UploadEnd, upload};
+use crate::records::upload::upload;
 use crate::session::{Assignment, JobEvent, JobLink};
-use crate::steps::annotations::Level;
 use crate::steps::contexts::{Contexts, RunnerFacts, scoped_secrets};
 use crate::tunnel::variables::{Access, Tokens};
 
@@ -153,31 +153,6 @@ async fn run_job(machine: Arc<Machine>, begin: Begin, link: JobLink, lease: Leas
     super::finish::clean_up(&machine, lease, &folder, &things, reported, &link).await;
 }
 
-/// What was made outside of the job's folder.
-#[derive(Debug, Default)]
-pub(super) struct Things {
-    container: Mutex<Option<String>>,
-    network: Mutex<Option<String>>,
-}
-
-impl Things {
-    pub(super) fn set_container(&self, id: &str) {
-        *self.container.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.to_owned());
-    }
-
-    pub(super) fn set_network(&self, name: &str) {
-        *self.network.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
-    }
-
-    pub(super) fn take_container(&self) -> Option<String> {
-        self.container.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    pub(super) fn take_network(&self) -> Option<String> {
-        self.network.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
 /// Executes the job and reports it. False when there is nothing to report.
 async fn work(
     machine: &Arc<Machine>,
@@ -201,7 +176,7 @@ async fn work(
     tracing::Span::current().record("job", attempt.spec.name.as_str());
     let uploading = tokio::spawn(upload(machine.coordinator.clone(), lease, log.progress()));
     let uploading = AbortOnDrop(uploading);
-    let result = attempt.execute(&mut log).await;
+    let result = attempt.execute(&mut log).await.map_err(|end| attempt.or_for_disk(end));
     if let Err(end) = result
         && !attempt.conclude_early(&mut log, end).await
     {
@@ -435,66 +410,5 @@ impl Attempt {
             .map(|(_, value)| value.as_str())
             .or(variable)
             .is_some_and(|value| value.eq_ignore_ascii_case("true"))
-    }
-
-    /// Sets the outcome of a job that did not get through its steps. False when there is nothing to report.
-    async fn conclude_early(&mut self, log: &mut JobLog, end: End) -> bool {
-        // Nothing may be written behind the last record that is reported.
-        self.lanes.stop().await;
-        log.select(self.setup_index(), Default::default());
-        let outcome = match end {
-            End::Stopped(why) => {
-                tracing::warn!(attempt = %self.saved.lease.attempt, why, "job stopped");
-                return false;
-            }
-            End::Fleet(Failure { cause, message }) => {
-                log.remark(Level::Error, &message);
-                Outcome::Fleet { cause, message }
-            }
-            End::Work(message) => {
-                self.abandon_step(log);
-                self.abandon_lanes(log);
-                log.remark(Level::Error, &message);
-                Outcome::Work { result: WorkResult::Failure, timed_out: false, outputs: Vec::new(), message }
-            }
-        };
-        self.saved.outcome = Some(match outcome {
-            Outcome::Fleet { cause, message } => {
-                Outcome::Fleet { cause, message: log.masks().mask_str(&message) }
-            }
-            Outcome::Work { result, timed_out, outputs, message } => {
-                Outcome::Work { result, timed_out, outputs, message: log.masks().mask_str(&message) }
-            }
-        });
-        let Ok(state) = self.snapshot() else { return false };
-        if let Err(failure) = log.commit(Some(state), None, true).await {
-            // The disk may be what failed: then the report goes without these last records.
-            tracing::error!(attempt = %self.saved.lease.attempt, %failure, "a job's end could not be kept");
-        }
-        true
-    }
-
-    /// Waits until all records are durable and reports. False when the lease turned out to be stale.
-    async fn report(&self, log: &JobLog, mut uploading: AbortOnDrop<UploadEnd>) -> bool {
-        let records = log.last_record();
-        let progress = log.progress();
-        let mut durable = progress.durable();
-        progress.finish();
-        tokio::select! {
-            _ = durable.wait_for(|number| *number >= records) => {}
-            end = &mut uploading.0 => {
-                let why = match end {
-                    Ok(UploadEnd::Stale) => "its lease is stale".to_owned(),
-                    Ok(UploadEnd::Unreadable(why)) => format!("its journal is unreadable: {why}"),
-                    Err(error) => error.to_string(),
-                };
-                tracing::warn!(attempt = %self.saved.lease.attempt, why, "a job ends without a report");
-                return false;
-            }
-        }
-        let Some(report) = self.saved.report(records, log.records_digest()) else { return false };
-        tracing::Span::current().record("result", self.saved.outcome.as_ref().map(Outcome::word));
-        let lease = self.saved.lease;
-        self.link.events.send(JobEvent::Ended(lease, Box::new(report))).await.is_ok()
     }
 }

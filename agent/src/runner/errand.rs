@@ -40,6 +40,7 @@ impl Attempt {
     ) -> Result<Option<T>, End> {
         let result = {
             let mut working = std::pin::pin!(working);
+            let (mut disk, job) = (self.machine.disk.clone(), self.saved.lease.attempt.folder_name());
             loop {
                 let timer = self.next_deadline();
                 let mut orders = self.link.orders.clone();
@@ -50,6 +51,7 @@ impl Attempt {
                 tokio::select! {
                     result = &mut working => break Some(result),
                     Some(line) = lines.recv() => log.say(&line),
+                    () = super::disk::over(&mut disk, &job) => self.check_disk()?,
                     // Looked at above, at once.
                     _ = orders.changed() => {}
                     () = tokio::time::sleep_until(timer) => {}

@@ -148,6 +148,7 @@ impl Attempt {
         program: &Program,
     ) -> Result<Last, End> {
         let mut orders = self.link.orders.clone();
+        let (mut disk, job) = (self.machine.disk.clone(), self.saved.lease.attempt.folder_name());
         let mut stopping = Stopping::No;
         let mut stop_next = None;
         // A cancel may have come before; a stop may have begun under an earlier agent.
@@ -171,6 +172,7 @@ impl Attempt {
                         return Ok(last);
                     }
                 }
+                () = super::disk::over(&mut disk, &job) => self.check_disk()?,
                 changed = orders.changed() => match changed {
                     Ok(()) => look = true,
                     // The agent ends; another process goes on.

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use super::Machine;
-use super::attempt::{Attempt, End, Things};
+use super::attempt::{AbortOnDrop, Attempt, End};
 use super::folder::JobFolder;
 use super::saved::{Outcome, WorkResult};
+use super::things::Things;
 use super::vessel::Vessel;
+use crate::failure::Failure;
 use crate::lease::Lease;
 use crate::records::log::JobLog;
+use crate::records::upload::UploadEnd;
 use crate::session::{JobEvent, JobLink};
 use crate::steps::annotations::Level;
 use crate::steps::outcome::JobStatus;
@@ -73,6 +76,67 @@ impl Attempt {
                 self.note_message("its environment's url could not be evaluated");
             }
         }
+    }
+
+    /// Sets the outcome of a job that did not get through its steps. False when there is nothing to report.
+    pub(super) async fn conclude_early(&mut self, log: &mut JobLog, end: End) -> bool {
+        // Nothing may be written behind the last record that is reported.
+        self.lanes.stop().await;
+        log.select(self.setup_index(), Default::default());
+        let outcome = match end {
+            End::Stopped(why) => {
+                tracing::warn!(attempt = %self.saved.lease.attempt, why, "job stopped");
+                return false;
+            }
+            End::Fleet(Failure { cause, message }) => {
+                log.remark(Level::Error, &message);
+                Outcome::Fleet { cause, message }
+            }
+            End::Work(message) => {
+                self.abandon_step(log);
+                self.abandon_lanes(log);
+                log.remark(Level::Error, &message);
+                Outcome::Work { result: WorkResult::Failure, timed_out: false, outputs: Vec::new(), message }
+            }
+        };
+        self.saved.outcome = Some(match outcome {
+            Outcome::Fleet { cause, message } => {
+                Outcome::Fleet { cause, message: log.masks().mask_str(&message) }
+            }
+            Outcome::Work { result, timed_out, outputs, message } => {
+                Outcome::Work { result, timed_out, outputs, message: log.masks().mask_str(&message) }
+            }
+        });
+        let Ok(state) = self.snapshot() else { return false };
+        if let Err(failure) = log.commit(Some(state), None, true).await {
+            // The disk may be what failed: then the report goes without these last records.
+            tracing::error!(attempt = %self.saved.lease.attempt, %failure, "a job's end could not be kept");
+        }
+        true
+    }
+
+    /// Waits until all records are durable and reports. False when the lease turned out to be stale.
+    pub(super) async fn report(&self, log: &JobLog, mut uploading: AbortOnDrop<UploadEnd>) -> bool {
+        let records = log.last_record();
+        let progress = log.progress();
+        let mut durable = progress.durable();
+        progress.finish();
+        tokio::select! {
+            _ = durable.wait_for(|number| *number >= records) => {}
+            end = &mut uploading.0 => {
+                let why = match end {
+                    Ok(UploadEnd::Stale) => "its lease is stale".to_owned(),
+                    Ok(UploadEnd::Unreadable(why)) => format!("its journal is unreadable: {why}"),
+                    Err(error) => error.to_string(),
+                };
+                tracing::warn!(attempt = %self.saved.lease.attempt, why, "a job ends without a report");
+                return false;
+            }
+        }
+        let Some(report) = self.saved.report(records, log.records_digest()) else { return false };
+        tracing::Span::current().record("result", self.saved.outcome.as_ref().map(Outcome::word));
+        let lease = self.saved.lease;
+        self.link.events.send(JobEvent::Ended(lease, Box::new(report))).await.is_ok()
     }
 
     /// Keeps the first reason of a failure.

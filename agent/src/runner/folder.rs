@@ -70,6 +70,21 @@ impl JobFolder {
             .map_err(|error| Failure::io(format!("cannot clear {}", self.root.display()), &error))
     }
 
+    /// Removes what the job's processes wrote and what they work with; journal and spool stay.
+    ///
+    /// # Errors
+    /// When something can't be removed; the rest is gone.
+    pub fn clear_work(&self) -> std::io::Result<()> {
+        let mut result = Ok(());
+        for folder in [self.work(), self.tools()] {
+            match std::fs::remove_dir_all(folder) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => result = Err(error),
+                _ => {}
+            }
+        }
+        result
+    }
+
     /// The folder itself.
     #[must_use]
     pub fn root(&self) -> &Path {

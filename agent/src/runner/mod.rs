@@ -10,6 +10,7 @@ mod action;
 pub mod attempt;
 mod code;
 pub mod course;
+mod disk;
 mod errand;
 mod exec;
 pub(crate) mod finish;
@@ -27,18 +28,21 @@ pub mod saved;
 mod scope;
 pub(crate) mod services;
 mod step;
+mod things;
 mod vessel;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::actions::ActionStore;
 use crate::coordinator::Coordinator;
+use crate::disk::DiskState;
+use crate::disk::images::Images;
 use crate::docker::Engine;
 use crate::docker::network::NetworkPool;
 use crate::docker::passwd::ImageFacts;
@@ -67,6 +71,10 @@ pub struct Machine {
     pub externals: Externals,
     /// The agent's own part of the cache for build tools.
     pub tier: Tier,
+    /// What its disk has to say.
+    pub disk: watch::Receiver<DiskState>,
+    /// The images that it brought here.
+    pub kept_images: Arc<Images>,
     /// What is known of images, by id: looking into one costs a container.
     images: Mutex<HashMap<String, ImageFacts>>,
     /// Bounds clean-ups.
@@ -83,18 +91,33 @@ impl Machine {
         coordinator: Coordinator,
         programs: Programs,
         tier: Tier,
+        disk: watch::Receiver<DiskState>,
     ) -> Self {
         let cleaners = Semaphore::new(crate::limits::CLEANERS);
         let actions = ActionStore::new(options.actions_source.clone(), options.actions_dir.clone());
         let externals = Externals::new(options.externals.clone(), options.architecture);
         let images = Mutex::default();
-        Self { engine, networks, options, coordinator, programs, actions, externals, tier, images, cleaners }
+        let kept_images = Images::open(&options.data_dir);
+        Self {
+            engine,
+            networks,
+            options,
+            coordinator,
+            programs,
+            actions,
+            externals,
+            tier,
+            disk,
+            kept_images,
+            images,
+            cleaners,
+        }
     }
 
     /// The folder that holds the jobs' folders.
     #[must_use]
     pub fn jobs_dir(&self) -> PathBuf {
-        self.options.data_dir.join("jobs")
+        jobs_dir(&self.options.data_dir)
     }
 
     /// `linux/…` when containers must be of another architecture than this machine.
@@ -102,6 +125,12 @@ impl Machine {
     pub fn platform(&self) -> Option<&'static str> {
         self.options.emulated.then(|| self.options.architecture.platform())
     }
+}
+
+/// The folder that holds the jobs' folders, in an agent's data directory.
+#[must_use]
+pub fn jobs_dir(data_dir: &std::path::Path) -> PathBuf {
+    data_dir.join("jobs")
 }
 
 /// Starts jobs as tasks.

@@ -171,12 +171,10 @@ impl Attempt {
     pub(super) async fn ensure_image(&self, log: &mut JobLog, wanted: &Wanted) -> Result<Image, End> {
         let machine = &self.machine;
         let mut told = Vec::new();
-        let image = machine
-            .engine
-            .ensure_image(&wanted.image, machine.platform(), wanted.credentials.as_ref(), |line| {
-                told.push(line)
-            })
-            .await;
+        let (name, credentials) = (&wanted.image, wanted.credentials.as_ref());
+        let tell = |line| told.push(line);
+        let image =
+            machine.kept_images.ensure(&machine.engine, name, machine.platform(), credentials, tell).await;
         for line in told {
             log.say(&line);
         }

@@ -36,6 +36,7 @@ impl Attempt {
         let contexts = self.contexts(self.in_container());
         self.resume_lanes(log, vessel)?;
         loop {
+            self.check_disk()?;
             match self.current() {
                 Some(activity) if activity.in_background() => {
                     self.begin_lane(log, vessel, &contexts, &activity).await?

@@ -92,13 +92,15 @@ impl<C: Clock> Supervisor<C> {
         let refusal = match self.jobs.get(&lease.attempt) {
             // Sent twice: it is worked on already.
             Some(job) if job.lease == lease => return Ok(false),
-            Some(_) => Some("this agent still ends the attempt's former lease"),
-            None if self.draining => Some("this agent is draining"),
-            None if busy >= self.introduction.slots as usize => Some("this agent has no free slot"),
-            None => None,
+            Some(_) => Some("this agent still ends the attempt's former lease".to_owned()),
+            None if self.draining => Some("this agent is draining".to_owned()),
+            None if busy >= self.introduction.slots as usize => {
+                Some("this agent has no free slot".to_owned())
+            }
+            None => self.paused(),
         };
         if let Some(reason) = refusal {
-            let decline = v1::Decline { lease: Some(lease.to_wire()), reason: reason.to_owned() };
+            let decline = v1::Decline { lease: Some(lease.to_wire()), reason };
             send(stream, Out::Decline(decline))?;
             return Ok(false);
         }

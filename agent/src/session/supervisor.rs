@@ -23,6 +23,7 @@ use super::leases::{Job, Renewal};
 use super::messages::{Incoming, out, read};
 use super::{JobEvent, JobLink, JobOrders, StartJob};
 use crate::coordinator::Coordinator;
+use crate::disk::DiskState;
 use crate::lease::{Attempt, Lease};
 use crate::limits::{CONNECT_TIMEOUT, RECONNECT_FIRST, RECONNECT_MAX, SESSION_QUEUE, SESSION_STEADY};
 
@@ -79,6 +80,8 @@ pub struct Supervisor<C> {
     /// For new jobs' links.
     events_in: mpsc::Sender<JobEvent>,
     pub(super) draining: bool,
+    /// Whether there is room for new jobs.
+    disk: watch::Receiver<DiskState>,
     pub(super) hand_over: HandOver,
     /// When something was sent that the coordinator has answered since: what it says now, it said after that.
     pub(super) answered_ms: u64,
@@ -101,6 +104,7 @@ impl<C: Clock> Supervisor<C> {
         introduction: Introduction,
         start: Arc<dyn StartJob>,
         shutdown: Shutdown,
+        disk: watch::Receiver<DiskState>,
     ) -> Self {
         let (events_in, events) = mpsc::channel(SESSION_QUEUE);
         Self {
@@ -114,6 +118,7 @@ impl<C: Clock> Supervisor<C> {
             events,
             events_in,
             draining: false,
+            disk,
             hand_over: HandOver::default(),
             answered_ms: 0,
             renewals: VecDeque::new(),
@@ -125,6 +130,11 @@ impl<C: Clock> Supervisor<C> {
     /// How the session stands, now and as it changes.
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
+    }
+
+    /// Why the agent takes no new jobs for now.
+    pub(super) fn paused(&self) -> Option<String> {
+        self.disk.borrow().paused.clone()
     }
 
     /// Takes over a job of an earlier process and gives its link.
@@ -300,6 +310,8 @@ impl<C: Clock> Supervisor<C> {
     async fn serve(&mut self, mut stream: Stream) -> Result<(), String> {
         let mut renew_at = Instant::now() + Duration::from_millis(self.terms.renew_ms);
         let mut told_draining = self.draining;
+        // To a new session nothing was said of it.
+        let mut told_paused = None;
         loop {
             if self.over() {
                 return Ok(());
@@ -308,6 +320,12 @@ impl<C: Clock> Supervisor<C> {
                 told_draining = self.draining;
                 let slots = self.introduction.slots;
                 send(&stream, Out::Capacity(v1::Capacity { slots, draining: told_draining }))?;
+            }
+            let paused = self.paused();
+            if paused != told_paused {
+                let reason = paused.clone().unwrap_or_default();
+                send(&stream, Out::Paused(v1::Paused { reason }))?;
+                told_paused = paused;
             }
             self.send_unanswered(&stream)?;
             if self.shutdown.stage() == Stage::HandOver {
@@ -336,6 +354,7 @@ impl<C: Clock> Supervisor<C> {
                     renew_at = Instant::now() + Duration::from_millis(self.terms.renew_ms);
                 }
                 () = self.shutdown.reached(next) => {}
+                // Also within which a changed room on the disk is told.
                 () = tokio::time::sleep(WATCH_EVERY) => {}
             }
             self.watch_leases();

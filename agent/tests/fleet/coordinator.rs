@@ -34,6 +34,7 @@ struct State {
     record_streams: usize,
     reports: HashMap<String, v1::Report>,
     declined: Vec<v1::Decline>,
+    paused: Vec<String>,
     hello: Option<v1::Hello>,
     session: Option<mpsc::Sender<Result<v1::CoordinatorMessage, Status>>>,
     began: Vec<String>,
@@ -201,6 +202,12 @@ impl FakeCoordinator {
         self.until("Hello", |state| state.hello.clone()).await
     }
 
+    /// What the agent said of taking jobs, once the last of it is so.
+    pub async fn paused(&self, last: impl Fn(&str) -> bool) -> Vec<String> {
+        let so = |state: &State| state.paused.last().is_some_and(|said| last(said));
+        self.until("a pause", |state| so(state).then(|| state.paused.clone())).await
+    }
+
     pub async fn declined(&self) -> v1::Decline {
         self.until("a refusal", |state| state.declined.first().cloned()).await
     }
@@ -324,6 +331,10 @@ impl FakeCoordinator {
             }
             In::Decline(decline) => {
                 self.with(|state| state.declined.push(decline));
+                None
+            }
+            In::Paused(paused) => {
+                self.with(|state| state.paused.push(paused.reason));
                 None
             }
             In::Capacity(_) => None,

@@ -240,10 +240,11 @@ fn number(agent: &Json, name: &str) -> Option<u64> {
 
 fn state(agent: &Json) -> &str {
     let flag = |name| agent.get(name).and_then(Json::as_bool);
-    match (flag("connected"), flag("draining")) {
-        (Some(false), _) => "gone",
-        (_, Some(true)) => "draining",
-        _ => "ready",
+    match (flag("connected"), flag("draining"), field(agent, "paused")) {
+        (Some(false), _, _) => "gone",
+        (_, Some(true), _) => "draining",
+        (_, _, "") => "ready",
+        (_, _, why) => why,
     }
 }
 

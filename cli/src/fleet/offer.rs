@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use slipway_agent::disk::mark::Marks;
 use slipway_agent::options::{Arguments, CacheSize, Options};
 
 use crate::client::types::Instance;
@@ -46,6 +47,8 @@ pub struct Offer {
     actions: ActionArgs,
     /// Where actions are kept, beyond the agents' own folders.
     actions_dir: Option<PathBuf>,
+    /// Whether agents take jobs however little room there is.
+    whatever_the_disk: bool,
     options: Options,
 }
 
@@ -64,13 +67,20 @@ impl Offer {
         let images: Vec<String> = from_file.chain(from_flags).collect();
         let actions = actions.or_file(settings);
         let options = agent_options(&images, &actions, NO_SERVER, "none", Path::new("/"), None)?;
-        Ok(Offer { images, actions, actions_dir: None, options })
+        Ok(Offer { images, actions, actions_dir: None, whatever_the_disk: false, options })
     }
 
     /// Keeps actions in this folder, which outlives the agents.
     #[must_use]
     pub fn keep_actions_in(mut self, folder: Option<PathBuf>) -> Self {
         self.actions_dir = folder;
+        self
+    }
+
+    /// For the run of a person who looks on, with what is left of the disk: no agent waits for more room.
+    #[must_use]
+    pub fn whatever_the_disk(mut self) -> Self {
+        self.whatever_the_disk = true;
         self
     }
 
@@ -93,6 +103,10 @@ impl Offer {
         let mut options = agent_options(&self.images, &self.actions, server, token, data_dir, Some(own))?;
         if let Some(folder) = &self.actions_dir {
             options.actions_dir.clone_from(folder);
+        }
+        if self.whatever_the_disk {
+            options.disk.marks = Marks::OFF;
+            options.disk.images_bytes = None;
         }
         Ok(options)
     }

@@ -163,6 +163,8 @@ pub struct AgentHello {
 /// What an agent says during a session, in core types.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FromAgent {
+    /// It takes no new jobs for now, for this reason, or takes them again.
+    Paused(Option<String>),
     /// It holds these leases.
     Renew {
         /// How long the leases are to last from now on; 0: as usual.

@@ -179,6 +179,10 @@ impl Core {
                 }
             }
             FromAgent::Capacity { slots, draining } => self.capacity(agent, slots, draining),
+            FromAgent::Paused(reason) => {
+                tracing::info!(%agent, reason, "an agent says whether it takes new jobs");
+                self.fleet.set_paused(agent, reason);
+            }
         }
         false
     }
@@ -253,7 +257,8 @@ impl Core {
 
     /// The fleet learns an agent's size from its hello, so a changed one is told as a hello that presents all its leases.
     fn capacity(&mut self, agent: AgentId, slots: u32, draining: bool) {
-        let Some(profile) = self.fleet.agent(agent).map(|status| status.profile.clone()) else { return };
+        let Some(status) = self.fleet.agent(agent) else { return };
+        let (profile, paused) = (status.profile.clone(), status.paused.map(str::to_owned));
         if profile.slots != slots {
             let held: Vec<LeaseRef> =
                 self.fleet.watched().filter(|(_, holder)| *holder == agent).map(|(lease, _)| lease).collect();
@@ -263,6 +268,7 @@ impl Core {
                     if let Some(open) = self.sessions.open.get_mut(&agent) {
                         open.fleet_number = answer.session;
                     }
+                    self.fleet.set_paused(agent, paused);
                 }
                 Err(error) => tracing::warn!(%agent, %error, "an agent's size cannot be changed"),
             }

@@ -113,12 +113,22 @@ async fn convert(services: &Services, message: Message) -> Result<FromAgent, Sta
             }
             FromAgent::Capacity { slots: capacity.slots, draining: capacity.draining }
         }
+        Message::Paused(paused) => FromAgent::Paused(shown_reason(&paused.reason)),
         Message::StepBegan(began) => FromAgent::StepBegan(lease(began.lease.as_ref())?),
         Message::Decline(decline) => {
             let reason = decline.reason.chars().take(1_000).collect();
             FromAgent::Decline { lease: lease(decline.lease.as_ref())?, reason }
         }
     })
+}
+
+/// Longest reason of an agent for taking no jobs that is shown, in characters.
+const REASON_MAX_CHARS: usize = 200;
+
+/// An agent's words as people may see them; empty ones are none.
+fn shown_reason(reason: &str) -> Option<String> {
+    let plain = reason.chars().filter(|character| !character.is_control()).take(REASON_MAX_CHARS);
+    Some(plain.collect::<String>()).filter(|reason| !reason.trim().is_empty())
 }
 
 async fn convert_report(services: &Services, report: v1::Report) -> Result<FromAgent, Status> {

@@ -19,7 +19,7 @@ use crate::view::PoolView;
 struct Gauges {
     queues: Vec<(String, u64)>,
     leased: u64,
-    agents: [u64; 3],
+    agents: [u64; 4],
     slots: [u64; 2],
     open_runs: u64,
     pools: Vec<PoolView>,
@@ -31,7 +31,7 @@ fn read(view: View<'_>) -> Gauges {
     let mut gauges = Gauges {
         queues: queues.collect(),
         leased: view.state.leased_len() as u64,
-        agents: [0; 3],
+        agents: [0; 4],
         slots: [0; 2],
         open_runs: view.state.runs().filter(|run| run.end().is_none()).count() as u64,
         pools: crate::view::pools(view).pools,
@@ -41,6 +41,8 @@ fn read(view: View<'_>) -> Gauges {
             2
         } else if agent.draining {
             1
+        } else if agent.paused.is_some() {
+            3
         } else {
             0
         };
@@ -223,8 +225,9 @@ pub(super) async fn page(State(services): State<Services>) -> Result<impl IntoRe
     page.gauge("slipway_runs_open", "Runs that are not finished.", &[(String::new(), gauges.open_runs)]);
     page.gauge("slipway_queue_length", "Instances that wait for an agent, by labels.", &gauges.queues);
     page.gauge("slipway_leases", "Attempts that are leased.", &[(String::new(), gauges.leased)]);
-    let [ready, draining, gone] = gauges.agents;
-    let agents = labelled("state", &[("ready", ready), ("draining", draining), ("gone", gone)]);
+    let [ready, draining, gone, paused] = gauges.agents;
+    let states = [("ready", ready), ("draining", draining), ("gone", gone), ("paused", paused)];
+    let agents = labelled("state", &states);
     page.gauge("slipway_agents", "Agents, by state.", &agents);
     let [used, free] = gauges.slots;
     page.gauge(

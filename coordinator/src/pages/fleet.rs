@@ -69,10 +69,11 @@ fn look(view: View<'_>) -> Fleet {
 }
 
 fn state(agent: &AgentView) -> (&'static str, &'static str) {
-    match (agent.connected, agent.draining) {
-        (false, _) => ("skipped", "Gone"),
-        (true, true) => ("waiting", "Draining"),
-        (true, false) => ("success", "Ready"),
+    match (agent.connected, agent.draining, &agent.paused) {
+        (false, _, _) => ("skipped", "Gone"),
+        (true, true, _) => ("waiting", "Draining"),
+        (true, false, Some(_)) => ("waiting", "Paused"),
+        (true, false, None) => ("success", "Ready"),
     }
 }
 
@@ -86,7 +87,10 @@ fn agent(agent: &AgentView, session: &Session) -> Markup {
     html! {
         tr {
             th scope="row" { (name(&agent.name)) }
-            td { span class={ "state " (class) } { span.dot aria-hidden="true" {} (word) } }
+            td {
+                span class={ "state " (class) } { span.dot aria-hidden="true" {} (word) }
+                @if let Some(why) = agent.paused.as_ref().filter(|_| agent.connected) { " " span.hint { (name(why)) } }
+            }
             td { (labels(&agent.labels)) @if agent.accepts_untrusted { span.hint { "also runs from outside" } } }
             td.num { (agent.leases) " of " (agent.slots) }
             td {

@@ -26,6 +26,8 @@ pub struct AgentView {
     pub connected: bool,
     /// Whether it takes nothing new.
     pub draining: bool,
+    /// Why it takes nothing new for now, by its own account, such as a disk that is nearly full.
+    pub paused: Option<String>,
     /// Whether it runs code from outside too.
     pub accepts_untrusted: bool,
     /// Whether it has a credential of its own.
@@ -54,6 +56,7 @@ pub fn agents(view: View<'_>) -> Vec<AgentView> {
             leases: agent.leases,
             connected: agent.connected,
             draining: agent.draining,
+            paused: agent.paused.map(str::to_owned),
             accepts_untrusted: agent.profile.accepts_untrusted,
             enrolled: house.agent(agent.profile.id).is_some(),
         })

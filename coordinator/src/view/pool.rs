@@ -36,7 +36,7 @@ pub struct PoolView {
     pub max: Option<u32>,
     /// Agents that take jobs.
     pub ready: u32,
-    /// Agents that finish what they have.
+    /// Agents that finish what they have, or take nothing new for now.
     pub draining: u32,
     /// Agents without a session.
     pub gone: u32,
@@ -103,7 +103,7 @@ impl Counted {
     fn count(&mut self, agent: &AgentStatus<'_>) {
         self.members.push(agent.profile.id);
         let view = &mut self.view;
-        match (agent.connected, agent.draining) {
+        match (agent.connected, agent.draining || agent.paused.is_some()) {
             (false, _) => view.gone += 1,
             (true, true) => view.draining += 1,
             (true, false) => {

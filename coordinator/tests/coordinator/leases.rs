@@ -1,5 +1,7 @@
 //! Who holds a lease, and what becomes of one whose holder is gone.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::json;
 use slipway_proto::v1::agent_message::Message as Out;
@@ -231,6 +233,34 @@ async fn a_drained_agent_gets_nothing_new_and_show_says_why() {
     assert_eq!(fixture.get("/api/v1/agents").await["agents"][0]["draining"], true);
     fixture.call(Method::POST, &format!("/api/v1/agents/{FIRST}/resume"), None).await;
     assert!(matches!(agent.hear().await, In::Drain(drain) if !drain.on));
+    agent.assigned().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_on_a_low_disk_gets_nothing_new_and_all_say_why() {
+    let fixture = Fixture::start().await;
+    let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
+    let why = "low disk: 1.2 GiB free of 40 GiB at /data";
+    let paused = |reason: &str| Out::Paused(v1::Paused { reason: reason.to_owned() });
+    agent.say(paused(&format!("{why}\u{1b}"))).await;
+    let heard = async {
+        while fixture.get("/api/v1/agents").await["agents"][0]["paused"] != why {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), heard).await.expect("it is heard");
+    let run = fixture.submit(ONE_JOB).await;
+    let waits =
+        fixture.run_until(&run, |shown| shown["instances"][0]["wait"]["reason"] == "agents_paused").await;
+    let waits_for = waits["instances"][0]["waits_for"].as_str().unwrap();
+    assert!(waits_for.ends_with(why) && waits_for.contains("takes new jobs"), "{waits_for}");
+    // Resuming it is no room on its disk.
+    fixture.call(Method::POST, &format!("/api/v1/agents/{FIRST}/resume"), None).await;
+    assert!(matches!(agent.hear().await, In::Drain(drain) if !drain.on));
+    let metrics = fixture.call(Method::GET, "/metrics", None).await.text().await.unwrap();
+    assert!(metrics.contains("slipway_agents{state=\"paused\"} 1"), "{metrics}");
+    assert_eq!(fixture.get("/api/v1/agents").await["agents"][0]["free_slots"], 0);
+    agent.say(paused("")).await;
     agent.assigned().await;
 }
 

@@ -3,7 +3,7 @@
 //! In stages, because a build machine is stopped politely first: `Drain` (finish what runs, take nothing new), `HandOver`
 //! (leave what runs to the next process), then `Now`. A stage never goes back.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// How urgently to stop.
@@ -61,28 +61,57 @@ impl Trigger {
     /// # Errors
     /// When the handlers can't be installed.
     pub async fn follow_signals(&self) -> std::io::Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        for stage in [Stage::Drain, Stage::Now] {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            self.raise(stage);
-        }
+        StopSignals::heard()?.follow(self).await;
         Ok(())
     }
+}
 
-    /// Follows SIGHUP, which asks for [`Stage::HandOver`]. Runs until the task is dropped.
+/// SIGTERM and SIGINT, from when they are heard on: one that comes before somebody follows them is not lost.
+#[derive(Debug)]
+pub struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// Hears them from now on.
+    ///
+    /// # Errors
+    /// When the handlers can't be installed.
+    pub fn heard() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// The first drains, the second stops at once.
+    pub async fn follow(mut self, trigger: &Trigger) {
+        for stage in [Stage::Drain, Stage::Now] {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            trigger.raise(stage);
+        }
+    }
+}
+
+/// SIGHUP, which asks for [`Stage::HandOver`], likewise.
+#[derive(Debug)]
+pub struct HandOverSignal(Signal);
+
+impl HandOverSignal {
+    /// Hears it from now on.
     ///
     /// # Errors
     /// When the handler can't be installed.
-    pub async fn follow_hand_over(&self) -> std::io::Result<()> {
-        let mut hang_up = signal(SignalKind::hangup())?;
-        while hang_up.recv().await.is_some() {
-            self.raise(Stage::HandOver);
+    pub fn heard() -> std::io::Result<Self> {
+        signal(SignalKind::hangup()).map(Self)
+    }
+
+    /// Each asks for it. Runs until the task is dropped.
+    pub async fn follow(mut self, trigger: &Trigger) {
+        while self.0.recv().await.is_some() {
+            trigger.raise(Stage::HandOver);
         }
-        Ok(())
     }
 }
 

@@ -98,6 +98,13 @@ pub enum WaitReason {
     NoAgentForUntrusted,
     /// Every agent that fits takes no new jobs.
     AgentsDraining,
+    /// Every agent that fits, and does not drain, takes no new jobs for now.
+    AgentsPaused {
+        /// One of them.
+        agent: String,
+        /// Why it does not.
+        why: String,
+    },
     /// Every agent that fits is busy.
     AgentsBusy {
         /// How many of those agents there are.
@@ -182,6 +189,9 @@ impl fmt::Display for WaitReason {
             }
             Self::NoAgentForUntrusted => f.write_str("no agent with its labels accepts untrusted runs"),
             Self::AgentsDraining => f.write_str("every agent with its labels is draining"),
+            Self::AgentsPaused { agent, why } => {
+                write!(f, "no agent with its labels takes new jobs now; {agent}: {why}")
+            }
             Self::AgentsBusy { slots, labels, position, expected_s, .. } => {
                 let (all, noun) = if *slots == 1 { ("the only", "slot") } else { ("all", "slots") };
                 let count = if *slots == 1 { String::new() } else { format!("{slots} ") };
@@ -277,6 +287,7 @@ fn explain_queue(state: &State, fleet: &Fleet, instance: &Instance, now: Timesta
     // The kind that offers least: it is the one that would take it.
     let mut plainest: Option<&AgentProfile> = None;
     let mut connected = false;
+    let mut paused: Option<(&str, &str)> = None;
     let mut missing: Option<Vec<String>> = None;
     for agent in fleet.agents().filter(|agent| agent.connected) {
         connected = true;
@@ -290,6 +301,8 @@ fn explain_queue(state: &State, fleet: &Fleet, instance: &Instance, now: Timesta
             trusted_only += 1;
         } else if agent.draining {
             draining += 1;
+        } else if let Some(why) = agent.paused {
+            paused.get_or_insert((&agent.profile.name, why));
         } else {
             fitting += 1;
             slots += agent.profile.slots;
@@ -309,6 +322,10 @@ fn explain_queue(state: &State, fleet: &Fleet, instance: &Instance, now: Timesta
                 usual_ms.saturating_mul(position as u64).div_ceil(1_000 * u64::from(slots.max(1)))
             });
             WaitReason::AgentsBusy { agents: fitting, slots, labels, position, expected_s }
+        }
+        _ if paused.is_some() => {
+            let (agent, why) = paused.unwrap_or_default();
+            WaitReason::AgentsPaused { agent: agent.to_owned(), why: why.to_owned() }
         }
         _ if draining > 0 => WaitReason::AgentsDraining,
         _ if trusted_only > 0 => WaitReason::NoAgentForUntrusted,

@@ -92,6 +92,38 @@ fn a_drained_or_disconnected_agent_gets_nothing() {
 }
 
 #[test]
+fn an_agent_that_takes_nothing_for_now_gets_nothing_and_waiting_jobs_say_why() {
+    let mut stage = Stage::new(&[1]);
+    let (id, why) = (AgentId::from_u128(1), "low disk: 1.2 GiB free of 40 GiB at /");
+    stage.hello(profile(1, &["linux"], 1), &[]);
+    stage.fleet.set_paused(id, Some(why.to_owned()));
+    assert_eq!(stage.grant_all(), []);
+    let reason = stage.wait(1).unwrap();
+    let agent = stage.fleet.agent(id).unwrap();
+    let name = agent.profile.name.clone();
+    assert_eq!((agent.paused, agent.free_slots), (Some(why), 0));
+    let said = format!("no agent with its labels takes new jobs now; {name}: {why}");
+    assert_eq!(reason.to_string(), said);
+    assert!(!reason.is_hopeless());
+    // What an admin says about draining changes nothing about it.
+    stage.fleet.set_draining(id, true);
+    assert_eq!(stage.wait(1), Some(WaitReason::AgentsDraining));
+    stage.fleet.set_draining(id, false);
+    assert_eq!(stage.grant_all(), []);
+    stage.fleet.set_paused(id, None);
+    assert_eq!(stage.grant_all().len(), 1);
+}
+
+#[test]
+fn a_new_session_takes_jobs_until_it_says_otherwise() {
+    let mut stage = Stage::new(&[1]);
+    stage.hello(profile(1, &["linux"], 1), &[]);
+    stage.fleet.set_paused(AgentId::from_u128(1), Some("low disk".to_owned()));
+    stage.hello(profile(1, &["linux"], 1), &[]);
+    assert_eq!(stage.grant_all().len(), 1);
+}
+
+#[test]
 fn an_agent_that_declines_gets_nothing_until_it_is_heard_of_again() {
     let mut stage = Stage::new(&[1, 2, 3]);
     let session = stage.hello(profile(1, &["linux"], 2), &[]).session;

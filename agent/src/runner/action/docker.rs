@@ -102,7 +102,8 @@ impl Attempt {
         let (said, lines) = errand::lines();
         let platform = machine.platform();
         if let Some(name) = image.strip_prefix("docker://") {
-            let working = machine.engine.ensure_image(name, platform, None, move |line| said.line(line));
+            let tell = move |line| said.line(line);
+            let working = machine.kept_images.ensure(&machine.engine, name, platform, None, tell);
             return match self.errand(log, contexts, activity, lines, working).await? {
                 None => Ok(Err(self.stopped(log))),
                 Some(Ok(image)) => Ok(Ok(image)),
@@ -135,11 +136,13 @@ impl Attempt {
                 _ => BuildError::Work(format!("{shown} can't be built from: {error}")),
             })?;
             let tag = format!("slipway/action:{}", archive.digest.get(..40).unwrap_or_default());
+            let hold = machine.kept_images.hold(&tag).await;
+            machine.kept_images.bring(&tag)?;
             let built =
                 machine.engine.build(&tag, &name, archive.file, platform, move |line| said.line(line)).await;
             // It goes with the job's folder at the latest.
             let _ = std::fs::remove_file(&place);
-            built
+            built.map(|image| Image { held: Some(hold), ..image })
         };
         match self.errand(log, contexts, activity, lines, working).await? {
             None => Ok(Err(self.stopped(log))),

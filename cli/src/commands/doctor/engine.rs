@@ -1,7 +1,10 @@
 //! The container engine and the images that jobs run in.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
+use slipway_agent::disk::images::brought_by;
+use slipway_agent::disk::space::shown;
 use slipway_agent::docker::{About, Engine};
 use slipway_agent::options::RUNNER_IMAGE;
 
@@ -11,7 +14,7 @@ use super::{Finding, Status};
 const ASKER: &str = "slipway-doctor";
 
 /// What is found, and the folder of the engine's images if it is on this machine.
-pub(super) async fn look(host: &str) -> (Vec<Finding>, Option<PathBuf>) {
+pub(super) async fn look(host: &str, data_dir: &Path) -> (Vec<Finding>, Option<PathBuf>) {
     let about = match Engine::connect(host, ASKER).await {
         Ok(engine) => engine.about().await.map(|about| (engine, about)),
         Err(failure) => Err(failure),
@@ -34,7 +37,19 @@ pub(super) async fn look(host: &str) -> (Vec<Finding>, Option<PathBuf>) {
         ),
         Err(failure) => Finding::new("runner image", Status::Failed, failure.to_string(), ""),
     });
+    findings.extend(images(&engine, data_dir).await);
     (findings, Some(PathBuf::from(&about.root)))
+}
+
+/// What the agent with this data directory brought here for jobs; none where no agent has it.
+async fn images(engine: &Engine, data_dir: &Path) -> Option<Finding> {
+    let names = brought_by(data_dir).ok().filter(|names| !names.is_empty())?;
+    let mut sizes = BTreeMap::new();
+    for name in &names {
+        sizes.extend(engine.image_size(name).await.ok().flatten());
+    }
+    let (count, bytes) = (sizes.len(), sizes.values().sum());
+    Some(Finding::ok("images", format!("{count} that jobs brought, {} (--keep-images)", shown(bytes))))
 }
 
 fn engine_itself(about: &About) -> Finding {

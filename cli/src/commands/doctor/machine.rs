@@ -4,16 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use slipway_agent::disk::decide::Level;
+use slipway_agent::disk::mark::Marks;
+use slipway_agent::disk::space::Space;
+
 use super::{Finding, Status};
-
-/// Below this much free disk jobs will soon fail, in bytes.
-const DISK_LOW_BYTES: u64 = 10 << 30;
-
-/// Below this much they do.
-const DISK_FULL_BYTES: u64 = 1 << 30;
-
-/// Below this share of free inodes a disk counts as low, in percent.
-const INODES_LOW_PERCENT: u64 = 5;
 
 /// Below this much available memory jobs are killed, in bytes.
 const MEMORY_LOW_BYTES: u64 = 1 << 30;
@@ -51,24 +46,21 @@ fn existing(place: &Path) -> PathBuf {
 }
 
 fn disk(place: &Path) -> Finding {
-    let shown = place.display();
-    let stat = match rustix::fs::statvfs(place) {
-        Ok(stat) => stat,
-        Err(error) => return Finding::new("disk", Status::Failed, format!("{shown}: {error}"), ""),
+    let space = match Space::of(place) {
+        Ok(space) => space,
+        Err(error) => {
+            return Finding::new("disk", Status::Failed, format!("{}: {error}", place.display()), "");
+        }
     };
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    let inodes_percent = stat.f_favail.saturating_mul(100).checked_div(stat.f_files).unwrap_or(100);
-    let found = format!("{:.1} GiB free at {shown}", free as f64 / GIB);
-    let hint = "remove unused images with `docker system prune`, or enlarge the disk";
-    if free < DISK_FULL_BYTES {
-        Finding::new("disk", Status::Failed, found, hint)
-    } else if free < DISK_LOW_BYTES {
-        Finding::new("disk", Status::Warning, found, hint)
-    } else if inodes_percent < INODES_LOW_PERCENT {
-        Finding::new("disk", Status::Warning, format!("{found}, but {inodes_percent} % of its inodes"), hint)
-    } else {
-        Finding::ok("disk", found)
-    }
+    // An agent's own marks, unless it was given others.
+    let level = Marks::default().level(Level::Roomy, &space);
+    let status = match level {
+        Level::Roomy => return Finding::ok("disk", space.words(place)),
+        Level::Low => Status::Warning,
+        Level::Full => Status::Failed,
+    };
+    let hint = "an agent takes no new jobs until there is more: remove unused images with `docker system prune`, or enlarge the disk";
+    Finding::new("disk", status, space.told(level, place), hint)
 }
 
 /// `MemAvailable` of `/proc/meminfo`, in bytes.

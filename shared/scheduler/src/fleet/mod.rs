@@ -100,7 +100,7 @@ impl Fleet {
     }
 
     fn free_of(&self, agent: &Agent) -> u32 {
-        let usable = agent.session.is_some() && !agent.draining && !agent.full;
+        let usable = agent.session.is_some() && !agent.draining && agent.paused.is_none() && !agent.full;
         if usable { agent.profile.slots.saturating_sub(self.held_by(agent.profile.id)) } else { 0 }
     }
 
@@ -109,6 +109,7 @@ impl Fleet {
             profile: &agent.profile,
             connected: agent.session.is_some(),
             draining: agent.draining,
+            paused: agent.paused.as_deref(),
             leases: self.held_by(agent.profile.id),
             free_slots: self.free_of(agent),
         }

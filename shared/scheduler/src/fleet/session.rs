@@ -30,6 +30,8 @@ pub(super) struct Agent {
     /// The number of its session, while it has one.
     pub(super) session: Option<u64>,
     pub(super) draining: bool,
+    /// Why it takes no new jobs for now, where it said so.
+    pub(super) paused: Option<String>,
     /// It declined a lease and has not been heard of since, nor has one of its leases ended.
     pub(super) full: bool,
 }
@@ -43,6 +45,8 @@ pub struct AgentStatus<'a> {
     pub connected: bool,
     /// Whether it takes no new jobs.
     pub draining: bool,
+    /// Why it takes no new jobs for now, by its own account: a full disk.
+    pub paused: Option<&'a str>,
     /// How many leases it has.
     pub leases: u32,
     /// How many more it would take now.
@@ -108,7 +112,8 @@ impl Fleet {
         self.last_session += 1;
         let session = self.last_session;
         self.reindex(id, |fleet| {
-            fleet.agents.insert(id, Agent { profile, session: Some(session), draining: false, full: false });
+            let (session, draining, paused, full) = (Some(session), false, None, false);
+            fleet.agents.insert(id, Agent { profile, session, draining, paused, full });
         });
         let Renewal { renewed: keep, stop } = self.renew_leases(id, presented, checked_at);
         let mut hello = Hello { session, keep, stop, ..Hello::default() };
@@ -178,6 +183,15 @@ impl Fleet {
         self.reindex(agent, |fleet| {
             if let Some(agent) = fleet.agents.get_mut(&agent) {
                 agent.draining = draining;
+            }
+        });
+    }
+
+    /// An agent takes no new jobs for now, for this reason (until its next hello), or takes them again.
+    pub fn set_paused(&mut self, agent: AgentId, paused: Option<String>) {
+        self.reindex(agent, |fleet| {
+            if let Some(agent) = fleet.agents.get_mut(&agent) {
+                agent.paused = paused;
             }
         });
     }

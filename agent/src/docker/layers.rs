@@ -1,0 +1,32 @@
+//! What containers wrote into their own layers.
+
+use std::collections::HashMap;
+
+use bollard::query_parameters::ListContainersOptionsBuilder;
+
+use super::{Engine, LABEL_AGENT, LABEL_ATTEMPT, LABEL_INSTANCE};
+use crate::failure::{Cause, Failure};
+
+impl Engine {
+    /// Bytes in the writable layer of each of this agent's containers that belongs to a job, by the name of the job's folder. A job with
+    /// services is there several times.
+    ///
+    /// # Errors
+    /// When the engine can't be asked.
+    pub async fn own_layers(&self) -> Result<Vec<(String, u64)>, Failure> {
+        let filters = HashMap::from([("label", vec![format!("{LABEL_AGENT}={}", self.agent)])]);
+        let options = ListContainersOptionsBuilder::default().all(true).size(true).filters(&filters).build();
+        let found = self.docker.list_containers(Some(options)).await.map_err(|error| {
+            self.failure(Cause::EngineUnavailable, "cannot ask for containers' sizes", &error)
+        })?;
+        Ok(found
+            .into_iter()
+            .filter_map(|container| {
+                let labels = container.labels.unwrap_or_default();
+                let (instance, attempt) = (labels.get(LABEL_INSTANCE)?, labels.get(LABEL_ATTEMPT)?);
+                let bytes = container.size_rw.and_then(|bytes| u64::try_from(bytes).ok())?;
+                Some((format!("{instance}-{attempt}"), bytes))
+            })
+            .collect())
+    }
+}
