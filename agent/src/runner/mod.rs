@@ -14,6 +14,7 @@ mod errand;
 mod exec;
 pub(crate) mod finish;
 pub mod folder;
+mod hint;
 pub(crate) mod inside;
 mod job_wide;
 mod keeper;
@@ -44,6 +45,7 @@ use crate::docker::network::NetworkPool;
 use crate::docker::passwd::ImageFacts;
 use crate::externals::Externals;
 use crate::init::Programs;
+use crate::metadata::MetadataGuard;
 use crate::options::Options;
 use crate::session::{Assignment, JobLink, StartJob};
 use crate::tier::Tier;
@@ -67,6 +69,8 @@ pub struct Machine {
     pub externals: Externals,
     /// The agent's own part of the cache for build tools.
     pub tier: Tier,
+    /// Keeps jobs from the cloud's metadata addresses.
+    pub metadata: MetadataGuard,
     /// What is known of images, by id: looking into one costs a container.
     images: Mutex<HashMap<String, ImageFacts>>,
     /// Bounds clean-ups.
@@ -87,8 +91,25 @@ impl Machine {
         let cleaners = Semaphore::new(crate::limits::CLEANERS);
         let actions = ActionStore::new(options.actions_source.clone(), options.actions_dir.clone());
         let externals = Externals::new(options.externals.clone(), options.architecture);
-        let images = Mutex::default();
-        Self { engine, networks, options, coordinator, programs, actions, externals, tier, images, cleaners }
+        let metadata = MetadataGuard::new(
+            options.subnets,
+            options.isolation.metadata,
+            options.accept_untrusted,
+            programs.init.clone(),
+        );
+        Self {
+            engine,
+            networks,
+            options,
+            coordinator,
+            programs,
+            actions,
+            externals,
+            tier,
+            metadata,
+            images: Mutex::default(),
+            cleaners,
+        }
     }
 
     /// The folder that holds the jobs' folders.
