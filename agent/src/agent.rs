@@ -1,5 +1,8 @@
 //! An agent in a process: what `slipway-agent` and `slipway up` start.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
 use slipway_kit::clock::SystemClock;
@@ -103,7 +106,11 @@ impl Agent {
         let machine =
             Machine::new(engine, networks, options, coordinator.clone(), installed, tier, disk.state());
         let machine = Arc::new(machine);
-        std::fs::create_dir_all(machine.jobs_dir())?;
+        let about = machine.engine.about().await?;
+        if let Some(runtime) = &machine.options.isolation.runtime {
+            about.has_runtime(runtime)?;
+        }
+        jobs_folder(&machine.jobs_dir(), about.user_namespaces)?;
         let left = leftovers(&machine).await?;
 
         let (trigger, shutdown) = shutdown::channel();
@@ -142,6 +149,13 @@ impl Agent {
     }
 }
 
+/// Makes the folder of jobs' folders. What jobs leave there may have the rights of root (setuid programs): nobody else of the machine
+/// gets to it, unless the engine itself has other users than the machine and so needs the way.
+fn jobs_folder(folder: &Path, open: bool) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    std::fs::set_permissions(folder, Permissions::from_mode(if open { 0o711 } else { 0o700 }))
+}
+
 /// Finds the jobs of an earlier process, and removes what belongs to none.
 async fn leftovers(machine: &Machine) -> Result<Vec<Adopted>, StartError> {
     let mut left = Vec::new();
@@ -165,6 +179,7 @@ async fn leftovers(machine: &Machine) -> Result<Vec<Adopted>, StartError> {
             machine.engine.remove_container(&container.id).await?;
         }
     }
+    machine.engine.remove_job_volumes(None, &names).await?;
     let used: Vec<String> =
         left.iter().filter_map(|adopted| Some(adopted.saved.prepared.as_ref()?.network.clone())).collect();
     machine.networks.adopt(&used).await?;
@@ -226,6 +241,9 @@ impl Handle {
                 }
             }
             Err(failure) => tracing::warn!(%failure, "containers stay behind"),
+        }
+        if let Err(failure) = machine.engine.remove_job_volumes(None, &[]).await {
+            tracing::warn!(%failure, "volumes stay behind");
         }
         if let Err(failure) = machine.networks.adopt(&[]).await {
             tracing::warn!(%failure, "networks stay behind");

@@ -139,14 +139,27 @@ pub const CANCEL_TERMINATE: Duration = Duration::from_millis(2_500);
 /// Subnets tried before the address range counts as used up.
 pub const SUBNET_TRIES: u32 = 256;
 
-/// Default limit on the processes and threads of one job's container.
+/// Highest default limit on the processes and threads of one job's container: on most machines half of what the kernel has, shared
+/// by the slots, is less.
 pub const DEFAULT_PIDS: i64 = 32_768;
+
+/// Lowest default limit on them, however many slots there are.
+pub const LEAST_DEFAULT_PIDS: i64 = 1_024;
 
 /// Clean-ups of ended jobs that may run side by side.
 pub const CLEANERS: usize = 2;
 
 /// Tries to remove a container or network before it is left to the next start.
 pub const REMOVE_TRIES: u32 = 5;
+
+/// Levels of folders that a removal goes down at a time: it holds two descriptors for each.
+pub const REMOVAL_LEVELS: usize = 32;
+
+/// How long a program of the agent's own may take in a container of its own.
+pub const ONCE_TIME: Duration = Duration::from_secs(30);
+
+/// Bytes of what it says that are kept.
+pub const ONCE_OUTPUT_BYTES: usize = 4096;
 
 /// Most services of one job: its subnet has 13 addresses, one of them for the job itself.
 pub const SERVICES_MAX: usize = 12;
@@ -180,6 +193,12 @@ pub const BUILD_CONTEXT_MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 
 /// Most files and folders of it.
 pub const BUILD_CONTEXT_MAX_ENTRIES: u64 = 500_000;
+
+/// Deepest folder of it; packing it holds a descriptor for each level.
+pub const BUILD_CONTEXT_MAX_DEPTH: usize = 128;
+
+/// Deepest folder below which `actions/checkout` with `clean: false` keeps what is there.
+pub const CHECKOUT_KEPT_MAX_DEPTH: usize = 128;
 
 /// Connections of one job to its caches and artifacts at a time; further ones wait.
 pub const TUNNELS_PER_JOB_MAX: usize = 128;

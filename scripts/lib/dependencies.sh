@@ -14,8 +14,8 @@ want_test_dependencies() {
   # The servers of PostgreSQL and Redis: the tests start their own, each in a folder of its own.
   # The chaos campaign cuts networks of its own and fills disks of its own.
   # Bazel, ccache and Gradle are clients of the cache, beside those that scripts/prepare-clients.sh brings.
-  # Tests of the agent make images of the busybox that they find here.
-  want_packages shellcheck systemd postgresql redis-server bazel-bootstrap ccache gradle iproute2 iptables busybox-static
+  # Tests of the agent make images of the busybox that they find here, and run them with another runtime, too.
+  want_packages shellcheck systemd postgresql redis-server bazel-bootstrap ccache gradle iproute2 iptables busybox-static crun
   want_chromium
   command -v npm >/dev/null || want_packages nodejs npm
   python3 -m ensurepip --version >/dev/null 2>&1 || want_packages python3-venv

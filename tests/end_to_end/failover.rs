@@ -47,7 +47,9 @@ impl Watched {
         let all: Vec<&Coordinator> = cluster.coordinators.iter().collect();
         // The agent is told of the follower first: it learns from it where the leader is.
         let asked: Vec<&Coordinator> = all.iter().rev().copied().collect();
-        let agent = Agent::start_among(&asked, AgentOptions::named("first"));
+        let mut options = AgentOptions::named("first");
+        options.arguments = vec!["--allow-volume".to_owned(), volume.0.clone()];
+        let agent = Agent::start_among(&asked, options);
         let mut client = asked[0].run_command(&checkout);
         let client = client.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let run = asked[0].newest_run();

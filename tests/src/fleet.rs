@@ -427,6 +427,7 @@ pub fn remove_agents_containers(data_dir: &Path) {
     let Ok(id) = std::fs::read_to_string(data_dir.join("agent.id")) else { return };
     let filter = format!("label=slipway.agent={}", id.trim());
     remove_all(&["ps", "--all", "--quiet", "--filter", &filter], &["rm", "--force", "--volumes"]);
+    remove_all(&["volume", "ls", "--quiet", "--filter", &filter], &["volume", "rm", "--force"]);
     remove_all(&["network", "ls", "--quiet", "--filter", &filter], &["network", "rm"]);
 }
 

@@ -107,6 +107,9 @@ pub const FINAL_RECORD_MS: u64 = 1_500;
 /// `oom_score_adj` of every step, so that the kernel kills a step before init, the agent or the host's services.
 pub const STEP_OOM_SCORE_ADJ: i32 = 500;
 
+/// Before a range of addresses: init adds the routing rules for it ([`crate::rules`]) and ends.
+pub const RULES_FLAG: &str = "--rules";
+
 /// Exit codes of init itself, as `docker inspect` shows them.
 pub mod exit_code {
     /// Ended by a `Shutdown` order.

@@ -17,6 +17,7 @@ use slipway_workflow::job_spec::Source;
 use crate::coordinator::Coordinator;
 use crate::docker::passwd::ContainerUser;
 use crate::failure::{Cause, Failure};
+pub(crate) use crate::removal::remove;
 use crate::runner::inside::Inside;
 use crate::steps::values::Values;
 pub use inputs::{Fetch, Inputs, needs_original};
@@ -119,29 +120,24 @@ fn place(target: &Target<'_>, inputs: &Inputs) -> Result<(), CheckoutError> {
     std::fs::rename(&target.staging, &there).map_err(unusable)
 }
 
-/// Removes a file, link or folder, whatever is there.
-pub(crate) fn remove(path: &Path) -> std::io::Result<()> {
-    let removed = match std::fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match removed {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other,
+/// Gives a tree to the container's user. An agent that is not root may not; then the tree stays its own, and is
+/// writable for others. However deep the tree is, one folder is open at a time.
+pub(crate) fn give_all(path: &Path, user: &ContainerUser) -> std::io::Result<()> {
+    let mut waiting = vec![path.to_owned()];
+    while let Some(path) = waiting.pop() {
+        let found = std::fs::symlink_metadata(&path)?;
+        if found.is_dir() {
+            for entry in std::fs::read_dir(&path)? {
+                waiting.push(entry?.path());
+            }
+        }
+        give(&path, &found, user)?;
     }
+    Ok(())
 }
 
-/// Gives a tree to the container's user. An agent that is not root may not; then the tree stays its own, and is
-/// writable for others.
-pub(crate) fn give_all(path: &Path, user: &ContainerUser) -> std::io::Result<()> {
+fn give(path: &Path, found: &std::fs::Metadata, user: &ContainerUser) -> std::io::Result<()> {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-    let found = std::fs::symlink_metadata(path)?;
-    if found.is_dir() {
-        for entry in std::fs::read_dir(path)? {
-            give_all(&entry?.path(), user)?;
-        }
-    }
     match std::os::unix::fs::lchown(path, Some(user.uid), Some(user.gid)) {
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             if found.is_symlink() || found.uid() == user.uid {

@@ -7,9 +7,13 @@ use bollard::query_parameters::BuildImageOptionsBuilder;
 use futures_util::StreamExt as _;
 use tokio_util::io::ReaderStream;
 
+use super::container::Limits;
 use super::image::Image;
 use super::{Engine, LABEL_AGENT};
 use crate::failure::{Cause, Failure};
+
+/// Where the images of actions are; their tags are made of what they were built from.
+pub const REPOSITORY: &str = "slipway/action";
 
 /// Why there is no image.
 #[derive(Debug)]
@@ -26,6 +30,20 @@ impl From<Failure> for BuildError {
     }
 }
 
+/// Where the commands of a Dockerfile run: they are a job's as much as its steps.
+#[derive(Debug, Clone)]
+pub struct BuildPlace {
+    /// The job's network.
+    pub network: String,
+    /// What they may use. The engine bounds no processes while it builds.
+    pub limits: Limits,
+    /// For an emulated architecture.
+    pub platform: Option<&'static str>,
+}
+
+/// The kernel's period for shares of processors, in microseconds.
+const CPU_PERIOD_US: i32 = 100_000;
+
 impl Engine {
     /// Builds the image of this name from an archive, unless it is here already; `told` gets the builder's lines.
     ///
@@ -36,7 +54,7 @@ impl Engine {
         name: &str,
         dockerfile: &str,
         archive: File,
-        platform: Option<&str>,
+        place: &BuildPlace,
         mut told: impl FnMut(String) + Send,
     ) -> Result<Image, BuildError> {
         if let Some(image) = self.image(name).await? {
@@ -49,8 +67,19 @@ impl Engine {
             .t(name)
             .rm(true)
             .forcerm(true)
+            .networkmode(&place.network)
             .labels(&labels);
-        if let Some(platform) = platform {
+        if let Some(memory) = place.limits.memory_bytes {
+            // The client's type for it ends at 2 GiB.
+            if let Ok(memory) = i32::try_from(memory) {
+                options = options.memory(memory).memswap(memory);
+            }
+        }
+        if let Some(millis) = place.limits.cpu_millis {
+            let quota = i32::try_from(millis * i64::from(CPU_PERIOD_US) / 1_000).unwrap_or(i32::MAX);
+            options = options.cpuperiod(CPU_PERIOD_US).cpuquota(quota);
+        }
+        if let Some(platform) = place.platform {
             options = options.platform(platform);
         }
         let body = bollard::body_try_stream(ReaderStream::new(tokio::fs::File::from_std(archive)));

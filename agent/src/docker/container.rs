@@ -10,9 +10,11 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
 };
 
+use super::folders::Folder;
 use super::options::CreateOptions;
 use super::{Engine, LABEL_AGENT, LABEL_ATTEMPT, LABEL_INSTANCE, LABEL_RUN, LABEL_TOKEN, is_missing};
 use crate::failure::{Cause, Failure};
+use crate::init::limits::{MOUNT_PATH, PROGRAM_NAME, SOCKET_NAME};
 use crate::lease::Lease;
 use crate::limits::{REMOVE_TRIES, SERVICE_LOG_SIZE};
 
@@ -50,7 +52,9 @@ pub struct ContainerPlan {
     pub user: Option<String>,
     /// Environment beyond the image's.
     pub env: Vec<String>,
-    /// `host:container[:ro]`
+    /// Folders of the job.
+    pub folders: Vec<Folder>,
+    /// Volumes, `source:container[:ro]`.
     pub binds: Vec<String>,
     /// `container.ports`
     pub ports: Vec<PortMapping>,
@@ -60,6 +64,8 @@ pub struct ContainerPlan {
     pub limits: Limits,
     /// Set for untrusted work: no program gains rights by setuid, so no `sudo`.
     pub no_new_privileges: bool,
+    /// The engine's runtime; none: its default.
+    pub runtime: Option<String>,
     /// `container.options`
     pub options: CreateOptions,
 }
@@ -67,7 +73,7 @@ pub struct ContainerPlan {
 /// What runs as a container's PID 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Main {
-    /// The job's init, at this path.
+    /// The job's init, with its socket in this folder of the container; see [`init_place`].
     Init(String),
     /// The image's own program, for a service.
     Image {
@@ -104,6 +110,27 @@ pub struct ContainerState {
     pub exit_code: i64,
 }
 
+/// Capabilities of the engine's default set that no job has. A device that a job makes in its folder would be one for the whole
+/// machine, and be opened by whoever looks there.
+const NEVER: [&str; 1] = ["MKNOD"];
+
+/// Those that code from outside has not, either: raw packets, and words in the machine's audit log.
+const NOT_FROM_OUTSIDE: [&str; 2] = ["NET_RAW", "AUDIT_WRITE"];
+
+/// What is taken from the engine's default set: ours unless it was asked for and allowed, and what the workflow names.
+fn dropped(untrusted: bool, asked: Vec<String>, added: &[String]) -> Vec<String> {
+    let more = NOT_FROM_OUTSIDE.iter().filter(|_| untrusted);
+    let ours =
+        NEVER.iter().chain(more).filter(|name| !added.iter().any(|added| added == *name || added == "ALL"));
+    ours.map(|name| (*name).to_owned()).chain(asked).collect()
+}
+
+/// A place for init in a container: another each time, so that nothing of an image can be in its way.
+#[must_use]
+pub fn init_place() -> String {
+    format!("{MOUNT_PATH}-{}", uuid::Uuid::new_v4().simple())
+}
+
 impl Engine {
     /// Creates the container and gives its id.
     ///
@@ -132,7 +159,10 @@ impl Engine {
         let (entrypoint, command, working_dir, log_size) = match plan.main {
             // Steps bring their own folder; the image's might not exist for init's user. Init writes what steps say to
             // the spool; the engine's own log would only hold init's last words.
-            Main::Init(program) => (Some(vec![program]), Some(Vec::new()), Some("/".to_owned()), "64k"),
+            Main::Init(place) => {
+                let (program, socket) = (format!("{place}/{PROGRAM_NAME}"), format!("{place}/{SOCKET_NAME}"));
+                (Some(vec![program]), Some(vec![socket]), Some("/".to_owned()), "64k")
+            }
             Main::Image { entrypoint, command } => {
                 (entrypoint, command, options.working_dir, SERVICE_LOG_SIZE)
             }
@@ -164,6 +194,8 @@ impl Engine {
         }
         let host = HostConfig {
             binds: Some(plan.binds),
+            mounts: Some(plan.folders.iter().map(Folder::mount).collect()),
+            runtime: plan.runtime,
             network_mode: Some(plan.network),
             port_bindings: Some(
                 plan.ports
@@ -186,8 +218,8 @@ impl Engine {
             extra_hosts: Some(options.add_host.into_iter().chain([SERVICES_HOST.to_owned()]).collect()),
             tmpfs: Some(options.tmpfs.into_iter().collect()),
             shm_size: options.shm_size_bytes,
+            cap_drop: Some(dropped(plan.no_new_privileges, options.cap_drop, &options.cap_add)),
             cap_add: Some(options.cap_add),
-            cap_drop: Some(options.cap_drop),
             dns: Some(options.dns),
             group_add: Some(options.group_add),
             privileged: Some(options.privileged),

@@ -26,6 +26,8 @@ pub struct Image {
     pub entrypoint: Vec<String>,
     /// `CMD`
     pub command: Vec<String>,
+    /// `ONBUILD`: what is done when an image is built from it.
+    pub on_build: Vec<String>,
     /// `amd64`, `arm64`; empty when the image does not say.
     pub architecture: String,
     /// Keeps it from being collected for as long as a copy of this lives, where it was chosen for a job.
@@ -95,6 +97,7 @@ impl Engine {
                     env: config.env.unwrap_or_default(),
                     entrypoint: config.entrypoint.unwrap_or_default(),
                     command: config.cmd.unwrap_or_default(),
+                    on_build: config.on_build.unwrap_or_default(),
                     architecture: found.architecture.unwrap_or_default(),
                     held: None,
                 }))
@@ -122,6 +125,12 @@ impl Engine {
         credentials: Option<&Credentials>,
         answer_limit: Option<Duration>,
     ) -> Result<(), Failure> {
+        // Whoever can push there could give one job's action the content of another's.
+        if is_of_actions(name) {
+            let message =
+                format!("image {name} has a name of actions that are built here; it is never pulled");
+            return Err(Failure::new(Cause::ImageNotFound, message));
+        }
         let mut options = CreateImageOptionsBuilder::default().from_image(name);
         // Without a tag or digest the engine would pull every tag.
         if !has_tag(name) {
@@ -188,6 +197,14 @@ impl Engine {
     }
 }
 
+/// Whether it is in [`super::build::REPOSITORY`], as the engine reads names.
+fn is_of_actions(name: &str) -> bool {
+    let bare = ["docker.io/", "index.docker.io/", "registry-1.docker.io/"];
+    let name = bare.iter().find_map(|host| name.strip_prefix(host)).unwrap_or(name);
+    name.strip_prefix(super::build::REPOSITORY)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']))
+}
+
 /// Whether the reference names a tag or digest.
 fn has_tag(name: &str) -> bool {
     let last = name.rsplit('/').next().unwrap_or(name);
@@ -196,7 +213,15 @@ fn has_tag(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::has_tag;
+    use super::{has_tag, is_of_actions};
+
+    #[test]
+    fn images_of_actions_are_known_however_they_are_named() {
+        for name in ["slipway/action", "slipway/action:x", "docker.io/slipway/action@sha256:00"] {
+            assert!(is_of_actions(name), "{name}");
+        }
+        assert!(!is_of_actions("slipway/actions:x") && !is_of_actions("registry.example/slipway/action:x"));
+    }
 
     #[test]
     fn a_port_is_not_a_tag() {

@@ -8,14 +8,18 @@
 pub mod build;
 pub mod collect;
 pub mod container;
+pub mod folders;
 pub mod image;
 pub mod layers;
 pub mod leftovers;
 pub mod memory;
+mod mounts;
 pub mod network;
+pub mod once;
 pub mod options;
 pub mod passwd;
 pub mod service;
+pub mod volumes;
 
 use std::time::Duration;
 
@@ -31,6 +35,8 @@ pub const LABEL_INSTANCE: &str = "slipway.instance";
 pub const LABEL_ATTEMPT: &str = "slipway.attempt";
 /// Label with the run.
 pub const LABEL_RUN: &str = "slipway.run";
+/// Label with the name of the job's folder, on its volumes.
+pub const LABEL_JOB: &str = "slipway.job";
 /// Label with the lease's fencing token.
 pub const LABEL_TOKEN: &str = "slipway.token";
 
@@ -64,6 +70,31 @@ pub struct About {
     pub memory_limit: bool,
     /// Whether a container's processes can be bounded.
     pub pids_limit: bool,
+    /// Whether containers have other user ids than the machine.
+    pub user_namespaces: bool,
+    /// Whether it takes dangerous system calls from containers.
+    pub seccomp: bool,
+    /// Names of the runtimes that containers may have, sorted.
+    pub runtimes: Vec<String>,
+    /// The runtime of containers that name none.
+    pub default_runtime: String,
+}
+
+impl About {
+    /// That this is one of the engine's runtimes.
+    ///
+    /// # Errors
+    /// `container_start`, with the ones there are.
+    pub fn has_runtime(&self, name: &str) -> Result<(), Failure> {
+        if self.runtimes.iter().any(|known| known == name) {
+            return Ok(());
+        }
+        let message = format!(
+            "--runtime {name}: the engine has no such runtime, only {}: register it under `runtimes` in its daemon.json",
+            self.runtimes.join(", ")
+        );
+        Err(Failure::new(Cause::ContainerStart, message))
+    }
 }
 
 impl Engine {
@@ -105,11 +136,18 @@ impl Engine {
     pub async fn about(&self) -> Result<About, Failure> {
         let info = self.docker.info().await.map_err(|error| unavailable(&self.host, &error))?;
         let options = info.security_options.unwrap_or_default();
+        let has = |name: &str| options.iter().any(|option| option.contains(name));
+        let mut runtimes: Vec<String> = info.runtimes.unwrap_or_default().into_keys().collect();
+        runtimes.sort();
         Ok(About {
             version: info.server_version.unwrap_or_default(),
             root: info.docker_root_dir.unwrap_or_default(),
             live_restore: info.live_restore_enabled.unwrap_or_default(),
-            rootless: options.iter().any(|option| option.contains("rootless")),
+            rootless: has("rootless"),
+            user_namespaces: has("userns"),
+            seccomp: has("seccomp"),
+            runtimes,
+            default_runtime: info.default_runtime.unwrap_or_default(),
             memory_limit: info.memory_limit.unwrap_or_default(),
             pids_limit: info.pids_limit.unwrap_or_default(),
         })

@@ -50,6 +50,12 @@ impl AddressRange {
         Ok(Self { base, prefix })
     }
 
+    /// Its first address, and the length of its prefix.
+    #[must_use]
+    pub fn parts(self) -> (Ipv4Addr, u8) {
+        (Ipv4Addr::from(self.base), self.prefix)
+    }
+
     /// How many subnets it has.
     fn count(self) -> u32 {
         1 << (SUBNET_PREFIX - self.prefix)
@@ -160,6 +166,8 @@ impl NetworkPool {
                 name: name.clone(),
                 driver: Some("bridge".to_owned()),
                 labels: Some(HashMap::from([(LABEL_AGENT.to_owned(), self.engine.agent.clone())])),
+                // Its addresses would be nobody's to guard.
+                enable_ipv6: Some(false),
                 ipam: Some(Ipam {
                     config: Some(vec![IpamConfig { subnet: Some(subnet), ..IpamConfig::default() }]),
                     ..Ipam::default()

@@ -172,8 +172,8 @@ impl CreateOptions {
             }
             "--tmpfs" => {
                 let (path, mount) = value.split_once(':').unwrap_or((&value, ""));
-                if !path.starts_with('/') {
-                    return Err(bad(&value, "an absolute path"));
+                if !super::volumes::is_place(path) {
+                    return Err(bad(&value, "an absolute path that is not init's"));
                 }
                 self.tmpfs.push((path.to_owned(), mount.to_owned()));
             }

@@ -127,6 +127,15 @@ pub struct Arguments {
     /// [default: 20GiB]
     #[arg(long, value_name = "SIZE", env = "SLIPWAY_KEEP_IMAGES")]
     pub keep_images: Option<String>,
+    /// The engine's runtime for the containers of jobs, such as crun, runsc or kata; by default the engine's own
+    #[arg(long, value_name = "NAME", env = "SLIPWAY_RUNTIME")]
+    pub runtime: Option<String>,
+    /// Let workflows mount this volume of the engine or this folder of the machine (not what is below it); may be given again
+    #[arg(long, value_name = "NAME|PATH", value_delimiter = ',', env = "SLIPWAY_ALLOW_VOLUMES")]
+    pub allow_volume: Vec<String>,
+    /// Let jobs reach the cloud's metadata addresses, and so act with this machine's role
+    #[arg(long, env = "SLIPWAY_ALLOW_METADATA", conflicts_with = "accept_untrusted")]
+    pub allow_metadata: bool,
 }
 
 /// How much of the disk the cache may use, in GiB; 0, or `off`: nothing.
@@ -196,4 +205,7 @@ pub(super) struct File {
     pub(super) disk_full: Option<Mark>,
     pub(super) job_disk: Option<String>,
     pub(super) keep_images: Option<String>,
+    pub(super) runtime: Option<String>,
+    pub(super) allow_volumes: Vec<String>,
+    pub(super) allow_metadata: bool,
 }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod disk;
+mod isolation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use thiserror::Error;
 
 use arguments::File;
 pub use arguments::{Arguments, CacheSize};
+pub use isolation::Isolation;
 
 use crate::actions::ActionsSource;
 use crate::coordinator::{Fingerprint, Server, ServerError, Trusted};
@@ -17,7 +19,7 @@ use crate::disk::DiskOptions;
 use crate::docker::container::Limits;
 use crate::docker::network::AddressRange;
 use crate::docker::options::bytes;
-use crate::limits::{DEFAULT_PIDS, TIER_DEFAULT_GIB};
+use crate::limits::{DEFAULT_PIDS, LEAST_DEFAULT_PIDS, TIER_DEFAULT_GIB};
 use slipway_wire::enrolment;
 
 /// Labels of GitHub's own machines that stand for the default runner image.
@@ -130,6 +132,8 @@ pub struct Options {
     pub otlp: Option<String>,
     /// How much of the disk has to be free, and what one job may use of it.
     pub disk: DiskOptions,
+    /// How jobs are kept apart from the machine.
+    pub isolation: Isolation,
 }
 
 /// A setting that can't be used; names the flag.
@@ -257,6 +261,7 @@ impl Options {
                 given.job_memory.or(file.job_memory),
                 given.job_cpus.or(file.job_cpus),
                 given.job_pids.or(file.job_pids),
+                slots,
             )?,
             actions_source: match given.actions_source.or(file.actions_source) {
                 Some(text) => {
@@ -270,6 +275,12 @@ impl Options {
             accept_untrusted,
             cache_bytes: cache_bytes(given.cache_size.or(file.cache_size))?,
             otlp: given.otlp.or(file.otlp),
+            isolation: Isolation {
+                runtime: given.runtime.or(file.runtime),
+                volumes: [given.allow_volume, file.allow_volumes].concat(),
+                metadata: given.allow_metadata || file.allow_metadata,
+            }
+            .checked(accept_untrusted)?,
             servers,
             disk,
         })
@@ -419,7 +430,12 @@ fn images(
     Ok(images)
 }
 
-fn limits(memory: Option<String>, cpus: Option<f64>, pids: Option<i64>) -> Result<Limits, OptionsError> {
+fn limits(
+    memory: Option<String>,
+    cpus: Option<f64>,
+    pids: Option<i64>,
+    slots: u32,
+) -> Result<Limits, OptionsError> {
     let memory_bytes = memory
         .map(|text| {
             bytes(&text).ok_or_else(|| invalid("--job-memory", format!("`{text}` is not a size such as 8g")))
@@ -431,11 +447,20 @@ fn limits(memory: Option<String>, cpus: Option<f64>, pids: Option<i64>) -> Resul
             false => Err(invalid("--job-cpus", format!("{cpus} is not between 0.01 and 1024"))),
         })
         .transpose()?;
-    let pids = pids.unwrap_or(DEFAULT_PIDS);
+    let pids = pids.unwrap_or_else(|| default_pids(slots));
     if pids < 16 {
         return Err(invalid("--job-pids", format!("{pids} is too few for any job; at least 16")));
     }
     Ok(Limits { memory_bytes, cpu_millis, pids })
+}
+
+/// Half of what the kernel has, shared by the slots: jobs that fork without end leave the machine room to end them.
+fn default_pids(slots: u32) -> i64 {
+    let read = |name: &str| {
+        std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?.trim().parse::<i64>().ok()
+    };
+    let kernel = ["pid_max", "threads-max"].into_iter().filter_map(read).min().unwrap_or(i64::MAX);
+    (kernel / 2 / i64::from(slots)).clamp(LEAST_DEFAULT_PIDS, DEFAULT_PIDS)
 }
 
 fn default_slots() -> u32 {

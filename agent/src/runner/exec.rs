@@ -105,7 +105,7 @@ impl Attempt {
                         running.process = 0;
                     }
                 }
-                last => return self.judge(log, vessel, last, kills_before),
+                last => return self.judge(log, vessel, activity, last, kills_before),
             }
         }
     }
@@ -296,6 +296,7 @@ impl Attempt {
         &mut self,
         log: &mut JobLog,
         vessel: &Vessel,
+        activity: &Activity,
         last: Last,
         kills_before: u64,
     ) -> Result<Ran, End> {
@@ -329,6 +330,9 @@ impl Attempt {
                 text = format!("Process was killed because the job ran out of memory ({limit}).");
             }
             log.remark(Level::Error, &text);
+            if let Some(hint) = super::hint::after_failure(&activity.step.action) {
+                log.say(hint);
+            }
             message = Some(text);
         }
         Ok(Ran { ended: Ended::Exited(code), usage, message })

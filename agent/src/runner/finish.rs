@@ -165,6 +165,10 @@ pub(super) async fn clean_up(
             tracing::warn!(attempt = %lease.attempt, %failure, "a container stays behind; the next start removes it");
         }
         remove_containers(machine, folder).await;
+        let job = lease.attempt.folder_name();
+        if let Err(failure) = machine.engine.remove_job_volumes(Some(&job), &[]).await {
+            tracing::warn!(attempt = %lease.attempt, %failure, "a volume stays behind; the next start removes it");
+        }
         if let Some(network) = things.take_network() {
             machine.networks.give_back(network).await;
         }

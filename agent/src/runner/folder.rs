@@ -16,8 +16,10 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::inside::{Inside, give};
+use crate::docker::folders::Folder;
 use crate::docker::passwd::ContainerUser;
 use crate::failure::Failure;
+use crate::removal;
 use crate::steps::shell::Semantics;
 
 /// Where a job's files are on the host.
@@ -48,10 +50,7 @@ impl JobFolder {
     /// # Errors
     /// When something in it can't be removed.
     pub fn remove(&self) -> std::io::Result<()> {
-        match std::fs::remove_dir_all(&self.root) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
+        removal::remove(&self.root)
     }
 
     /// Removes what an earlier process made for a container that came to nothing; the journal stays.
@@ -59,14 +58,9 @@ impl JobFolder {
     /// # Errors
     /// `internal`, when something can't be removed.
     pub fn start_over(&self) -> Result<(), Failure> {
-        let gone = |result: std::io::Result<()>| match result {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        };
-        gone(std::fs::remove_file(self.spool()))
-            .and_then(|()| gone(std::fs::remove_dir_all(self.run())))
-            .and_then(|()| gone(std::fs::remove_dir_all(self.work())))
-            .and_then(|()| gone(std::fs::remove_dir_all(self.tools())))
+        [self.spool(), self.run(), self.work(), self.tools()]
+            .iter()
+            .try_for_each(|path| removal::remove(path))
             .map_err(|error| Failure::io(format!("cannot clear {}", self.root.display()), &error))
     }
 
@@ -134,6 +128,9 @@ impl JobFolder {
     }
 }
 
+/// Where a job without `container:` has its work folder. What stands in `volumes:` is evaluated as such a job sees it.
+pub const HOST_WORK: &str = "/home/runner/work";
+
 /// Where things are inside the container (GitHub's paths; see the runner's `ContainerInfo` and hosted images).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -157,7 +154,7 @@ impl Layout {
     #[must_use]
     pub fn work(&self) -> &'static str {
         match self.semantics {
-            Semantics::Host => "/home/runner/work",
+            Semantics::Host => HOST_WORK,
             Semantics::Container => "/__w",
         }
     }
@@ -208,20 +205,22 @@ impl Layout {
     }
 
     /// What is mounted where.
-    #[must_use]
-    pub fn binds(&self, folder: &JobFolder) -> Vec<String> {
-        let bind = |host: PathBuf, at: &str| format!("{}:{at}", host.display());
-        let mut binds = vec![
-            format!("{}:{}:ro", folder.run().display(), crate::init::limits::MOUNT_PATH),
-            bind(folder.work(), self.work()),
+    ///
+    /// # Errors
+    /// `internal`, when something else is in the place of a folder.
+    pub fn folders(&self, folder: &JobFolder) -> Result<Vec<Folder>, Failure> {
+        let mut folders = vec![
+            Folder::fixed(folder.run(), crate::init::limits::MOUNT_PATH).read_only(),
+            Folder::fixed(folder.work(), self.work()),
         ];
         if self.semantics == Semantics::Container {
-            let temp = folder.work().join("_temp");
-            binds.push(bind(temp.join("_github_home"), "/github/home"));
-            binds.push(bind(temp.join("_github_workflow"), "/github/workflow"));
-            binds.push(bind(folder.tools(), self.tool_cache()));
+            // A service that has the job's folder runs already.
+            let below = |name: &str, at| Folder::of_job(&folder.work(), &Path::new("_temp").join(name), at);
+            folders.push(below("_github_home", "/github/home")?);
+            folders.push(below("_github_workflow", "/github/workflow")?);
+            folders.push(Folder::fixed(folder.tools(), self.tool_cache()));
         }
-        binds
+        Ok(folders)
     }
 
     /// Makes what is mounted, owned by the container's user.

@@ -15,6 +15,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, mkdirat, open, openat, ope
 use rustix::io::Errno;
 
 use crate::docker::passwd::ContainerUser;
+use crate::limits::CHECKOUT_KEPT_MAX_DEPTH;
 
 /// A folder below a root, held open.
 #[derive(Debug)]
@@ -65,9 +66,18 @@ impl Inside {
     /// Moves what `new` does not have there: files that an earlier checkout did not bring stay. Git's own folder does
     /// not.
     pub(crate) fn keep_in(&self, new: &Self) -> std::io::Result<()> {
+        self.keep_below(new, CHECKOUT_KEPT_MAX_DEPTH)
+    }
+
+    fn keep_below(&self, new: &Self, levels: usize) -> std::io::Result<()> {
+        let Some(levels) = levels.checked_sub(1) else {
+            return Err(std::io::Error::other(format!(
+                "what is there has folders of more than {CHECKOUT_KEPT_MAX_DEPTH} levels; check out with `clean: true`"
+            )));
+        };
         for name in self.names()?.into_iter().filter(|name| name != ".git") {
             match (self.entry(&name), new.entry(&name)) {
-                (Ok(Entry::Folder(old, _)), Ok(Entry::Folder(new, _))) => old.keep_in(&new)?,
+                (Ok(Entry::Folder(old, _)), Ok(Entry::Folder(new, _))) => old.keep_below(&new, levels)?,
                 (_, Ok(_)) => {}
                 (_, Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
                     rustix::fs::renameat(&self.folder, &name, &new.folder, &name)?;
@@ -114,6 +124,11 @@ impl Inside {
         })
     }
 
+    /// Its descriptor's number, while this lives.
+    pub(crate) fn as_raw_fd(&self) -> i32 {
+        self.folder.as_raw_fd()
+    }
+
     /// A path that leads to this very folder whatever happens to its name; valid while this lives.
     pub(crate) fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}/.", self.folder.as_fd().as_raw_fd()))
@@ -154,7 +169,7 @@ impl Inside {
     pub(crate) fn remove(&self, name: &str) -> std::io::Result<()> {
         match unlinkat(&self.folder, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(Errno::ISDIR) => std::fs::remove_dir_all(self.path().join(name)),
+            Err(Errno::ISDIR) => crate::removal::remove(&self.path().join(name)),
             Err(errno) => Err(errno.into()),
         }
     }

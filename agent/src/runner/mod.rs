@@ -15,6 +15,7 @@ mod errand;
 mod exec;
 pub(crate) mod finish;
 pub mod folder;
+mod hint;
 pub(crate) mod inside;
 mod job_wide;
 mod keeper;
@@ -48,6 +49,7 @@ use crate::docker::network::NetworkPool;
 use crate::docker::passwd::ImageFacts;
 use crate::externals::Externals;
 use crate::init::Programs;
+use crate::metadata::MetadataGuard;
 use crate::options::Options;
 use crate::session::{Assignment, JobLink, StartJob};
 use crate::tier::Tier;
@@ -75,6 +77,8 @@ pub struct Machine {
     pub disk: watch::Receiver<DiskState>,
     /// The images that it brought here.
     pub kept_images: Arc<Images>,
+    /// Keeps jobs from the cloud's metadata addresses.
+    pub metadata: MetadataGuard,
     /// What is known of images, by id: looking into one costs a container.
     images: Mutex<HashMap<String, ImageFacts>>,
     /// Bounds clean-ups.
@@ -98,6 +102,12 @@ impl Machine {
         let externals = Externals::new(options.externals.clone(), options.architecture);
         let images = Mutex::default();
         let kept_images = Images::open(&options.data_dir);
+        let metadata = MetadataGuard::new(
+            options.subnets,
+            options.isolation.metadata,
+            options.accept_untrusted,
+            programs.init.clone(),
+        );
         Self {
             engine,
             networks,
@@ -110,6 +120,7 @@ impl Machine {
             disk,
             kept_images,
             images,
+            metadata,
             cleaners,
         }
     }

@@ -1,19 +1,24 @@
 //! From a specification to a running container.
 
+use std::net::Ipv4Addr;
+
 use slipway_workflow::job_spec::{ContainerSpec, JobSpec};
 
 use super::Machine;
 use super::attempt::{Attempt, End};
 use super::course::Loaded;
-use super::folder::Layout;
+use super::folder::{HOST_WORK, Layout};
+use super::inside::Inside;
 use super::saved::Prepared;
 use super::services::WantedService;
 use super::vessel::{Connected, Vessel};
 use crate::actions::Fetched;
-use crate::docker::container::{ContainerPlan, Main, PortMapping};
+use crate::docker::container::{ContainerPlan, Main, PortMapping, init_place};
+use crate::docker::folders::{Folder, WRONG_FOLDER_MESSAGE};
 use crate::docker::image::{Credentials, Image};
 use crate::docker::options::CreateOptions;
 use crate::docker::passwd::{ContainerUser, ImageFacts, RUNNER_USER};
+use crate::docker::volumes::{Allowed, Source, Volume};
 use crate::failure::{Cause, Failure};
 use crate::init::Carried;
 use crate::records::log::JobLog;
@@ -25,7 +30,7 @@ pub(super) struct Wanted {
     pub(super) image: String,
     in_container: bool,
     pub(super) env: Vec<String>,
-    pub(super) volumes: Vec<String>,
+    pub(super) volumes: Vec<Volume>,
     pub(super) ports: Vec<PortMapping>,
     pub(super) options: CreateOptions,
     credentials: Option<Credentials>,
@@ -71,11 +76,17 @@ pub(super) fn container(
             env.push(format!("{name}={value}"));
         }
     }
-    let mut volumes = options.volumes.clone();
-    for volume in &spec.volumes {
-        volumes.push(text(volume)?);
-    }
-    let ports = spec.ports.iter().map(|port| parse_port(&text(port)?)).collect::<Result<_, _>>()?;
+    let allowed = Allowed {
+        everything: machine.options.allow_privileged,
+        volumes: &machine.options.isolation.volumes,
+        work: HOST_WORK,
+    };
+    let written = spec.volumes.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+    let volumes = options.volumes.iter().chain(&written).map(|volume| Volume::parse(volume, allowed));
+    let volumes = volumes.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    let everywhere = machine.options.allow_privileged;
+    let ports = spec.ports.iter().map(|port| parse_port(&text(port)?, everywhere));
+    let ports = ports.collect::<Result<_, _>>()?;
     let credentials = match &spec.credentials {
         Some((username, password)) => {
             Some(Credentials { username: text(username)?, password: text(password)? })
@@ -93,8 +104,11 @@ pub(super) fn container(
     })
 }
 
-/// `8080`, `8080:80`, `127.0.0.1:8080:80/udp`
-fn parse_port(text: &str) -> Result<PortMapping, String> {
+/// Where ports of containers are on the machine.
+const LOOPBACK: &str = "127.0.0.1";
+
+/// `8080`, `8080:80`, `127.0.0.1:8080:80/udp`; `everywhere`: also at other addresses than the loopback's.
+fn parse_port(text: &str, everywhere: bool) -> Result<PortMapping, String> {
     let wrong =
         || format!("container port `{text}` is not PORT, HOST:PORT or ADDRESS:HOST:PORT, with /tcp or /udp");
     let (ports, protocol) = text.trim().split_once('/').unwrap_or((text.trim(), "tcp"));
@@ -105,7 +119,21 @@ fn parse_port(text: &str) -> Result<PortMapping, String> {
     let mut parts = ports.rsplitn(3, ':');
     let container = number(parts.next().unwrap_or_default())?;
     let host = parts.next().filter(|host| !host.is_empty()).map(number).transpose()?;
-    let host_address = parts.next().unwrap_or_default().to_owned();
+    // On every address of the machine, other jobs and other machines would reach it.
+    let host_address = match parts.next() {
+        None => LOOPBACK.to_owned(),
+        Some(address)
+            if everywhere || address.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback()) =>
+        {
+            address.to_owned()
+        }
+        Some(address) => {
+            return Err(format!(
+                "container port `{text}` would be open at {address}, to other jobs and machines; ports of jobs are at {LOOPBACK} \
+                 unless the agent's administrator starts it with --allow-privileged"
+            ));
+        }
+    };
     Ok(PortMapping { host_address, host, container: format!("{container}/{protocol}") })
 }
 
@@ -120,6 +148,7 @@ impl Attempt {
     ) -> Result<Vessel, End> {
         let machine = std::sync::Arc::clone(&self.machine);
         let image = self.ensure_image(log, &wanted).await?;
+        machine.metadata.stand(&machine.engine, &image.id).await?;
         let user = self.container_user(&image, &wanted).await?;
         let semantics = if wanted.in_container { Semantics::Container } else { Semantics::Host };
         let layout = Layout::new(semantics, &self.repository);
@@ -142,7 +171,7 @@ impl Attempt {
 
         let network = machine.networks.take().await?;
         self.things.set_network(&network);
-        let services = self.start_services(log, services, &network).await?;
+        let services = self.start_services(log, services, &user, &network).await?;
         self.start_container(&mut vessel, &wanted, &image, &user, &layout, &network).await?;
         log.say(&format!(
             "Container {} of image {} on {}",
@@ -202,30 +231,35 @@ impl Attempt {
     ) -> Result<(), End> {
         let machine = &self.machine;
         let attempt = self.saved.lease.attempt;
-        let mut binds = layout.binds(&self.folder);
-        binds.extend(machine.externals.bind());
-        binds.extend(wanted.volumes.iter().cloned());
+        let place = init_place();
+        let mut folders = layout.folders(&self.folder)?;
+        folders.push(Folder::fixed(self.folder.run(), &place).read_only());
+        let mut binds: Vec<String> = machine.externals.bind().into_iter().collect();
+        self.add_volumes(&wanted.volumes, user, &mut folders, &mut binds).await?;
         let plan = ContainerPlan {
             name: format!("slipway-{}-{}", attempt.folder_name(), self.saved.lease.token.sequence),
             image: image.id.clone(),
             platform: machine.platform().map(str::to_owned),
             lease: self.saved.lease,
-            main: Main::Init(Carried::Init.path_in_container()),
+            main: Main::Init(place),
             aliases: Vec::new(),
             user: Some(format!("{}:{}", user.uid, user.gid)),
             env: wanted.env.clone(),
+            folders: folders.clone(),
             binds,
             ports: wanted.ports.clone(),
             network: network.to_owned(),
             limits: machine.options.limits,
             no_new_privileges: machine.options.accept_untrusted,
+            runtime: machine.options.isolation.runtime.clone(),
             options: CreateOptions { user: None, ..wanted.options.clone() },
         };
         vessel.container = machine.engine.create_container(plan).await?;
         self.things.set_container(&vessel.container);
         machine.engine.start_container(&vessel.container).await?;
         match vessel.connect(machine).await? {
-            Connected::Yes => Ok(()),
+            Connected::Yes if vessel.has(&folders)? => Ok(()),
+            Connected::Yes => Err(End::Work(WRONG_FOLDER_MESSAGE.to_owned())),
             Connected::Ended(state) => Err(Failure::new(
                 Cause::ContainerStart,
                 format!("the container's init ended at once, with code {}", state.exit_code),
@@ -235,6 +269,36 @@ impl Attempt {
                 Err(Failure::new(Cause::ContainerStart, "somebody removed the container at once").into())
             }
         }
+    }
+
+    /// Makes what a container's volumes need and adds them to what is mounted.
+    pub(super) async fn add_volumes(
+        &self,
+        volumes: &[Volume],
+        user: &ContainerUser,
+        folders: &mut Vec<Folder>,
+        binds: &mut Vec<String>,
+    ) -> Result<(), End> {
+        let job = self.saved.lease.attempt.folder_name();
+        for volume in volumes {
+            match &volume.source {
+                Source::Anonymous => binds.push(volume.bind(None)),
+                Source::Machine(source) => binds.push(volume.bind(Some(source))),
+                Source::Job(name) => {
+                    let source = self.machine.engine.job_volume(&job, name).await?;
+                    binds.push(volume.bind(Some(&source)));
+                }
+                Source::Work(inside) => {
+                    let work = self.folder.work();
+                    Inside::make(&work, inside, user).map_err(|error| {
+                        End::Work(format!("volume `{HOST_WORK}/{}`: {error}", inside.display()))
+                    })?;
+                    let folder = Folder::of_job(&work, inside, &volume.target)?;
+                    folders.push(if volume.is_read_only() { folder.read_only() } else { folder });
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What an image has, looked up once.
@@ -279,15 +343,18 @@ mod tests {
 
     #[test]
     fn ports_are_read_as_docker_reads_them() {
-        let port = parse_port("127.0.0.1:8080:80/udp").unwrap();
+        let port = parse_port("127.0.0.1:8080:80/udp", false).unwrap();
         assert_eq!(
             (port.host_address.as_str(), port.host, port.container.as_str()),
             ("127.0.0.1", Some(8080), "80/udp")
         );
-        assert_eq!(parse_port("5432").unwrap().host, None);
-        assert_eq!(parse_port("5432:5432").unwrap().host, Some(5432));
+        assert_eq!(parse_port("5432", false).unwrap().host, None);
+        let fixed = parse_port("5432:5432", false).unwrap();
+        assert_eq!((fixed.host, fixed.host_address.as_str()), (Some(5432), LOOPBACK));
+        assert!(parse_port("0.0.0.0:5432:5432", false).unwrap_err().contains("--allow-privileged"));
+        assert_eq!(parse_port("0.0.0.0:5432:5432", true).unwrap().host_address, "0.0.0.0");
         for text in ["", "x", "0", "80/icmp", "1:2:3:4x", "70000"] {
-            assert!(parse_port(text).is_err(), "{text}");
+            assert!(parse_port(text, false).is_err(), "{text}");
         }
     }
 }

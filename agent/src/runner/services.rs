@@ -20,7 +20,9 @@ use super::prepare::{Wanted, container};
 use super::vessel::Vessel;
 use crate::docker::container::{ContainerPlan, Main};
 use crate::docker::options::{CreateOptions, split_words};
+use crate::docker::passwd::ContainerUser;
 use crate::docker::service::Health;
+use crate::docker::volumes::Volume;
 use crate::failure::Failure;
 use crate::init::RelayTarget;
 use crate::limits::{HEALTH_LOOK_FIRST, HEALTH_LOOK_MAX, HEALTH_WAIT_MAX, SERVICES_MAX};
@@ -74,6 +76,13 @@ pub(super) fn wanted(
             command: words(spec.command.as_ref())?,
         });
     }
+    // It has no init that compares what was mounted; so nobody may have had the folder before it.
+    let with_work = |service: &&WantedService| service.container.volumes.iter().any(Volume::is_of_work);
+    if services.iter().filter(with_work).count() > 1 {
+        return Err("only one of a job's services can have a path of the job's work folder in its `volumes`; share a named \
+                    volume instead"
+            .to_owned());
+    }
     if services.len() > SERVICES_MAX {
         return Err(format!(
             "the job has {} services; at most {SERVICES_MAX} fit into its network",
@@ -89,12 +98,13 @@ impl Attempt {
         &self,
         log: &mut JobLog,
         wanted: Vec<WantedService>,
+        user: &ContainerUser,
         network: &str,
     ) -> Result<Vec<Service>, End> {
         let mut services = Vec::new();
         for wanted in wanted {
             let image = self.ensure_image(log, &wanted.container).await?;
-            let id = self.start_service(&wanted, &image.id, network).await?;
+            let id = self.start_service(&wanted, &image.id, user, network).await?;
             log.say(&format!("Service {} runs image {}", wanted.name, wanted.container.image));
             let state = self.machine.engine.service(&id, network).await?;
             let ports = state
@@ -107,10 +117,18 @@ impl Attempt {
         Ok(services)
     }
 
-    async fn start_service(&self, wanted: &WantedService, image: &str, network: &str) -> Result<String, End> {
+    async fn start_service(
+        &self,
+        wanted: &WantedService,
+        image: &str,
+        user: &ContainerUser,
+        network: &str,
+    ) -> Result<String, End> {
         let machine = &self.machine;
         let lease = self.saved.lease;
         let container = &wanted.container;
+        let (mut folders, mut binds) = (Vec::new(), Vec::new());
+        self.add_volumes(&container.volumes, user, &mut folders, &mut binds).await?;
         let plan = ContainerPlan {
             name: format!(
                 "slipway-{}-{}-{}",
@@ -125,11 +143,13 @@ impl Attempt {
             aliases: vec![wanted.name.clone()],
             user: None,
             env: container.env.clone(),
-            binds: container.volumes.clone(),
+            folders,
+            binds,
             ports: container.ports.clone(),
             network: network.to_owned(),
             limits: machine.options.limits,
             no_new_privileges: machine.options.accept_untrusted,
+            runtime: machine.options.isolation.runtime.clone(),
             options: CreateOptions { volumes: Vec::new(), ..container.options.clone() },
         };
         let id = machine.engine.create_container(plan).await?;

@@ -11,6 +11,7 @@ use super::Machine;
 use super::folder::JobFolder;
 use super::keeper::{Keeper, Standing};
 use crate::docker::container::ContainerState;
+use crate::docker::folders::{Folder, are_mounted};
 use crate::docker::memory::oom_kills;
 use crate::failure::{Cause, Failure};
 use crate::init::{Claim, InitLink, JobSocket, Spool, SpoolReader, limits};
@@ -156,6 +157,13 @@ impl Vessel {
             Some(keeper) => keeper.changed().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// Whether the container got these folders and no others in their place. Asked before anything runs in it.
+    pub(super) fn has(&self, folders: &[Folder]) -> Result<bool, Failure> {
+        let Some(pid) = self.keeper.as_ref().map(Keeper::pid) else { return Ok(false) };
+        are_mounted(folders, pid)
+            .map_err(|error| Failure::io("cannot look at what a container has mounted", &error))
     }
 
     /// What a loop waits for side by side: frames, and changes of the connection.

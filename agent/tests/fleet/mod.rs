@@ -23,7 +23,7 @@ pub const IMAGE: &str = "slipway-agent-test:1";
 const BUSYBOX: [&str; 2] = ["/bin/busybox", "/usr/bin/busybox"];
 
 /// Makes the image unless it is there.
-fn want_image() {
+pub fn want_image() {
     let there = Command::new("docker").args(["image", "inspect", IMAGE]).output().unwrap();
     if there.status.success() {
         return;
@@ -124,6 +124,9 @@ impl Drop for Place {
         }
         for container in self.containers() {
             let _ = Command::new("docker").args(["rm", "-f", &container]).output();
+        }
+        for volume in self.list(&["volume", "ls", "-q"]) {
+            let _ = Command::new("docker").args(["volume", "rm", "-f", &volume]).output();
         }
         for network in self.networks() {
             let _ = Command::new("docker").args(["network", "rm", &network]).output();

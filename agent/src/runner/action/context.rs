@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::limits::{BUILD_CONTEXT_MAX_BYTES, BUILD_CONTEXT_MAX_ENTRIES};
+use crate::limits::{BUILD_CONTEXT_MAX_BYTES, BUILD_CONTEXT_MAX_DEPTH, BUILD_CONTEXT_MAX_ENTRIES};
 use crate::runner::inside::{Entry, Inside};
 
 /// An archive on disk.
@@ -32,6 +32,27 @@ pub(super) fn archive(root: &Path, relative: &Path, place: &Path) -> io::Result<
     let mut file = hashed.file.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.rewind()?;
     Ok(Archive { file, digest: hex::encode(hashed.hash.finalize()) })
+}
+
+impl Archive {
+    /// A file of the archive as it will be used, at most `max` bytes; None: it is none, or longer.
+    pub(super) fn text(&mut self, name: &str, max: u64) -> io::Result<Option<String>> {
+        let mut found = None;
+        for entry in tar::Archive::new(&self.file).entries()? {
+            let entry = entry?;
+            if entry.path()?.as_ref() == Path::new(name)
+                && entry.header().entry_type().is_file()
+                && entry.size() <= max
+            {
+                let mut bytes = Vec::new();
+                io::Read::read_to_end(&mut io::Read::take(entry, max), &mut bytes)?;
+                found = Some(String::from_utf8_lossy(&bytes).into_owned());
+                break;
+            }
+        }
+        self.file.rewind()?;
+        Ok(found)
+    }
 }
 
 struct Hashed {
@@ -59,6 +80,12 @@ struct Packing {
 
 impl Packing {
     fn folder(&mut self, folder: &Inside, path: &Path) -> io::Result<()> {
+        // A job could nest folders until the agent's stack or descriptors end.
+        if path.components().count() > BUILD_CONTEXT_MAX_DEPTH {
+            return Err(io::Error::other(format!(
+                "it has folders of more than {BUILD_CONTEXT_MAX_DEPTH} levels"
+            )));
+        }
         for name in folder.names()? {
             self.entries += 1;
             if self.entries > BUILD_CONTEXT_MAX_ENTRIES {

@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use slipway_workflow::action::Runs;
 use slipway_workflow::job_spec::{Entry, Text};
 
-use super::{Use, context, header};
-use crate::docker::build::BuildError;
-use crate::docker::container::{ContainerPlan, Main};
+use super::{Use, context, dockerfile, header};
+use crate::docker::build::{BuildError, BuildPlace, REPOSITORY};
+use crate::docker::container::{ContainerPlan, Main, init_place};
+use crate::docker::folders::{Folder, WRONG_FOLDER_MESSAGE};
 use crate::docker::image::Image;
 use crate::docker::options::{CreateOptions, split_words};
 use crate::failure::{Cause, Failure};
@@ -30,6 +31,9 @@ use crate::runner::vessel::{Connected, Vessel};
 use crate::steps::contexts::Contexts;
 use crate::steps::environment::{EnvironmentParts, environment};
 use crate::tunnel::variables::Access;
+
+/// Largest Dockerfile.
+const DOCKERFILE_MAX_BYTES: u64 = 1024 * 1024;
 
 /// Where the workspace is in a Docker action.
 const WORKSPACE: &str = "/github/workspace";
@@ -64,8 +68,10 @@ impl Attempt {
                     Ok(image) => image,
                     Err(ran) => return Ok(ran),
                 };
-                let own_vessel = self.own_vessel(log, &image).await?;
-                (image, own_vessel)
+                match self.own_vessel(log, &image).await? {
+                    Ok(own_vessel) => (image, own_vessel),
+                    Err(ran) => return Ok(ran),
+                }
             }
         };
         let opened = self.open_results(log, &own_vessel, &self.own_folder()).await?;
@@ -123,23 +129,35 @@ impl Attempt {
         let (work, folder, name) =
             (self.folder.work(), folder.to_owned(), name.to_string_lossy().into_owned());
         let place = self.lane_place("build.tar");
+        let building = BuildPlace {
+            network: self.prepared()?.network.clone(),
+            limits: machine.options.limits,
+            platform,
+        };
         let working = async move {
             let (archived, shown) = (folder.clone(), folder.display().to_string());
             let packed = place.clone();
             let archive =
                 tokio::task::spawn_blocking(move || context::archive(&work, &archived, &packed)).await;
             let archive = archive.map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
-            let archive = archive.map_err(|error| match error.kind() {
+            let mut archive = archive.map_err(|error| match error.kind() {
                 std::io::ErrorKind::StorageFull => {
                     BuildError::Fleet(Failure::io("cannot pack the action's folder", &error))
                 }
                 _ => BuildError::Work(format!("{shown} can't be built from: {error}")),
             })?;
-            let tag = format!("slipway/action:{}", archive.digest.get(..40).unwrap_or_default());
+            let tag = format!("{REPOSITORY}:{}", archive.digest.get(..40).unwrap_or_default());
+            if !machine.options.isolation.metadata && machine.engine.image(&tag).await?.is_none() {
+                let text = archive.text(&name, DOCKERFILE_MAX_BYTES);
+                let text = text.map_err(|error| Failure::io("cannot read the action's folder", &error))?;
+                let missing =
+                    || BuildError::Work(format!("{name} is no file of {shown}, or larger than 1 MiB"));
+                dockerfile::vet(&machine.engine, platform, &text.ok_or_else(missing)?).await?;
+            }
             let hold = machine.kept_images.hold(&tag).await;
             machine.kept_images.bring(&tag)?;
             let built =
-                machine.engine.build(&tag, &name, archive.file, platform, move |line| said.line(line)).await;
+                machine.engine.build(&tag, &name, archive.file, &building, move |line| said.line(line)).await;
             // It goes with the job's folder at the latest.
             let _ = std::fs::remove_file(&place);
             built.map(|image| Image { held: Some(hold), ..image })
@@ -153,7 +171,7 @@ impl Attempt {
     }
 
     /// Starts the action's own container.
-    async fn own_vessel(&mut self, log: &mut JobLog, image: &Image) -> Result<Vessel, End> {
+    async fn own_vessel(&mut self, log: &mut JobLog, image: &Image) -> Result<Result<Vessel, Ran>, End> {
         let machine = std::sync::Arc::clone(&self.machine);
         let facts = self.image_facts(image).await?;
         let Some(user) = facts.users.resolve(&image.user) else {
@@ -173,34 +191,47 @@ impl Attempt {
         let name = format!("slipway-{}-{sequence}-action-{number}", attempt.folder_name());
         // An earlier process may have come as far as a container and not to saying so.
         machine.engine.remove_container(&name).await?;
+        // As they are now; should the job change them meanwhile, that is seen before anything of it runs.
+        let place = init_place();
+        let folders = match self.own_folders(&folder, &place) {
+            Ok(folders) => folders,
+            Err(failure) => return Ok(Err(Ran::told(log, failure.message))),
+        };
         let plan = ContainerPlan {
             name,
             image: image.id.clone(),
             platform: machine.platform().map(str::to_owned),
             lease: self.saved.lease,
-            main: Main::Init(Carried::Init.path_in_container()),
+            main: Main::Init(place),
             aliases: Vec::new(),
             user: Some(format!("{}:{}", user.uid, user.gid)),
             env: Vec::new(),
-            binds: self.own_binds(&folder),
+            folders: folders.clone(),
+            binds: Vec::new(),
             ports: Vec::new(),
             network: prepared.network.clone(),
             limits: machine.options.limits,
             no_new_privileges: machine.options.accept_untrusted,
+            runtime: machine.options.isolation.runtime.clone(),
             options: CreateOptions::default(),
         };
         vessel.container = machine.engine.create_container(plan).await?;
         machine.engine.start_container(&vessel.container).await?;
-        if !matches!(vessel.connect(&machine).await?, Connected::Yes) {
+        let connected = vessel.connect(&machine).await?;
+        if !matches!(connected, Connected::Yes) {
             let message = "the init of the action's container ended at once";
             return Err(Failure::new(Cause::ContainerStart, message).into());
+        }
+        if !vessel.has(&folders)? {
+            machine.engine.remove_container(&vessel.container).await?;
+            return Ok(Err(Ran::told(log, WRONG_FOLDER_MESSAGE.to_owned())));
         }
         let own = OwnContainer { id: vessel.container.clone(), image: image.id.clone(), user };
         if let Some(running) = &mut self.saved.running {
             running.container = Some(own);
         }
         self.commit(log, Some(&vessel)).await?;
-        Ok(vessel)
+        Ok(Ok(vessel))
     }
 
     /// The action's own container, which an earlier process started.
@@ -215,18 +246,18 @@ impl Attempt {
         Ok(vessel)
     }
 
-    fn own_binds(&self, folder: &JobFolder) -> Vec<String> {
-        let mut binds = vec![format!("{}:{}:ro", folder.run().display(), init::limits::MOUNT_PATH)];
-        binds.extend(
-            self.places_in_action().into_iter().map(|(host, _, at)| format!("{}:{at}", host.display())),
-        );
-        binds
+    fn own_folders(&self, folder: &JobFolder, place: &str) -> Result<Vec<Folder>, Failure> {
+        let work = self.folder.work();
+        let run = [init::limits::MOUNT_PATH, place].map(|at| Ok(Folder::fixed(folder.run(), at).read_only()));
+        let places = self.places_in_action().into_iter();
+        let places = places.map(|(inside, _, at)| Folder::of_job(&work, &inside, at));
+        run.into_iter().chain(places).collect()
     }
 
-    /// The job's folders: on the host, as the job's steps see them, as the action does. Inner ones come first.
+    /// The job's folders: below its work folder, as the job's steps see them, as the action does. Inner ones come first.
     fn places_in_action(&self) -> Vec<(PathBuf, String, &'static str)> {
         let layout = self.layout(self.in_container());
-        let temp = self.folder.work().join("_temp");
+        let temp = PathBuf::from("_temp");
         let seen = layout.temp();
         let below = |name: &str, at| (temp.join(name), format!("{seen}/{name}"), at);
         vec![
@@ -234,7 +265,7 @@ impl Attempt {
             below("_github_workflow", "/github/workflow"),
             below("_github_home", HOME),
             (temp.clone(), seen.clone(), "/github/runner_temp"),
-            (self.host_workspace(), layout.workspace(), WORKSPACE),
+            (self.workspace_inside(), layout.workspace(), WORKSPACE),
         ]
     }
 

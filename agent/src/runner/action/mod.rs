@@ -9,6 +9,7 @@ mod built_in;
 mod composite;
 mod context;
 mod docker;
+mod dockerfile;
 mod header;
 mod load;
 mod node;

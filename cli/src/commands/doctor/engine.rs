@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use slipway_agent::disk::images::brought_by;
 use slipway_agent::disk::space::shown;
+use slipway_agent::docker::network::AddressRange;
 use slipway_agent::docker::{About, Engine};
 use slipway_agent::options::RUNNER_IMAGE;
 
@@ -26,7 +27,7 @@ pub(super) async fn look(host: &str, data_dir: &Path) -> (Vec<Finding>, Option<P
             return (vec![Finding::new("engine", Status::Failed, what, hint)], None);
         }
     };
-    let mut findings = vec![engine_itself(&about)];
+    let mut findings = vec![engine_itself(&about), runtimes(&about), metadata(&about)];
     findings.push(match engine.image(RUNNER_IMAGE).await {
         Ok(Some(_)) => Finding::ok("runner image", format!("{RUNNER_IMAGE} is here")),
         Ok(None) => Finding::new(
@@ -75,6 +76,41 @@ fn engine_itself(about: &About) -> Finding {
         format!("{found}; its restart ends the jobs that run"),
         "set \"live-restore\": true in /etc/docker/daemon.json, and jobs go on while it is upgraded",
     )
+}
+
+/// What containers of jobs are made of, and whether the engine keeps them from dangerous system calls.
+fn runtimes(about: &About) -> Finding {
+    let found = format!("{} of {}", about.default_runtime, about.runtimes.join(", "));
+    if about.seccomp {
+        return Finding::ok("runtime", found);
+    }
+    Finding::new(
+        "runtime",
+        Status::Warning,
+        format!("{found}; the engine has no seccomp profile: jobs may make any system call"),
+        "start dockerd without --seccomp-profile=unconfined, on a kernel with seccomp",
+    )
+}
+
+/// Whether jobs of the usual range of addresses are kept from the cloud's metadata addresses.
+fn metadata(about: &About) -> Finding {
+    let range = AddressRange::DEFAULT;
+    if about.rootless {
+        let message =
+            "an engine without root's rights: jobs are not kept from the cloud's metadata addresses";
+        return Finding::new("metadata", Status::Warning, message, "see docs/ISOLATION.md");
+    }
+    match slipway_agent::metadata::stands(range) {
+        Ok(()) => {
+            Finding::ok("metadata", format!("jobs of {range} do not reach the cloud's metadata addresses"))
+        }
+        Err(why) => Finding::new(
+            "metadata",
+            Status::Note,
+            why,
+            "an agent adds them before its first job; see docs/ISOLATION.md",
+        ),
+    }
 }
 
 /// What is wrong, and what follows the colon: what to do.

@@ -73,6 +73,8 @@ pub(super) fn agent(
         command.args(["--slots", &SLOTS.to_string(), "--server", &servers]);
         command.arg("--token-file").arg(&token_file).arg("--ca-file").arg(&authority);
         command.args(["--image", &format!("ubuntu-latest={RUNNER_IMAGE}")]);
+        // Jobs write down what they did in a volume that outlives them.
+        command.arg("--allow-privileged");
         command
     }
 }

@@ -17,11 +17,11 @@ mod step;
 mod system;
 mod turn;
 
-use slipway_init::limits::{MOUNT_PATH, PROTOCOL_VERSION, SOCKET_NAME, exit_code};
+use slipway_init::limits::{MOUNT_PATH, PROTOCOL_VERSION, RULES_FLAG, SOCKET_NAME, exit_code};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-const USAGE: &str = "usage: init [--version | SOCKET]
+const USAGE: &str = "usage: init [--version | --rules RANGE | SOCKET]
 PID 1 of Slipway's job containers. SOCKET is the agent's control socket, by default /.slipway/control.sock.";
 
 fn main() {
@@ -32,6 +32,7 @@ fn main() {
             println!("slipway-init {} protocol {PROTOCOL_VERSION}", env!("CARGO_PKG_VERSION"));
             return;
         }
+        [flag, range] if flag == RULES_FLAG => std::process::exit(add_rules(&range.to_string_lossy())),
         [path] if !path.as_encoded_bytes().starts_with(b"-") => PathBuf::from(path),
         _ => {
             eprintln!("{USAGE}");
@@ -46,4 +47,19 @@ fn main() {
         }
     };
     std::process::exit(code);
+}
+
+/// Not as PID 1 of a job: in a container of its own, with the right to (see [`slipway_init::rules`]).
+fn add_rules(range: &str) -> i32 {
+    let added = match slipway_init::rules::range(range) {
+        Some(range) => slipway_init::rules::add(range).map_err(|error| error.to_string()),
+        None => Err(format!("`{range}` is no range of addresses")),
+    };
+    match added {
+        Ok(()) => 0,
+        Err(why) => {
+            eprintln!("slipway-init: cannot add routing rules: {why}");
+            exit_code::CANNOT_START
+        }
+    }
 }

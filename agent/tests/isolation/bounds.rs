@@ -1,0 +1,40 @@
+//! Jobs without measure: the kernel stops them, and their neighbour goes on.
+
+use slipway_proto::v1::Result::{Failure, Success};
+
+use super::fleet::{IMAGE, job, run};
+use super::{Scene, container, expect_lines};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_bomb_ends_with_its_job_and_its_neighbour_goes_on() {
+    let scene = Scene::with(&["--job-pids", "64"]).await;
+    let neighbour = job(vec![run(
+        "work",
+        "echo here; for i in 1 2 3 4 5 6 7 8 9 10; do sh -c 'sleep 0.2' || exit 1; done; echo worked",
+    )]);
+    let neighbour = scene.coordinator.assign(&neighbour).await;
+    scene.coordinator.line(&neighbour, "here").await;
+    // Until no process can be made: the shell ends then.
+    let bomb = "for i in $(seq 500); do sleep 600 >/dev/null 2>&1 & done; echo never";
+    let bomb = scene.run(&job(vec![run("bomb", bomb)])).await;
+    assert_eq!(bomb.result(), Failure);
+    assert!(bomb.lines().iter().any(|line| line.contains("fork")), "{:#?}", bomb.lines());
+    assert!(!bomb.lines().iter().any(|line| line == "never"), "{:#?}", bomb.lines());
+    let neighbour = scene.coordinator.report(&neighbour).await;
+    assert_eq!(neighbour.result(), Success, "{:#?}", neighbour.lines());
+    expect_lines(&neighbour, &["worked"]);
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_cannot_raise_its_limits() {
+    let scene = Scene::with(&["--job-pids", "64", "--job-memory", "96m", "--job-cpus", "0.5"]).await;
+    let look = "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null || true; \
+                cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null || true; \
+                cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null || cut -d ' ' -f 1 /sys/fs/cgroup/cpu.max";
+    let mut spec = job(vec![run("look", look)]);
+    spec.container = container(IMAGE, &[], "--pids-limit -1 --memory 64g --cpus 512");
+    let job = scene.run(&spec).await;
+    expect_lines(&job, &["64", &(96 << 20).to_string(), "50000"]);
+    scene.end().await;
+}
