@@ -48,7 +48,7 @@ impl Watched {
         // The agent is told of the follower first: it learns from it where the leader is.
         let asked: Vec<&Coordinator> = all.iter().rev().copied().collect();
         let mut options = AgentOptions::named("first");
-        options.arguments = vec!["--allow-volume".to_owned(), volume.0.clone()];
+        options.arguments = vec!["--allow-volume".to_owned(), volume.name().to_owned()];
         let agent = Agent::start_among(&asked, options);
         let mut client = asked[0].run_command(&checkout);
         let client = client.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -147,7 +147,7 @@ impl Attempt {
                 _ => BuildError::Work(format!("{shown} can't be built from: {error}")),
             })?;
             let tag = format!("{REPOSITORY}:{}", archive.digest.get(..40).unwrap_or_default());
-            if !machine.options.isolation.metadata && machine.engine.image(&tag).await?.is_none() {
+            if machine.options.accept_untrusted && machine.engine.image(&tag).await?.is_none() {
                 let text = archive.text(&name, DOCKERFILE_MAX_BYTES);
                 let text = text.map_err(|error| Failure::io("cannot read the action's folder", &error))?;
                 let missing =

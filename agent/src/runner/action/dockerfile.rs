@@ -1,4 +1,4 @@
-//! What a Dockerfile may not ask of the engine.
+//! What a Dockerfile may not ask of the engine on an agent that runs code from outside.
 //!
 //! Its `RUN` lines run in the job's network. But `ADD` of an address is done by the engine itself, in the network of the machine, as is
 //! what a base image has it do on build (`ONBUILD`): it would fetch what the machine's own services and the cloud's metadata
@@ -17,8 +17,8 @@ use crate::failure::Cause;
 pub(super) async fn vet(engine: &Engine, platform: Option<&str>, text: &str) -> Result<(), BuildError> {
     let refused = |what: &str| {
         BuildError::Work(format!(
-            "`{what}` has the engine fetch something in the machine's own network, which is not allowed on this agent: use `RUN` with \
-             curl or wget, or have its administrator start it with --allow-metadata"
+            "`{what}` has the engine fetch something in the machine's own network, which is not allowed on an agent with --accept-untrusted: use \
+             `RUN` with curl or wget, or another agent"
         ))
     };
     if let Some(instruction) = fetches(text) {
@@ -29,8 +29,8 @@ pub(super) async fn vet(engine: &Engine, platform: Option<&str>, text: &str) -> 
             Base::Image(name) => name,
             Base::Unknown(written) => {
                 return Err(BuildError::Work(format!(
-                    "`FROM {written}` names an image that is known only on build, which is not allowed on this agent: give it a \
-                     default with `ARG`, or have its administrator start it with --allow-metadata"
+                    "`FROM {written}` names an image that is known only on build, which is not allowed on an agent with --accept-untrusted: \
+                     give it a default with `ARG`, or use another agent"
                 )));
             }
         };
