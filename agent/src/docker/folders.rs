@@ -60,6 +60,12 @@ impl Folder {
         Self { read_only: true, ..self }
     }
 
+    /// Whether the engine speaks of it, and the job may have replaced it: then that is why it could not be mounted.
+    #[must_use]
+    pub fn is_blamed(&self, failure: &Failure) -> bool {
+        self.real.is_some() && failure.message.contains(&self.host.display().to_string())
+    }
+
     /// For the engine. Unlike a bind by its short form it makes no folder that is missing.
     pub(super) fn mount(&self) -> Mount {
         Mount {

@@ -47,8 +47,8 @@ pub struct Offer {
     actions: ActionArgs,
     /// Where actions are kept, beyond the agents' own folders.
     actions_dir: Option<PathBuf>,
-    /// Whether agents take jobs however little room there is.
-    whatever_the_disk: bool,
+    /// Whether it is for a run of a person who looks on.
+    personal: bool,
     options: Options,
 }
 
@@ -67,7 +67,7 @@ impl Offer {
         let images: Vec<String> = from_file.chain(from_flags).collect();
         let actions = actions.or_file(settings);
         let options = agent_options(&images, &actions, NO_SERVER, "none", Path::new("/"), None)?;
-        Ok(Offer { images, actions, actions_dir: None, whatever_the_disk: false, options })
+        Ok(Offer { images, actions, actions_dir: None, personal: false, options })
     }
 
     /// Keeps actions in this folder, which outlives the agents.
@@ -77,10 +77,11 @@ impl Offer {
         self
     }
 
-    /// For the run of a person who looks on, with what is left of the disk: no agent waits for more room.
+    /// For the run of a person who looks on, with their own code: no agent waits for more room on the disk, and the machine's
+    /// routing stays as it is.
     #[must_use]
-    pub fn whatever_the_disk(mut self) -> Self {
-        self.whatever_the_disk = true;
+    pub fn personal(mut self) -> Self {
+        self.personal = true;
         self
     }
 
@@ -104,9 +105,10 @@ impl Offer {
         if let Some(folder) = &self.actions_dir {
             options.actions_dir.clone_from(folder);
         }
-        if self.whatever_the_disk {
+        if self.personal {
             options.disk.marks = Marks::OFF;
             options.disk.images_bytes = None;
+            options.isolation.metadata = true;
         }
         Ok(options)
     }

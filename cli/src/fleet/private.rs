@@ -52,7 +52,7 @@ impl PrivateFleet {
             agents: 1,
             // All of the machine: the person waits for this run.
             slots: Some(u32::try_from(processors).unwrap_or(1).clamp(1, slipway_agent::options::MAX_SLOTS)),
-            offer: offer.clone().whatever_the_disk(),
+            offer: offer.clone().personal(),
         };
         Ok(PrivateFleet { fleet: Fleet::start(options).await?, folder, _lock: lock })
     }

@@ -104,6 +104,11 @@ async fn a_pull_request_is_judged_by_its_bases_gates_against_its_bases_run() {
         sum.is_some_and(|sum| sum["conclusion"] == "success")
     };
     double.until("the sum, which gates do not touch", sum).await;
+    // Checks are told side by side: this one may be the last.
+    let is_told = |known: &crate::github_double::Known| {
+        known.check("ci / job (pull_request)").is_some_and(|job| !job["conclusion"].is_null())
+    };
+    double.until("the job's check", is_told).await;
     {
         let known = double.known();
         let job = known.check("ci / job (pull_request)").unwrap();

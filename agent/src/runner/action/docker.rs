@@ -198,7 +198,7 @@ impl Attempt {
             Err(failure) => return Ok(Err(Ran::told(log, failure.message))),
         };
         let plan = ContainerPlan {
-            name,
+            name: name.clone(),
             image: image.id.clone(),
             platform: machine.platform().map(str::to_owned),
             lease: self.saved.lease,
@@ -215,8 +215,18 @@ impl Attempt {
             runtime: machine.options.isolation.runtime.clone(),
             options: CreateOptions::default(),
         };
-        vessel.container = machine.engine.create_container(plan).await?;
-        machine.engine.start_container(&vessel.container).await?;
+        let started = async {
+            let id = machine.engine.create_container(plan).await?;
+            machine.engine.start_container(&id).await.map(|()| id)
+        };
+        vessel.container = match started.await {
+            Ok(id) => id,
+            Err(failure) if folders.iter().any(|folder| folder.is_blamed(&failure)) => {
+                machine.engine.remove_container(&name).await?;
+                return Ok(Err(Ran::told(log, WRONG_FOLDER_MESSAGE.to_owned())));
+            }
+            Err(failure) => return Err(failure.into()),
+        };
         let connected = vessel.connect(&machine).await?;
         if !matches!(connected, Connected::Yes) {
             let message = "the init of the action's container ended at once";
