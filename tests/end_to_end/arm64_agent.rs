@@ -38,11 +38,8 @@ impl Packaged {
     }
 
     fn options(&self) -> AgentOptions {
-        let image = busybox_image("arm64");
         AgentOptions {
-            arguments: ["--image", &format!("ubuntu-latest={image}"), "--default-image", &image]
-                .map(str::to_owned)
-                .into(),
+            arguments: vec!["--image".to_owned(), format!("ARM64={}", busybox_image("arm64"))],
             program: Some(self.program()),
             variables: emulation(),
             ..AgentOptions::named("arm64")
@@ -60,10 +57,13 @@ fn emulation() -> Vec<(String, String)> {
 
 /// An agent of this machine's own architecture.
 fn native() -> AgentOptions {
-    let image = busybox_image(native_architecture());
-    let arguments =
-        ["--image", &format!("ubuntu-latest={image}"), "--default-image", &image].map(str::to_owned);
-    AgentOptions { arguments: arguments.into(), ..AgentOptions::named("native") }
+    let (label, image) = (native_label(), busybox_image(native_architecture()));
+    let arguments = vec!["--image".to_owned(), format!("{label}={image}")];
+    AgentOptions { arguments, ..AgentOptions::named("native") }
+}
+
+fn native_label() -> &'static str {
+    if native_architecture() == "arm64" { "ARM64" } else { "X64" }
 }
 
 /// The machine that a file's program is for, by its ELF header.
@@ -87,7 +87,7 @@ fn the_package_is_for_arm64_and_its_program_runs() {
 
 #[test]
 fn a_matrix_over_both_architectures_runs_each_job_on_its_own() {
-    let other = if native_architecture() == "arm64" { "ARM64" } else { "X64" };
+    let other = native_label();
     let checkout = Checkout::with_workflow(&format!(
         "on: push\njobs:\n  build:\n    strategy:\n      matrix:\n        arch: [{other}, ARM64]\n    \
          runs-on: [self-hosted, linux, \"${{{{ matrix.arch }}}}\"]\n    steps:\n      \
