@@ -23,7 +23,7 @@ jobs:
 ";
 
 /// An agent for ARM64 jobs in this image.
-fn arm64(image: &str) -> AgentOptions {
+pub(crate) fn arm64(image: &str) -> AgentOptions {
     let mut options = AgentOptions::named("arm64");
     options.arguments = vec!["--image".to_owned(), format!("ARM64={image}")];
     if native_architecture() != "arm64" {
@@ -53,6 +53,38 @@ fn javascript_actions_run_in_an_arm64_image_on_the_node_for_it() {
     let outcome = coordinator.run(&checkout);
     outcome.expect(0, "success");
     assert!(outcome.log("a").contains(&"v20-arm64 v24-arm64".to_owned()), "{outcome:#?}");
+}
+
+#[test]
+fn a_matrix_over_both_architectures_runs_each_job_on_its_own() {
+    let other = if native_architecture() == "arm64" { "ARM64" } else { "X64" };
+    let checkout = Checkout::with_workflow(&format!(
+        "on: push\njobs:\n  build:\n    strategy:\n      matrix:\n        arch: [{other}, ARM64]\n    \
+         runs-on: [self-hosted, linux, \"${{{{ matrix.arch }}}}\"]\n    steps:\n      \
+         - run: uname -m | tee machine-${{{{ matrix.arch }}}}\n      \
+         - run: echo \"${{{{ runner.arch }}}} by ${{{{ runner.name }}}}\"\n      \
+         - uses: actions/upload-artifact@v7\n        with: {{name: \"${{{{ matrix.arch }}}}\", path: machine-*}}\n  \
+         both:\n    needs: build\n    runs-on: ARM64\n    steps:\n      \
+         - uses: actions/download-artifact@v8\n        with: {{merge-multiple: true}}\n      - run: cat machine-*\n"
+    ));
+    let coordinator = Coordinator::start();
+    let image = format!("{other}={}", busybox_image(native_architecture()));
+    let arguments = vec!["--image".to_owned(), image];
+    let _native = Agent::start(&coordinator, AgentOptions { arguments, ..AgentOptions::named("native") });
+    let _arm64 = Agent::start(&coordinator, arm64(&busybox_image("arm64")));
+    let outcome = coordinator.run(&checkout);
+    outcome.expect(0, "success");
+    let has = |job: &str, line: &str| {
+        assert!(outcome.log(job).iter().any(|logged| logged == line), "{line}: {outcome:#?}");
+    };
+    has("build", "aarch64");
+    if other == "X64" {
+        has("build", "ARM64 by arm64");
+        has("build", "x86_64");
+        has("build", "X64 by native");
+        has("both", "x86_64");
+    }
+    has("both", "aarch64");
 }
 
 #[test]
