@@ -78,6 +78,8 @@ fn twenty_jobs_outlive_their_agents_programs() {
         let slots = u32::try_from(JOBS / AGENTS).unwrap();
         let options = AgentOptions {
             slots,
+            // Else each job would have a volume of its own under that name.
+            arguments: vec!["--allow-volume".to_owned(), volume.name().to_owned()],
             program: Some(file.clone()),
             ..AgentOptions::named(&format!("agent-{number}"))
         };
