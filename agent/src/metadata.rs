@@ -1,7 +1,7 @@
 //! Keeps jobs from the addresses at which cloud machines tell their programs who they are: see [`slipway_init::rules`].
 //!
 //! The rules are the machine's, shared by all agents on it; they stay when an agent ends. Before each job the agent looks whether
-//! they stand, which takes microseconds, since whoever manages the machine's network may have flushed them; a container of init's
+//! they stand, which needs no privilege and no container, since whoever manages the machine's network may have flushed them; a container of init's
 //! own adds what is missing.
 
 use std::path::PathBuf;
