@@ -72,8 +72,19 @@ impl Reader {
 
     /// Presses a key that scrolls until a line is there. Nothing is clicked.
     fn scrolls_to(&mut self, key: &str, line: u64) {
+        self.scrolls(key, &format!("line {line}"), |reader| !reader.shown(line).is_empty());
+    }
+
+    /// Presses a key that scrolls until there is where what is new comes. What the step says meanwhile may fill pages.
+    fn scrolls_to_live_end(&mut self) {
+        self.scrolls("End", "the live end", |reader| {
+            reader.browser.ask("document.querySelector('.step[open] .log[data-tail]') != null") == true
+        });
+    }
+
+    fn scrolls(&mut self, key: &str, to: &str, is_there: impl Fn(&mut Self) -> bool) {
         for _ in 0..KEYS_MAX {
-            if !self.shown(line).is_empty() {
+            if is_there(self) {
                 return self.is_whole();
             }
             self.browser.press(&[key]);
@@ -83,7 +94,7 @@ impl Reader {
             self.browser.wait("!document.querySelector('.step[aria-busy]')");
         }
         panic!(
-            "line {line} never came by {key}: {}",
+            "{to} never came by {key}: {}",
             self.browser.ask("document.querySelector('.step[open] .pager').innerText")
         );
     }
@@ -162,6 +173,7 @@ fn a_log_of_a_million_lines_is_read_from_end_to_end_while_it_goes_on_and_after()
 
     reader.reads_everywhere();
     // It is the log's end again, and goes on.
+    reader.scrolls_to_live_end();
     let still = "[...document.querySelectorAll('.log li')].filter((row) => row.innerText.includes('still here')).length";
     let seen = reader.browser.ask(still).as_u64().unwrap();
     reader.browser.wait(&format!("{still} > {seen}"));

@@ -17,6 +17,24 @@ use super::{container, expect_lines, uses};
 /// Longest an engine may take to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// crun takes no machine with both versions of control groups. On such a one this engine sees the first alone, in `$0`, and not even the
+/// folder where the second would be.
+const ONE_VERSION: &str = r#"
+set -e
+if grep -q ' cgroup ' /proc/mounts; then
+    mkdir "$0"
+    mount -t tmpfs none "$0"
+    cp -P $(find /sys/fs/cgroup -maxdepth 1 -type l) "$0" 2> /dev/null || true
+    for mounted in $(grep ' cgroup ' /proc/mounts | cut -d ' ' -f 2); do
+        mkdir "$0/${mounted##*/}"
+        mount --bind "$mounted" "$0/${mounted##*/}"
+    done
+    umount --recursive --lazy /sys/fs/cgroup
+    mount --rbind "$0" /sys/fs/cgroup
+fi
+exec "$@"
+"#;
+
 /// `dockerd` with everything in a folder and a network namespace of its own: in the machine's it would take away what another engine has
 /// there (`docker0`, its packet filter).
 struct OwnEngine {
@@ -38,11 +56,8 @@ impl OwnEngine {
         let namespace = format!("slipway-engine-{}", std::process::id());
         ip(&["netns", "add", &namespace]);
         ip(&["-n", &namespace, "link", "set", "lo", "up"]);
-        // crun takes no machine with both versions of control groups: where there are, this engine has the first alone.
-        let only_one = "for mounted in $(grep ' cgroup2 ' /proc/mounts | cut -d ' ' -f 2); do \
-                        [ \"$mounted\" = /sys/fs/cgroup ] || umount \"$mounted\"; done; exec \"$@\"";
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--propagation", "slave", "sh", "-c", only_one, "sh"]);
+        command.args(["--mount", "--propagation", "slave", "sh", "-c", ONE_VERSION, &at("cgroups")]);
         command.args([
             "nsenter",
             &format!("--net=/run/netns/{namespace}"),

@@ -62,6 +62,12 @@ pub const ASKED_AT_ONCE: usize = 2;
 /// How long a question waits for its turn.
 pub const ASK_TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a question waits for tables that are being made.
+pub const MADE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often it looks for them.
+pub const MADE_LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// How long a question may take.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 

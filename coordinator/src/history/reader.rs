@@ -9,10 +9,14 @@ use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::limits::{ASK_GRACE, ASK_STEPS, ASK_TIMEOUT, ASK_TURN_TIMEOUT, ASKED_AT_ONCE, BUSY_TIMEOUT};
+use super::limits::{
+    ASK_GRACE, ASK_STEPS, ASK_TIMEOUT, ASK_TURN_TIMEOUT, ASKED_AT_ONCE, BUSY_TIMEOUT, MADE_LOOK_EVERY,
+    MADE_TIMEOUT,
+};
 use super::postgres::SCHEMA;
 use super::sqlite::HISTORY_FILE;
 use super::tables::{Row, Statement, Value};
@@ -32,6 +36,11 @@ pub enum AskError {
     /// It would take longer than it may.
     #[error("the history has more to look through than {} s are enough for; ask for fewer days or for one repository", ASK_TIMEOUT.as_secs())]
     Late,
+    /// Its tables are not there, or of an older form still: a coordinator that just began makes them.
+    #[error(
+        "the history's tables are being made; ask again in a moment, and see the coordinator's log if it stays so"
+    )]
+    NotYet,
     /// The database does not answer as it should.
     #[error("the history cannot be read: {0}")]
     Failed(String),
@@ -65,17 +74,27 @@ impl Reader {
         Self { place: Some(Arc::new(place)), turns: Arc::new(Semaphore::new(ASKED_AT_ONCE)) }
     }
 
-    /// The rows of a statement whose columns are `bigint` or `text`.
+    /// The rows of a statement whose columns are `bigint` or `text`. Tables that are being made are waited for.
     ///
     /// # Errors
     /// [`AskError`].
     pub(crate) async fn rows(&self, statement: Statement) -> Result<Vec<Row>, AskError> {
+        let begun = tokio::time::Instant::now();
+        loop {
+            match self.ask(&statement).await {
+                Err(AskError::NotYet) if begun.elapsed() < MADE_TIMEOUT => sleep(MADE_LOOK_EVERY).await,
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn ask(&self, statement: &Statement) -> Result<Vec<Row>, AskError> {
         let place = Arc::clone(self.place.as_ref().ok_or(AskError::Off)?);
         let turn = timeout(ASK_TURN_TIMEOUT, Arc::clone(&self.turns).acquire_owned()).await;
         let turn = turn.map_err(|_| AskError::Busy)?.map_err(|_| AskError::Off)?;
         match &*place {
             Place::Sqlite(path) => {
-                let path = path.clone();
+                let (path, statement) = (path.clone(), statement.clone());
                 let asked = tokio::task::spawn_blocking(move || {
                     let _turn = turn;
                     of_sqlite(&path, &statement)
@@ -84,7 +103,7 @@ impl Reader {
             }
             Place::Postgres(options) => {
                 // A server that hangs must not hold up for ever.
-                let answer = timeout(ASK_TIMEOUT + ASK_GRACE, of_postgres(options, &statement));
+                let answer = timeout(ASK_TIMEOUT + ASK_GRACE, of_postgres(options, statement));
                 let answer = answer.await.unwrap_or(Err(AskError::Late));
                 drop(turn);
                 answer
@@ -96,11 +115,15 @@ impl Reader {
 fn of_sqlite(path: &std::path::Path, statement: &Statement) -> Result<Vec<Row>, AskError> {
     let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
         Some(ErrorCode::OperationInterrupted) => AskError::Late,
+        Some(ErrorCode::CannotOpen) => AskError::NotYet,
         _ => AskError::Failed(error.to_string()),
     };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    if !super::sqlite::is_made(&connection) {
+        return Err(AskError::NotYet);
+    }
     let begun = Instant::now();
     let is_late = move || begun.elapsed() > ASK_TIMEOUT;
     connection.progress_handler(ASK_STEPS, Some(is_late)).map_err(failed)?;
@@ -115,7 +138,11 @@ fn of_sqlite(path: &std::path::Path, statement: &Statement) -> Result<Vec<Row>, 
 
 async fn of_postgres(options: &PostgresOptions, statement: &Statement) -> Result<Vec<Row>, AskError> {
     let failed = |error: tokio_postgres::Error| match error.code() {
-        Some(code) if *code == tokio_postgres::error::SqlState::QUERY_CANCELED => AskError::Late,
+        Some(code) if *code == SqlState::QUERY_CANCELED => AskError::Late,
+        // A step of a migration is there whole or not at all.
+        Some(code) if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_COLUMN].contains(code) => {
+            AskError::NotYet
+        }
         _ => AskError::Failed(words(&error)),
     };
     let link = Link::open(options).await.map_err(AskError::Failed)?;
@@ -136,4 +163,46 @@ async fn of_postgres(options: &PostgresOptions, statement: &Statement) -> Result
         cells.collect::<Result<Row, tokio_postgres::Error>>()
     };
     rows.iter().map(row).collect::<Result<_, _>>().map_err(failed)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::history::sqlite::SqliteTables;
+
+    fn reader(folder: &std::path::Path) -> Reader {
+        Reader {
+            place: Some(Arc::new(Place::Sqlite(folder.join(HISTORY_FILE)))),
+            turns: Arc::new(Semaphore::new(ASKED_AT_ONCE)),
+        }
+    }
+
+    fn question() -> Statement {
+        Statement { sql: "SELECT count(*) FROM runs", values: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn tables_that_are_being_made_are_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let reader = reader(folder.path());
+        let asked = tokio::spawn({
+            let reader = reader.clone();
+            async move { reader.rows(question()).await }
+        });
+        // No file, then a file without tables, and then all of it.
+        assert!(matches!(reader.ask(&question()).await, Err(AskError::NotYet)));
+        Connection::open(folder.path().join(HISTORY_FILE)).unwrap().execute_batch("VACUUM").unwrap();
+        assert!(matches!(reader.ask(&question()).await, Err(AskError::NotYet)));
+        assert!(!asked.is_finished());
+        let _tables = SqliteTables::open(&folder.path().join(HISTORY_FILE)).unwrap();
+        assert_eq!(asked.await.unwrap().unwrap(), [[Some("0".to_owned())]]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_in_vain_is_told_to_ask_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let answer = reader(folder.path()).rows(question()).await;
+        assert!(matches!(answer, Err(AskError::NotYet)), "{answer:?}");
+    }
 }

@@ -111,6 +111,12 @@ fn find(connection: &Connection, place: &str) -> Result<u32, HistoryError> {
     }
 }
 
+/// Whether the tables are there in a form that questions of today can be asked.
+pub(super) fn is_made(connection: &Connection) -> bool {
+    let format = connection.query_row("SELECT format FROM meta", [], |row| row.get::<_, u32>(0));
+    format.is_ok_and(|format| format >= FORMAT)
+}
+
 fn migrate(connection: &mut Connection, from: u32) -> rusqlite::Result<()> {
     if from == FORMAT {
         return Ok(());

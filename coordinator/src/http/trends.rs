@@ -19,7 +19,9 @@ impl From<AskError> for ApiError {
     fn from(error: AskError) -> Self {
         let (status, code) = match error {
             AskError::Off => (StatusCode::CONFLICT, "conflict"),
-            AskError::Busy | AskError::Late => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            AskError::Busy | AskError::Late | AskError::NotYet => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            }
             AskError::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
         Self::new(status, code, error.to_string())
