@@ -41,16 +41,16 @@ want_packages binutils dpkg-dev
 want_cargo_tool cargo-deb --no-default-features
 
 say "Building the programs"
-# To be tried, they are built as all the rest is: with other features than these three alone need, and so only once.
+# To be tried, they are built as all the rest is, with its tests: with other features than these three alone need, and so only once.
 which=(-p slipway -p slipway-coordinator -p slipway-agent)
-[[ $profile == release ]] || which=(--workspace)
+[[ $profile == release ]] || which=(--workspace --tests)
 for_target=()
 if [[ $arch == "$(dpkg --print-architecture)" ]]; then
   built=$target/$folder
 elif [[ $arch == arm64 ]]; then
   # The manual pages and completions come from a program that runs here.
   which=(-p slipway)
-  [[ $profile == release ]] || which=(--workspace)
+  [[ $profile == release ]] || which=(--workspace --tests)
   for_target=(--target "$ARM64_TRIPLE")
   built=$target/$ARM64_TRIPLE/$folder
 else

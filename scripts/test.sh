@@ -37,7 +37,8 @@ stage "habits" scripts/check-habits.sh
 stage "systemd units" check_units
 stage "dependencies: bans, licences, sources" cargo deny --log-level error check bans licenses sources
 stage "lint" cargo clippy --workspace --all-targets --locked -- -D warnings
-stage "build" cargo build --workspace --locked
+# Programs and tests at once: alone, the programs have fewer features, and half of all would be built a second time for the tests.
+stage "build" cargo build --workspace --bins --tests --locked
 # As it was just built: once more with optimizations, or by itself, takes longer than all these seeds.
 target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 stage "simulator: scheduler" "$target/debug/slipway-sim" --seeds "$SCHEDULER_SEEDS"

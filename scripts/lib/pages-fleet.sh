@@ -12,8 +12,8 @@ start_pages_fleet() {
   want_build_dependencies "$@"
   want_chromium
   command -v npm >/dev/null || want_packages nodejs npm
-  # All of them, as for the end-to-end tests: one package alone is built with other features, and anew.
-  cargo build --quiet --workspace --bins
+  # All of them with the tests, as for the end-to-end tests: one package alone is built with other features, and anew.
+  cargo build --quiet --workspace --bins --tests
   scripts/runner-image.sh --slim
   target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
   packages=$target/browser-packages-1
