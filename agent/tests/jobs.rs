@@ -146,6 +146,25 @@ async fn an_image_that_is_nowhere_is_the_fleets_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_runner_image_that_was_not_made_is_asked_of_no_registry() {
+    let coordinator = FakeCoordinator::start().await;
+    let mut place = Place::new(&coordinator);
+    place.arguments.extend(["--image".to_owned(), "missing=slipway/runner:never-made".to_owned()]);
+    let handle = place.start().await;
+    let mut spec = job(vec![run("never", "echo never")]);
+    spec.labels = vec!["missing".to_owned()];
+    let instance = coordinator.assign(&spec).await;
+    let job = coordinator.report(&instance).await;
+    let failure = job.fleet();
+    assert_eq!(failure.cause, "image_not_found", "{failure:?}");
+    for words in ["never pulled", "scripts/runner-image.sh", "--default-image"] {
+        assert!(failure.message.contains(words), "{failure:?}");
+    }
+    assert!(!job.lines().iter().any(|line| line.contains("Pulling")), "{:?}", job.lines());
+    leave_nothing(handle, &place).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn output_arrives_whatever_it_is() {
     let coordinator = FakeCoordinator::start().await;
     let place = Place::new(&coordinator);

@@ -13,6 +13,9 @@ use crate::disk::images::Hold;
 use crate::failure::{Cause, Failure};
 use crate::limits::{PULL_TRIES, PULL_WAIT_FIRST, PULL_WAIT_MAX};
 
+/// Where `scripts/runner-image.sh` puts the images that it makes on a machine.
+const RUNNER_REPOSITORY: &str = "slipway/runner";
+
 /// What the agent has to know of an image.
 #[derive(Debug, Clone)]
 pub struct Image {
@@ -65,6 +68,7 @@ impl Engine {
         if let Some(image) = self.image(name).await? {
             return Ok(image);
         }
+        may_be_pulled(name)?;
         let mut backoff = Backoff::new(PULL_WAIT_FIRST, PULL_WAIT_MAX);
         loop {
             told(format!("Pulling image {name}"));
@@ -125,12 +129,7 @@ impl Engine {
         credentials: Option<&Credentials>,
         answer_limit: Option<Duration>,
     ) -> Result<(), Failure> {
-        // Whoever can push there could give one job's action the content of another's.
-        if is_of_actions(name) {
-            let message =
-                format!("image {name} has a name of actions that are built here; it is never pulled");
-            return Err(Failure::new(Cause::ImageNotFound, message));
-        }
+        may_be_pulled(name)?;
         let mut options = CreateImageOptionsBuilder::default().from_image(name);
         // Without a tag or digest the engine would pull every tag.
         if !has_tag(name) {
@@ -197,12 +196,34 @@ impl Engine {
     }
 }
 
+/// Refuses names that stand for what is made on the machine.
+fn may_be_pulled(name: &str) -> Result<(), Failure> {
+    // Whoever can push there could give one job's action the content of another's.
+    if is_of_actions(name) {
+        let message = format!("image {name} has a name of actions that are built here; it is never pulled");
+        return Err(Failure::new(Cause::ImageNotFound, message));
+    }
+    // Nobody publishes it: whoever took that name at a registry would be let into each machine that lacks the image.
+    if is_in(name, RUNNER_REPOSITORY) {
+        let message = format!(
+            "image {name} is not on this machine and is never pulled: make it there with scripts/runner-image.sh, or \
+             give the agent another with --default-image IMAGE or --image LABEL=IMAGE"
+        );
+        return Err(Failure::new(Cause::ImageNotFound, message));
+    }
+    Ok(())
+}
+
 /// Whether it is in [`super::build::REPOSITORY`], as the engine reads names.
 fn is_of_actions(name: &str) -> bool {
+    is_in(name, super::build::REPOSITORY)
+}
+
+/// Whether an image is in this repository, which stands for one at Docker Hub, as the engine reads names.
+fn is_in(name: &str, repository: &str) -> bool {
     let bare = ["docker.io/", "index.docker.io/", "registry-1.docker.io/"];
     let name = bare.iter().find_map(|host| name.strip_prefix(host)).unwrap_or(name);
-    name.strip_prefix(super::build::REPOSITORY)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']))
+    name.strip_prefix(repository).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']))
 }
 
 /// Whether the reference names a tag or digest.
@@ -213,7 +234,24 @@ fn has_tag(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{has_tag, is_of_actions};
+    #![allow(clippy::unwrap_used)]
+
+    use super::{RUNNER_REPOSITORY, has_tag, is_in, is_of_actions, may_be_pulled};
+    use crate::options::RUNNER_IMAGE;
+
+    #[test]
+    fn runner_images_are_known_however_they_are_named() {
+        for name in
+            [RUNNER_IMAGE, "slipway/runner", "docker.io/slipway/runner:arm64", "slipway/runner@sha256:00"]
+        {
+            assert!(is_in(name, RUNNER_REPOSITORY), "{name}");
+        }
+        for name in ["registry.example/slipway/runner:latest", "slipway/runners:1", "team/slipway/runner"] {
+            assert!(!is_in(name, RUNNER_REPOSITORY), "{name}");
+        }
+        let text = may_be_pulled(RUNNER_IMAGE).unwrap_err().to_string();
+        assert!(text.contains("scripts/runner-image.sh") && text.contains("--default-image"), "{text}");
+    }
 
     #[test]
     fn images_of_actions_are_known_however_they_are_named() {
