@@ -53,16 +53,40 @@ pub(super) async fn remember(services: &Services, occasion: &Occasion, payload: 
     }
 }
 
+/// How often one call looks at a branch that moves meanwhile.
+const LOOKS_MAX: usize = 5;
+
 /// Reads again what the default branch starts by itself.
+///
+/// Two may do so at a time (a start, and a push that comes then), and the one that read first may keep last: so each looks whether the
+/// branch is still where it read it.
 pub(crate) async fn learn_standing(
     services: &Services,
     repository: &Repository,
     actor: &str,
 ) -> Result<(), MirrorError> {
+    let name = format!("refs/heads/{}", repository.default_branch);
+    let mut tip = services.mirrors.tip(&repository.clone_url, &name).await?;
+    for _ in 0..LOOKS_MAX {
+        learn_at(services, repository, &tip, actor).await?;
+        let now = services.mirrors.tip(&repository.clone_url, &name).await?;
+        if now == tip {
+            break;
+        }
+        tip = now;
+    }
+    Ok(())
+}
+
+async fn learn_at(
+    services: &Services,
+    repository: &Repository,
+    tip: &str,
+    actor: &str,
+) -> Result<(), MirrorError> {
     let url = &repository.clone_url;
-    let tip = services.mirrors.tip(url, &format!("refs/heads/{}", repository.default_branch)).await?;
-    let files = services.mirrors.workflows(url, &tip).await?;
-    let settings = services.mirrors.file(url, &tip, settings::FILE).await?;
+    let files = services.mirrors.workflows(url, tip).await?;
+    let settings = services.mirrors.file(url, tip, settings::FILE).await?;
     let now_ms = services.clock.unix_ms();
     let found = standing(&files, actor, now_ms);
     let rules = rules(&repository.name, settings);

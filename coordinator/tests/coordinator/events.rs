@@ -47,9 +47,10 @@ impl Forge {
         Self::with(&texts, "github.com".to_owned(), |_| {}).await
     }
 
-    /// The same with these files, on a forge of this host.
+    /// The same with these files, on a forge of this host. What is named `*.yml` is a path, other names are of workflows. A coordinator
+    /// that starts looks at the default branch by itself: what it has to know of it is among these files.
     pub(crate) async fn with(
-        workflows: &[(&str, String)],
+        files: &[(&str, String)],
         host: String,
         change: impl FnOnce(&mut Options),
     ) -> Self {
@@ -58,8 +59,11 @@ impl Forge {
         git(folder, &["init", "--quiet", "--initial-branch=main"]);
         git(folder, &["config", "uploadpack.allowAnySHA1InWant", "true"]);
         let clone_url = format!("file://{}", folder.display());
-        for (name, text) in workflows {
-            write(folder, &format!(".github/workflows/{name}.yml"), text);
+        for (name, text) in files {
+            match name.ends_with(".yml") {
+                true => write(folder, name, text),
+                false => write(folder, &format!(".github/workflows/{name}.yml"), text),
+            }
         }
         write(folder, "code.txt", "1");
         git(folder, &["add", "."]);

@@ -9,15 +9,15 @@ const PUSH: &str = "slipway / commits (push)";
 const PULL: &str = "slipway / commits (pull_request)";
 
 async fn forge(double: &Double, settings: &str) -> Forge {
-    let files =
-        [("ci", workflow("ci", "[push, pull_request, pull_request_target, pull_request_review, create]"))];
-    let forge = Forge::with(&files, double.host(), |options| {
+    let files = [
+        ("ci", workflow("ci", "[push, pull_request, pull_request_target, pull_request_review, create]")),
+        (".slipway.yml", settings.to_owned()),
+    ];
+    Forge::with(&files, double.host(), |options| {
         options.github = Some(double.options());
         options.public_url = Some("https://ci.example.com".to_owned());
     })
-    .await;
-    forge.commit(".slipway.yml", settings, "Ask something of commits");
-    forge
+    .await
 }
 
 /// The double's comparisons find these messages; all are signed but those that begin with `-`.

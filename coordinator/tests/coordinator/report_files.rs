@@ -52,13 +52,12 @@ async fn work(agent: &mut FakeAgent, records: Vec<v1::Record>) {
 }
 
 async fn forge(double: &Double) -> Forge {
-    let forge = Forge::with(&[("ci", workflow("ci", "[push, pull_request]"))], double.host(), |options| {
+    let files = [("ci", workflow("ci", "[push, pull_request]")), (".slipway.yml", SETTINGS.to_owned())];
+    Forge::with(&files, double.host(), |options| {
         options.github = Some(double.options());
         options.public_url = Some("https://ci.example.com".to_owned());
     })
-    .await;
-    forge.commit(".slipway.yml", SETTINGS, "Set gates");
-    forge
+    .await
 }
 
 fn gates(known: &crate::github_double::Known, event: &str) -> Vec<(String, String)> {
