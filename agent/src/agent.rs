@@ -25,7 +25,7 @@ use crate::init::{self, InitError};
 use crate::options::Options;
 use crate::runner::attempt::{Adopted, Begin};
 use crate::runner::folder::JobFolder;
-use crate::runner::{Machine, Runner, finish};
+use crate::runner::{Machine, Runner, Warm, finish};
 use crate::session::supervisor::{Introduction, NoMember, Status, Supervisor};
 use crate::tier::Tier;
 
@@ -111,6 +111,7 @@ impl Agent {
             about.has_runtime(runtime)?;
         }
         jobs_folder(&machine.jobs_dir(), about.user_namespaces)?;
+        jobs_folder(&machine.sandboxes_dir(), about.user_namespaces)?;
         let left = leftovers(&machine).await?;
 
         let (trigger, shutdown) = shutdown::channel();
@@ -131,6 +132,9 @@ impl Agent {
             let link = supervisor.adopt(lease, adopted.saved.strict);
             runner.spawn(Begin::Adopt(Box::new(adopted)), link);
         }
+        let keeping = Warm::keep(Arc::clone(&machine), trigger.watcher());
+        let leave = runner.leave.clone();
+        runner.tasks.spawn(async move { leave.run_until_cancelled(keeping).await });
         let collector = Collector {
             engine: machine.engine.clone(),
             images: Arc::clone(&machine.kept_images),
@@ -179,6 +183,10 @@ async fn leftovers(machine: &Machine) -> Result<Vec<Adopted>, StartError> {
             machine.engine.remove_container(&container.id).await?;
         }
     }
+    // Sandboxes went with the containers of no job; one that a prepared job took has its files there.
+    for entry in std::fs::read_dir(machine.sandboxes_dir())? {
+        finish::remove_folder(&JobFolder::new(entry?.path())).await;
+    }
     machine.engine.remove_job_volumes(None, &names).await?;
     let used: Vec<String> =
         left.iter().filter_map(|adopted| Some(adopted.saved.prepared.as_ref()?.network.clone())).collect();
@@ -208,6 +216,8 @@ impl Handle {
     pub async fn wait(self) -> Result<(), NoMember> {
         // A panic in the supervisor was logged by the runtime's hook; there is nothing to add.
         let ended = self.supervisor.await.unwrap_or(Ok(()));
+        let machine = &self.runner.machine;
+        machine.warm.close();
         self.runner.tasks.close();
         let mut now = self.trigger.watcher();
         let cleaned = tokio::select! {
@@ -216,7 +226,8 @@ impl Handle {
             () = self.runner.tasks.wait() => true,
         };
         if cleaned {
-            self.runner.machine.networks.clear().await;
+            machine.warm.clear(machine).await;
+            machine.networks.clear().await;
         }
         self.runner.leave.cancel();
         self.runner.tasks.wait().await;
@@ -250,5 +261,6 @@ impl Handle {
         }
         machine.networks.clear().await;
         finish::remove_folder(&JobFolder::new(machine.jobs_dir())).await;
+        finish::remove_folder(&JobFolder::new(machine.sandboxes_dir())).await;
     }
 }

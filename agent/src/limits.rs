@@ -11,6 +11,25 @@ use std::time::Duration;
 /// contexts.
 pub const SPEC_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Sandboxes that an agent keeps at most, whatever it is told: each is a network and a container.
+pub const WARM_MAX: usize = 64;
+
+/// Sandboxes that an agent keeps unless it is told otherwise, with that many slots or more: one for the next job, one for the other half of a
+/// matrix over two.
+pub const WARM_DEFAULT: usize = 2;
+
+/// Jobs that are remembered to choose what waits.
+pub const SANDBOX_USES: usize = 16;
+
+/// After a job was prepared, before the next sandbox is made: the job's first lines come first.
+pub const SANDBOX_PAUSE: Duration = Duration::from_millis(150);
+
+/// A sandbox older than this is made anew: what the machine tells containers at their start (name servers, for one) changes.
+pub const SANDBOX_AGE_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// When the init of a sandbox ends it by itself, after it was made; its agent is long gone then.
+pub const SANDBOX_STOP: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// Largest archive of a working tree that is unpacked, in bytes, before decompression.
 pub const TREE_MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 

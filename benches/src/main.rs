@@ -186,9 +186,9 @@ impl What {
             | Self::Dedup { .. }
             | Self::Webhooks { .. }
             | Self::Scheduler { .. }
+            | Self::Start { .. }
             | Self::Journal { .. } => false,
-            Self::Start { .. }
-            | Self::Results { .. }
+            Self::Results { .. }
             | Self::Cache { .. }
             | Self::Failover { .. }
             | Self::Logs { .. }

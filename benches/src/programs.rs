@@ -25,10 +25,10 @@ pub fn build() -> anyhow::Result<()> {
     let target = folder.parent().context("it lies in cargo's target folder")?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.args(["build", "--quiet", "--locked", "--bins", "--profile", profile, "--target-dir"]).arg(target);
+    build.args(["build", "--locked", "--bins", "--profile", profile, "--target-dir"]).arg(target);
     build.args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml")]);
     build.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
-    // The figures alone are this program's output.
+    // The figures alone are this program's output; what cargo does, which may take long, it says as ever.
     let status = build.stdin(Stdio::null()).stdout(Stdio::null()).status();
     let status = status.context(
         "cargo could not be started; build the programs and name their folder with SLIPWAY_BIN_DIR",

@@ -2,7 +2,9 @@
 //!
 //! - a step in a running container: an order to init until its end is read, beside `docker exec` of the same;
 //! - a job of one step: from submission to the first log line and to the result, on a private coordinator and agent,
-//!   beside creating a network and a volume and `docker run` of the same image and command.
+//!   beside creating a network and a volume and `docker run` of the same image and command, and beside a bare `docker run --rm`, which has
+//!   neither;
+//! - the same where a container waits for it ("warm").
 
 use std::path::Path;
 use std::process::Stdio;
@@ -110,34 +112,83 @@ struct Seen {
 
 async fn jobs(image: &str, rounds: usize) -> anyhow::Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
-    let (coordinator, agent) = local::start(folder.path(), image).await?;
-    let measured = jobs_on(&coordinator, image, rounds, folder.path()).await;
-    agent.discard().await;
-    coordinator.shutdown().await;
-    let [mut our_line, mut our_end, mut line, mut end] = measured?;
-    let label = "docker network+volume create, docker run";
-    let p50 = Samples::quantile_ms;
+    let mut fleets = Vec::new();
+    // The first makes a container for each job, the second has one that waits.
+    for warm in [0, 1] {
+        fleets.push(Fleet {
+            fleet: local::start_with(&folder.path().join(warm.to_string()), image, warm).await?,
+            warm,
+        });
+    }
+    let measured = jobs_on(&fleets, image, rounds, folder.path()).await;
+    for Fleet { fleet: (coordinator, agent), .. } in fleets {
+        agent.discard().await;
+        coordinator.shutdown().await;
+    }
+    let [cold, cold_end, warm, warm_end, line, end, bare] =
+        measured?.map(|mut samples| samples.quantile_ms(0.5));
+    let (all, alone) = ("docker network+volume create, docker run", "docker run --rm");
     Ok(vec![
-        Figure::new("start.job_first_line_p50", "ms", p50(&mut our_line, 0.5), label, p50(&mut line, 0.5)),
-        Figure::new("start.job_finished_p50", "ms", p50(&mut our_end, 0.5), label, p50(&mut end, 0.5)),
+        Figure::new("start.job_first_line_p50", "ms", cold, all, line),
+        Figure::new("start.job_finished_p50", "ms", cold_end, all, end),
+        Figure::new("start.job_first_line_beside_run_p50", "ms", cold, alone, bare),
+        Figure::new("start.warm_job_first_line_p50", "ms", warm, alone, bare),
+        Figure::new("start.warm_job_finished_p50", "ms", warm_end, all, end),
     ])
 }
 
+/// A coordinator and an agent, with so many containers that wait.
+struct Fleet {
+    fleet: (Handle, slipway_agent::agent::Handle),
+    warm: usize,
+}
+
+impl Fleet {
+    /// Waits until as many containers wait as should.
+    async fn ready(&self) -> anyhow::Result<()> {
+        let own = format!("label=slipway.agent={}", self.fleet.1.id);
+        let list = ["ps", "--quiet", "--filter", &own, "--filter", "name=slipway-waiting-"];
+        let give_up = Instant::now() + PATIENCE;
+        while docker(&list).await?.lines().count() < self.warm {
+            if Instant::now() > give_up {
+                bail!("no container waits");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        // The machine is quiet again.
+        tokio::time::sleep(SETTLE).await;
+        Ok(())
+    }
+}
+
+/// Between two measurements.
+const SETTLE: Duration = Duration::from_millis(500);
+
 async fn jobs_on(
-    coordinator: &Handle,
+    fleets: &[Fleet],
     image: &str,
     rounds: usize,
     folder: &Path,
-) -> anyhow::Result<[Samples; 4]> {
-    let mut samples: [Samples; 4] = Default::default();
+) -> anyhow::Result<[Samples; 7]> {
+    let mut samples: [Samples; 7] = Default::default();
     // The first round of each warms caches (layers, the agent's folders) and is not counted.
     for round in 0..=rounds {
-        let ours =
-            tokio::time::timeout(PATIENCE, our_job(coordinator)).await.context("the job took too long")??;
+        let mut times = Vec::new();
+        for fleet in fleets {
+            if round > 0 {
+                fleet.ready().await?;
+            }
+            let ours = tokio::time::timeout(PATIENCE, our_job(&fleet.fleet.0)).await;
+            let ours = ours.context("the job took too long")??;
+            times.extend([ours.first_line, ours.finished]);
+        }
+        tokio::time::sleep(SETTLE).await;
         let by_hand = tokio::time::timeout(PATIENCE, job_by_hand(image, round, folder)).await;
         let by_hand = by_hand.context("docker run took too long")??;
+        tokio::time::sleep(SETTLE).await;
+        let bare = tokio::time::timeout(PATIENCE, bare_run(image)).await;
+        times.extend([by_hand.first_line, by_hand.finished, bare.context("docker run --rm took too long")??]);
         if round > 0 {
-            let times = [ours.first_line, ours.finished, by_hand.first_line, by_hand.finished];
             samples.iter_mut().zip(times).for_each(|(samples, time)| samples.add(time));
         }
     }
@@ -200,4 +251,22 @@ async fn job_by_hand(image: &str, round: usize, folder: &Path) -> anyhow::Result
         bail!("docker run did not print its line");
     }
     Ok(Seen { first_line, finished })
+}
+
+/// Time to the first line of `docker run --rm`, with the engine's own network and nothing mounted.
+async fn bare_run(image: &str) -> anyhow::Result<Duration> {
+    let start = Instant::now();
+    let mut child = Command::new("docker")
+        .args(["run", "--rm", image, "sh", "-e", "-c", "echo first line"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let stdout = child.stdout.take().context("docker run has no output")?;
+    let line = BufReader::new(stdout).lines().next_line().await?;
+    let first_line = start.elapsed();
+    let status = child.wait().await?;
+    if line.as_deref() != Some("first line") || !status.success() {
+        bail!("docker run --rm did not print its line");
+    }
+    Ok(first_line)
 }

@@ -8,11 +8,14 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptionsBuilder, RemoveContainerOptionsBuilder,
+    RenameContainerOptionsBuilder,
 };
 
 use super::folders::Folder;
 use super::options::CreateOptions;
-use super::{Engine, LABEL_AGENT, LABEL_ATTEMPT, LABEL_INSTANCE, LABEL_RUN, LABEL_TOKEN, is_missing};
+use super::{
+    Engine, LABEL_AGENT, LABEL_ATTEMPT, LABEL_INSTANCE, LABEL_RUN, LABEL_SANDBOX, LABEL_TOKEN, is_missing,
+};
 use crate::failure::{Cause, Failure};
 use crate::init::limits::{MOUNT_PATH, PROGRAM_NAME, SOCKET_NAME};
 use crate::lease::Lease;
@@ -42,8 +45,8 @@ pub struct ContainerPlan {
     pub image: String,
     /// `linux/arm64` and the like, for an emulated architecture only.
     pub platform: Option<String>,
-    /// Whom it works for.
-    pub lease: Lease,
+    /// Whom it works for; none: a sandbox, which waits for a job.
+    pub lease: Option<Lease>,
     /// What runs as PID 1.
     pub main: Main,
     /// Names by which others of the job's network reach it.
@@ -176,13 +179,16 @@ impl Engine {
                 },
             )])),
         };
-        let labels = [
-            (LABEL_AGENT, self.agent.clone()),
-            (LABEL_INSTANCE, lease.attempt.instance.to_string()),
-            (LABEL_ATTEMPT, lease.attempt.number.to_string()),
-            (LABEL_RUN, lease.attempt.run.to_string()),
-            (LABEL_TOKEN, lease.token.to_string()),
-        ];
+        let labels = match lease {
+            Some(lease) => vec![
+                (LABEL_INSTANCE, lease.attempt.instance.to_string()),
+                (LABEL_ATTEMPT, lease.attempt.number.to_string()),
+                (LABEL_RUN, lease.attempt.run.to_string()),
+                (LABEL_TOKEN, lease.token.to_string()),
+            ],
+            None => vec![(LABEL_SANDBOX, "1".to_owned())],
+        };
+        let labels = labels.into_iter().chain([(LABEL_AGENT, self.agent.clone())]);
         let least = |a: Option<i64>, b: Option<i64>| match (a, b) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -258,11 +264,7 @@ impl Engine {
             hostname: options.hostname,
             exposed_ports: Some(plan.ports.into_iter().map(|port| port.container).collect()),
             labels: Some(
-                labels
-                    .map(|(name, value)| (name.to_owned(), value))
-                    .into_iter()
-                    .chain(options.labels)
-                    .collect(),
+                labels.map(|(name, value)| (name.to_owned(), value)).chain(options.labels).collect(),
             ),
             ..ContainerCreateBody::default()
         }
@@ -277,6 +279,16 @@ impl Engine {
             .start_container(id, None)
             .await
             .map_err(|error| self.failure(Cause::ContainerStart, "cannot start the container", &error))
+    }
+
+    /// Gives a sandbox the name of a job's container, by which it is that job's from now on; see [`super::leftovers`].
+    ///
+    /// # Errors
+    /// `container_start`, with the engine's words.
+    pub async fn rename_container(&self, id: &str, name: &str) -> Result<(), Failure> {
+        let options = RenameContainerOptionsBuilder::default().name(name).build();
+        let renamed = self.docker.rename_container(id, options).await;
+        renamed.map_err(|error| self.failure(Cause::ContainerStart, "cannot rename the container", &error))
     }
 
     /// Looks at a container; none when it does not exist.

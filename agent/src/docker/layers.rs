@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use bollard::query_parameters::ListContainersOptionsBuilder;
 
-use super::{Engine, LABEL_AGENT, LABEL_ATTEMPT, LABEL_INSTANCE};
+use super::leftovers::folder_name;
+use super::{Engine, LABEL_AGENT};
 use crate::failure::{Cause, Failure};
 
 impl Engine {
@@ -22,10 +23,9 @@ impl Engine {
         Ok(found
             .into_iter()
             .filter_map(|container| {
-                let labels = container.labels.unwrap_or_default();
-                let (instance, attempt) = (labels.get(LABEL_INSTANCE)?, labels.get(LABEL_ATTEMPT)?);
+                let job = Some(folder_name(&container)).filter(|job| !job.is_empty())?;
                 let bytes = container.size_rw.and_then(|bytes| u64::try_from(bytes).ok())?;
-                Some((format!("{instance}-{attempt}"), bytes))
+                Some((job, bytes))
             })
             .collect())
     }

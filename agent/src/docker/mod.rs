@@ -37,6 +37,8 @@ pub const LABEL_ATTEMPT: &str = "slipway.attempt";
 pub const LABEL_RUN: &str = "slipway.run";
 /// Label with the name of the job's folder, on its volumes.
 pub const LABEL_JOB: &str = "slipway.job";
+/// Label of a sandbox: a container that was made before the job that takes it.
+pub const LABEL_SANDBOX: &str = "slipway.sandbox";
 /// Label with the lease's fencing token.
 pub const LABEL_TOKEN: &str = "slipway.token";
 

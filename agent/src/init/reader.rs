@@ -128,10 +128,10 @@ impl SpoolReader {
     }
 
     fn failed(&self, source: std::io::Error) -> SpoolError {
-        SpoolError::File { doing: "read", path: self.shared.path.clone(), source }
+        SpoolError::File { doing: "read", path: self.shared.path(), source }
     }
 
     fn corrupt(&self, source: DecodeError) -> SpoolError {
-        SpoolError::Corrupt { path: self.shared.path.clone(), offset: self.offset, source }
+        SpoolError::Corrupt { path: self.shared.path(), offset: self.offset, source }
     }
 }

@@ -26,7 +26,8 @@ pub struct Spool {
 
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) path: PathBuf,
+    /// Where it is; a sandbox's moves into the folder of the job that takes it.
+    path: Mutex<PathBuf>,
     pub(super) file: File,
     capacity_bytes: u64,
     progress: watch::Sender<Progress>,
@@ -137,7 +138,7 @@ impl Spool {
             return Err(SpoolError::TooSmall { capacity_bytes, least_bytes: SPOOL_CAPACITY_MIN_BYTES });
         }
         let shared = Shared {
-            path: path.to_owned(),
+            path: Mutex::new(path.to_owned()),
             file,
             capacity_bytes,
             progress: watch::Sender::new(Progress { written: released, finished: false }),
@@ -197,8 +198,8 @@ impl Spool {
             Err(Errno::INTR) => {}
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
                 freed.supported = false;
-                let path = self.shared.path.display();
-                tracing::warn!(%path, "the file system cannot free parts of a file; spools grow until their job ends");
+                let path = self.shared.path();
+                tracing::warn!(path = %path.display(), "the file system cannot free parts of a file; spools grow until their job ends");
             }
             Err(errno) => return Err(self.error("free a part of", errno.into())),
         }
@@ -215,10 +216,15 @@ impl Spool {
     /// # Errors
     /// When the file system refuses.
     pub fn delete(&self) -> Result<(), SpoolError> {
-        match std::fs::remove_file(&self.shared.path) {
+        match std::fs::remove_file(self.shared.path()) {
             Err(source) if source.kind() != ErrorKind::NotFound => Err(self.error("delete", source)),
             _ => Ok(()),
         }
+    }
+
+    /// Its file was moved to this path.
+    pub fn moved_to(&self, path: &Path) {
+        path.clone_into(&mut self.shared.path.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Takes over init's announcement. `false` when the file isn't that long.
@@ -241,11 +247,17 @@ impl Spool {
 
     /// A descriptor for init: it can only write.
     pub(super) fn writer(&self) -> std::io::Result<File> {
-        OpenOptions::new().write(true).open(&self.shared.path)
+        OpenOptions::new().write(true).open(self.shared.path())
     }
 
     fn error(&self, doing: &'static str, source: std::io::Error) -> SpoolError {
-        SpoolError::File { doing, path: self.shared.path.clone(), source }
+        SpoolError::File { doing, path: self.shared.path(), source }
+    }
+}
+
+impl Shared {
+    pub(super) fn path(&self) -> PathBuf {
+        self.path.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

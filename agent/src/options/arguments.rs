@@ -78,6 +78,9 @@ pub struct Arguments {
     /// IPv4 range for the networks of jobs
     #[arg(long, value_name = "RANGE", env = "SLIPWAY_SUBNETS")]
     pub subnets: Option<String>,
+    /// Containers that wait for jobs, started before one comes; 0: none [default: 2, or as many as slots]
+    #[arg(long, value_name = "NUMBER", env = "SLIPWAY_WARM")]
+    pub warm: Option<usize>,
     /// Memory of one job, for example 8g
     #[arg(long, value_name = "SIZE", env = "SLIPWAY_JOB_MEMORY")]
     pub job_memory: Option<String>,
@@ -190,6 +193,7 @@ pub(super) struct File {
     pub(super) allow_emulation: Option<String>,
     pub(super) docker_host: Option<String>,
     pub(super) subnets: Option<String>,
+    pub(super) warm: Option<usize>,
     pub(super) job_memory: Option<String>,
     pub(super) job_cpus: Option<f64>,
     pub(super) job_pids: Option<i64>,

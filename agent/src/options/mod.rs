@@ -3,6 +3,7 @@
 mod arguments;
 mod disk;
 mod isolation;
+mod warm;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -111,6 +112,8 @@ pub struct Options {
     pub docker_host: String,
     /// Where the subnets of job networks come from.
     pub subnets: AddressRange,
+    /// Containers that wait for jobs.
+    pub warm: usize,
     /// What one job may use.
     pub limits: Limits,
     /// Where actions of other repositories come from.
@@ -257,6 +260,7 @@ impl Options {
                 .or_else(|| std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty()))
                 .unwrap_or_else(|| crate::docker::DEFAULT_HOST.to_owned()),
             subnets,
+            warm: warm::warm(given.warm.or(file.warm), slots)?,
             limits: limits(
                 given.job_memory.or(file.job_memory),
                 given.job_cpus.or(file.job_cpus),

@@ -359,7 +359,7 @@ impl Attempt {
         };
         let actions = self.fetch_actions(log).await?;
         let preparing = self.prepare(log, wanted, services, actions);
-        let vessel = preparing.instrument(tracing::info_span!("prepare")).await?;
+        let vessel = preparing.instrument(tracing::info_span!("prepare", warm = Empty)).await?;
         self.saved.started_ms = Some(super::unix_ms());
         self.commit(log, None).await?;
         Ok(vessel)

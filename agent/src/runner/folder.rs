@@ -64,6 +64,21 @@ impl JobFolder {
             .map_err(|error| Failure::io(format!("cannot clear {}", self.root.display()), &error))
     }
 
+    /// Takes what a sandbox's folder has, by renaming; of its own it must have none of that. The sandbox's folder is gone then.
+    ///
+    /// # Errors
+    /// When something can't be moved: some of it may have been.
+    pub fn take_over(&self, sandbox: &Self) -> std::io::Result<()> {
+        let moves = [
+            (sandbox.spool(), self.spool()),
+            (sandbox.run(), self.run()),
+            (sandbox.work(), self.work()),
+            (sandbox.tools(), self.tools()),
+        ];
+        moves.iter().try_for_each(|(from, to)| std::fs::rename(from, to))?;
+        removal::remove(&sandbox.root)
+    }
+
     /// Removes what the job's processes wrote and what they work with; journal and spool stay.
     ///
     /// # Errors
@@ -223,28 +238,30 @@ impl Layout {
         Ok(folders)
     }
 
-    /// Makes what is mounted, owned by the container's user.
+    /// Makes what is mounted, owned by the container's user. What is there already stays.
     ///
     /// # Errors
     /// `disk_full` or `internal`.
     pub fn create(&self, folder: &JobFolder, user: &ContainerUser) -> Result<(), Failure> {
+        self.create_common(folder, user)?;
+        make_all([folder.work().join(&self.repository), self.host_workspace(folder)], user)
+    }
+
+    /// Makes of that what is the same for all repositories.
+    ///
+    /// # Errors
+    /// `disk_full` or `internal`.
+    pub fn create_common(&self, folder: &JobFolder, user: &ContainerUser) -> Result<(), Failure> {
         let temp = folder.work().join("_temp");
         let parts = [
             folder.work(),
-            folder.work().join(&self.repository),
-            self.host_workspace(folder),
             temp.clone(),
             temp.join(crate::steps::env_files::FOLDER),
             temp.join("_github_home"),
             temp.join("_github_workflow"),
             folder.tools(),
         ];
-        for part in parts {
-            std::fs::create_dir_all(&part)
-                .and_then(|()| give(&part, user))
-                .map_err(|error| Failure::io(format!("cannot make {}", part.display()), &error))?;
-        }
-        Ok(())
+        make_all(parts, user)
     }
 
     /// The temporary folder, or one below it, on the host.
@@ -257,4 +274,12 @@ impl Layout {
             Failure::io(format!("cannot use {}", folder.work().join(relative).display()), &error)
         })
     }
+}
+
+fn make_all(parts: impl IntoIterator<Item = PathBuf>, user: &ContainerUser) -> Result<(), Failure> {
+    parts.into_iter().try_for_each(|part| {
+        std::fs::create_dir_all(&part)
+            .and_then(|()| give(&part, user))
+            .map_err(|error| Failure::io(format!("cannot make {}", part.display()), &error))
+    })
 }

@@ -9,6 +9,7 @@
 mod action;
 pub mod attempt;
 mod code;
+mod container;
 pub mod course;
 mod disk;
 mod errand;
@@ -25,12 +26,14 @@ mod prepare;
 mod program;
 mod reports;
 mod results;
+mod sandbox;
 pub mod saved;
 mod scope;
 pub(crate) mod services;
 mod step;
 mod things;
 mod vessel;
+mod warm;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -53,6 +56,7 @@ use crate::metadata::MetadataGuard;
 use crate::options::Options;
 use crate::session::{Assignment, JobLink, StartJob};
 use crate::tier::Tier;
+pub(crate) use warm::Warm;
 
 /// What all jobs of an agent share.
 #[derive(Debug)]
@@ -79,6 +83,8 @@ pub struct Machine {
     pub kept_images: Arc<Images>,
     /// Keeps jobs from the cloud's metadata addresses.
     pub metadata: MetadataGuard,
+    /// Containers that wait for jobs.
+    pub(crate) warm: Warm,
     /// What is known of images, by id: looking into one costs a container.
     images: Mutex<HashMap<String, ImageFacts>>,
     /// Bounds clean-ups.
@@ -101,6 +107,7 @@ impl Machine {
         let actions = ActionStore::new(options.actions_source.clone(), options.actions_dir.clone());
         let externals = Externals::new(options.externals.clone(), options.architecture);
         let images = Mutex::default();
+        let warm = Warm::new(options.warm);
         let kept_images = Images::open(&options.data_dir);
         let metadata = MetadataGuard::new(
             options.subnets,
@@ -119,6 +126,7 @@ impl Machine {
             tier,
             disk,
             kept_images,
+            warm,
             images,
             metadata,
             cleaners,
@@ -129,6 +137,11 @@ impl Machine {
     #[must_use]
     pub fn jobs_dir(&self) -> PathBuf {
         jobs_dir(&self.options.data_dir)
+    }
+
+    /// The folder that holds those of containers that wait for a job.
+    pub(crate) fn sandboxes_dir(&self) -> PathBuf {
+        self.options.data_dir.join("sandboxes")
     }
 
     /// `linux/…` when containers must be of another architecture than this machine.

@@ -6,16 +6,19 @@ use slipway_workflow::job_spec::{ContainerSpec, JobSpec};
 
 use super::Machine;
 use super::attempt::{Attempt, End};
+use super::container::{Asked, Making};
 use super::course::Loaded;
 use super::folder::{HOST_WORK, Layout};
 use super::inside::Inside;
+use super::sandbox::Recipe;
 use super::saved::Prepared;
 use super::services::WantedService;
-use super::vessel::{Connected, Vessel};
+use super::vessel::Vessel;
 use crate::actions::Fetched;
-use crate::docker::container::{ContainerPlan, Main, PortMapping, init_place};
+use crate::docker::container::PortMapping;
 use crate::docker::folders::{Folder, WRONG_FOLDER_MESSAGE};
 use crate::docker::image::{Credentials, Image};
+use crate::docker::leftovers::container_name;
 use crate::docker::options::CreateOptions;
 use crate::docker::passwd::{ContainerUser, ImageFacts, RUNNER_USER};
 use crate::docker::volumes::{Allowed, Source, Volume};
@@ -150,6 +153,15 @@ impl Attempt {
         let image = self.ensure_image(log, &wanted).await?;
         machine.metadata.stand(&machine.engine, &image.id).await?;
         let user = self.container_user(&image, &wanted).await?;
+        let _preparing = machine.warm.preparing();
+        let sandbox = match wanted.in_container {
+            true => None,
+            false => {
+                let (name, image, user) = (wanted.image.clone(), image.clone(), user.clone());
+                self.take_sandbox(&Recipe { name, image, user }).await
+            }
+        };
+        tracing::Span::current().record("warm", sandbox.is_some());
         let semantics = if wanted.in_container { Semantics::Container } else { Semantics::Host };
         let layout = Layout::new(semantics, &self.repository);
         layout.create(&self.folder, &user)?;
@@ -163,16 +175,15 @@ impl Attempt {
             .inside_temp(&self.folder, "_github_workflow")?
             .write("event.json", &event, &user)
             .map_err(|error| Failure::io("cannot write the event's payload", &error))?;
-        machine
-            .programs
-            .place(Carried::Init, &self.folder.run())
-            .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
-        let mut vessel = Vessel::create(&self.folder, self.link.orders.clone())?;
-
-        let network = machine.networks.take().await?;
-        self.things.set_network(&network);
+        let is_cold = sandbox.is_none();
+        let (mut vessel, network) = match sandbox {
+            Some(sandbox) => sandbox,
+            None => self.new_vessel().await?,
+        };
         let services = self.start_services(log, services, &user, &network).await?;
-        self.start_container(&mut vessel, &wanted, &image, &user, &layout, &network).await?;
+        if is_cold {
+            self.start_container(&mut vessel, &wanted, &image, &user, &layout, &network).await?;
+        }
         log.say(&format!(
             "Container {} of image {} on {}",
             short(&vessel.container),
@@ -220,8 +231,18 @@ impl Attempt {
         Ok(image)
     }
 
+    /// A vessel without its container yet, and a network for it.
+    async fn new_vessel(&self) -> Result<(Vessel, String), End> {
+        let placed = self.machine.programs.place(Carried::Init, &self.folder.run());
+        placed.map_err(|error| Failure::new(Cause::Internal, error.to_string()))?;
+        let vessel = Vessel::create(&self.folder, self.link.orders.clone())?;
+        let network = self.machine.networks.take().await?;
+        self.things.set_network(&network);
+        Ok((vessel, network))
+    }
+
     async fn start_container(
-        &mut self,
+        &self,
         vessel: &mut Vessel,
         wanted: &Wanted,
         image: &Image,
@@ -229,45 +250,28 @@ impl Attempt {
         layout: &Layout,
         network: &str,
     ) -> Result<(), End> {
-        let machine = &self.machine;
-        let attempt = self.saved.lease.attempt;
-        let place = init_place();
         let mut folders = layout.folders(&self.folder)?;
-        folders.push(Folder::fixed(self.folder.run(), &place).read_only());
-        let mut binds: Vec<String> = machine.externals.bind().into_iter().collect();
+        let mut binds = Vec::new();
         self.add_volumes(&wanted.volumes, user, &mut folders, &mut binds).await?;
-        let plan = ContainerPlan {
-            name: format!("slipway-{}-{}", attempt.folder_name(), self.saved.lease.token.sequence),
-            image: image.id.clone(),
-            platform: machine.platform().map(str::to_owned),
-            lease: self.saved.lease,
-            main: Main::Init(place),
-            aliases: Vec::new(),
-            user: Some(format!("{}:{}", user.uid, user.gid)),
-            env: wanted.env.clone(),
-            folders: folders.clone(),
-            binds,
-            ports: wanted.ports.clone(),
-            network: network.to_owned(),
-            limits: machine.options.limits,
-            no_new_privileges: machine.options.accept_untrusted,
-            runtime: machine.options.isolation.runtime.clone(),
-            options: CreateOptions { user: None, ..wanted.options.clone() },
+        let making = Making {
+            name: container_name(&self.saved.lease),
+            lease: Some(self.saved.lease),
+            image,
+            user,
+            folder: &self.folder,
+            folders,
+            network,
+            asked: Asked {
+                env: wanted.env.clone(),
+                binds,
+                ports: wanted.ports.clone(),
+                options: wanted.options.clone(),
+            },
         };
-        vessel.container = machine.engine.create_container(plan).await?;
-        self.things.set_container(&vessel.container);
-        machine.engine.start_container(&vessel.container).await?;
-        match vessel.connect(machine).await? {
-            Connected::Yes if vessel.has(&folders)? => Ok(()),
-            Connected::Yes => Err(End::Work(WRONG_FOLDER_MESSAGE.to_owned())),
-            Connected::Ended(state) => Err(Failure::new(
-                Cause::ContainerStart,
-                format!("the container's init ended at once, with code {}", state.exit_code),
-            )
-            .into()),
-            Connected::Gone => {
-                Err(Failure::new(Cause::ContainerStart, "somebody removed the container at once").into())
-            }
+        let made = |id: &str| self.things.set_container(id);
+        match super::container::start(&self.machine, vessel, making, made).await? {
+            true => Ok(()),
+            false => Err(End::Work(WRONG_FOLDER_MESSAGE.to_owned())),
         }
     }
 

@@ -138,7 +138,7 @@ impl Attempt {
             ),
             image: image.to_owned(),
             platform: machine.platform().map(str::to_owned),
-            lease,
+            lease: Some(lease),
             main: Main::Image { entrypoint: wanted.entrypoint.clone(), command: wanted.command.clone() },
             aliases: vec![wanted.name.clone()],
             user: None,

@@ -3,9 +3,9 @@
 //! A task of its own keeps the connection ([`super::keeper`]); each lane of the job has a [`Vessel`], its own way of reading what
 //! its processes write.
 
-use tokio::sync::OwnedMutexGuard;
-
 use std::sync::Arc;
+
+use tokio::sync::{OwnedMutexGuard, watch};
 
 use super::Machine;
 use super::folder::JobFolder;
@@ -21,12 +21,14 @@ use crate::session::JobOrders;
 pub(super) struct Vessel {
     pub(super) container: String,
     /// Until the container runs: what its keeper will need.
-    mooring: Option<(JobSocket, tokio::sync::watch::Receiver<JobOrders>)>,
+    mooring: Option<(JobSocket, watch::Receiver<JobOrders>)>,
     keeper: Option<Keeper>,
     spool: Spool,
     pub(super) reader: SpoolReader,
     /// What of the spool this lane still needs.
     pub(super) claim: Claim,
+    /// A sandbox's orders, until a job takes it: then they are the job's.
+    leash: Option<watch::Sender<JobOrders>>,
     /// Held from a process's number to its first sign: init takes numbers only as they rise.
     starting: Option<OwnedMutexGuard<()>>,
 }
@@ -43,12 +45,52 @@ pub(super) enum Connected {
 
 impl Vessel {
     /// Prepares socket and spool of a container that is about to start; `orders` tell its init when to stop.
-    pub(super) fn create(
-        folder: &JobFolder,
-        orders: tokio::sync::watch::Receiver<JobOrders>,
-    ) -> Result<Self, Failure> {
+    pub(super) fn create(folder: &JobFolder, orders: watch::Receiver<JobOrders>) -> Result<Self, Failure> {
         let spool = Spool::create(&folder.spool(), limits::SPOOL_CAPACITY_BYTES);
         Self::with(folder, spool.map_err(|error| internal(&error))?, 0, String::new(), orders)
+    }
+
+    /// The same of a sandbox, which has orders of its own until a job takes it.
+    pub(super) fn waiting(folder: &JobFolder, orders: JobOrders) -> Result<Self, Failure> {
+        let (leash, orders) = watch::channel(orders);
+        let vessel = Self::create(folder, orders)?;
+        Ok(Self { leash: Some(leash), ..vessel })
+    }
+
+    /// From now on its files are here, and its orders are a job's. False: init is not there.
+    pub(super) async fn follow(
+        &mut self,
+        folder: &JobFolder,
+        mut orders: watch::Receiver<JobOrders>,
+    ) -> bool {
+        self.spool.moved_to(&folder.spool());
+        let Some(link) = self.link() else { return false };
+        // Init knows when the job has to end before it hears of a process.
+        let stop_at = orders.borrow_and_update().stop_boottime_ms;
+        if let Some(stop_at) = stop_at
+            && link.stop_time(stop_at).await.is_err()
+        {
+            return false;
+        }
+        if let Some(leash) = self.leash.take() {
+            tokio::spawn(async move {
+                // Until either end is gone: the job, or what keeps the connection.
+                loop {
+                    let now = orders.borrow_and_update().clone();
+                    leash.send_replace(now);
+                    tokio::select! {
+                        changed = orders.changed() => if changed.is_err() { return },
+                        () = leash.closed() => return,
+                    }
+                }
+            });
+        }
+        true
+    }
+
+    /// Another ear at what keeps its connection.
+    pub(super) fn keeper(&self) -> Option<Keeper> {
+        self.keeper.clone()
     }
 
     /// Goes on with the container of an earlier process, whose spool is needed from `offset` on.
@@ -56,7 +98,7 @@ impl Vessel {
         folder: &JobFolder,
         offset: u64,
         container: String,
-        orders: tokio::sync::watch::Receiver<JobOrders>,
+        orders: watch::Receiver<JobOrders>,
     ) -> Result<Self, Failure> {
         let spool = Spool::open(&folder.spool(), offset, limits::SPOOL_CAPACITY_BYTES);
         Self::with(folder, spool.map_err(|error| internal(&error))?, offset, container, orders)
@@ -67,12 +109,12 @@ impl Vessel {
         spool: Spool,
         offset: u64,
         container: String,
-        orders: tokio::sync::watch::Receiver<JobOrders>,
+        orders: watch::Receiver<JobOrders>,
     ) -> Result<Self, Failure> {
         let socket = JobSocket::bind(&folder.run()).map_err(|error| internal(&error))?;
         let (reader, claim) = (spool.reader(offset), spool.claim());
         let mooring = Some((socket, orders));
-        Ok(Self { container, mooring, keeper: None, spool, reader, claim, starting: None })
+        Ok(Self { container, mooring, keeper: None, spool, reader, claim, leash: None, starting: None })
     }
 
     /// The same container for another lane; `from`: where what its process wrote begins, if it has one.
@@ -88,6 +130,7 @@ impl Vessel {
             spool: self.spool.clone(),
             reader: self.spool.reader(from.unwrap_or_default()),
             claim,
+            leash: None,
             starting: None,
         }
     }

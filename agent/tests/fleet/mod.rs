@@ -81,8 +81,18 @@ impl Place {
             &format!("ubuntu-latest={IMAGE}"),
             "--subnets",
             "10.84.0.0/16",
+            // Tests count what an agent has made; those of sandboxes ask for some.
+            "--warm",
+            "0",
         ];
         Self { arguments: arguments.map(str::to_owned).to_vec(), folder }
+    }
+
+    /// The same with this many containers that wait for jobs.
+    pub fn warm(mut self, count: usize) -> Self {
+        let flag = self.arguments.iter().position(|argument| argument == "--warm").unwrap();
+        self.arguments[flag + 1] = count.to_string();
+        self
     }
 
     pub async fn start(&self) -> Handle {

@@ -85,7 +85,7 @@ impl Up {
         let offer = Offer::of(settings, &self.images, &self.actions)?;
         let coordinator = self.coordinator(settings)?;
         clear_leftovers(offer.docker_host()).await;
-        let options = FleetOptions { coordinator, agents, slots: None, offer };
+        let options = FleetOptions { coordinator, agents, slots: None, warm: None, offer };
         let (trigger, mut stop) = shutdown::channel();
         tokio::spawn(async move { trigger.follow_signals().await });
         let mut fleet = tokio::select! {

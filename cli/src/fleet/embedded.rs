@@ -28,6 +28,8 @@ pub struct FleetOptions {
     pub agents: u32,
     /// Jobs at once of each agent; half the processors by default.
     pub slots: Option<u32>,
+    /// Containers of each that wait for jobs; the agent's own default by default.
+    pub warm: Option<usize>,
     /// What they offer.
     pub offer: Offer,
 }
@@ -47,7 +49,8 @@ impl Fleet {
         let data_dir = options.coordinator.data_dir.clone();
         let coordinator = Coordinator::start(options.coordinator).await.map_err(explain)?;
         let mut fleet = Fleet { coordinator, agents: Vec::new() };
-        match fleet.start_agents(data_dir, options.agents, options.slots, &options.offer).await {
+        let own = OwnSettings { name: None, slots: options.slots, warm: options.warm };
+        match fleet.start_agents(data_dir, options.agents, own, &options.offer).await {
             Ok(()) => Ok(fleet),
             Err(failure) => {
                 fleet.discard().await;
@@ -60,7 +63,7 @@ impl Fleet {
         &mut self,
         data_dir: PathBuf,
         count: u32,
-        slots: Option<u32>,
+        own: OwnSettings,
         offer: &Offer,
     ) -> Result<(), Failure> {
         let server = format!("http://{}", self.coordinator.grpc_addr);
@@ -69,7 +72,7 @@ impl Fleet {
             let name = if count == 1 { None } else { Some(format!("agent-{number}")) };
             let folder = data_dir.join(format!("agents/{number}"));
             let token = self.coordinator.agent_token.reveal();
-            let settings = offer.agent(&server, token, &folder, OwnSettings { name, slots })?;
+            let settings = offer.agent(&server, token, &folder, OwnSettings { name, ..own.clone() })?;
             let agent = Agent::start(settings).await.map_err(|error| Failure::fleet(error.to_string()))?;
             self.agents.push(agent);
         }

@@ -154,12 +154,14 @@ impl Offer {
 }
 
 /// What tells an agent from its neighbours.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct OwnSettings {
     /// What people see; the host's name by default.
     pub name: Option<String>,
     /// Jobs at once; half the processors by default.
     pub slots: Option<u32>,
+    /// Containers that wait for jobs; the agent's own default by default.
+    pub warm: Option<usize>,
 }
 
 fn agent_options(
@@ -170,7 +172,7 @@ fn agent_options(
     data_dir: &Path,
     own: Option<OwnSettings>,
 ) -> Result<Options, Failure> {
-    let (name, slots) = own.map_or((None, None), |own| (own.name, own.slots));
+    let own = own.unwrap_or_default();
     Options::from_arguments(Arguments {
         server: Some(server.to_owned()),
         token: Some(token.to_owned()),
@@ -179,8 +181,9 @@ fn agent_options(
         actions_source: actions.actions_source.clone(),
         externals: actions.externals.clone(),
         original_actions: actions.original_actions,
-        name,
-        slots,
+        name: own.name,
+        slots: own.slots,
+        warm: own.warm,
         // The coordinator's is on the same disk.
         cache_size: Some(CacheSize(0)),
         ..Arguments::default()

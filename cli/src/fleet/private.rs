@@ -50,6 +50,8 @@ impl PrivateFleet {
         let options = FleetOptions {
             coordinator,
             agents: 1,
+            // It ends with its run: what waits would seldom be used.
+            warm: Some(0),
             // All of the machine: the person waits for this run.
             slots: Some(u32::try_from(processors).unwrap_or(1).clamp(1, slipway_agent::options::MAX_SLOTS)),
             offer: offer.clone().personal(),

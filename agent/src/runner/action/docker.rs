@@ -201,7 +201,7 @@ impl Attempt {
             name: name.clone(),
             image: image.id.clone(),
             platform: machine.platform().map(str::to_owned),
-            lease: self.saved.lease,
+            lease: Some(self.saved.lease),
             main: Main::Init(place),
             aliases: Vec::new(),
             user: Some(format!("{}:{}", user.uid, user.gid)),
