@@ -11,6 +11,7 @@
 
 pub mod actions;
 pub mod agent;
+mod beneath;
 pub mod checkout;
 pub mod coordinator;
 mod credential;
