@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::configured_images;
 use crate::coordinator::{AddressError, Coordinator, Server};
 use crate::credential::{self, CredentialError};
 use crate::disk::collect::Collector;
@@ -111,6 +112,8 @@ impl Agent {
             about.has_runtime(runtime)?;
         }
         jobs_folder(&machine.jobs_dir(), about.user_namespaces)?;
+        let configured = machine.options.all_images();
+        configured_images::note(&machine.options.data_dir, &configured);
         let left = leftovers(&machine).await?;
 
         let (trigger, shutdown) = shutdown::channel();
@@ -131,6 +134,8 @@ impl Agent {
             let link = supervisor.adopt(lease, adopted.saved.strict);
             runner.spawn(Begin::Adopt(Box::new(adopted)), link);
         }
+        let telling = configured_images::tell(machine.engine.clone(), configured);
+        tokio::spawn(runner.leave.clone().run_until_cancelled_owned(telling));
         let collector = Collector {
             engine: machine.engine.clone(),
             images: Arc::clone(&machine.kept_images),

@@ -13,6 +13,7 @@ pub mod actions;
 pub mod agent;
 mod beneath;
 pub mod checkout;
+pub mod configured_images;
 pub mod coordinator;
 mod credential;
 pub mod disk;
