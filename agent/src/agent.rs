@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::configured_images;
 use crate::coordinator::{AddressError, Coordinator, Server};
 use crate::credential::{self, CredentialError};
 use crate::disk::collect::Collector;
@@ -112,6 +113,8 @@ impl Agent {
         }
         jobs_folder(&machine.jobs_dir(), about.user_namespaces)?;
         jobs_folder(&machine.sandboxes_dir(), about.user_namespaces)?;
+        let configured = machine.options.all_images();
+        configured_images::note(&machine.options.data_dir, &configured);
         let left = leftovers(&machine).await?;
 
         let (trigger, shutdown) = shutdown::channel();
@@ -135,6 +138,8 @@ impl Agent {
         let keeping = Warm::keep(Arc::clone(&machine), trigger.watcher());
         let leave = runner.leave.clone();
         runner.tasks.spawn(async move { leave.run_until_cancelled(keeping).await });
+        let telling = configured_images::tell(machine.engine.clone(), configured);
+        tokio::spawn(runner.leave.clone().run_until_cancelled_owned(telling));
         let collector = Collector {
             engine: machine.engine.clone(),
             images: Arc::clone(&machine.kept_images),

@@ -11,7 +11,9 @@
 
 pub mod actions;
 pub mod agent;
+mod beneath;
 pub mod checkout;
+pub mod configured_images;
 pub mod coordinator;
 mod credential;
 pub mod disk;

@@ -60,6 +60,15 @@ pub const ACTION_WAIT_FIRST: Duration = Duration::from_secs(1);
 /// Longest wait between them.
 pub const ACTION_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// How often an opening below a job's folder is tried again that raced with a rename.
+pub const BENEATH_RACES_MAX: usize = 64;
+
+/// Links that are followed on the way to one file below a job's folder, as the kernel bounds it.
+pub const BENEATH_LINKS_MAX: usize = 40;
+
+/// A path below a job's folder is shorter, in bytes, as the kernel bounds it (`PATH_MAX` counts a zero byte).
+pub const BENEATH_PATH_MAX_BYTES: usize = 4096;
+
 /// How long one git command for an action may take.
 pub const ACTION_GIT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 

@@ -1,12 +1,14 @@
 //! The ARM64 agent's own program, from its Debian package; on an AMD64 machine it is emulated.
 //!
-//! Deliberately absent: jobs. The emulator of Debian 12 does not know `openat2`, with which the agent keeps to the folders of jobs, and an agent
-//! without it runs none. Jobs of both architectures are in `arm64`.
+//! Its jobs' containers are ARM64's as well, init in them included; jobs of both architectures under agents of this machine are in `arm64`.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use slipway_tests::{Agent, AgentOptions, Coordinator, Outcome, busybox_image, native_architecture};
+use serde_json::Value;
+use slipway_tests::{
+    Agent, AgentOptions, Checkout, Coordinator, Outcome, busybox_image, native_architecture, wait_until,
+};
 use tempfile::TempDir;
 
 /// The agent of the package, and what it needs to be emulated.
@@ -75,15 +77,74 @@ fn the_package_is_for_arm64_and_its_program_runs() {
     assert!(said.stdout.starts_with("slipway-agent "), "{said:#?}");
 }
 
+/// A job that succeeds, one that fails, and one that somebody cancels. The emulator of Debian 12 does not know `openat2`: what opens files
+/// of jobs (environment files, `hashFiles` through a link, a checkout) does so in its other way; and it has no signals for init to read.
+const WORKFLOW: &str = r#"
+on: push
+jobs:
+  good:
+    runs-on: [self-hosted, linux, ARM64]
+    steps:
+      - uses: actions/checkout@v4
+      - id: look
+        run: |
+          echo "machine=$(uname -m)" >> "$GITHUB_OUTPUT"
+          mkdir sub
+          ln -s ../.github/workflows/ci.yml sub/link
+      - run: echo "${{ runner.arch }} is ${{ steps.look.outputs.machine }}, ${{ hashFiles('sub/*') != '' && hashFiles('sub/*') == hashFiles('.github/**') }}"
+  bad:
+    runs-on: ARM64
+    steps:
+      - run: exit 3
+      - if: failure()
+        run: echo "after ${{ job.status }}"
+  long:
+    runs-on: ARM64
+    steps:
+      - run: echo begun; sleep 600
+      - if: cancelled()
+        run: echo told
+"#;
+
 #[test]
-fn it_is_let_in_as_an_arm64_agent_and_hears_its_orders() {
+fn it_is_let_in_as_an_arm64_agent_runs_jobs_and_hears_its_orders() {
     let packaged = Packaged::unpack();
+    let checkout = Checkout::with_workflow(WORKFLOW);
     let coordinator = Coordinator::start();
-    let mut agent = Agent::start(&coordinator, packaged.options());
+    let options = AgentOptions { slots: 3, ..packaged.options() };
+    let mut agent = Agent::start(&coordinator, options);
     let listed = coordinator.api("/api/v1/agents");
     let listed = listed["agents"].as_array().unwrap();
     let labels = listed[0]["labels"].as_array().unwrap();
     assert!(labels.iter().any(|label| label == "arm64"), "{listed:?}");
+
+    let mut client = coordinator.run_command(&checkout);
+    let mut client = client.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let run = coordinator.newest_run();
+    let result = |shown: &Value, job: &str| {
+        let instances = shown["instances"].as_array().unwrap();
+        let instance = instances.iter().find(|instance| instance["job"] == job);
+        instance.and_then(|instance| instance["result"].as_str().map(str::to_owned))
+    };
+    wait_until("two jobs have ended and one waits to be cancelled", || {
+        let shown = coordinator.show(&run);
+        let ended = result(&shown, "good").is_some() && result(&shown, "bad").is_some();
+        (ended && coordinator.logs(&run, "long").iter().any(|line| line == "begun")).then_some(())
+    });
+    assert_eq!(coordinator.plain(&["cancel", &run]).code, 0);
+    let shown = coordinator.finished(&run);
+    client.wait().unwrap();
+    let said = agent.said();
+    for (job, expected, line) in [
+        ("good", "success", "ARM64 is aarch64, true"),
+        ("bad", "failure", "after failure"),
+        ("long", "cancelled", "told"),
+    ] {
+        assert_eq!(result(&shown, job).as_deref(), Some(expected), "{job}: {shown:#} {said}");
+        let log = coordinator.logs(&run, job);
+        assert!(log.iter().any(|logged| logged == line), "{job}: {log:#?} {said}");
+    }
+
     let drained = coordinator.plain(&["agents", "drain", "arm64"]);
     assert_eq!(drained.code, 0, "{drained:#?}");
     assert_eq!(agent.stop(), Some(0), "{}", agent.said());

@@ -27,6 +27,7 @@ mod local_rerun;
 mod low_disk;
 mod many_blows;
 mod many_jobs;
+mod missing_images;
 mod native_actions;
 mod numbered;
 mod own_ci;

@@ -39,6 +39,9 @@ pub const RELAY_RETRY_MS: u64 = 100;
 /// ... and how long a relayed connection waits for its target before it is closed.
 pub const RELAY_CONNECT_MAX_MS: u64 = 30_000;
 
+/// Time between looks at what has ended while steps run, under an emulator that does not tell of signals.
+pub const REAP_LOOK_MS: u64 = 50;
+
 /// Longest order (agent to init), without its length prefix. The kernel's own limit for argv and environment together
 /// is of the same size.
 pub const ORDER_MAX_BYTES: usize = 4 * 1024 * 1024;

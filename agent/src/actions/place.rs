@@ -5,11 +5,12 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Component, Path};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
 use super::Fetched;
 use super::digest::walk;
+use crate::beneath::{LINKS_BELOW, open_beneath};
 use crate::checkout::{give_all, remove};
 use crate::docker::passwd::ContainerUser;
 use crate::runner::inside::Inside;
@@ -72,8 +73,7 @@ fn put(staging: &Path, work: &Path, relative: &Path, user: &ContainerUser) -> io
 pub(super) fn read_inside(root: &Path, relative: &Path, max: usize) -> io::Result<Option<Vec<u8>>> {
     let root = open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let file = match openat2(&root, relative, flags, Mode::empty(), resolve) {
+    let file = match open_beneath(&root, relative, flags, LINKS_BELOW) {
         Ok(file) => File::from(file),
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         Err(errno) => return Err(errno.into()),

@@ -6,9 +6,10 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::beneath::{NO_LINKS_ONE_FILE_SYSTEM, open_beneath};
 use crate::limits::{DISK_WALK_ENTRIES_MAX, DISK_WALK_OPEN_MAX_BYTES};
 
 /// Bytes of a block as `stat` counts them.
@@ -61,8 +62,7 @@ impl Walk {
 
     fn look_into(&mut self, folder: &Path) -> Result<(), Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        let opened = rustix::fs::openat2(&self.root, folder, flags, Mode::empty(), resolve)?;
+        let opened = open_beneath(&self.root, folder, flags, NO_LINKS_ONE_FILE_SYSTEM)?;
         for entry in Dir::read_from(&opened)? {
             let entry = entry?;
             let name = entry.file_name();

@@ -197,7 +197,7 @@ impl Engine {
 }
 
 /// Refuses names that stand for what is made on the machine.
-fn may_be_pulled(name: &str) -> Result<(), Failure> {
+pub(crate) fn may_be_pulled(name: &str) -> Result<(), Failure> {
     // Whoever can push there could give one job's action the content of another's.
     if is_of_actions(name) {
         let message = format!("image {name} has a name of actions that are built here; it is never pulled");

@@ -6,14 +6,12 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::patterns::Sets;
+use crate::beneath::{NO_LINKS, open_beneath};
 use crate::limits::{REPORTS_DEPTH_MAX, REPORTS_ENTRIES_MAX};
-
-/// How often an opening is tried again that raced with a rename.
-const RACES_MAX: usize = 64;
 
 /// Folders that are never looked into, whatever the patterns: they are large, and nobody's reports.
 const NEVER: [&str; 2] = ["node_modules", ".git"];
@@ -52,15 +50,7 @@ impl Root {
     }
 
     fn open_below(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        for _ in 0..RACES_MAX {
-            match rustix::fs::openat2(&self.0, path, flags | OFlags::NOFOLLOW, Mode::empty(), resolve) {
-                // A rename raced with the kernel's check; it asks to try again.
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                other => return other,
-            }
-        }
-        Err(Errno::AGAIN)
+        open_beneath(&self.0, path, flags | OFlags::NOFOLLOW, NO_LINKS)
     }
 
     /// Opens a file for reading; none: it is a link, a pipe, a device, a folder or gone.

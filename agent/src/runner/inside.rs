@@ -1,7 +1,7 @@
 //! Files below a folder that a job's processes may change at any time.
 //!
 //! The agent is usually root, and a step may put a symbolic link where the agent is about to read or write. So
-//! nothing here follows a link or leaves the folder: paths are resolved by the kernel (`openat2`) below a root.
+//! nothing here follows a link or leaves the folder: paths are resolved below a root ([`crate::beneath`]).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -11,9 +11,10 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, mkdirat, open, openat, openat2, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, open, openat, unlinkat};
 use rustix::io::Errno;
 
+use crate::beneath::{NO_LINKS, open_beneath};
 use crate::docker::passwd::ContainerUser;
 use crate::limits::CHECKOUT_KEPT_MAX_DEPTH;
 
@@ -43,7 +44,7 @@ impl Inside {
         if relative.as_os_str().is_empty() {
             return Ok(Self { folder: root });
         }
-        let folder = openat2(&root, relative, flags, Mode::empty(), resolve())?;
+        let folder = open_beneath(&root, relative, flags, NO_LINKS)?;
         Ok(Self { folder })
     }
 
@@ -90,7 +91,7 @@ impl Inside {
 
     pub(crate) fn child(&self, name: &Path) -> std::io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self { folder: openat2(&self.folder, name, flags, Mode::empty(), resolve())? })
+        Ok(Self { folder: open_beneath(&self.folder, name, flags, NO_LINKS)? })
     }
 
     /// Names in this folder, sorted.
@@ -105,7 +106,7 @@ impl Inside {
     /// What a name of this folder is; files and folders are open.
     pub(crate) fn entry(&self, name: &OsStr) -> std::io::Result<Entry> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat2(&self.folder, name, flags, Mode::empty(), resolve()) {
+        let file = match open_beneath(&self.folder, Path::new(name), flags, NO_LINKS) {
             Ok(file) => File::from(file),
             Err(Errno::LOOP) => {
                 let target = rustix::fs::readlinkat(&self.folder, name, Vec::new())?;
@@ -138,7 +139,7 @@ impl Inside {
     pub(crate) fn read(&self, name: &str, max: usize) -> std::io::Result<Option<Vec<u8>>> {
         // Not blocking: a step may have put a pipe there.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat2(&self.folder, name, flags, Mode::empty(), resolve()) {
+        let file = match open_beneath(&self.folder, Path::new(name), flags, NO_LINKS) {
             Ok(file) => File::from(file),
             Err(Errno::NOENT | Errno::LOOP) => return Ok(None),
             Err(errno) => return Err(errno.into()),
@@ -173,10 +174,6 @@ impl Inside {
             Err(errno) => Err(errno.into()),
         }
     }
-}
-
-fn resolve() -> ResolveFlags {
-    ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS
 }
 
 /// Gives a folder to the container's user. An agent without the right to (not root) opens it to everyone instead: only

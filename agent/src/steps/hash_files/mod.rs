@@ -2,7 +2,7 @@
 //!
 //! Follows the runner's `hashFiles` script and `@actions/glob`: depth first, names in byte order, hidden files
 //! included, a symbolic link to a file counts as its content, one to a directory is not followed. Nothing outside the
-//! workspace is ever opened: the kernel resolves every path below the workspace's descriptor (`openat2`), so a job
+//! workspace is ever opened: every path is resolved below the workspace's descriptor ([`crate::beneath`]), so a job
 //! that swaps links meanwhile gains nothing. It reads files and may take long: call it where blocking is allowed.
 
 mod open;

@@ -6,17 +6,15 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::HashError;
+use crate::beneath::{LINKS_BELOW, NO_LINKS, open_beneath};
 
 /// How many absolute links in a row are followed.
 const MAX_LINKS: usize = 16;
-
-/// How often an opening is tried again that raced with a rename.
-const MAX_RACES: usize = 64;
 
 /// How much of a file is read at a time, in bytes.
 const READ_BYTES: usize = 256 * 1024;
@@ -48,8 +46,7 @@ impl Root {
         if inside.as_os_str().is_empty() {
             return Ok(Self { folder, seen: seen_as });
         }
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let folder = open_at(&folder, inside, flags, resolve).map_err(failure)?;
+        let folder = open_beneath(&folder, inside, flags, NO_LINKS).map_err(failure)?;
         Ok(Self { folder, seen: seen_as })
     }
 
@@ -115,7 +112,7 @@ impl Root {
         for _ in 0..MAX_LINKS {
             match self.open_below(&at, flags) {
                 Ok(file) => return Ok(file),
-                // The kernel refuses whatever would leave the folder, absolute links among it.
+                // Whatever would leave the folder is refused, absolute links among it.
                 Err(Errno::XDEV) => at = self.absolute_target(&at).ok_or_else(|| self.outside(path))?,
                 Err(Errno::NXIO) => return Err(HashError::NotAFile(self.shown(path))),
                 Err(error) => return Err(self.failure(path, error)),
@@ -137,7 +134,7 @@ impl Root {
     }
 
     fn open_below(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-        open_at(&self.folder, path, flags, ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)
+        open_beneath(&self.folder, path, flags, LINKS_BELOW)
     }
 
     fn outside(&self, path: &[String]) -> HashError {
@@ -150,17 +147,6 @@ impl Root {
         }
         HashError::Io { path: self.shown(path), source: error.into() }
     }
-}
-
-fn open_at(folder: &OwnedFd, path: &Path, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
-    for _ in 0..MAX_RACES {
-        match rustix::fs::openat2(folder, path, flags, Mode::empty(), resolve) {
-            // A rename raced with the check for `..`; the kernel asks to try again.
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            other => return other,
-        }
-    }
-    Err(Errno::AGAIN)
 }
 
 fn relative(path: &[String]) -> PathBuf {

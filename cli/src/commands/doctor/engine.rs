@@ -1,12 +1,14 @@
 //! The container engine and the images that jobs run in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use slipway_agent::configured_images::{Presence, configured_for, presence};
 use slipway_agent::disk::images::brought_by;
 use slipway_agent::disk::space::shown;
 use slipway_agent::docker::network::AddressRange;
 use slipway_agent::docker::{About, Engine};
+use slipway_agent::failure::Failure;
 use slipway_agent::options::RUNNER_IMAGE;
 
 use super::{Finding, Status};
@@ -14,8 +16,12 @@ use super::{Finding, Status};
 /// Who asks the engine.
 const ASKER: &str = "slipway-doctor";
 
-/// What is found, and the folder of the engine's images if it is on this machine.
-pub(super) async fn look(host: &str, data_dir: &Path) -> (Vec<Finding>, Option<PathBuf>) {
+/// What is found, and the folder of the engine's images if it is on this machine. `images` are those of a configuration file, by label.
+pub(super) async fn look(
+    host: &str,
+    data_dir: &Path,
+    images: &BTreeMap<String, String>,
+) -> (Vec<Finding>, Option<PathBuf>) {
     let about = match Engine::connect(host, ASKER).await {
         Ok(engine) => engine.about().await.map(|about| (engine, about)),
         Err(failure) => Err(failure),
@@ -28,22 +34,40 @@ pub(super) async fn look(host: &str, data_dir: &Path) -> (Vec<Finding>, Option<P
         }
     };
     let mut findings = vec![engine_itself(&about), runtimes(&about), metadata(&about)];
-    findings.push(match engine.image(RUNNER_IMAGE).await {
-        Ok(Some(_)) => Finding::ok("runner image", format!("{RUNNER_IMAGE} is here")),
-        Ok(None) => Finding::new(
-            "runner image",
-            Status::Warning,
-            format!("{RUNNER_IMAGE} is not here: jobs without `container:` cannot start"),
-            "make it with scripts/runner-image.sh, or name another with the agent's --default-image",
-        ),
-        Err(failure) => Finding::new("runner image", Status::Failed, failure.to_string(), ""),
-    });
-    findings.extend(images(&engine, data_dir).await);
+    for name in configured(data_dir, images) {
+        findings.push(runner_image(&name, presence(&engine, &name).await));
+    }
+    findings.extend(brought(&engine, data_dir).await);
     (findings, Some(PathBuf::from(&about.root)))
 }
 
+/// The images of jobs without `container:`: as the agent with this data directory has them; without one, as an agent of this
+/// configuration would.
+fn configured(data_dir: &Path, images: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let noted = configured_for(data_dir).ok().flatten();
+    noted.unwrap_or_else(|| images.values().cloned().chain([RUNNER_IMAGE.to_owned()]).collect())
+}
+
+fn runner_image(name: &str, presence: Result<Presence, Failure>) -> Finding {
+    const CHECK: &str = "runner image";
+    match presence {
+        Ok(Presence::Here) => Finding::ok(CHECK, format!("{name} is here")),
+        Ok(Presence::Pulled) => {
+            let message = format!("{name} is not here: it is pulled when a job first needs it");
+            Finding::new(CHECK, Status::Note, message, "")
+        }
+        Ok(Presence::Missing(_)) => Finding::new(
+            CHECK,
+            Status::Warning,
+            format!("{name} is not here: jobs without `container:` that it is for cannot start"),
+            "make it with scripts/runner-image.sh, or name another with the agent's --default-image or --image",
+        ),
+        Err(failure) => Finding::new(CHECK, Status::Failed, failure.to_string(), ""),
+    }
+}
+
 /// What the agent with this data directory brought here for jobs; none where no agent has it.
-async fn images(engine: &Engine, data_dir: &Path) -> Option<Finding> {
+async fn brought(engine: &Engine, data_dir: &Path) -> Option<Finding> {
     let names = brought_by(data_dir).ok().filter(|names| !names.is_empty())?;
     let mut sizes = BTreeMap::new();
     for name in &names {
@@ -118,5 +142,25 @@ fn split(message: &str) -> (String, String) {
     match message.rsplit_once("): ") {
         Some((what, hint)) => (format!("{what})"), hint.to_owned()),
         None => (message.to_owned(), String::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use slipway_agent::configured_images::FILE;
+
+    use super::*;
+
+    #[test]
+    fn the_agents_own_images_go_before_those_of_the_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = BTreeMap::from([("label".to_owned(), "team/image:1".to_owned())]);
+        let names = |file: &BTreeMap<_, _>| configured(folder.path(), file).into_iter().collect::<Vec<_>>();
+        assert_eq!(names(&BTreeMap::new()), [RUNNER_IMAGE]);
+        assert_eq!(names(&file), [RUNNER_IMAGE, "team/image:1"]);
+        std::fs::write(folder.path().join(FILE), r#"["agents/own:1"]"#).unwrap();
+        assert_eq!(names(&file), ["agents/own:1"]);
     }
 }

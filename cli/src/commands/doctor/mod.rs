@@ -88,7 +88,7 @@ impl Doctor {
             .unwrap_or_else(|| slipway_agent::docker::DEFAULT_HOST.to_owned());
         let data_dir = self.data_dir.clone().or_else(|| settings.data_dir.clone());
         let data_dir = data_dir.map_or_else(default_data_dir, Ok)?;
-        let (found, engine_root) = engine::look(&docker_host, &data_dir).await;
+        let (found, engine_root) = engine::look(&docker_host, &data_dir, &settings.images).await;
         let mut findings = found;
         findings.extend(machine::look(&data_dir, engine_root.as_deref()).await);
         findings.extend(coordinator::look(&self.server, settings).await);

@@ -7,7 +7,7 @@ use crate::spool::SpoolWriter;
 use crate::step::{Due, Lingering, Step};
 use crate::system::{
     Reap, monotonic_ms, read_signals, reap, seal_inherited_descriptors, signal_all, signal_descriptor,
-    unix_ms,
+    tells_signals, unix_ms,
 };
 use crate::turn::{Ready, wait};
 use rustix::fs::{Mode, OFlags, open};
@@ -18,8 +18,8 @@ use rustix::time::{
     timerfd_create, timerfd_settime,
 };
 use slipway_init::limits::{
-    FINAL_RECORD_MS, FRAME_MAX_BYTES, HEADER_BYTES, LINGERING_STEPS_MAX, PROTOCOL_VERSION, RELAY_SOCKET_NAME,
-    TERMINATE_GRACE_MS, exit_code,
+    FINAL_RECORD_MS, FRAME_MAX_BYTES, HEADER_BYTES, LINGERING_STEPS_MAX, PROTOCOL_VERSION, REAP_LOOK_MS,
+    RELAY_SOCKET_NAME, TERMINATE_GRACE_MS, exit_code,
 };
 use slipway_init::protocol::{Report, SpoolCondition};
 use slipway_init::spool::{Body, Frame, StepEnd, seal_output};
@@ -33,6 +33,8 @@ pub(crate) struct Engine {
     pub(crate) relays: Relays,
     pub(crate) spool: SpoolWriter,
     pub(crate) signals: OwnedFd,
+    /// Whether `signals` says when a child ends; without, init looks by itself.
+    told_of_signals: bool,
     pub(crate) stop_timer: OwnedFd,
     pub(crate) stdin: OwnedFd,
     pub(crate) oom: Option<OomScore>,
@@ -67,12 +69,14 @@ impl Engine {
         // From here on not even root of the container can look into this process (unless it was given CAP_SYS_PTRACE).
         set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
         let signals = signal_descriptor(&[libc::SIGCHLD, libc::SIGTERM])?;
+        let told_of_signals = tells_signals(&signals);
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         Ok(Self {
             relays: Relays::new(socket.with_file_name(RELAY_SOCKET_NAME)),
             link: Link::new(socket),
             spool: SpoolWriter::default(),
             signals,
+            told_of_signals,
             stop_timer: timerfd_create(TimerfdClockId::Boottime, flags)?,
             stdin: empty_input()?,
             oom,
@@ -107,9 +111,16 @@ impl Engine {
             if let Some(code) = done {
                 return code;
             }
-            let timeout_ms = self.next_deadline_ms(now_ms).map(|at_ms| at_ms.saturating_sub(now_ms));
+            let mut timeout_ms = self.next_deadline_ms(now_ms).map(|at_ms| at_ms.saturating_sub(now_ms));
+            let has_to_look = !self.told_of_signals && (!self.steps.is_empty() || self.ending.is_some());
+            if has_to_look {
+                timeout_ms = Some(timeout_ms.map_or(REAP_LOOK_MS, |ms| ms.min(REAP_LOOK_MS)));
+            }
             for ready in wait(self, timeout_ms) {
                 self.handle(ready);
+            }
+            if has_to_look {
+                let _childless = self.reap();
             }
         }
     }

@@ -116,6 +116,13 @@ pub(crate) fn read_signals(descriptor: &OwnedFd) -> Vec<i32> {
         .collect()
 }
 
+/// Whether a signal to this process, blocked as it is, can be read from the descriptor. Emulators of user programs (qemu) take
+/// signals before the kernel has them to tell.
+pub(crate) fn tells_signals(descriptor: &OwnedFd) -> bool {
+    kill(i32::try_from(std::process::id()).unwrap_or(1), libc::SIGCHLD);
+    !read_signals(descriptor).is_empty()
+}
+
 /// The pid of the process at the other end of a Unix socket, as this pid namespace sees it: 0 when it is outside.
 /// (rustix has this call too, but its pid type cannot be 0.)
 #[allow(unsafe_code)]
