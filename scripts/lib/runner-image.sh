@@ -66,15 +66,21 @@ runner_hooks() {
     'chroot "$1" useradd --uid 1001 --create-home --shell /bin/bash runner'
     'echo "runner ALL=(ALL) NOPASSWD:ALL" >"$1/etc/sudoers.d/runner" && chmod 0440 "$1/etc/sudoers.d/runner"'
     'chroot "$1" install -d -o runner -g runner /opt/hostedtoolcache /home/runner/work'
+    # Packages that set up links there (Java, PostgreSQL) fail to install without these folders.
+    'for section in 1 2 3 4 5 6 7 8; do mkdir -p "$1/usr/share/man/man$section"; done'
   )
   [[ $1 == true ]] || chosen+=(
     'chroot "$1" groupadd --system docker && chroot "$1" usermod --append --groups docker runner'
     # The client alone: the package has an engine and its parts besides, which is six times as much. Newer releases keep the client apart.
     'chroot "$1" sh -ec "cd /tmp; apt-get download docker-cli || apt-get download docker.io; dpkg-deb --fsys-tarfile docker*.deb | tar -x -C / ./usr/bin/docker; rm docker*.deb"'
     'echo "en_US.UTF-8 UTF-8" >"$1/etc/locale.gen" && chroot "$1" locale-gen'
-    # As on GitHub: steps say `apt-get install` without -y, and get what a package recommends.
+    # As on GitHub: steps say `apt-get install` without -y, and get what a package recommends; git takes folders of others.
     'rm "$1/etc/apt/apt.conf.d/99mmdebstrap" && echo "APT::Get::Assume-Yes \"true\";" >"$1/etc/apt/apt.conf.d/90assumeyes"'
+    'echo "debconf debconf/frontend select Noninteractive" | chroot "$1" debconf-set-selections'
+    'chroot "$1" git config --system safe.directory "*"'
   )
+  # This machine's, copied by mmdebstrap; an engine puts its own there.
+  chosen+=('rm -f "$1/etc/hostname" "$1/etc/resolv.conf"')
   for hook in "${chosen[@]}"; do hooks+=(--customize-hook="$hook"); done
 }
 
