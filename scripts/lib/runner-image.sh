@@ -78,6 +78,8 @@ runner_hooks() {
     'rm "$1/etc/apt/apt.conf.d/99mmdebstrap" && echo "APT::Get::Assume-Yes \"true\";" >"$1/etc/apt/apt.conf.d/90assumeyes"'
     'echo "debconf debconf/frontend select Noninteractive" | chroot "$1" debconf-set-selections'
     'chroot "$1" git config --system safe.directory "*"'
+    # git-lfs writes its part in another order each time.
+    'chroot "$1" sh -ec "git config --system --list | sort >/tmp/settings; rm /etc/gitconfig; while IFS== read -r name value; do git config --system \"\$name\" \"\$value\"; done </tmp/settings; rm /tmp/settings"'
   )
   # This machine's, copied by mmdebstrap; an engine puts its own there.
   chosen+=('rm -f "$1/etc/hostname" "$1/etc/resolv.conf"')
