@@ -19,16 +19,16 @@ fn documented() -> Vec<&'static str> {
     table.split('`').skip(1).step_by(2).collect()
 }
 
-/// The workflow for a label, and the files that it works on.
-fn checkout(label: &str) -> Checkout {
+/// The workflow for a label, and the files that it works on. Where the processor is emulated, `sudo` is left out.
+fn checkout(label: &str, emulated: bool) -> Checkout {
     let commands = documented();
     assert!(commands.len() > 60 && commands.contains(&"gcc"), "{commands:?}");
-    let workflow = include_str!("full_image/workflow.yml");
+    let workflow = include_str!("full_image/workflow.yml")
+        .replace("COMMANDS_OF_THE_PAGE", &commands.join(" "))
+        .replace("ubuntu-latest", label)
+        .replace("EMULATED: false", &format!("EMULATED: {emulated}"));
     let checkout = Checkout::new();
-    checkout.write(
-        ".github/workflows/ci.yml",
-        &workflow.replace("COMMANDS_OF_THE_PAGE", &commands.join(" ")).replace("ubuntu-latest", label),
-    );
+    checkout.write(".github/workflows/ci.yml", &workflow);
     for (path, text) in [
         ("main.c", include_str!("full_image/main.c")),
         ("CMakeLists.txt", include_str!("full_image/CMakeLists.txt")),
@@ -53,7 +53,7 @@ fn has_everything(outcome: &Outcome) {
 #[ignore = "needs the full runner image: scripts/runner-image.sh"]
 fn a_workflow_finds_and_uses_what_it_takes_for_granted() {
     // Without --image: ubuntu-latest means the full image.
-    let checkout = checkout("ubuntu-latest");
+    let checkout = checkout("ubuntu-latest", false);
     let outcome = Outcome::of(&mut checkout.slipway(&["run", ".github/workflows/ci.yml", "--json"]));
     has_everything(&outcome);
 }
@@ -61,8 +61,9 @@ fn a_workflow_finds_and_uses_what_it_takes_for_granted() {
 #[test]
 #[ignore = "needs the full runner image for ARM64: scripts/runner-image.sh --arch arm64"]
 fn so_does_one_on_arm64() {
-    let image = if native_architecture() == "arm64" { NATIVE_IMAGE } else { "slipway/runner:arm64" };
-    let checkout = checkout("ARM64");
+    let emulated = native_architecture() != "arm64";
+    let image = if emulated { "slipway/runner:arm64" } else { NATIVE_IMAGE };
+    let checkout = checkout("ARM64", emulated);
     let coordinator = Coordinator::start();
     let _agent = Agent::start(&coordinator, arm64(image));
     has_everything(&coordinator.run(&checkout));
