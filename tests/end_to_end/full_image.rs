@@ -1,5 +1,5 @@
-//! The full runner image has what workflows take for granted on `ubuntu-latest`: the commands that docs/RUNNER_IMAGES.md names, and each
-//! kind of them used in earnest by an unmodified workflow, without a network.
+//! The full runner image has what workflows take for granted on `ubuntu-latest`: the commands that docs/RUNNER_IMAGES.md names, and most
+//! of them used in earnest by an unmodified workflow, without a network.
 //!
 //! Not part of the usual run, because making the image takes minutes: docs/SPECIFICATION.md says how to run it.
 
