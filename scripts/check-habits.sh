@@ -26,7 +26,8 @@ for file in "${sources[@]}"; do
   esac
 done
 
-unfinished=$(grep -nE 'todo!\(|unimplemented!\(|\b(TO''DO|FIX''ME|XX''X)\b|#\[ignore' "${sources[@]}" || true)
+unfinished=$(grep -nE 'todo!\(|unimplemented!\(|\b(TO''DO|FIX''ME|XX''X)\b|#\[ignore' "${sources[@]}" |
+  grep -vE '#\[ignore = "needs [^"]+: scripts/[^"]+"\]' || true)
 [[ -z $unfinished ]] || complain "unfinished:"$'\n'"$unfinished"
 
 # A client of reqwest without a TLS configuration of its own panics: no provider of cryptography is installed for the process.

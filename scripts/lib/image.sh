@@ -15,7 +15,7 @@ load_image() {
   cat >"$folder/layer.tar" || { rm -rf "$folder" && return 1; }
   layer=$(sha256sum "$folder/layer.tar" | cut -d ' ' -f 1)
   printf '{"created":"%s","architecture":"%s","os":"linux","config":%s,"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
-    "$(date -u +%FT%TZ)" "$arch" "$config" "$layer" >"$folder/config.json"
+    "$(date -u -d "@${SOURCE_DATE_EPOCH:-$(date +%s)}" +%FT%TZ)" "$arch" "$config" "$layer" >"$folder/config.json"
   printf '[{"Config":"config.json","RepoTags":["%s"],"Layers":["layer.tar"]}]' "$image" >"$folder/manifest.json"
   replaced=$(docker image inspect --format '{{.Id}}' "$image" 2>/dev/null || true)
   tar -C "$folder" -c manifest.json config.json layer.tar | docker load --quiet || { rm -rf "$folder" && return 1; }

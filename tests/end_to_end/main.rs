@@ -19,6 +19,7 @@ mod enrolment;
 mod environments;
 mod events;
 mod failover;
+mod full_image;
 mod https;
 mod identity;
 mod images;
