@@ -182,7 +182,10 @@ async fn jobs_on(
             let ours = ours.context("the job took too long")??;
             times.extend([ours.first_line, ours.finished]);
         }
-        tokio::time::sleep(SETTLE).await;
+        // What waits for the next job is made now, and would be in the way.
+        for fleet in fleets {
+            fleet.ready().await?;
+        }
         let by_hand = tokio::time::timeout(PATIENCE, job_by_hand(image, round, folder)).await;
         let by_hand = by_hand.context("docker run took too long")??;
         tokio::time::sleep(SETTLE).await;
