@@ -27,7 +27,7 @@ fn flags_win_over_the_file() {
     let path = folder.path().join("agent.toml");
     std::fs::write(
         &path,
-        "slots = 3\nname = \"file\"\n[images]\nBig = \"big:1\"\nubuntu-latest = \"own:1\"\n",
+        "slots = 3\nwarm = 1\nname = \"file\"\n[images]\nBig = \"big:1\"\nubuntu-latest = \"own:1\"\n",
     )
     .unwrap();
     let options = Options::from_arguments(Arguments {
@@ -37,20 +37,29 @@ fn flags_win_over_the_file() {
         ..arguments()
     })
     .unwrap();
-    assert_eq!((options.slots, options.name.as_str()), (3, "flag"));
+    assert_eq!((options.slots, options.name.as_str(), options.warm), (3, "flag", 1));
     assert_eq!(options.image_for(["BIG"]), "big:2");
     assert_eq!(options.image_for(["ubuntu-latest"]), "own:1");
 }
 
 #[test]
+fn no_more_containers_wait_than_jobs_can_come() {
+    let warm = |slots, warm| {
+        Options::from_arguments(Arguments { slots: Some(slots), warm, ..arguments() }).unwrap().warm
+    };
+    assert_eq!([warm(1, None), warm(8, None), warm(1, Some(0)), warm(1, Some(5))], [1, 2, 0, 5]);
+}
+
+#[test]
 fn what_is_wrong_is_named() {
-    let cases: [(Arguments, &str); 14] = [
+    let cases: [(Arguments, &str); 15] = [
         (Arguments { server: None, ..arguments() }, "--server"),
         (Arguments { token: None, ..arguments() }, "--token-file"),
         (Arguments { token: Some(" ".to_owned()), ..arguments() }, "--token"),
         (Arguments { server: Some("http://ci.example:7443".to_owned()), ..arguments() }, "--allow-plaintext"),
         (Arguments { ca_file: Some("ca.pem".into()), ..arguments() }, "--ca-file"),
         (Arguments { slots: Some(0), ..arguments() }, "--slots"),
+        (Arguments { warm: Some(65), ..arguments() }, "--warm"),
         (Arguments { image: vec!["x".to_owned()], ..arguments() }, "LABEL=IMAGE"),
         (Arguments { job_memory: Some("much".to_owned()), ..arguments() }, "--job-memory"),
         (Arguments { cache_size: Some(CacheSize(MAX_CACHE_GIB + 1)), ..arguments() }, "--cache-size"),

@@ -90,17 +90,30 @@ async fn learn_at(
     let now_ms = services.clock.unix_ms();
     let found = standing(&files, actor, now_ms);
     let rules = rules(&repository.name, settings);
-    let changed = services.repositories.change(&repository.name, |before| {
-        let before = before?;
-        let stood = before.standing.clone().unwrap_or_default();
-        // A slip in the file lifts no rule.
-        let commits = rules.unwrap_or_else(|| stood.commits.clone());
-        let standing = Standing { commits, ..merge(found, stood) };
-        Some(Repository { standing: Some(standing), ..before })
-    });
+    let changed = services
+        .repositories
+        .change(&repository.name, |before| with_standing(before?, repository, found, rules));
     changed.await.map_err(|error| MirrorError::Failed(format!("the schedules cannot be kept: {error}")))?;
     services.schedules.notify_one();
     Ok(())
+}
+
+/// What is known of a repository, with what was read of it. None: it was read as another one, of whose default branch nobody asks any more.
+fn with_standing(
+    known: Repository,
+    read: &Repository,
+    found: Standing,
+    rules: Option<Option<Rules>>,
+) -> Option<Repository> {
+    // The forge's word came meanwhile, and where the code's HEAD pointed was only a guess.
+    if (&known.default_branch, &known.clone_url) != (&read.default_branch, &read.clone_url) {
+        return None;
+    }
+    let stood = known.standing.clone().unwrap_or_default();
+    // A slip in the file lifts no rule.
+    let commits = rules.unwrap_or_else(|| stood.commits.clone());
+    let standing = Standing { commits, ..merge(found, stood) };
+    Some(Repository { standing: Some(standing), ..known })
 }
 
 /// What the default branch asks of commits; `None`: its file can't be read.
@@ -197,4 +210,33 @@ pub(crate) async fn find_repository(
     kept.await
         .map_err(|error| MirrorError::Failed(format!("the repository cannot be remembered: {error}")))?;
     Ok(Some(repository))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn repository(default_branch: &str) -> Repository {
+        Repository {
+            name: "o/n".to_owned(),
+            forge: "github.com".to_owned(),
+            clone_url: "https://x/o/n".to_owned(),
+            default_branch: default_branch.to_owned(),
+            payload: Map::new(),
+            standing: None,
+        }
+    }
+
+    #[test]
+    fn what_was_read_of_a_branch_that_is_not_the_default_one_is_not_kept() {
+        let (main, topic) = (repository("main"), repository("topic"));
+        let found = || Standing { listens_since_ms: Some(1), ..Standing::default() };
+        assert_eq!(with_standing(main.clone(), &topic, found(), Some(None)), None);
+        let elsewhere = Repository { clone_url: "https://y/o/n".to_owned(), ..main.clone() };
+        assert_eq!(with_standing(main.clone(), &elsewhere, found(), Some(None)), None);
+        let kept = with_standing(main.clone(), &main, found(), Some(None)).unwrap();
+        assert_eq!(kept.standing, Some(found()));
+    }
 }
