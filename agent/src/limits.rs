@@ -28,7 +28,7 @@ pub const SANDBOX_PAUSE: Duration = Duration::from_millis(150);
 pub const SANDBOX_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// When the init of a sandbox ends it by itself, after it was made; its agent is long gone then.
-pub const SANDBOX_STOP: Duration = Duration::from_secs(2 * 60 * 60);
+pub const SANDBOX_STOP_MS: u64 = 2 * 60 * 60 * 1000;
 
 /// Largest archive of a working tree that is unpacked, in bytes, before decompression.
 pub const TREE_MAX_BYTES: u64 = 4 * 1024 * 1024 * 1024;

@@ -3,34 +3,11 @@
 
 mod fleet;
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use fleet::coordinator::FakeCoordinator;
-use fleet::{Place, job, run};
+use fleet::{Place, Process, job, run};
 use slipway_proto::v1::Result::Success;
-
-/// The agent as a process of its own.
-struct Process(Child);
-
-impl Process {
-    fn start(place: &Place) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_slipway-agent"));
-        Self(command.args(&place.arguments).stdin(Stdio::null()).spawn().unwrap())
-    }
-
-    /// `kill -9`
-    fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_agents_lose_and_repeat_nothing() {
@@ -46,11 +23,11 @@ async fn killed_agents_lose_and_repeat_nothing() {
     let instance = coordinator.assign(&spec).await;
     for line in ["10", "20000", "55555", "80000"] {
         coordinator.line(&instance, line).await;
-        process.kill();
+        drop(process);
         process = Process::start(&place);
     }
     let job = coordinator.report(&instance).await;
-    process.kill();
+    drop(process);
     assert_eq!(job.result(), Success, "{:?}", job.report);
     let lines = job.lines();
     let numbers: Vec<u32> = lines.iter().filter_map(|line| line.parse().ok()).collect();
@@ -73,12 +50,12 @@ async fn a_step_that_ended_while_no_agent_lived_counts() {
     let process = Process::start(&place);
     let instance = coordinator.assign(&spec).await;
     coordinator.line(&instance, "ready").await;
-    process.kill();
+    drop(process);
     // Longer than the step takes.
     tokio::time::sleep(std::time::Duration::from_secs(4)).await;
     let process = Process::start(&place);
     let job = coordinator.report(&instance).await;
-    process.kill();
+    drop(process);
     assert_eq!(job.result(), Success, "{:?}", job.report);
     let lines = job.lines();
     for line in ["*** *** done", "next ***"] {
@@ -93,7 +70,7 @@ async fn what_lost_its_lease_meanwhile_is_removed() {
     let process = Process::start(&place);
     let instance = coordinator.assign(&job(vec![run("long", "echo ready; sleep 1000")])).await;
     coordinator.line(&instance, "ready").await;
-    process.kill();
+    drop(process);
     assert_eq!(place.containers().len(), 1);
     coordinator.forget(&instance);
     let handle = place.start().await;
@@ -113,7 +90,7 @@ async fn a_job_whose_journal_lost_its_end_is_given_up() {
     let process = Process::start(&place);
     let instance = coordinator.assign(&job(vec![run("long", "echo ready; sleep 1000")])).await;
     coordinator.line(&instance, "ready").await;
-    process.kill();
+    drop(process);
     for container in place.containers() {
         Command::new("docker").args(["rm", "--force", &container]).stdout(Stdio::null()).status().unwrap();
     }

@@ -6,7 +6,7 @@ mod fleet;
 use std::io::{Read as _, Write as _};
 
 use fleet::coordinator::FakeCoordinator;
-use fleet::{IMAGE, Place, entry, job, run, text};
+use fleet::{IMAGE, Place, Process, entry, job, run, text};
 use slipway_kit::shutdown::Stage;
 use slipway_proto::v1::Result::{Failure, Success};
 use slipway_workflow::job_spec::{ContainerSpec, ServiceSpec};
@@ -91,23 +91,6 @@ async fn a_service_that_is_not_healthy_fails_the_job_and_shows_its_output() {
     handle.trigger().raise(Stage::Drain);
     handle.wait().await.unwrap();
     assert_eq!(place.containers(), Vec::<String>::new());
-}
-
-/// The agent as a process of its own, killed when this is dropped.
-struct Process(std::process::Child);
-
-impl Process {
-    fn start(place: &Place) -> Self {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_slipway-agent"));
-        Self(command.args(&place.arguments).stdin(std::process::Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,11 +3,11 @@
 
 mod fleet;
 
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use fleet::coordinator::{FakeCoordinator, Job};
-use fleet::{IMAGE, Place, job, run, text};
+use fleet::{IMAGE, Place, Process, job, run, text};
 use serde_json::Value;
 use slipway_agent::agent::Handle;
 use slipway_kit::shutdown::Stage;
@@ -161,24 +161,6 @@ async fn one_that_is_of_no_use_is_replaced() {
     }
     until_waiting(&place, 1, &seen).await;
     leave_nothing(handle, &place).await;
-}
-
-/// The agent as a process of its own.
-struct Process(Child);
-
-impl Process {
-    fn start(place: &Place) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_slipway-agent"));
-        Self(command.args(&place.arguments).stdin(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Process {
-    /// `kill -9`
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

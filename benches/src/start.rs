@@ -236,40 +236,33 @@ async fn job_by_hand(image: &str, round: usize, folder: &Path) -> anyhow::Result
     let start = Instant::now();
     docker(&["network", "create", &name]).await?;
     docker(&["volume", "create", &name]).await?;
-    let mut child = Command::new("docker")
-        .args(["run", "--name", &name, "--network", &name, "-v", &format!("{name}:/home/runner/work")])
-        .args(["-v", &format!("{}:/script.sh:ro", script.display()), image, "sh", "-e", "/script.sh"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let volume = format!("{name}:/home/runner/work");
+    let mount = format!("{}:/script.sh:ro", script.display());
+    let run = ["run", "--name", &name, "--network", &name, "-v", &volume, "-v", &mount, image];
+    let seen = run_by_hand(start, &[&run[..], &["sh", "-e", "/script.sh"]].concat()).await?;
+    docker(&["rm", &name]).await?;
+    docker(&["volume", "rm", &name]).await?;
+    docker(&["network", "rm", &name]).await?;
+    Ok(seen)
+}
+
+/// Time to the first line of `docker run --rm`, with the engine's own network and nothing mounted.
+async fn bare_run(image: &str) -> anyhow::Result<Duration> {
+    let run = ["run", "--rm", image, "sh", "-e", "-c", "echo first line"];
+    Ok(run_by_hand(Instant::now(), &run).await?.first_line)
+}
+
+/// Runs the Docker client until its container has ended.
+async fn run_by_hand(start: Instant, arguments: &[&str]) -> anyhow::Result<Seen> {
+    let mut command = Command::new("docker");
+    let mut child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let stdout = child.stdout.take().context("docker run has no output")?;
     let line = BufReader::new(stdout).lines().next_line().await?;
     let first_line = start.elapsed();
     let status = child.wait().await?;
     let finished = start.elapsed();
-    docker(&["rm", &name]).await?;
-    docker(&["volume", "rm", &name]).await?;
-    docker(&["network", "rm", &name]).await?;
     if line.as_deref() != Some("first line") || !status.success() {
         bail!("docker run did not print its line");
     }
     Ok(Seen { first_line, finished })
-}
-
-/// Time to the first line of `docker run --rm`, with the engine's own network and nothing mounted.
-async fn bare_run(image: &str) -> anyhow::Result<Duration> {
-    let start = Instant::now();
-    let mut child = Command::new("docker")
-        .args(["run", "--rm", image, "sh", "-e", "-c", "echo first line"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let stdout = child.stdout.take().context("docker run has no output")?;
-    let line = BufReader::new(stdout).lines().next_line().await?;
-    let first_line = start.elapsed();
-    let status = child.wait().await?;
-    if line.as_deref() != Some("first line") || !status.success() {
-        bail!("docker run --rm did not print its line");
-    }
-    Ok(first_line)
 }

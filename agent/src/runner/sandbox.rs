@@ -4,10 +4,9 @@
 //! mounted stays what it is. Nothing of it is in the job's journal before the container is the job's as any other: a process that dies
 //! in between leaves a container that belongs to no prepared job, which the next one removes.
 //!
-//! Should this agent die and not come back, init ends the container at [`SANDBOX_STOP`].
+//! Should this agent die and not come back, init ends the container at [`SANDBOX_STOP_MS`].
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use slipway_kit::clock::{Clock as _, SystemClock};
 use tokio::sync::watch;
@@ -25,7 +24,7 @@ use crate::docker::passwd::ContainerUser;
 use crate::failure::{Cause, Failure};
 use crate::init::Carried;
 use crate::lease::Lease;
-use crate::limits::{SANDBOX_AGE_MAX, SANDBOX_STOP};
+use crate::limits::{SANDBOX_AGE_MAX, SANDBOX_STOP_MS};
 use crate::session::JobOrders;
 use crate::steps::shell::Semantics;
 
@@ -61,13 +60,12 @@ impl std::fmt::Debug for Sandbox {
 
 impl Sandbox {
     /// Makes one. Leaves nothing when it fails.
-    pub(super) async fn make(machine: &Arc<Machine>, recipe: Recipe) -> Result<Self, Failure> {
+    pub(super) async fn make(machine: &Arc<Machine>, mut recipe: Recipe) -> Result<Self, Failure> {
         let id = uuid::Uuid::new_v4();
         let folder = JobFolder::new(machine.sandboxes_dir().join(id.simple().to_string()));
-        let internal = |error: &dyn std::error::Error| Failure::new(Cause::Internal, error.to_string());
-        let mut recipe = recipe;
         // The container itself keeps the image.
         recipe.image.held = None;
+        let internal = |error: &dyn std::error::Error| Failure::new(Cause::Internal, error.to_string());
         let laid = || {
             folder.create()?;
             Layout::new(Semantics::Host, "").create_common(&folder, &recipe.user)?;
@@ -169,12 +167,8 @@ impl Sandbox {
 
 /// Orders of a sandbox: to end when nobody has taken it for long.
 fn orders() -> JobOrders {
-    let stop = SystemClock.boottime_ms().saturating_add(millis(SANDBOX_STOP));
+    let stop = SystemClock.boottime_ms().saturating_add(SANDBOX_STOP_MS);
     JobOrders { stop_boottime_ms: Some(stop), ..JobOrders::default() }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Attempt {

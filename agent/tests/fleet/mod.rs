@@ -144,6 +144,23 @@ impl Drop for Place {
     }
 }
 
+/// The agent as a process of its own, which `kill -9` ends when this is dropped.
+pub struct Process(std::process::Child);
+
+impl Process {
+    pub fn start(place: &Place) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_slipway-agent"));
+        Self(command.args(&place.arguments).stdin(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 pub fn text(text: &str) -> Text {
     Text { text: text.to_owned(), line: 1, column: 1 }
 }
