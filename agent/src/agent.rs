@@ -23,7 +23,7 @@ use crate::docker::network::NetworkPool;
 use crate::failure::Failure;
 use crate::identity::{Identity, IdentityError};
 use crate::init::{self, InitError};
-use crate::options::Options;
+use crate::options::{Options, Sizes};
 use crate::runner::attempt::{Adopted, Begin};
 use crate::runner::folder::JobFolder;
 use crate::runner::{Machine, Runner, Warm, finish};
@@ -100,6 +100,7 @@ impl Agent {
             labels: options.all_labels(),
             slots: options.slots,
             accepts_untrusted: options.accept_untrusted,
+            sizing: options.sizes.as_ref().map(Sizes::to_wire),
         };
         let tier = Tier::open(&options.data_dir, options.cache_bytes).await;
         let disk = DiskWatch::open(engine.clone(), &options.data_dir, &options.name, options.disk).await;

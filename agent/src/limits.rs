@@ -7,6 +7,12 @@
 
 use std::time::Duration;
 
+/// Sizes of jobs that an agent may be given.
+pub const SIZES_MAX: usize = 32;
+/// Least and most processors that a job or an agent may be given.
+pub const CPUS_MIN: f64 = 0.01;
+/// See [`CPUS_MIN`].
+pub const CPUS_MAX: f64 = 1_024.0;
 /// Largest job specification that is read, in bytes. A workflow file has at most 1 MiB, so this leaves room for its
 /// contexts.
 pub const SPEC_MAX_BYTES: u64 = 16 * 1024 * 1024;

@@ -8,6 +8,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use serde::Deserialize;
 
+use super::sizes::WrittenSize;
 use crate::disk::mark::Mark;
 
 impl Arguments {
@@ -87,6 +88,18 @@ pub struct Arguments {
     /// Processors of one job, for example 2.5
     #[arg(long, value_name = "NUMBER", env = "SLIPWAY_JOB_CPUS")]
     pub job_cpus: Option<f64>,
+    /// Processors to share among jobs, where they count beside slots; by default the machine's
+    ///
+    /// They count as soon as this, --memory or --size is given. Then each job takes what --job-cpus and --job-memory say, or its slot's share of
+    /// the whole, and none begins while there is less.
+    #[arg(long, value_name = "NUMBER", env = "SLIPWAY_CPUS")]
+    pub cpus: Option<f64>,
+    /// Memory to share among jobs, where it counts beside slots, for example 32g; by default the machine's
+    #[arg(long, value_name = "SIZE", env = "SLIPWAY_MEMORY")]
+    pub memory: Option<String>,
+    /// What a job with this label takes and may use, if more than the others, for example large=4:16g; may be given again
+    #[arg(long, value_name = "LABEL=CPUS:MEMORY", value_delimiter = ',', env = "SLIPWAY_SIZES")]
+    pub size: Vec<String>,
     /// Processes and threads of one job
     #[arg(long, value_name = "NUMBER", env = "SLIPWAY_JOB_PIDS")]
     pub job_pids: Option<i64>,
@@ -197,6 +210,9 @@ pub(super) struct File {
     pub(super) job_memory: Option<String>,
     pub(super) job_cpus: Option<f64>,
     pub(super) job_pids: Option<i64>,
+    pub(super) cpus: Option<f64>,
+    pub(super) memory: Option<String>,
+    pub(super) sizes: BTreeMap<String, WrittenSize>,
     pub(super) actions_source: Option<String>,
     pub(super) externals: Option<PathBuf>,
     pub(super) original_actions: bool,

@@ -3,6 +3,7 @@
 mod arguments;
 mod disk;
 mod isolation;
+mod sizes;
 mod warm;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,13 +14,13 @@ use thiserror::Error;
 use arguments::File;
 pub use arguments::{Arguments, CacheSize};
 pub use isolation::Isolation;
+pub use sizes::{Amount, Sizes};
 
 use crate::actions::ActionsSource;
 use crate::coordinator::{Fingerprint, Server, ServerError, Trusted};
 use crate::disk::DiskOptions;
 use crate::docker::container::Limits;
 use crate::docker::network::AddressRange;
-use crate::docker::options::bytes;
 use crate::limits::{DEFAULT_PIDS, LEAST_DEFAULT_PIDS, TIER_DEFAULT_GIB};
 use slipway_wire::enrolment;
 
@@ -116,6 +117,8 @@ pub struct Options {
     pub warm: usize,
     /// What one job may use.
     pub limits: Limits,
+    /// Processors and memory that jobs share, where they count beside slots.
+    pub sizes: Option<Sizes>,
     /// Where actions of other repositories come from.
     pub actions_source: ActionsSource,
     /// Where this machine keeps them. Several agents may share it.
@@ -227,6 +230,12 @@ impl Options {
         if !(1..=MAX_SLOTS).contains(&slots) {
             return Err(invalid("--slots", format!("{slots} is not between 1 and {MAX_SLOTS}")));
         }
+        let limits = limits(
+            given.job_memory.or(file.job_memory),
+            given.job_cpus.or(file.job_cpus),
+            given.job_pids.or(file.job_pids),
+            slots,
+        )?;
         let labels = if given.labels.is_empty() { file.labels } else { given.labels };
         let subnets = match given.subnets.or(file.subnets) {
             Some(text) => AddressRange::parse(&text).map_err(|message| invalid("--subnets", message))?,
@@ -261,10 +270,15 @@ impl Options {
                 .unwrap_or_else(|| crate::docker::DEFAULT_HOST.to_owned()),
             subnets,
             warm: warm::warm(given.warm.or(file.warm), slots)?,
-            limits: limits(
-                given.job_memory.or(file.job_memory),
-                given.job_cpus.or(file.job_cpus),
-                given.job_pids.or(file.job_pids),
+            limits,
+            sizes: sizes::sizes(
+                sizes::Given {
+                    cpus: given.cpus.or(file.cpus),
+                    memory: given.memory.or(file.memory),
+                    sizes: given.size,
+                    written: file.sizes,
+                },
+                limits,
                 slots,
             )?,
             actions_source: match given.actions_source.or(file.actions_source) {
@@ -295,12 +309,22 @@ impl Options {
     pub fn all_labels(&self) -> Vec<String> {
         let mut labels =
             vec!["self-hosted".to_owned(), "linux".to_owned(), self.architecture.label().to_owned()];
-        for label in self.labels.iter().chain(self.images.keys()) {
+        let sizes = self.sizes.iter().flat_map(|sizes| sizes.by_label.keys());
+        for label in self.labels.iter().chain(self.images.keys()).chain(sizes) {
             if !labels.iter().any(|known| known.eq_ignore_ascii_case(label)) {
                 labels.push(label.clone());
             }
         }
         labels
+    }
+
+    /// What the containers of a job with these labels may use.
+    #[must_use]
+    pub fn limits_for<'a>(&self, labels: impl IntoIterator<Item = &'a str>) -> Limits {
+        match &self.sizes {
+            Some(sizes) => sizes.limits(labels, self.limits),
+            None => self.limits,
+        }
     }
 
     /// All images that it was told of.
@@ -440,17 +464,8 @@ fn limits(
     pids: Option<i64>,
     slots: u32,
 ) -> Result<Limits, OptionsError> {
-    let memory_bytes = memory
-        .map(|text| {
-            bytes(&text).ok_or_else(|| invalid("--job-memory", format!("`{text}` is not a size such as 8g")))
-        })
-        .transpose()?;
-    let cpu_millis = cpus
-        .map(|cpus| match (0.01..=1_024.0).contains(&cpus) {
-            true => Ok((cpus * 1_000.0) as i64),
-            false => Err(invalid("--job-cpus", format!("{cpus} is not between 0.01 and 1024"))),
-        })
-        .transpose()?;
+    let memory_bytes = memory.map(|text| sizes::memory_of("--job-memory", &text)).transpose()?;
+    let cpu_millis = cpus.map(|cpus| sizes::processors("--job-cpus", cpus)).transpose()?;
     let pids = pids.unwrap_or_else(|| default_pids(slots));
     if pids < 16 {
         return Err(invalid("--job-pids", format!("{pids} is too few for any job; at least 16")));

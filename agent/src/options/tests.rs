@@ -160,3 +160,71 @@ fn actions_come_from_github_unless_told_and_externals_must_be_there() {
         assert!(message.contains(named), "{message}");
     }
 }
+
+fn sized(sizes: &[&str]) -> Arguments {
+    Arguments {
+        slots: Some(4),
+        cpus: Some(8.0),
+        memory: Some("16g".to_owned()),
+        size: sizes.iter().map(|&size| size.to_owned()).collect(),
+        ..arguments()
+    }
+}
+
+#[test]
+fn processors_and_memory_count_once_they_are_spoken_of() {
+    assert_eq!(Options::from_arguments(arguments()).unwrap().sizes, None);
+    let options = Options::from_arguments(sized(&["Large=4:4g", "huge=8:16g"])).unwrap();
+    let amount = |cpu_millis, gibibytes: i64| Amount { cpu_millis, memory_bytes: gibibytes << 30 };
+    let by_label = [("large".to_owned(), amount(4_000, 4)), ("huge".to_owned(), amount(8_000, 16))];
+    let expected = Sizes { total: amount(8_000, 16), each: amount(2_000, 4), by_label: by_label.into() };
+    assert_eq!(options.sizes, Some(expected));
+    assert!(options.all_labels().contains(&"large".to_owned()), "{:?}", options.all_labels());
+    // A size bounds its jobs; the others are bounded by what was said about them, and so by nothing here.
+    let limits = |labels: &[&str]| {
+        let limits = options.limits_for(labels.iter().copied());
+        (limits.cpu_millis, limits.memory_bytes.map(|bytes| bytes >> 30))
+    };
+    assert_eq!(limits(&["self-hosted"]), (None, None));
+    assert_eq!(limits(&["self-hosted", "LARGE"]), (Some(4_000), Some(4)));
+    assert_eq!(limits(&["large", "huge"]), (Some(8_000), Some(16)));
+    // Without any of it given, it is the machine's.
+    let machine = Options::from_arguments(Arguments { cpus: Some(1.0), slots: Some(1), ..arguments() });
+    assert!(machine.unwrap().sizes.unwrap().total.memory_bytes > 64 << 20);
+}
+
+#[test]
+fn sizes_stand_in_the_file_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agent.toml");
+    let text = "slots = 2\ncpus = 4\nmemory = \"8g\"\njob_cpus = 1.5\njob_memory = \"2g\"\n[sizes]\nlarge = { cpus = 4, memory = \"6g\" }\n";
+    std::fs::write(&path, text).unwrap();
+    let options = Options::from_arguments(Arguments { config: Some(path), ..arguments() }).unwrap();
+    let sizes = options.sizes.unwrap();
+    assert_eq!((sizes.each.cpu_millis, sizes.each.memory_bytes), (1_500, 2 << 30));
+    assert_eq!(sizes.by_label["large"], Amount { cpu_millis: 4_000, memory_bytes: 6 << 30 });
+}
+
+#[test]
+fn sizes_that_cannot_be_are_refused_with_a_reason() {
+    let many: Vec<String> = (0..33).map(|number| format!("size-{number}=4:4g")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for (arguments, words) in [
+        (sized(&["large"]), "LABEL=CPUS:MEMORY"),
+        (sized(&["large=4"]), "LABEL=CPUS:MEMORY"),
+        (sized(&["large=x:4g"]), "LABEL=CPUS:MEMORY"),
+        (sized(&["large=4:much"]), "not a size such as 8g"),
+        (sized(&["large=0:4g"]), "not between 0.01 and 1024"),
+        (sized(&[" =4:4g"]), "printable"),
+        (sized(&["large=9:4g"]), "there are 8 processors and 16384 MiB in all"),
+        (sized(&["large=4:17g"]), "there are 8 processors and 16384 MiB in all"),
+        (sized(&["small=1:4g"]), "less than every job takes: 2 processors and 4096 MiB"),
+        (sized(&many), "33 sizes are more than 32"),
+        (Arguments { cpus: Some(0.0), ..arguments() }, "--cpus"),
+        (Arguments { memory: Some("much".to_owned()), ..arguments() }, "--memory"),
+        (Arguments { job_cpus: Some(9.0), ..sized(&[]) }, "each job takes 9 processors"),
+    ] {
+        let message = Options::from_arguments(arguments).unwrap_err().to_string();
+        assert!(message.contains(words), "`{words}` is not in: {message}");
+    }
+}

@@ -17,6 +17,7 @@ use super::saved::{Saved, read_spec};
 use super::things::Things;
 use super::vessel::Vessel;
 use crate::coordinator::{BlobError, SecretsError};
+use crate::docker::container::Limits;
 use crate::failure::{Cause, Failure};
 use crate::journal::{Journal, Recovered};
 use crate::lease::Lease;
@@ -400,6 +401,11 @@ impl Attempt {
             }));
         }
         contexts
+    }
+
+    /// What each container of the job may use.
+    pub(super) fn limits(&self) -> Limits {
+        self.machine.options.limits_for(self.spec.labels.iter().map(String::as_str))
     }
 
     /// Whether `ACTIONS_STEP_DEBUG` is set, as a secret or a variable.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Machine;
 use super::folder::JobFolder;
 use super::vessel::{Connected, Vessel};
-use crate::docker::container::{ContainerPlan, Main, PortMapping, init_place};
+use crate::docker::container::{ContainerPlan, Limits, Main, PortMapping, init_place};
 use crate::docker::folders::Folder;
 use crate::docker::image::Image;
 use crate::docker::options::CreateOptions;
@@ -27,6 +27,7 @@ pub(super) struct Making<'a> {
     /// What else is mounted of the job's.
     pub(super) folders: Vec<Folder>,
     pub(super) network: &'a str,
+    pub(super) limits: Limits,
     pub(super) asked: Asked,
 }
 
@@ -48,7 +49,7 @@ pub(super) async fn start(
     making: Making<'_>,
     made: impl FnOnce(&str),
 ) -> Result<bool, Failure> {
-    let Making { name, lease, image, user, folder, mut folders, network, asked } = making;
+    let Making { name, lease, image, user, folder, mut folders, network, limits, asked } = making;
     let place = init_place();
     folders.push(Folder::fixed(folder.run(), &place).read_only());
     let plan = ContainerPlan {
@@ -64,7 +65,7 @@ pub(super) async fn start(
         binds: machine.externals.bind().into_iter().chain(asked.binds).collect(),
         ports: asked.ports,
         network: network.to_owned(),
-        limits: machine.options.limits,
+        limits,
         no_new_privileges: machine.options.accept_untrusted,
         runtime: machine.options.isolation.runtime.clone(),
         options: CreateOptions { user: None, ..asked.options },

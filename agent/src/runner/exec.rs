@@ -358,7 +358,7 @@ impl Attempt {
     }
 
     fn memory_limit(&self) -> String {
-        match self.machine.options.limits.memory_bytes {
+        match self.limits().memory_bytes {
             Some(bytes) => format!("its limit is {} MiB", bytes / (1024 * 1024)),
             None => "its container's limit, or the machine's memory".to_owned(),
         }

@@ -158,7 +158,7 @@ impl Attempt {
             true => None,
             false => {
                 let (name, image, user) = (wanted.image.clone(), image.clone(), user.clone());
-                self.take_sandbox(&Recipe { name, image, user }).await
+                self.take_sandbox(&Recipe { name, image, user, limits: self.limits() }).await
             }
         };
         tracing::Span::current().record("warm", sandbox.is_some());
@@ -261,6 +261,7 @@ impl Attempt {
             folder: &self.folder,
             folders,
             network,
+            limits: self.limits(),
             asked: Asked {
                 env: wanted.env.clone(),
                 binds,

@@ -18,6 +18,7 @@ use super::container::{self, Asked, Making};
 use super::finish::remove_folder;
 use super::folder::{JobFolder, Layout};
 use super::vessel::Vessel;
+use crate::docker::container::Limits;
 use crate::docker::image::Image;
 use crate::docker::leftovers::{container_name, sandbox_name};
 use crate::docker::passwd::ContainerUser;
@@ -28,18 +29,19 @@ use crate::limits::{SANDBOX_AGE_MAX, SANDBOX_STOP_MS};
 use crate::session::JobOrders;
 use crate::steps::shell::Semantics;
 
-/// Which jobs a sandbox fits: those without `container:` for this image and user. All else is the same for all jobs of an agent.
+/// Which jobs a sandbox fits: those without `container:` for this image and user, of this size. All else is the same for all jobs of an agent.
 #[derive(Debug, Clone)]
 pub(super) struct Recipe {
     /// What people call the image.
     pub(super) name: String,
     pub(super) image: Image,
     pub(super) user: ContainerUser,
+    pub(super) limits: Limits,
 }
 
 impl PartialEq for Recipe {
     fn eq(&self, other: &Self) -> bool {
-        (&self.image.id, &self.user) == (&other.image.id, &other.user)
+        (&self.image.id, &self.user, self.limits) == (&other.image.id, &other.user, other.limits)
     }
 }
 
@@ -100,6 +102,7 @@ impl Sandbox {
             folder: &self.folder,
             folders: Layout::new(Semantics::Host, "").folders(&self.folder)?,
             network,
+            limits: self.recipe.limits,
             asked: Asked::default(),
         };
         // No folder of it is one that a job could have replaced.

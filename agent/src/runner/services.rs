@@ -147,7 +147,7 @@ impl Attempt {
             binds,
             ports: container.ports.clone(),
             network: network.to_owned(),
-            limits: machine.options.limits,
+            limits: self.limits(),
             no_new_privileges: machine.options.accept_untrusted,
             runtime: machine.options.isolation.runtime.clone(),
             options: CreateOptions { volumes: Vec::new(), ..container.options.clone() },

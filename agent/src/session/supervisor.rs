@@ -56,6 +56,8 @@ pub struct Introduction {
     pub slots: u32,
     /// Whether it runs code from outside too.
     pub accepts_untrusted: bool,
+    /// Its processors and memory, where they count.
+    pub sizing: Option<v1::Sizing>,
 }
 
 /// How the session stands, for `Handle` and tests.
@@ -282,6 +284,7 @@ impl<C: Clock> Supervisor<C> {
             labels: about.labels,
             slots: about.slots,
             accepts_untrusted: about.accepts_untrusted,
+            sizing: about.sizing,
             held: self.jobs.values().map(|job| job.lease.to_wire()).collect(),
             draining: self.draining || self.shutdown.stage() >= Stage::Drain,
         }))

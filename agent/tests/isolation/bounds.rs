@@ -1,5 +1,6 @@
 //! Jobs without measure: the kernel stops them, and their neighbour goes on.
 
+use slipway_proto::v1;
 use slipway_proto::v1::Result::{Failure, Success};
 
 use super::fleet::{IMAGE, job, run};
@@ -36,5 +37,23 @@ async fn a_workflow_cannot_raise_its_limits() {
     spec.container = container(IMAGE, &[], "--pids-limit -1 --memory 64g --cpus 512");
     let job = scene.run(&spec).await;
     expect_lines(&job, &["64", &(96 << 20).to_string(), "50000"]);
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_size_bounds_its_job_and_its_services_and_the_coordinator_hears_of_it() {
+    let arguments = ["--cpus", "2", "--memory", "1g", "--slots", "4", "--size", "large=1.5:512m", "--job-cpus", "0.5"];
+    let scene = Scene::with(&[&arguments[..], &["--job-memory", "96m"]].concat()).await;
+    let sizing = scene.coordinator.hello().await.sizing.expect("it counts them");
+    let amount = |cpu_millis, mebibytes: u64| v1::Resources { cpu_millis, memory_bytes: mebibytes << 20 };
+    assert_eq!((sizing.total, sizing.each), (Some(amount(2_000, 1_024)), Some(amount(500, 96))));
+    assert_eq!(sizing.sizes, [("large".to_owned(), amount(1_500, 512))].into());
+    let look = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null || true; \
+                cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null || cut -d ' ' -f 1 /sys/fs/cgroup/cpu.max";
+    for (labels, memory, quota) in [(&["large"] as &[&str], 512, "150000"), (&[], 96, "50000")] {
+        let mut spec = job(vec![run("look", look)]);
+        spec.labels.extend(labels.iter().map(|&label| label.to_owned()));
+        expect_lines(&scene.run(&spec).await, &[&(memory << 20_u64).to_string(), quota]);
+    }
     scene.end().await;
 }

@@ -51,6 +51,7 @@ impl Fleet {
             labels: vec!["ubuntu-latest".to_owned()],
             slots: 16,
             accepts_untrusted: true,
+            sizing: None,
             ..v1::Hello::default()
         };
         out.send(v1::AgentMessage { message: Some(Out::Hello(hello)) }).await.unwrap();

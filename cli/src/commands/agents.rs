@@ -192,21 +192,49 @@ async fn list(client: &Client, json: bool, out: &mut Out) -> Result<Exit, Failur
         out.line("no agent has connected yet")?;
         return Ok(Exit::Success);
     }
-    let mut table = Table::new(&["AGENT", "NAME", "STATE", "ARCH", "FREE", "LABELS"]);
+    let counted = agents.iter().any(|agent| agent.get("resources").is_some());
+    let mut columns = vec!["AGENT", "NAME", "STATE", "ARCH", "FREE", "LABELS"];
+    if counted {
+        columns.insert(ROOM_COLUMN, "ROOM");
+    }
+    let mut table = Table::new(&columns);
     for agent in agents {
         let slots = number(agent, "slots");
         let free = number(agent, "free_slots").map_or("?".to_owned(), |free| free.to_string());
-        table.row(vec![
+        let mut row = vec![
             text(short(field(agent, "agent_id"))),
             text(field(agent, "name")),
             result(state(agent)),
             text(field(agent, "arch")),
             text(slots.map_or(free.clone(), |slots| format!("{free}/{slots}"))),
             text(labels(agent)),
-        ]);
+        ];
+        if counted {
+            row.insert(ROOM_COLUMN, text(room(agent)));
+        }
+        table.row(row);
     }
     out.text(&table.render(out.colours))?;
     Ok(Exit::Success)
+}
+
+/// Where the processors and memory stand that are free.
+const ROOM_COLUMN: usize = 5;
+
+/// `5.5/8 CPUs, 20.0 GiB/32.0 GiB`: what is free of what an agent has; nothing where only slots count.
+fn room(agent: &Json) -> String {
+    let Some(resources) = agent.get("resources") else { return String::new() };
+    let amount = |name| number(resources, name).unwrap_or_default();
+    let free = |all: u64, used: u64| all.saturating_sub(used);
+    let processors = |millis: u64| millis as f64 / 1_000.0;
+    let (cpus, memory) = (amount("cpu_millis"), amount("memory_bytes"));
+    format!(
+        "{}/{} CPUs, {}/{}",
+        processors(free(cpus, amount("used_cpu_millis"))),
+        processors(cpus),
+        style::bytes(free(memory, amount("used_memory_bytes"))),
+        style::bytes(memory)
+    )
 }
 
 /// The id of the agent that a person named.

@@ -176,7 +176,7 @@ mod tests {
     fn told(driver: &mut Stepped, draining: bool) -> Option<bool> {
         let id = AgentId::from_u128(1);
         let (name, labels) = (String::new(), LabelSet::new(["linux"]));
-        let profile = AgentProfile { id, name, labels, slots: 1, accepts_untrusted: false };
+        let profile = AgentProfile { id, name, labels, slots: 1, accepts_untrusted: false, sizing: None };
         let (outbox, mut inbox) = mpsc::channel(8);
         let link = SessionLink { agent: id, outbox, over: CancellationToken::new() };
         drop(driver.hello(AgentHello { profile, held: Vec::new(), draining }, link));

@@ -58,6 +58,7 @@ pub(super) async fn open(
         labels: hello.labels,
         slots: hello.slots,
         accepts_untrusted: hello.accepts_untrusted,
+        sizing: hello.sizing,
     };
     let held = hello.held.iter().map(to_wire::from_wire_lease).collect();
     let hello = AgentHello { profile, held, draining: hello.draining };

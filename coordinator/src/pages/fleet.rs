@@ -15,11 +15,11 @@ use super::layout::{Frame, Html, Place, form_token, page as whole};
 use super::limits::{LIVE_LOOK_EVERY, WAITING_SHOWN};
 use super::live::{self, Parts};
 use super::session::Session;
-use super::words::{clock, count, name, number, span, took};
+use super::words::{bytes, clock, count, name, number, span, took};
 use crate::access::UserRole;
 use crate::driver::{DriverError, View};
 use crate::services::Services;
-use crate::view::{self, AgentView, PoolView};
+use crate::view::{self, AgentView, PoolView, ResourcesView};
 
 /// A job that waits for an agent.
 #[derive(Debug)]
@@ -81,6 +81,18 @@ fn labels(labels: &[String]) -> Markup {
     html! { span.labels { @for label in labels { span.label { (name(label)) } " " } } }
 }
 
+/// `2.5 of 8 processors, 6 GiB of 32 GiB`
+fn resources(of: &ResourcesView) -> String {
+    let processors = |millis: u64| millis as f64 / 1_000.0;
+    format!(
+        "{} of {} processors, {} of {}",
+        processors(of.used_cpu_millis),
+        processors(of.cpu_millis),
+        bytes(of.used_memory_bytes),
+        bytes(of.memory_bytes)
+    )
+}
+
 fn agent(agent: &AgentView, session: &Session) -> Markup {
     let (class, word) = state(agent);
     let (action, text) = if agent.draining { ("resume", "Resume") } else { ("drain", "Drain") };
@@ -92,7 +104,10 @@ fn agent(agent: &AgentView, session: &Session) -> Markup {
                 @if let Some(why) = agent.paused.as_ref().filter(|_| agent.connected) { " " span.hint { (name(why)) } }
             }
             td { (labels(&agent.labels)) @if agent.accepts_untrusted { span.hint { "also runs from outside" } } }
-            td.num { (agent.leases) " of " (agent.slots) }
+            td.num {
+                (agent.leases) " of " (agent.slots)
+                @if let Some(used) = &agent.resources { br; span.hint { (resources(used)) } }
+            }
             td {
                 @if session.may(UserRole::Admin) {
                     form method="post" action={ "/fleet/" (agent.agent_id) "/" (action) } {

@@ -20,6 +20,9 @@ pub struct AgentView {
     pub slots: u32,
     /// How many more it would take now.
     pub free_slots: u32,
+    /// Its processors and memory, where they count beside slots.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourcesView>,
     /// How many jobs it has.
     pub leases: u32,
     /// Whether it has a session.
@@ -32,6 +35,19 @@ pub struct AgentView {
     pub accepts_untrusted: bool,
     /// Whether it has a credential of its own.
     pub enrolled: bool,
+}
+
+/// What an agent has, and what of it its jobs take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ResourcesView {
+    /// Processors to share among jobs, in thousandths of one.
+    pub cpu_millis: u64,
+    /// Those that jobs take.
+    pub used_cpu_millis: u64,
+    /// Memory to share among jobs, in bytes.
+    pub memory_bytes: u64,
+    /// What jobs take of it.
+    pub used_memory_bytes: u64,
 }
 
 /// The architecture that an agent of these labels has.
@@ -53,6 +69,12 @@ pub fn agents(view: View<'_>) -> Vec<AgentView> {
             labels: agent.profile.labels.iter().map(str::to_owned).collect(),
             slots: agent.profile.slots,
             free_slots: agent.free_slots,
+            resources: agent.profile.sizing.as_ref().map(|sizing| ResourcesView {
+                cpu_millis: sizing.total.cpu_millis,
+                used_cpu_millis: agent.used.cpu_millis,
+                memory_bytes: sizing.total.memory_bytes,
+                used_memory_bytes: agent.used.memory_bytes,
+            }),
             leases: agent.leases,
             connected: agent.connected,
             draining: agent.draining,

@@ -5,7 +5,7 @@ mod pool;
 mod run;
 
 pub(crate) use agent::arch;
-pub use agent::{AgentView, agents};
+pub use agent::{AgentView, ResourcesView, agents};
 pub(crate) use pool::staffed;
 pub use pool::{PoolView, Pools, pools};
 pub use run::{

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use slipway_scheduler::fleet::AgentStatus;
+use slipway_scheduler::fleet::{AgentProfile, AgentStatus};
 use slipway_scheduler::{AgentId, LabelSet};
 
 use super::agent::arch;
@@ -72,6 +72,10 @@ struct Counted {
     wants: LabelSet,
     /// What its agents offer; without any, what it says they would.
     offers: Vec<(LabelSet, bool)>,
+    /// Those of its agents that count processors and memory.
+    sized: Vec<AgentProfile>,
+    /// How many slots' worth is taken, and how many waits: a large job stands for several.
+    slots_taken: (u64, u64),
     /// Its agents.
     members: Vec<AgentId>,
     /// How long the work takes that waits and of which that is known, in milliseconds, and how many jobs that is.
@@ -97,7 +101,15 @@ impl Counted {
             predicted_wait_ms: None,
             scaler: None,
         };
-        Self { view, wants, offers: Vec::new(), members: Vec::new(), known_work: (0, 0) }
+        Self {
+            view,
+            wants,
+            offers: Vec::new(),
+            sized: Vec::new(),
+            slots_taken: (0, 0),
+            members: Vec::new(),
+            known_work: (0, 0),
+        }
     }
 
     fn count(&mut self, agent: &AgentStatus<'_>) {
@@ -113,10 +125,15 @@ impl Counted {
         }
         if agent.connected {
             view.busy += agent.leases;
+            self.slots_taken.0 += u64::from(agent.slots_taken());
         }
         let offer = (agent.profile.labels.clone(), agent.profile.accepts_untrusted);
         if !self.offers.contains(&offer) {
             self.offers.push(offer);
+        }
+        let same = |other: &&AgentProfile| (other.slots, &other.sizing) == (agent.profile.slots, &agent.profile.sizing);
+        if agent.profile.sizing.is_some() && !self.sized.iter().any(|other| same(&other)) {
+            self.sized.push(agent.profile.clone());
         }
     }
 
@@ -132,8 +149,10 @@ impl Counted {
         self.offers.iter().any(|(offered, accepts)| labels.fits(offered) && (*accepts || !untrusted))
     }
 
-    fn wait(&mut self, waiting: u64, usual_ms: Option<u64>) {
+    fn wait(&mut self, labels: &LabelSet, waiting: u64, usual_ms: Option<u64>) {
         self.view.queued += waiting;
+        let worth = self.sized.iter().map(|agent| agent.slots_worth(labels)).max().unwrap_or(1);
+        self.slots_taken.1 = self.slots_taken.1.saturating_add(waiting.saturating_mul(worth.into()));
         if let Some(usual_ms) = usual_ms {
             self.known_work.0 = self.known_work.0.saturating_add(usual_ms.saturating_mul(waiting));
             self.known_work.1 += waiting;
@@ -155,7 +174,8 @@ impl Counted {
         self.view.predicted_wait_ms = self.predicted_wait_ms();
         let view = &mut self.view;
         let slots_each = view.slots.checked_div(view.ready).unwrap_or(1).max(1);
-        let wanted = (u64::from(view.busy) + view.queued).div_ceil(u64::from(slots_each));
+        let (taken, waiting) = self.slots_taken;
+        let wanted = taken.saturating_add(waiting).div_ceil(u64::from(slots_each));
         let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
         view.desired = wanted.max(view.min.unwrap_or(0)).min(view.max.unwrap_or(u32::MAX));
         (self.view, self.members)
@@ -202,7 +222,7 @@ pub(crate) fn staffed(view: View<'_>) -> (Vec<(PoolView, Vec<AgentId>)>, u64) {
         let untrusted = trust == slipway_scheduler::command::Trust::Untrusted;
         let able = pools.iter_mut().filter(|pool| pool.can_run(labels, untrusted));
         match able.min_by_key(|pool| (pool.wants.len(), pool.offers.is_empty(), pool.view.name.clone())) {
-            Some(pool) => pool.wait(waiting as u64, view.fleet.usual_duration_ms(labels)),
+            Some(pool) => pool.wait(labels, waiting as u64, view.fleet.usual_duration_ms(labels)),
             None => unplaced += waiting as u64,
         }
     }

@@ -63,6 +63,7 @@ pub(crate) fn hello(id: &str, slots: u32, held: Vec<v1::Lease>) -> v1::Hello {
         held,
         draining: false,
         accepts_untrusted: false,
+        sizing: None,
     }
 }
 

@@ -312,6 +312,11 @@ async fn who_has_no_token_or_says_nonsense_is_refused() {
         session(&mut client, Out::Hello(v1::Hello { agent_id: "me".into(), ..hello(FIRST, 1, Vec::new()) }))
             .await;
     assert!(nobody.message().contains("hello.agent_id"), "{nobody}");
+    let each = Some(v1::Resources { cpu_millis: 1_000, memory_bytes: 1 << 30 });
+    let sizing = Some(v1::Sizing { each, ..v1::Sizing::default() });
+    let needy = v1::Hello { sizing, ..hello(FIRST, 1, Vec::new()) };
+    let needy = session(&mut client, Out::Hello(needy)).await;
+    assert!(needy.message().contains("hello.sizing"), "no job would ever begin there: {needy}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -142,3 +142,44 @@ async fn keda_is_told_how_many_agents_a_pool_wants_and_when_that_begins() {
         assert_eq!(keda.get_metrics(request).await.unwrap_err().code(), code);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_that_take_more_of_an_agent_call_for_more_agents() {
+    let fixture = Fixture::start().await;
+    let amount = |cpus: u64| v1::Resources { cpu_millis: cpus * 1_000, memory_bytes: cpus << 30 };
+    let sizing = v1::Sizing {
+        total: Some(amount(8)),
+        each: Some(amount(2)),
+        sizes: [("Large".to_owned(), amount(6))].into(),
+    };
+    let mut sized = v1::Hello { sizing: Some(sizing), ..hello(FIRST, 4, Vec::new()) };
+    sized.labels.push("large".to_owned());
+    let _agent = FakeAgent::connect_with(fixture.handle(), sized.clone()).await;
+    set(&fixture, "x64", json!({"min": 0, "max": 20})).await;
+    let run = fixture.submit(&jobs("[self-hosted, LARGE]", 3)).await;
+    let shown = fixture
+        .run_until(&run, |shown| {
+            let instances = shown["instances"].as_array().cloned().unwrap_or_default();
+            instances.iter().filter(|instance| instance["wait"]["reason"] == "no_room").count() == 2
+        })
+        .await;
+    assert!(shown.to_string().contains("no agent with its labels has 6 processors and 6 GiB free"), "{shown}");
+    // A small one has room beside the large one, a second one has none.
+    let run = fixture.submit(&jobs("ubuntu-latest", 2)).await;
+    fixture
+        .run_until(&run, |shown| {
+            let instances = shown["instances"].as_array().cloned().unwrap_or_default();
+            let waiting = |instance: &&Value| instance["wait"]["reason"] == "no_room";
+            instances.len() == 2 && instances.iter().filter(waiting).count() == 1
+        })
+        .await;
+    let pool = pool(&fixture, "x64").await;
+    // Each large one is worth three of four slots: of ten that is wanted three agents.
+    assert_eq!((&pool["busy"], &pool["queued"], &pool["desired"]), (&json!(2), &json!(3), &json!(3)), "{pool}");
+    let agents = fixture.get("/api/v1/agents").await;
+    assert_eq!(
+        agents["agents"][0]["resources"],
+        json!({"cpu_millis": 8_000, "used_cpu_millis": 8_000, "memory_bytes": 8_u64 << 30, "used_memory_bytes": 8_u64 << 30})
+    );
+    assert_eq!(agents["agents"][0]["free_slots"], 0);
+}

@@ -8,14 +8,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::command::{Concurrency, Trust};
-use crate::fleet::{AgentProfile, Fleet};
+use crate::fleet::{AgentProfile, Fleet, Resources};
 use crate::ids::{InstanceId, JobId, RunId};
 use crate::label::LabelSet;
 use crate::outcome::{FleetCause, Outcome};
 use crate::state::{CallPhase, Instance, Job, Phase, Run, Stage, State, is_over};
 use crate::time::Timestamp;
 
-use words::{Argument, Clock, Moment, Span, kind};
+use words::{Argument, Clock, Gibibytes, Moment, Processors, Span, kind};
 pub use words::{GaveUp, gate_refusal, gave_up};
 
 /// Why a job or an instance is not running.
@@ -122,6 +122,18 @@ pub enum WaitReason {
         #[serde(default)]
         expected_s: Option<u64>,
     },
+    /// Agents that fit have slots free, but none as many processors and as much memory as it takes.
+    NoRoom {
+        /// Processors that it takes, in thousandths of one.
+        cpu_millis: u64,
+        /// Memory that it takes, in bytes.
+        memory_bytes: u64,
+        /// Its place among all that wait for such agents, as above.
+        position: usize,
+        /// In how many seconds it is expected to begin, as above.
+        #[serde(default)]
+        expected_s: Option<u64>,
+    },
     /// An agent is free and gets it next.
     Imminent,
 }
@@ -196,6 +208,11 @@ impl fmt::Display for WaitReason {
                 let (all, noun) = if *slots == 1 { ("the only", "slot") } else { ("all", "slots") };
                 let count = if *slots == 1 { String::new() } else { format!("{slots} ") };
                 write!(f, "{all} {count}{} {noun} busy, position {position}", kind(labels))?;
+                expected_s.map_or(Ok(()), |seconds| write!(f, ", expected in about {}", Span(seconds)))
+            }
+            Self::NoRoom { cpu_millis, memory_bytes, position, expected_s } => {
+                let (cpus, memory) = (Processors(*cpu_millis), Gibibytes(*memory_bytes));
+                write!(f, "no agent with its labels has {cpus} and {memory} free, position {position}")?;
                 expected_s.map_or(Ok(()), |seconds| write!(f, ", expected in about {}", Span(seconds)))
             }
             Self::Imminent => f.write_str("about to start"),
@@ -288,6 +305,8 @@ fn explain_queue(state: &State, fleet: &Fleet, instance: &Instance, now: Timesta
     let mut plainest: Option<&AgentProfile> = None;
     let mut connected = false;
     let mut paused: Option<(&str, &str)> = None;
+    // The least that it takes of an agent that has a slot for it.
+    let mut short: Option<Resources> = None;
     let mut missing: Option<Vec<String>> = None;
     for agent in fleet.agents().filter(|agent| agent.connected) {
         connected = true;
@@ -306,7 +325,11 @@ fn explain_queue(state: &State, fleet: &Fleet, instance: &Instance, now: Timesta
         } else {
             fitting += 1;
             slots += agent.profile.slots;
-            free += usize::from(agent.free_slots > 0);
+            free += usize::from(agent.would_take(instance.labels()));
+            if let Some(sizing) = agent.profile.sizing.as_ref().filter(|_| agent.has_slot()) {
+                let size = sizing.request(instance.labels());
+                short = Some(short.map_or(size, |least: Resources| least.min(size)));
+            }
             if plainest.is_none_or(|other| agent.profile.labels.len() < other.labels.len()) {
                 plainest = Some(agent.profile);
             }
@@ -321,7 +344,12 @@ fn explain_queue(state: &State, fleet: &Fleet, instance: &Instance, now: Timesta
             let expected_s = fleet.usual_duration_ms(&labels).map(|usual_ms| {
                 usual_ms.saturating_mul(position as u64).div_ceil(1_000 * u64::from(slots.max(1)))
             });
-            WaitReason::AgentsBusy { agents: fitting, slots, labels, position, expected_s }
+            match short {
+                Some(Resources { cpu_millis, memory_bytes }) => {
+                    WaitReason::NoRoom { cpu_millis, memory_bytes, position, expected_s }
+                }
+                None => WaitReason::AgentsBusy { agents: fitting, slots, labels, position, expected_s },
+            }
         }
         _ if paused.is_some() => {
             let (agent, why) = paused.unwrap_or_default();

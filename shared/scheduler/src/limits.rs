@@ -109,5 +109,8 @@ pub const AGENTS_MAX: usize = 100_000;
 pub const SLOTS_PER_AGENT_MAX: u32 = 1_024;
 /// Leases that an agent may present at a time; no agent holds more than this.
 pub const LEASES_PRESENTED_MAX: usize = 4_096;
+/// How long a job whose turn it is lets others pass because no agent has room for its size, in milliseconds. Then one agent is kept
+/// free for it. Less, and large jobs would idle machines that small ones use; more, and they wait for as long as there are small ones.
+pub const ROOM_PATIENCE_MS: u64 = 60_000;
 /// How many free agents of one label set are looked at for one that a retried instance does not avoid.
 pub const AGENT_SCAN_MAX: usize = 16;

@@ -17,6 +17,7 @@ fn profile(number: u128, labels: &[&str], slots: u32) -> AgentProfile {
         labels: LabelSet::new(labels),
         slots,
         accepts_untrusted: false,
+        sizing: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! An agent's first message.
 
 use slipway_proto::{PROTOCOL_VERSION, v1};
+use slipway_scheduler::fleet::{Resources, Sizing};
 use slipway_scheduler::ids::AgentId;
 use slipway_scheduler::label::LabelSet;
 
@@ -28,6 +29,8 @@ pub struct AgentHello {
     pub draining: bool,
     /// Whether it runs code from outside too.
     pub accepts_untrusted: bool,
+    /// Its processors and memory, where it counts them.
+    pub sizing: Option<Sizing>,
 }
 
 /// A hello from the wire.
@@ -72,5 +75,27 @@ pub fn from_wire(hello: &v1::Hello) -> Result<AgentHello, WireError> {
         held: lease::all_from_wire("hello.held", &hello.held)?,
         draining: hello.draining,
         accepts_untrusted: hello.accepts_untrusted,
+        sizing: hello.sizing.as_ref().map(sizing).transpose()?,
     })
+}
+
+/// No job may take more than there is: it would wait for good.
+fn sizing(sizing: &v1::Sizing) -> Result<Sizing, WireError> {
+    WireError::check_limit("hello.sizing.sizes", sizing.sizes.len(), limits::MAX_LABELS)?;
+    let amount = |amount: &v1::Resources| Resources {
+        cpu_millis: amount.cpu_millis,
+        memory_bytes: amount.memory_bytes,
+    };
+    let total = sizing.total.as_ref().map(amount).unwrap_or_default();
+    let each = sizing.each.as_ref().map(amount).unwrap_or_default();
+    let checked = |name: &str, size: Resources| match size.fits(total) {
+        true => Ok(size),
+        false => Err(WireError::invalid("hello.sizing", name, "sizes that fit into the total")),
+    };
+    let each = checked("each", each)?;
+    let sizes = sizing.sizes.iter().map(|(label, size)| {
+        WireError::check_limit("hello.sizing.sizes", label.len(), limits::MAX_LABEL_BYTES)?;
+        Ok((label.to_lowercase(), checked(label, amount(size))?))
+    });
+    Ok(Sizing { total, each, sizes: sizes.collect::<Result<_, WireError>>()? })
 }

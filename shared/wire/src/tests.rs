@@ -34,6 +34,7 @@ fn a_hello() -> v1::Hello {
         held: vec![lease::to_wire(&a_lease())],
         draining: false,
         accepts_untrusted: false,
+        sizing: None,
     }
 }
 
@@ -43,18 +44,34 @@ fn a_hello_is_read_and_its_architecture_is_a_label() {
     assert_eq!(read.name, "builder[31m");
     assert!(["arm64", "LINUX", "self-hosted"].iter().all(|label| read.labels.contains(label)));
     assert_eq!(read.held, [a_lease()]);
+    assert_eq!(read.sizing, None);
+    let amount = |cpu_millis| v1::Resources { cpu_millis, memory_bytes: cpu_millis };
+    let sizes = [("Large".to_owned(), amount(3))].into();
+    let sizing = v1::Sizing { total: Some(amount(4)), each: Some(amount(1)), sizes };
+    let read = hello::from_wire(&v1::Hello { sizing: Some(sizing), ..a_hello() }).expect("valid");
+    let sizing = read.sizing.expect("it has sizes");
+    assert_eq!((sizing.total.cpu_millis, sizing.each.cpu_millis), (4, 1));
+    assert_eq!(sizing.sizes["large"].cpu_millis, 3, "labels compare without case");
 }
 
 #[test]
 fn a_wrong_hello_names_its_field() {
     type Spoil = fn(&mut v1::Hello);
-    let cases: [(&str, Spoil); 6] = [
+    let cases: [(&str, Spoil); 8] = [
         ("hello.agent_id", |hello| hello.agent_id = "me".to_owned()),
         ("hello.architecture", |hello| hello.architecture = "x86".to_owned()),
         ("hello.labels", |hello| hello.labels = vec!["a".to_owned(); limits::MAX_LABELS + 1]),
         ("hello.labels", |hello| hello.labels.push("\n".to_owned())),
         ("hello.slots", |hello| hello.slots = limits::MAX_SLOTS + 1),
         ("protocol 99", |hello| hello.protocol = 99),
+        ("hello.sizing", |hello| {
+            let more = Some(v1::Resources { cpu_millis: 1, memory_bytes: 0 });
+            hello.sizing = Some(v1::Sizing { each: more, ..v1::Sizing::default() });
+        }),
+        ("hello.sizing.sizes", |hello| {
+            let sizes = (0..=limits::MAX_LABELS).map(|at| (at.to_string(), v1::Resources::default()));
+            hello.sizing = Some(v1::Sizing { sizes: sizes.collect(), ..v1::Sizing::default() });
+        }),
     ];
     for (named, spoil) in cases {
         let mut spoiled = a_hello();

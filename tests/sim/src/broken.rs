@@ -3,7 +3,7 @@
 use std::fmt;
 
 use slipway_scheduler::invariant::Violation;
-use slipway_scheduler::{InstanceId, Rejection, RunId, WaitReason};
+use slipway_scheduler::{AgentId, InstanceId, Rejection, RunId, WaitReason};
 
 /// What went wrong.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,8 @@ pub enum Broken {
     FleetDisagrees,
     /// The fleet asked for something that the state refused.
     FleetRefused(Rejection),
+    /// Jobs of an agent take more of its processors or memory than it has.
+    Overcommitted(AgentId),
     /// The world is healed, and a run does not finish.
     NeverFinished(RunId, Option<WaitReason>),
     /// A run finished, but something of it is still leased or queued.

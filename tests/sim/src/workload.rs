@@ -5,7 +5,7 @@ use slipway_scheduler::command::{
     CallDefinition, CallExpansion, Concurrency, Expansion, Gate, InstanceDefinition, JobDefinition, Queueing,
     Resolution, ResolveJob, RunMeta, Standing, Submit, Trust,
 };
-use slipway_scheduler::fleet::AgentProfile;
+use slipway_scheduler::fleet::{AgentProfile, Resources, Sizing};
 use slipway_scheduler::{AgentId, FleetCause, InstanceId, JobId, LabelSet, Outcome, RunId, State};
 
 use crate::random::Random;
@@ -242,16 +242,24 @@ pub(crate) fn fleet(count: usize) -> Vec<AgentProfile> {
         labels: LabelSet::new(labels),
         slots,
         accepts_untrusted,
+        sizing: None,
     };
     // The first fits everything, so that in a healed world no run waits for good.
     let mut fleet = vec![
-        agent(1, &["linux", "x64", "arm64", "gpu"], 2, true),
+        AgentProfile { sizing: Some(sizing()), ..agent(1, &["linux", "x64", "arm64", "gpu"], 2, true) },
         agent(2, &["linux", "x64"], 4, false),
         agent(3, &["linux", "x64"], 2, true),
         agent(4, &["linux", "arm64"], 3, false),
     ];
     fleet.truncate(count);
     fleet
+}
+
+/// Two jobs at a time, but a job for the graphics card alone.
+fn sizing() -> Sizing {
+    let amount = |cpu_millis| Resources { cpu_millis, memory_bytes: cpu_millis << 20 };
+    let sizes = [("gpu".to_owned(), amount(4_000))].into();
+    Sizing { total: amount(4_000), each: amount(1_500), sizes }
 }
 
 /// How long an attempt takes, and how it ends, if nothing comes between.

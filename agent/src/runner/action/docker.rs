@@ -131,7 +131,7 @@ impl Attempt {
         let place = self.lane_place("build.tar");
         let building = BuildPlace {
             network: self.prepared()?.network.clone(),
-            limits: machine.options.limits,
+            limits: self.limits(),
             platform,
         };
         let working = async move {
@@ -210,7 +210,7 @@ impl Attempt {
             binds: Vec::new(),
             ports: Vec::new(),
             network: prepared.network.clone(),
-            limits: machine.options.limits,
+            limits: self.limits(),
             no_new_privileges: machine.options.accept_untrusted,
             runtime: machine.options.isolation.runtime.clone(),
             options: CreateOptions::default(),

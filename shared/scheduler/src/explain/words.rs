@@ -34,6 +34,26 @@ impl fmt::Display for Span {
     }
 }
 
+/// Processors, in thousandths of one, as people say them.
+pub(super) struct Processors(pub(super) u64);
+
+impl fmt::Display for Processors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let noun = if self.0 == 1_000 { "processor" } else { "processors" };
+        write!(f, "{} {noun}", self.0 as f64 / 1_000.0)
+    }
+}
+
+/// Memory in bytes, as people say it.
+pub(super) struct Gibibytes(pub(super) u64);
+
+impl fmt::Display for Gibibytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tenths = self.0.saturating_mul(10).div_ceil(1 << 30);
+        write!(f, "{} GiB", tenths as f64 / 10.0)
+    }
+}
+
 /// A time of day in UTC.
 pub(super) struct Clock(pub(super) Timestamp);
 

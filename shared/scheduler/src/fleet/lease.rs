@@ -4,6 +4,7 @@ use crate::command::{Command, Expire, LeaseRef};
 use crate::event::Event;
 use crate::fleet::{Clock, Fleet};
 use crate::ids::{AgentId, InstanceId};
+use crate::label::LabelSet;
 use crate::limits::{CANCEL_MS, LEASE_MS, RENEW_MS, TIMEOUT_MARGIN_MS};
 use crate::outcome::FleetCause;
 use crate::state::{Instance, State};
@@ -13,6 +14,8 @@ use crate::time::{Timestamp, Uptime};
 pub(super) struct Watch {
     pub(super) lease: LeaseRef,
     pub(super) agent: AgentId,
+    /// What its job asks for.
+    pub(super) labels: LabelSet,
     pub(super) lease_ms: u64,
     /// When the lease ends.
     pub(super) deadline: Uptime,
@@ -39,7 +42,8 @@ impl Fleet {
             let total_ms = instance.definition().timeout_ms.saturating_add(TIMEOUT_MARGIN_MS);
             // The wall clock may have jumped meanwhile: never less than the margin.
             let left_ms = total_ms.saturating_sub(now.since(started_at)).max(TIMEOUT_MARGIN_MS);
-            fleet.watch(lease, agent, instance.lease_ms().unwrap_or(LEASE_MS), left_ms, uptime);
+            let labels = instance.labels().clone();
+            fleet.watch(lease, agent, labels, instance.lease_ms().unwrap_or(LEASE_MS), left_ms, uptime);
             if instance.cancel().is_some() {
                 fleet.limit(lease.instance, uptime.after(CANCEL_MS));
             }
@@ -52,9 +56,11 @@ impl Fleet {
         match event {
             Event::Leased { instance, attempt, agent, token, lease_ms, .. } => {
                 let lease = LeaseRef { instance: *instance, attempt: *attempt, token: *token };
-                let timeout_ms =
-                    state.instance(*instance).map(Instance::definition).map_or(0, |it| it.timeout_ms);
-                self.watch(lease, *agent, *lease_ms, timeout_ms.saturating_add(TIMEOUT_MARGIN_MS), uptime);
+                let leased = state.instance(*instance);
+                let timeout_ms = leased.map(Instance::definition).map_or(0, |it| it.timeout_ms);
+                let labels = leased.map(|leased| leased.labels().clone()).unwrap_or_default();
+                let limit_ms = timeout_ms.saturating_add(TIMEOUT_MARGIN_MS);
+                self.watch(lease, *agent, labels, *lease_ms, limit_ms, uptime);
                 self.turns.leased(state, *instance);
             }
             Event::LeaseExtended { lease, lease_ms } => {
@@ -134,10 +140,18 @@ impl Fleet {
         self.watches.values().map(|watch| (watch.lease, watch.agent))
     }
 
-    fn watch(&mut self, lease: LeaseRef, agent: AgentId, lease_ms: u64, limit_ms: u64, uptime: Uptime) {
+    fn watch(
+        &mut self,
+        lease: LeaseRef,
+        agent: AgentId,
+        labels: LabelSet,
+        lease_ms: u64,
+        limit_ms: u64,
+        uptime: Uptime,
+    ) {
         self.unwatch(lease.instance);
         let (deadline, limit) = (uptime.after(lease_ms), uptime.after(limit_ms));
-        let watch = Watch { lease, agent, lease_ms, deadline, limit, confirmed: false };
+        let watch = Watch { lease, agent, labels, lease_ms, deadline, limit, confirmed: false };
         self.reindex(agent, |fleet| {
             fleet.watches.insert(lease.instance, watch);
             fleet.held.entry(agent).or_default().insert(lease.instance);

@@ -12,11 +12,13 @@ mod durations;
 mod lease;
 mod matching;
 mod session;
+mod sizing;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use session::{AgentProfile, AgentStatus, FleetFull, Hello, Renewal, Renewed};
+pub use sizing::{Resources, Sizing};
 
 use crate::ids::{AgentId, InstanceId};
 use crate::label::LabelSet;
@@ -37,8 +39,8 @@ pub struct Fleet {
     held: BTreeMap<AgentId, BTreeSet<InstanceId>>,
     /// Both clocks of each lease: its end, and the end of its job's time limit.
     deadlines: BTreeSet<(crate::Uptime, Clock, InstanceId)>,
-    /// Agents with free slots, by what they offer; most free slots first.
-    free: BTreeMap<Offer, BTreeSet<(Reverse<u32>, AgentId)>>,
+    /// Agents that would take a job; most free slots first.
+    free: BTreeMap<Class, BTreeSet<(Reverse<u32>, AgentId)>>,
     turns: Turns,
     durations: Durations,
     last_session: u64,
@@ -50,6 +52,14 @@ struct Offer {
     count: usize,
     labels: LabelSet,
     accepts_untrusted: bool,
+}
+
+/// Agents that offer the same, and the same of it now.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Class {
+    offer: Offer,
+    /// The labels without those of sizes for which there is no room now.
+    open: LabelSet,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +99,16 @@ impl Fleet {
         Order { queues, turn: self.turns.of(&Offer::of(agent)), weight }.position(instance, now)
     }
 
+    /// An agent whose jobs take more than it has; there is none unless one came back with less. For tests.
+    #[must_use]
+    pub fn overcommitted(&self) -> Option<AgentId> {
+        let over = |agent: &&Agent| {
+            let total = agent.profile.sizing.as_ref().map(|sizing| sizing.total);
+            total.is_some_and(|total| !self.used_of(&agent.profile).fits(total))
+        };
+        self.agents.values().find(over).map(|agent| agent.profile.id)
+    }
+
     /// How long jobs with these labels take, in milliseconds, as far as it is known.
     #[must_use]
     pub fn usual_duration_ms(&self, labels: &LabelSet) -> Option<u64> {
@@ -101,7 +121,29 @@ impl Fleet {
 
     fn free_of(&self, agent: &Agent) -> u32 {
         let usable = agent.session.is_some() && !agent.draining && agent.paused.is_none() && !agent.full;
-        if usable { agent.profile.slots.saturating_sub(self.held_by(agent.profile.id)) } else { 0 }
+        if !usable {
+            return 0;
+        }
+        let slots = agent.profile.slots.saturating_sub(self.held_by(agent.profile.id));
+        let room = agent.profile.sizing.as_ref().map(|sizing| sizing.room(self.used_of(&agent.profile)));
+        room.map_or(slots, |room| slots.min(room))
+    }
+
+    /// What the jobs of an agent take of its processors and memory; nothing where it has no sizes.
+    fn used_of(&self, profile: &AgentProfile) -> Resources {
+        let Some(sizing) = &profile.sizing else { return Resources::default() };
+        let held = self.held.get(&profile.id).into_iter().flatten();
+        let watches = held.filter_map(|instance| self.watches.get(instance));
+        watches.fold(Resources::default(), |used, watch| used.plus(sizing.request(&watch.labels)))
+    }
+
+    fn class_of(&self, agent: &Agent) -> Class {
+        let profile = &agent.profile;
+        let open = match &profile.sizing {
+            Some(sizing) => sizing.open(self.used_of(profile), &profile.labels),
+            None => profile.labels.clone(),
+        };
+        Class { offer: Offer::of(profile), open }
     }
 
     fn status<'a>(&'a self, agent: &'a Agent) -> AgentStatus<'a> {
@@ -112,6 +154,7 @@ impl Fleet {
             paused: agent.paused.as_deref(),
             leases: self.held_by(agent.profile.id),
             free_slots: self.free_of(agent),
+            used: self.used_of(&agent.profile),
         }
     }
 
@@ -125,11 +168,11 @@ impl Fleet {
 
     fn unlist(&mut self, id: AgentId) {
         let Some(agent) = self.agents.get(&id) else { return };
-        let (offer, entry) = (Offer::of(&agent.profile), (Reverse(self.free_of(agent)), id));
-        if let Some(class) = self.free.get_mut(&offer) {
-            class.remove(&entry);
-            if class.is_empty() {
-                self.free.remove(&offer);
+        let (class, entry) = (self.class_of(agent), (Reverse(self.free_of(agent)), id));
+        if let Some(agents) = self.free.get_mut(&class) {
+            agents.remove(&entry);
+            if agents.is_empty() {
+                self.free.remove(&class);
             }
         }
     }
@@ -138,7 +181,7 @@ impl Fleet {
         let Some(agent) = self.agents.get(&id) else { return };
         let free = self.free_of(agent);
         if free > 0 {
-            self.free.entry(Offer::of(&agent.profile)).or_default().insert((Reverse(free), id));
+            self.free.entry(self.class_of(agent)).or_default().insert((Reverse(free), id));
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Agents coming, renewing and going.
 
 use crate::command::{Command, Expire, LeaseRef};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Resources, Sizing};
 use crate::ids::AgentId;
 use crate::label::LabelSet;
-use crate::limits::{AGENTS_MAX, LEASES_PRESENTED_MAX, SLOTS_PER_AGENT_MAX};
+use crate::limits::{AGENTS_MAX, LABELS_MAX, LEASES_PRESENTED_MAX, SLOTS_PER_AGENT_MAX};
 use crate::outcome::FleetCause;
 use crate::state::{Instance, State};
 use crate::time::Uptime;
@@ -22,6 +22,18 @@ pub struct AgentProfile {
     pub slots: u32,
     /// Whether it runs untrusted runs too.
     pub accepts_untrusted: bool,
+    /// Its processors and memory, where it counts them: then a job needs room there beside a slot. More sizes than [`LABELS_MAX`] are
+    /// not looked at.
+    pub sizing: Option<Sizing>,
+}
+
+impl AgentProfile {
+    /// How many slots' worth of the agent a job with these labels takes: one, or more where it takes more than a slot's share of its
+    /// processors or memory.
+    #[must_use]
+    pub fn slots_worth(&self, labels: &LabelSet) -> u32 {
+        self.sizing.as_ref().map_or(1, |sizing| sizing.slots_worth(sizing.request(labels), self.slots))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -49,8 +61,34 @@ pub struct AgentStatus<'a> {
     pub paused: Option<&'a str>,
     /// How many leases it has.
     pub leases: u32,
-    /// How many more it would take now.
+    /// How many more it would take now, of no particular size.
     pub free_slots: u32,
+    /// What its jobs take of its processors and memory; nothing where it does not count them.
+    pub used: Resources,
+}
+
+impl AgentStatus<'_> {
+    /// Whether it would take a job with these labels, all of which it has.
+    #[must_use]
+    pub fn would_take(&self, labels: &LabelSet) -> bool {
+        let room = self.profile.sizing.as_ref().is_none_or(|sizing| {
+            sizing.request(labels).fits(sizing.total.minus(self.used))
+        });
+        self.has_slot() && room && self.free_slots > 0
+    }
+
+    /// How many slots' worth of it its jobs take.
+    #[must_use]
+    pub fn slots_taken(&self) -> u32 {
+        let worth = self.profile.sizing.as_ref().map(|sizing| sizing.slots_worth(self.used, self.profile.slots));
+        worth.unwrap_or_default().max(self.leases)
+    }
+
+    /// Whether a slot of it has no job.
+    #[must_use]
+    pub const fn has_slot(&self) -> bool {
+        self.leases < self.profile.slots
+    }
 }
 
 /// What to tell an agent that says hello, and what to do about it.
@@ -109,6 +147,11 @@ impl Fleet {
         let id = profile.id;
         self.make_room(id)?;
         profile.slots = profile.slots.min(SLOTS_PER_AGENT_MAX);
+        if let Some(sizing) = &mut profile.sizing {
+            while sizing.sizes.len() > LABELS_MAX {
+                sizing.sizes.pop_last();
+            }
+        }
         self.last_session += 1;
         let session = self.last_session;
         self.reindex(id, |fleet| {

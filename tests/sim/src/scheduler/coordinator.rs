@@ -335,6 +335,9 @@ impl World {
                 Ok(_) => {}
                 Err(rejection) => return Err(Broken::FleetRefused(rejection)),
             }
+            if let Some(agent) = self.coordinator.fleet.overcommitted() {
+                return Err(Broken::Overcommitted(agent));
+            }
         }
         if !self.coordinator.up {
             return Ok(());
