@@ -139,6 +139,9 @@ impl Agent {
         let keeping = Warm::keep(Arc::clone(&machine), trigger.watcher());
         let leave = runner.leave.clone();
         runner.tasks.spawn(async move { leave.run_until_cancelled(keeping).await });
+        let keeping = Arc::clone(&machine.checkouts).keep(machine.disk.clone(), trigger.watcher());
+        let leave = runner.leave.clone();
+        runner.tasks.spawn(async move { leave.run_until_cancelled(keeping).await });
         let telling = configured_images::tell(machine.engine.clone(), configured);
         tokio::spawn(runner.leave.clone().run_until_cancelled_owned(telling));
         let collector = Collector {

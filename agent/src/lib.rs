@@ -15,7 +15,7 @@ mod beneath;
 pub mod checkout;
 pub mod configured_images;
 pub mod coordinator;
-mod credential;
+pub mod credential;
 pub mod disk;
 pub mod docker;
 pub mod externals;

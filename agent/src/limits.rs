@@ -17,6 +17,27 @@ pub const CPUS_MAX: f64 = 1_024.0;
 /// contexts.
 pub const SPEC_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Repositories of which an agent keeps a mirror; those used longest ago go.
+pub const MIRRORS_MAX: usize = 32;
+
+/// A mirror with more packs, each of which is one fetch, is begun anew: git looks through all of them.
+pub const MIRROR_PACKS_MAX: usize = 50;
+
+/// A mirror with more bytes is not kept.
+pub const MIRROR_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Ready checkouts that an agent keeps at most, whatever it is told: each is a working tree.
+pub const READY_MAX: usize = 32;
+
+/// Ready checkouts that an agent keeps unless it is told otherwise.
+pub const READY_DEFAULT: usize = 2;
+
+/// A checkout of fewer files is not made ready: it is there as quickly from its mirror.
+pub const READY_FROM_FILES: u32 = 1_000;
+
+/// After a checkout, before the next one is made ready: the job's first steps come first.
+pub const READY_PAUSE: Duration = Duration::from_secs(2);
+
 /// Sandboxes that an agent keeps at most, whatever it is told: each is a network and a container.
 pub const WARM_MAX: usize = 64;
 

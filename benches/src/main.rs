@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use slipway_bench::dispatch::{self, Load};
 use slipway_bench::{
-    agent_cache, backlog, browsers, build_cache, cache, dedup, expressions, failover, figure::Figure,
-    journal, logs, mask, plan, programs, results, scheduler, start, webhooks,
+    agent_cache, backlog, browsers, build_cache, cache, checkout, dedup, expressions, failover,
+    figure::Figure, idle, journal, logs, mask, plan, programs, results, scheduler, start, webhooks,
 };
 
 #[derive(Parser)]
@@ -40,6 +40,22 @@ enum What {
         /// How often each side is measured.
         #[arg(long, default_value_t = 15)]
         rounds: usize,
+    },
+    /// A checkout of a large repository by an agent that has had it before, beside `git clone` from the local disk.
+    Checkout {
+        /// Files of the repository.
+        #[arg(long, default_value_t = 100_000)]
+        files: usize,
+        /// How often each side is measured.
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+    /// An agent that waits for jobs, and a coordinator with many that do, each enrolled and with a connection of its own. Needs the programs
+    /// built in the same profile (`cargo build --release --bins`).
+    Idle {
+        /// How many agents.
+        #[arg(long, default_value_t = 10_000)]
+        agents: usize,
     },
     /// A cache entry saved and restored, straight and through an agent, beside a plain copy.
     Results {
@@ -183,6 +199,7 @@ impl What {
             Self::Plan { .. }
             | Self::Expressions
             | Self::Mask
+            | Self::Checkout { .. }
             | Self::Dedup { .. }
             | Self::Webhooks { .. }
             | Self::Scheduler { .. }
@@ -191,6 +208,7 @@ impl What {
             Self::Results { .. }
             | Self::Cache { .. }
             | Self::Failover { .. }
+            | Self::Idle { .. }
             | Self::Logs { .. }
             | Self::Dispatch { .. }
             | Self::Browsers { .. }
@@ -218,6 +236,8 @@ fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         What::Expressions => expressions::measure()?,
         What::Mask => mask::measure()?,
         What::Start { image, rounds } => runtime()?.block_on(start::measure(image, *rounds))?,
+        What::Checkout { files, rounds } => runtime()?.block_on(checkout::measure(*files, *rounds))?,
+        What::Idle { agents } => runtime()?.block_on(idle::measure(*agents))?,
         What::Results { mebibytes } => runtime()?.block_on(results::measure(*mebibytes))?,
         What::Cache { mebibytes, only, beside } => {
             let mut figures = Vec::new();

@@ -106,7 +106,8 @@ impl Hall {
         hall.refill(load)?;
         let labels = LabelSet::new(["self-hosted", "linux", "x64", "docker", "host-1"]);
         let id = AgentId::from_u128(1);
-        let profile = AgentProfile { id, name: String::new(), labels, slots: 1, accepts_untrusted: true, sizing: None };
+        let profile =
+            AgentProfile { id, name: String::new(), labels, slots: 1, accepts_untrusted: true, sizing: None };
         hall.fleet.hello(&hall.state, profile, &[], Uptime(0)).context("the fleet is full")?;
         Ok(hall)
     }

@@ -2,8 +2,8 @@
 //!
 //! - a step in a running container: an order to init until its end is read, beside `docker exec` of the same;
 //! - a job of one step: from submission to the first log line and to the result, on a private coordinator and agent,
-//!   beside creating a network and a volume and `docker run` of the same image and command, and beside a bare `docker run --rm`, which has
-//!   neither;
+//!   beside creating a network and a volume and `docker run` of the same image and command, and beside `docker run --rm`, alone and in a network of its own that is there
+//!   already;
 //! - the same where a container waits for it ("warm").
 
 use std::path::Path;
@@ -120,18 +120,23 @@ async fn jobs(image: &str, rounds: usize) -> anyhow::Result<Vec<Figure>> {
             warm,
         });
     }
-    let measured = jobs_on(&fleets, image, rounds, folder.path()).await;
+    let own = format!("slipway-bench-own-{}", std::process::id());
+    docker(&["network", "create", &own]).await?;
+    let measured = jobs_on(&fleets, image, rounds, folder.path(), &own).await;
+    docker(&["network", "rm", &own]).await?;
     for Fleet { fleet: (coordinator, agent), .. } in fleets {
         agent.discard().await;
         coordinator.shutdown().await;
     }
-    let [cold, cold_end, warm, warm_end, line, end, bare] =
+    let [cold, cold_end, warm, warm_end, line, end, bare, apart] =
         measured?.map(|mut samples| samples.quantile_ms(0.5));
     let (all, alone) = ("docker network+volume create, docker run", "docker run --rm");
+    let apart_name = "docker run --rm --network its own";
     Ok(vec![
         Figure::new("start.job_first_line_p50", "ms", cold, all, line),
         Figure::new("start.job_finished_p50", "ms", cold_end, all, end),
         Figure::new("start.job_first_line_beside_run_p50", "ms", cold, alone, bare),
+        Figure::new("start.job_first_line_beside_run_apart_p50", "ms", cold, apart_name, apart),
         Figure::new("start.warm_job_first_line_p50", "ms", warm, alone, bare),
         Figure::new("start.warm_job_finished_p50", "ms", warm_end, all, end),
     ])
@@ -169,8 +174,9 @@ async fn jobs_on(
     image: &str,
     rounds: usize,
     folder: &Path,
-) -> anyhow::Result<[Samples; 7]> {
-    let mut samples: [Samples; 7] = Default::default();
+    own: &str,
+) -> anyhow::Result<[Samples; 8]> {
+    let mut samples: [Samples; 8] = Default::default();
     // The first round of each warms caches (layers, the agent's folders) and is not counted.
     for round in 0..=rounds {
         let mut times = Vec::new();
@@ -189,8 +195,12 @@ async fn jobs_on(
         let by_hand = tokio::time::timeout(PATIENCE, job_by_hand(image, round, folder)).await;
         let by_hand = by_hand.context("docker run took too long")??;
         tokio::time::sleep(SETTLE).await;
-        let bare = tokio::time::timeout(PATIENCE, bare_run(image)).await;
-        times.extend([by_hand.first_line, by_hand.finished, bare.context("docker run --rm took too long")??]);
+        times.extend([by_hand.first_line, by_hand.finished]);
+        for network in ["bridge", own] {
+            let bare = tokio::time::timeout(PATIENCE, bare_run(image, network)).await;
+            times.push(bare.context("docker run --rm took too long")??);
+            tokio::time::sleep(SETTLE).await;
+        }
         if round > 0 {
             samples.iter_mut().zip(times).for_each(|(samples, time)| samples.add(time));
         }
@@ -246,9 +256,9 @@ async fn job_by_hand(image: &str, round: usize, folder: &Path) -> anyhow::Result
     Ok(seen)
 }
 
-/// Time to the first line of `docker run --rm`, with the engine's own network and nothing mounted.
-async fn bare_run(image: &str) -> anyhow::Result<Duration> {
-    let run = ["run", "--rm", image, "sh", "-e", "-c", "echo first line"];
+/// Time to the first line of `docker run --rm` in this network, with nothing mounted.
+async fn bare_run(image: &str, network: &str) -> anyhow::Result<Duration> {
+    let run = ["run", "--rm", "--network", network, image, "sh", "-e", "-c", "echo first line"];
     Ok(run_by_hand(Instant::now(), &run).await?.first_line)
 }
 

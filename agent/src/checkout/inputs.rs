@@ -75,6 +75,13 @@ pub struct Fetch {
     pub filter: Option<String>,
 }
 
+impl Fetch {
+    /// The same without the token.
+    pub(super) fn without_token(&self) -> Self {
+        Self { token: None, ..self.clone() }
+    }
+}
+
 impl Inputs {
     /// Reads `with`.
     ///

@@ -8,6 +8,7 @@
 
 mod git;
 mod inputs;
+pub mod kept;
 mod tree;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub(crate) use crate::removal::remove;
 use crate::runner::inside::Inside;
 use crate::steps::values::Values;
 pub use inputs::{Fetch, Inputs, needs_original};
+use kept::Kept;
 
 /// Why there is no code.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ pub struct Target<'a> {
     pub workspace: PathBuf,
     /// Whom the files belong to.
     pub user: &'a ContainerUser,
+    /// What the agent keeps of repositories.
+    pub kept: &'a Kept,
 }
 
 /// Checks the run's code out; `token` is the run's own, where the step names none; `say` gets lines for the step's log. Gives the commit, where there is one.
@@ -84,16 +88,21 @@ pub async fn checkout(
         Source::Git { clone_url, repository, git_ref, sha } => {
             let fetch = inputs.fetch(clone_url, repository, git_ref, sha).map_err(CheckoutError::Step)?;
             say(format!("Fetching {} at {}", fetch.url, fetch.wanted));
-            Some(git::fetch(&fetch, &target.staging, say).await?)
+            Some(git::fetch(&fetch, &target.staging, target.user, target.kept, say).await?)
         }
     };
     let (staging, user) = (target.staging.clone(), target.user.clone());
-    let given = tokio::task::spawn_blocking(move || give_all(&staging, &user)).await;
+    // A ready tree is the user's already, but for what git wrote just now.
+    let to_give = match &commit {
+        Some(done) if done.given => staging.join(".git"),
+        _ => staging,
+    };
+    let given = tokio::task::spawn_blocking(move || give_all(&to_give, &user)).await;
     given
         .map_err(|error| Failure::new(Cause::Internal, error.to_string()))?
         .map_err(|error| Failure::io("cannot give the code to the container's user", &error))?;
     place(target, &inputs)?;
-    Ok(commit)
+    Ok(commit.map(|done| done.commit))
 }
 
 /// Moves the staged tree to where the step wants it, in place of what is there.
@@ -138,6 +147,9 @@ pub(crate) fn give_all(path: &Path, user: &ContainerUser) -> std::io::Result<()>
 
 fn give(path: &Path, found: &std::fs::Metadata, user: &ContainerUser) -> std::io::Result<()> {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    if (found.uid(), found.gid()) == (user.uid, user.gid) {
+        return Ok(());
+    }
     match std::os::unix::fs::lchown(path, Some(user.uid), Some(user.gid)) {
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             if found.is_symlink() || found.uid() == user.uid {

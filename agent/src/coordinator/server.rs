@@ -130,7 +130,7 @@ impl Server {
 
     /// The same, shown this certificate.
     #[must_use]
-    pub(crate) fn with_badge(&self, badge: &Badge) -> Self {
+    pub fn with_badge(&self, badge: &Badge) -> Self {
         Self { badge: badge.clone(), ..self.clone() }
     }
 

@@ -70,10 +70,16 @@ impl Certificate {
 }
 
 /// Keeps an agent's certificate good.
-pub(crate) struct Renewal {
+pub struct Renewal {
     pub(super) path: PathBuf,
     pub(super) kept: Kept,
     pub(super) badge: Badge,
+}
+
+impl std::fmt::Debug for Renewal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Renewal").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 impl Renewal {

@@ -17,7 +17,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::coordinator::{AddressError, Badge, Coordinator, EnrolError, Server};
-pub(crate) use certificate::Renewal;
+pub use certificate::Renewal;
 use certificate::Request;
 use file::{FILE, Kept, read, write};
 
@@ -44,13 +44,19 @@ pub enum CredentialError {
 }
 
 /// What an agent proves who it is with.
-pub(crate) struct Member {
+pub struct Member {
     /// What every call carries.
-    pub(crate) credential: String,
+    pub credential: String,
     /// What is shown when a connection is made.
-    pub(crate) badge: Badge,
+    pub badge: Badge,
     /// Keeps that good; none: there is no certificate.
-    pub(crate) renewal: Option<Renewal>,
+    pub renewal: Option<Renewal>,
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Member").field("renewal", &self.renewal).finish_non_exhaustive()
+    }
 }
 
 /// What this agent presents: its credential, where it was given a token for enrolment (used now if it was not before), else the
@@ -58,7 +64,7 @@ pub(crate) struct Member {
 ///
 /// # Errors
 /// [`CredentialError`].
-pub(crate) async fn obtain(
+pub async fn obtain(
     servers: &[Server],
     token: &str,
     data_dir: &Path,

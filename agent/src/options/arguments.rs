@@ -8,7 +8,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use serde::Deserialize;
 
-use super::sizes::WrittenSize;
+use super::sizes::WrittenAmount;
 use crate::disk::mark::Mark;
 
 impl Arguments {
@@ -82,6 +82,9 @@ pub struct Arguments {
     /// Containers that wait for jobs, started before one comes; 0: none [default: 2, or as many as slots]
     #[arg(long, value_name = "NUMBER", env = "SLIPWAY_WARM")]
     pub warm: Option<usize>,
+    /// Checkouts of large repositories that are made ready before a job asks; 0: none [default: 2]
+    #[arg(long, value_name = "NUMBER", env = "SLIPWAY_READY_CHECKOUTS")]
+    pub ready_checkouts: Option<usize>,
     /// Memory of one job, for example 8g
     #[arg(long, value_name = "SIZE", env = "SLIPWAY_JOB_MEMORY")]
     pub job_memory: Option<String>,
@@ -207,12 +210,13 @@ pub(super) struct File {
     pub(super) docker_host: Option<String>,
     pub(super) subnets: Option<String>,
     pub(super) warm: Option<usize>,
+    pub(super) ready_checkouts: Option<usize>,
     pub(super) job_memory: Option<String>,
     pub(super) job_cpus: Option<f64>,
     pub(super) job_pids: Option<i64>,
     pub(super) cpus: Option<f64>,
     pub(super) memory: Option<String>,
-    pub(super) sizes: BTreeMap<String, WrittenSize>,
+    pub(super) sizes: BTreeMap<String, WrittenAmount>,
     pub(super) actions_source: Option<String>,
     pub(super) externals: Option<PathBuf>,
     pub(super) original_actions: bool,

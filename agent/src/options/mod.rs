@@ -115,6 +115,8 @@ pub struct Options {
     pub subnets: AddressRange,
     /// Containers that wait for jobs.
     pub warm: usize,
+    /// Checkouts of large repositories that are made ready before a job asks.
+    pub ready_checkouts: usize,
     /// What one job may use.
     pub limits: Limits,
     /// Processors and memory that jobs share, where they count beside slots.
@@ -270,6 +272,7 @@ impl Options {
                 .unwrap_or_else(|| crate::docker::DEFAULT_HOST.to_owned()),
             subnets,
             warm: warm::warm(given.warm.or(file.warm), slots)?,
+            ready_checkouts: warm::ready_checkouts(given.ready_checkouts.or(file.ready_checkouts))?,
             limits,
             sizes: sizes::sizes(
                 sizes::Given {

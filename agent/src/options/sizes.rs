@@ -67,11 +67,9 @@ impl Sizes {
             memory_bytes: one.memory_bytes.max(other.memory_bytes),
         });
         match greatest {
-            Some(Amount { cpu_millis, memory_bytes }) => Limits {
-                cpu_millis: Some(cpu_millis),
-                memory_bytes: Some(memory_bytes),
-                ..usual
-            },
+            Some(Amount { cpu_millis, memory_bytes }) => {
+                Limits { cpu_millis: Some(cpu_millis), memory_bytes: Some(memory_bytes), ..usual }
+            }
             None => usual,
         }
     }
@@ -80,7 +78,7 @@ impl Sizes {
 /// `cpus = 4`, `memory = "16g"`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct WrittenSize {
+pub(super) struct WrittenAmount {
     cpus: f64,
     memory: String,
 }
@@ -91,7 +89,7 @@ pub(super) struct Given {
     pub(super) memory: Option<String>,
     /// `LABEL=CPUS:MEMORY`
     pub(super) sizes: Vec<String>,
-    pub(super) written: BTreeMap<String, WrittenSize>,
+    pub(super) written: BTreeMap<String, WrittenAmount>,
 }
 
 /// Checks it. None when nothing was given: only slots count then.
@@ -118,12 +116,16 @@ pub(super) fn sizes(given: Given, limits: Limits, slots: u32) -> Result<Option<S
         memory_bytes: limits.memory_bytes.unwrap_or(share(total.memory_bytes)),
     };
     if !each.fits(total) {
-        let message = format!("each job takes {each} (--job-cpus, --job-memory), and there are {total} in all");
+        let message =
+            format!("each job takes {each} (--job-cpus, --job-memory), and there are {total} in all");
         return Err(invalid("--cpus", message));
     }
     let mut by_label = BTreeMap::new();
-    let written = written.into_iter().map(|(label, WrittenSize { cpus, memory })| {
-        Ok((label, Amount { cpu_millis: processors("--size", cpus)?, memory_bytes: memory_of("--size", &memory)? }))
+    let written = written.into_iter().map(|(label, WrittenAmount { cpus, memory })| {
+        Ok((
+            label,
+            Amount { cpu_millis: processors("--size", cpus)?, memory_bytes: memory_of("--size", &memory)? },
+        ))
     });
     for size in written.chain(sizes.iter().map(|text| parse(text))) {
         let (label, size) = size?;

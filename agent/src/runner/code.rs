@@ -43,15 +43,16 @@ impl Attempt {
         let prepared = self.prepared()?.clone();
         let workspace = self.host_workspace();
         let work = self.folder.work();
+        let machine = std::sync::Arc::clone(&self.machine);
         let target = Target {
             staging: self.lane_place("checkout"),
             work: &work,
             workspace: workspace.strip_prefix(&work).map_or_else(|_| PathBuf::new(), PathBuf::from),
             user: &prepared.user,
+            kept: &machine.checkouts,
         };
         let (said, lines) = errand::lines();
         let mut say = move |line| said.line(line);
-        let machine = std::sync::Arc::clone(&self.machine);
         let source = self.spec.source.clone();
         let token = self.run_token();
         let working = checkout(&machine.coordinator, &source, &with, token.as_deref(), &target, &mut say);

@@ -44,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::actions::ActionStore;
+use crate::checkout::kept::Kept;
 use crate::coordinator::Coordinator;
 use crate::disk::DiskState;
 use crate::disk::images::Images;
@@ -83,6 +84,8 @@ pub struct Machine {
     pub kept_images: Arc<Images>,
     /// Keeps jobs from the cloud's metadata addresses.
     pub metadata: MetadataGuard,
+    /// What it keeps of repositories.
+    pub checkouts: Arc<Kept>,
     /// Containers that wait for jobs.
     pub(crate) warm: Warm,
     /// What is known of images, by id: looking into one costs a container.
@@ -108,6 +111,7 @@ impl Machine {
         let externals = Externals::new(options.externals.clone(), options.architecture);
         let images = Mutex::default();
         let warm = Warm::new(options.warm);
+        let checkouts = Arc::new(Kept::open(&options.data_dir, options.ready_checkouts));
         let kept_images = Images::open(&options.data_dir);
         let metadata = MetadataGuard::new(
             options.subnets,
@@ -126,6 +130,7 @@ impl Machine {
             tier,
             disk,
             kept_images,
+            checkouts,
             warm,
             images,
             metadata,

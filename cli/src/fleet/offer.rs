@@ -184,6 +184,8 @@ fn agent_options(
         name: own.name,
         slots: own.slots,
         warm: own.warm,
+        // Where nothing waits, nothing is made ready either.
+        ready_checkouts: own.warm.filter(|count| *count == 0),
         // The coordinator's is on the same disk.
         cache_size: Some(CacheSize(0)),
         ..Arguments::default()

@@ -131,7 +131,9 @@ impl Counted {
         if !self.offers.contains(&offer) {
             self.offers.push(offer);
         }
-        let same = |other: &&AgentProfile| (other.slots, &other.sizing) == (agent.profile.slots, &agent.profile.sizing);
+        let same = |other: &&AgentProfile| {
+            (other.slots, &other.sizing) == (agent.profile.slots, &agent.profile.sizing)
+        };
         if agent.profile.sizing.is_some() && !self.sized.iter().any(|other| same(&other)) {
             self.sized.push(agent.profile.clone());
         }

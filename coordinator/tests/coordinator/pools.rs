@@ -163,7 +163,10 @@ async fn jobs_that_take_more_of_an_agent_call_for_more_agents() {
             instances.iter().filter(|instance| instance["wait"]["reason"] == "no_room").count() == 2
         })
         .await;
-    assert!(shown.to_string().contains("no agent with its labels has 6 processors and 6 GiB free"), "{shown}");
+    assert!(
+        shown.to_string().contains("no agent with its labels has 6 processors and 6 GiB free"),
+        "{shown}"
+    );
     // A small one has room beside the large one, a second one has none.
     let run = fixture.submit(&jobs("ubuntu-latest", 2)).await;
     fixture
@@ -175,7 +178,11 @@ async fn jobs_that_take_more_of_an_agent_call_for_more_agents() {
         .await;
     let pool = pool(&fixture, "x64").await;
     // Each large one is worth three of four slots: of ten that is wanted three agents.
-    assert_eq!((&pool["busy"], &pool["queued"], &pool["desired"]), (&json!(2), &json!(3), &json!(3)), "{pool}");
+    assert_eq!(
+        (&pool["busy"], &pool["queued"], &pool["desired"]),
+        (&json!(2), &json!(3), &json!(3)),
+        "{pool}"
+    );
     let agents = fixture.get("/api/v1/agents").await;
     assert_eq!(
         agents["agents"][0]["resources"],

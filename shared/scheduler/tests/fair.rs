@@ -65,7 +65,8 @@ impl Hall {
 
     fn agent(&mut self, number: u128, labels: &[&str], slots: u32) {
         let (id, labels) = (AgentId::from_u128(number), LabelSet::new(labels));
-        let profile = AgentProfile { id, name: String::new(), labels, slots, accepts_untrusted: false, sizing: None };
+        let profile =
+            AgentProfile { id, name: String::new(), labels, slots, accepts_untrusted: false, sizing: None };
         self.fleet.hello(&self.scene.state, profile, &[], Uptime(0)).unwrap();
     }
 

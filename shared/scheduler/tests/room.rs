@@ -196,7 +196,10 @@ fn an_agent_that_comes_back_knows_what_its_jobs_take() {
     assert_eq!(stage.fleet.agent(AgentId::from_u128(1)).unwrap().free_slots, 0);
     assert!(stage.fleet.overcommitted().is_some());
     // Without sizes slots count alone.
-    stage.fleet.hello(&stage.scene.state, AgentProfile { sizing: None, ..profile(1, 8) }, &held, Uptime(0)).unwrap();
+    stage
+        .fleet
+        .hello(&stage.scene.state, AgentProfile { sizing: None, ..profile(1, 8) }, &held, Uptime(0))
+        .unwrap();
     assert_eq!(stage.granted(), [jobs[2]]);
 }
 
@@ -213,7 +216,9 @@ fn no_more_sizes_are_looked_at_than_an_agent_may_have_labels() {
 #[test]
 fn a_job_is_worth_the_slots_that_have_what_it_takes() {
     let agent = profile(1, 4);
-    for (labels, worth) in [(&["linux"] as &[&str], 1), (&["large"], 2), (&["hungry"], 3), (&["large", "hungry"], 3)] {
+    for (labels, worth) in
+        [(&["linux"] as &[&str], 1), (&["large"], 2), (&["hungry"], 3), (&["large", "hungry"], 3)]
+    {
         assert_eq!(agent.slots_worth(&LabelSet::new(labels)), worth, "{labels:?}");
     }
     assert_eq!(AgentProfile { sizing: None, ..agent }.slots_worth(&LabelSet::new(["large"])), 1);

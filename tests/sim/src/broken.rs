@@ -77,6 +77,7 @@ impl fmt::Display for Broken {
             Self::FleetRefused(rejection) => {
                 write!(f, "the state refused what the fleet asked for: {rejection}")
             }
+            Self::Overcommitted(agent) => write!(f, "the jobs of agent {agent} take more than it has"),
             Self::NeverFinished(run, Some(reason)) => write!(f, "run {run} never finishes: {reason}"),
             Self::NeverFinished(run, None) => write!(f, "run {run} never finishes"),
             Self::Leftover => f.write_str("all runs are finished, but something is leased or queued"),

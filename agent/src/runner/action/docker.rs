@@ -129,11 +129,8 @@ impl Attempt {
         let (work, folder, name) =
             (self.folder.work(), folder.to_owned(), name.to_string_lossy().into_owned());
         let place = self.lane_place("build.tar");
-        let building = BuildPlace {
-            network: self.prepared()?.network.clone(),
-            limits: self.limits(),
-            platform,
-        };
+        let building =
+            BuildPlace { network: self.prepared()?.network.clone(), limits: self.limits(), platform };
         let working = async move {
             let (archived, shown) = (folder.clone(), folder.display().to_string());
             let packed = place.clone();

@@ -182,6 +182,7 @@ impl Attempt {
                 work: &work,
                 workspace: root.clone(),
                 user: &user,
+                kept: &machine.checkouts,
             };
             let token = self.run_token();
             let working = checkout(&machine.coordinator, &source, &with, token.as_deref(), &target, &mut say);

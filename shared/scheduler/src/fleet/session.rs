@@ -71,16 +71,19 @@ impl AgentStatus<'_> {
     /// Whether it would take a job with these labels, all of which it has.
     #[must_use]
     pub fn would_take(&self, labels: &LabelSet) -> bool {
-        let room = self.profile.sizing.as_ref().is_none_or(|sizing| {
-            sizing.request(labels).fits(sizing.total.minus(self.used))
-        });
+        let room = self
+            .profile
+            .sizing
+            .as_ref()
+            .is_none_or(|sizing| sizing.request(labels).fits(sizing.total.minus(self.used)));
         self.has_slot() && room && self.free_slots > 0
     }
 
     /// How many slots' worth of it its jobs take.
     #[must_use]
     pub fn slots_taken(&self) -> u32 {
-        let worth = self.profile.sizing.as_ref().map(|sizing| sizing.slots_worth(self.used, self.profile.slots));
+        let worth =
+            self.profile.sizing.as_ref().map(|sizing| sizing.slots_worth(self.used, self.profile.slots));
         worth.unwrap_or_default().max(self.leases)
     }
 
