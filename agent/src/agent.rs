@@ -24,6 +24,7 @@ use crate::failure::Failure;
 use crate::identity::{Identity, IdentityError};
 use crate::init::{self, InitError};
 use crate::options::Options;
+use crate::options::job_engine::Kind;
 use crate::runner::attempt::{Adopted, Begin};
 use crate::runner::folder::JobFolder;
 use crate::runner::{Machine, Runner, Warm, finish};
@@ -110,6 +111,10 @@ impl Agent {
         let about = machine.engine.about().await?;
         if let Some(runtime) = &machine.options.isolation.runtime {
             about.has_runtime(runtime)?;
+        }
+        if machine.options.job_engine.kind == Kind::Private {
+            let runtime = machine.options.isolation.runtime.clone();
+            machine.engine.probe_job_engine(&machine.options.job_engine.image, runtime).await?;
         }
         jobs_folder(&machine.jobs_dir(), about.user_namespaces)?;
         jobs_folder(&machine.sandboxes_dir(), about.user_namespaces)?;

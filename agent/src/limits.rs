@@ -18,6 +18,15 @@ pub const WARM_MAX: usize = 64;
 /// matrix over two.
 pub const WARM_DEFAULT: usize = 2;
 
+/// Longest name of an image that is configured for private engines.
+pub const IMAGE_NAME_MAX_CHARS: usize = 512;
+
+/// How long a private engine may take to show that this machine lets it run.
+pub const JOB_ENGINE_PROBE_TIME: Duration = Duration::from_secs(60);
+
+/// What of a private engine's words is shown when it has ended.
+pub const JOB_ENGINE_WORDS_BYTES: usize = 2048;
+
 /// Jobs that are remembered to choose what waits.
 pub const SANDBOX_USES: usize = 16;
 

@@ -4,9 +4,10 @@
 ///
 /// An agent may be newer than the init it adopts, never older, so an agent has to keep speaking every version whose
 /// containers may still run when it is upgraded.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 
-/// Oldest version whose containers an agent of this build still serves. Version 2 added relays, and changed nothing else.
+/// Oldest version whose containers an agent of this build still serves. Version 2 added relays, version 3 steps that wait for a client,
+/// and neither changed anything else.
 pub const PROTOCOL_VERSION_OLDEST: u16 = 1;
 
 /// Where the read-only mount of the agent's run folder is in every job container.

@@ -3,6 +3,7 @@
 mod arguments;
 mod disk;
 mod isolation;
+pub mod job_engine;
 mod warm;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use thiserror::Error;
 use arguments::File;
 pub use arguments::{Arguments, CacheSize};
 pub use isolation::Isolation;
+pub use job_engine::JobEngine;
 
 use crate::actions::ActionsSource;
 use crate::coordinator::{Fingerprint, Server, ServerError, Trusted};
@@ -137,6 +139,8 @@ pub struct Options {
     pub disk: DiskOptions,
     /// How jobs are kept apart from the machine.
     pub isolation: Isolation,
+    /// The Docker engine of jobs.
+    pub job_engine: JobEngine,
 }
 
 /// A setting that can't be used; names the flag.
@@ -285,6 +289,12 @@ impl Options {
                 metadata: given.allow_metadata || file.allow_metadata,
             }
             .checked(accept_untrusted)?,
+            job_engine: JobEngine::checked(
+                given.job_engine.or(file.job_engine),
+                given.job_engine_image.or(file.job_engine_image),
+                accept_untrusted,
+                emulated,
+            )?,
             servers,
             disk,
         })

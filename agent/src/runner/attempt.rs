@@ -328,6 +328,7 @@ impl Attempt {
             tunnel
         });
         self.run_steps(log, &mut vessel).await?;
+        Self::tell_of_engine(log, &mut vessel).await?;
         self.conclude(log, &vessel).await
     }
 
@@ -342,6 +343,7 @@ impl Attempt {
             }
             // A container that has ended is seen by the step that needs it.
             vessel.connect(&self.machine).await?;
+            self.adopt_engine(&mut vessel).await?;
             return Ok(vessel);
         }
         // An earlier process may have come as far as a container and not to saying so.
