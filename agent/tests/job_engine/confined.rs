@@ -34,7 +34,7 @@ echo programs=$(cat /proc/[0-9]*/comm | sort -u)
 '
 "#;
 
-const HELD: [&str; 15] = [
+const HELD: [&str; 16] = [
     "node",
     "null",
     "disk",
@@ -48,6 +48,7 @@ const HELD: [&str; 15] = [
     "kmsg",
     "containerd",
     "root",
+    "shadow",
     "init",
     "metadata",
 ];
