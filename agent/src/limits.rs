@@ -189,8 +189,8 @@ pub const CLEANERS: usize = 2;
 /// Tries to remove a container or network before it is left to the next start.
 pub const REMOVE_TRIES: u32 = 5;
 
-/// Levels of folders that a removal goes down at a time: it holds two descriptors for each.
-pub const REMOVAL_LEVELS: usize = 32;
+/// Time for a container in which a job's folder is emptied.
+pub const CLEAR_TIME: Duration = Duration::from_secs(600);
 
 /// How long a program of the agent's own may take in a container of its own.
 pub const ONCE_TIME: Duration = Duration::from_secs(30);

@@ -114,6 +114,12 @@ pub const STEP_OOM_SCORE_ADJ: i32 = 500;
 /// Before a range of addresses: init adds the routing rules for it ([`crate::rules`]) and ends.
 pub const RULES_FLAG: &str = "--rules";
 
+/// Before a folder: init removes everything in it and ends.
+pub const CLEAR_FLAG: &str = "--clear";
+
+/// Levels of folders that a removal goes down at a time: it holds two descriptors for each.
+pub const REMOVAL_LEVELS: usize = 32;
+
 /// Exit codes of init itself, as `docker inspect` shows them.
 pub mod exit_code {
     /// Ended by a `Shutdown` order.

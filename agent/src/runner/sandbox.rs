@@ -77,7 +77,7 @@ impl Sandbox {
         let vessel = match laid() {
             Ok(vessel) => vessel,
             Err(failure) => {
-                remove_folder(&folder).await;
+                remove_folder(machine, &folder).await;
                 return Err(failure);
             }
         };
@@ -174,7 +174,7 @@ impl Sandbox {
                 tracing::warn!(container, %failure, "a sandbox stays behind; the next start removes it");
             }
         }
-        remove_folder(&folder).await;
+        remove_folder(machine, &folder).await;
     }
 }
 
