@@ -145,7 +145,7 @@ impl Drop for RootlessAgent {
     }
 }
 
-fn place(coordinator: &FakeCoordinator, engine: &RootlessEngine) -> (Place, PathBuf) {
+fn settings(coordinator: &FakeCoordinator, engine: &RootlessEngine) -> (Place, PathBuf) {
     let mut place = Place::new(coordinator);
     place.arguments.extend(["--docker-host", &engine.host(), "--cache-size", "off"].map(str::to_owned));
     let program = place.folder.path().join("slipway-agent");
@@ -177,7 +177,7 @@ async fn jobs_run_in_an_engine_without_root_and_leave_nothing() {
     fleet::want_image();
     let engine = RootlessEngine::start();
     let coordinator = FakeCoordinator::start().await;
-    let (place, program) = place(&coordinator, &engine);
+    let (place, program) = settings(&coordinator, &engine);
     let mut agent = RootlessAgent::start(&place, &program);
 
     // As the image's `runner`, who is nobody to the agent.
@@ -226,7 +226,7 @@ async fn jobs_run_in_an_engine_without_root_and_leave_nothing() {
     agent.end();
     assert_eq!(engine.containers(), "");
     // Nobody keeps jobs of such an engine from the cloud's metadata address.
-    let mut outside = place(&coordinator, &engine).0;
+    let mut outside = settings(&coordinator, &engine).0;
     outside.arguments.push("--accept-untrusted".to_owned());
     let agent = RootlessAgent::start(&outside, &program);
     let instance = coordinator.assign(&job(vec![run("never", "echo never")])).await;
