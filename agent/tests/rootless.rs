@@ -120,15 +120,16 @@ fn give(path: &Path) {
 }
 
 /// An agent as the engine's user.
-struct RootlessAgent(Child);
+struct RootlessAgent(Child, PathBuf);
 
 impl RootlessAgent {
     fn start(place: &Place, program: &Path) -> Self {
-        let log =
-            std::fs::File::options().create(true).append(true).open(place.folder.path().join("log")).unwrap();
+        let said = place.folder.path().join("log");
+        let log = std::fs::File::options().create(true).append(true).open(&said).unwrap();
         let mut command = Command::new(program);
         command.args(&place.arguments).uid(USER).gid(USER).env("HOME", place.folder.path());
-        Self(command.stdin(Stdio::null()).stderr(log.try_clone().unwrap()).stdout(log).spawn().unwrap())
+        let running = command.stdin(Stdio::null()).stderr(log.try_clone().unwrap()).stdout(log).spawn();
+        Self(running.unwrap(), said)
     }
 
     /// Ends it as its unit does: it finishes and leaves nothing.
@@ -140,6 +141,9 @@ impl RootlessAgent {
 
 impl Drop for RootlessAgent {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the agent said: {}", std::fs::read_to_string(&self.1).unwrap_or_default());
+        }
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

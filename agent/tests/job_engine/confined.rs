@@ -2,6 +2,7 @@
 
 use slipway_proto::v1::Result::{Failure, Success};
 
+use super::fleet::cloud::{Cloud, METADATA, OTHER};
 use super::fleet::{job, run};
 use super::{BOX, Scene, expect_lines};
 
@@ -89,6 +90,29 @@ async fn a_privileged_container_of_a_private_engine_is_no_way_to_the_machine() {
 #[tokio::test(flavor = "multi_thread")]
 async fn neither_is_one_of_a_job_from_outside() {
     tried(&["--accept-untrusted"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_engine_is_no_way_to_the_clouds_metadata_address() {
+    let cloud = Cloud::start();
+    let scene = Scene::with(&["--accept-untrusted"]).await;
+    let mut ask = BOX.to_owned();
+    for network in ["", "--privileged --net host"] {
+        for (address, otherwise) in [(OTHER, "other-is-out-of-reach"), (METADATA, "metadata-is-out-of-reach")]
+        {
+            ask += &format!(
+                "docker run --rm {network} box timeout 5 wget -q -O - http://{address}:80/ || echo {otherwise}\n"
+            );
+        }
+    }
+    let asked = scene.run(&job(vec![run("ask", &ask)])).await;
+    expect_lines(&asked, &["metadata-is-out-of-reach"]);
+    let lines = asked.lines();
+    let count = |what: &str| lines.iter().filter(|line| *line == what).count();
+    let found = (count("the-role-of-the-machine"), count("metadata-is-out-of-reach"));
+    assert_eq!(found, (2, 2), "{lines:#?}");
+    scene.end().await;
+    drop(cloud);
 }
 
 #[tokio::test(flavor = "multi_thread")]
