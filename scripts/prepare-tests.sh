@@ -14,6 +14,7 @@ want_busybox_image "$(dpkg --print-architecture)"
 want_libc_image glibc arm64
 want_libc_image musl "$(dpkg --print-architecture)"
 want_redis_image
+scripts/engine-image.sh
 if [[ $(dpkg --print-architecture) == amd64 ]]; then scripts/buildah-image.sh amd64 arm64; else scripts/buildah-image.sh arm64; fi
 
 target=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')

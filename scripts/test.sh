@@ -28,7 +28,7 @@ check_units() {
   rm -rf "$folder"
 }
 
-check_scripts() { git ls-files -z -- '*.sh' .ci/run | xargs -0 shellcheck -x; }
+check_scripts() { git ls-files -z -- '*.sh' .ci/run scripts/engine | xargs -0 shellcheck -x; }
 
 want_test_dependencies "$@"
 stage "format" cargo fmt --all --check

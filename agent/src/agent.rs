@@ -23,6 +23,7 @@ use crate::docker::network::NetworkPool;
 use crate::failure::Failure;
 use crate::identity::{Identity, IdentityError};
 use crate::init::{self, InitError};
+use crate::options::job_engine::Kind;
 use crate::options::{Options, Sizes};
 use crate::runner::attempt::{Adopted, Begin};
 use crate::runner::folder::JobFolder;
@@ -112,8 +113,16 @@ impl Agent {
         if let Some(runtime) = &machine.options.isolation.runtime {
             about.has_runtime(runtime)?;
         }
-        jobs_folder(&machine.jobs_dir(), about.user_namespaces)?;
-        jobs_folder(&machine.sandboxes_dir(), about.user_namespaces)?;
+        if about.rootless {
+            machine.metadata.note_rootless();
+        }
+        if machine.options.job_engine.kind == Kind::Private {
+            let runtime = machine.options.isolation.runtime.clone();
+            machine.engine.probe_job_engine(&machine.options.job_engine.image, runtime).await?;
+        }
+        let open = about.user_namespaces || about.rootless;
+        jobs_folder(&machine.jobs_dir(), open)?;
+        jobs_folder(&machine.sandboxes_dir(), open)?;
         let configured = machine.options.all_images();
         configured_images::note(&machine.options.data_dir, &configured);
         let left = leftovers(&machine).await?;
@@ -176,10 +185,10 @@ async fn leftovers(machine: &Machine) -> Result<Vec<Adopted>, StartError> {
         let folder = JobFolder::new(entry?.path());
         match Adopted::read(&folder) {
             Ok(Some(adopted)) => left.push(adopted),
-            Ok(None) => finish::remove_folder(&folder).await,
+            Ok(None) => finish::remove_folder(machine, &folder).await,
             Err(why) => {
                 tracing::error!(folder = %folder.root().display(), why, "a job can't be gone on with; it is removed");
-                finish::remove_folder(&folder).await;
+                finish::remove_folder(machine, &folder).await;
             }
         }
     }
@@ -194,7 +203,7 @@ async fn leftovers(machine: &Machine) -> Result<Vec<Adopted>, StartError> {
     }
     // Sandboxes went with the containers of no job; one that a prepared job took has its files there.
     for entry in std::fs::read_dir(machine.sandboxes_dir())? {
-        finish::remove_folder(&JobFolder::new(entry?.path())).await;
+        finish::remove_folder(machine, &JobFolder::new(entry?.path())).await;
     }
     machine.engine.remove_job_volumes(None, &names).await?;
     let used: Vec<String> =
@@ -269,7 +278,7 @@ impl Handle {
             tracing::warn!(%failure, "networks stay behind");
         }
         machine.networks.clear().await;
-        finish::remove_folder(&JobFolder::new(machine.jobs_dir())).await;
-        finish::remove_folder(&JobFolder::new(machine.sandboxes_dir())).await;
+        finish::remove_folder(machine, &JobFolder::new(machine.jobs_dir())).await;
+        finish::remove_folder(machine, &JobFolder::new(machine.sandboxes_dir())).await;
     }
 }

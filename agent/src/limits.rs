@@ -45,6 +45,15 @@ pub const WARM_MAX: usize = 64;
 /// matrix over two.
 pub const WARM_DEFAULT: usize = 2;
 
+/// Longest name of an image that is configured for private engines.
+pub const IMAGE_NAME_MAX_CHARS: usize = 512;
+
+/// How long a private engine may take to show that this machine lets it run.
+pub const JOB_ENGINE_PROBE_TIME: Duration = Duration::from_secs(60);
+
+/// What of a private engine's words is shown when it has ended.
+pub const JOB_ENGINE_WORDS_BYTES: usize = 2048;
+
 /// Jobs that are remembered to choose what waits.
 pub const SANDBOX_USES: usize = 16;
 
@@ -207,8 +216,8 @@ pub const CLEANERS: usize = 2;
 /// Tries to remove a container or network before it is left to the next start.
 pub const REMOVE_TRIES: u32 = 5;
 
-/// Levels of folders that a removal goes down at a time: it holds two descriptors for each.
-pub const REMOVAL_LEVELS: usize = 32;
+/// Time for a container in which a job's folder is emptied.
+pub const CLEAR_TIME: Duration = Duration::from_secs(600);
 
 /// How long a program of the agent's own may take in a container of its own.
 pub const ONCE_TIME: Duration = Duration::from_secs(30);

@@ -15,6 +15,7 @@ use crate::docker::Engine;
 use crate::docker::network::AddressRange;
 use crate::docker::once::Once;
 use crate::failure::{Cause, Failure};
+use crate::limits::ONCE_TIME;
 
 /// See the module.
 #[derive(Debug)]
@@ -27,13 +28,28 @@ pub struct MetadataGuard {
     program: PathBuf,
     adding: Mutex<()>,
     told: AtomicBool,
+    /// The engine has a network of its own, in which addresses of jobs are not those that the machine routes.
+    apart: AtomicBool,
 }
 
 impl MetadataGuard {
     /// For jobs with addresses of this range; `program` is init. `required`: jobs are refused while the rules do not stand.
     #[must_use]
     pub fn new(range: AddressRange, allowed: bool, required: bool, program: PathBuf) -> Self {
-        Self { range, allowed, required, program, adding: Mutex::default(), told: AtomicBool::new(false) }
+        Self {
+            range,
+            allowed,
+            required,
+            program,
+            adding: Mutex::default(),
+            told: AtomicBool::new(false),
+            apart: AtomicBool::new(false),
+        }
+    }
+
+    /// The engine has no root's rights: no rule of the machine holds for its jobs, whoever added it.
+    pub fn note_rootless(&self) {
+        self.apart.store(true, Ordering::Relaxed);
     }
 
     /// Has the rules stand. `image`: any that is here.
@@ -41,7 +57,13 @@ impl MetadataGuard {
     /// # Errors
     /// `container_start`, when they can't and are required.
     pub async fn stand(&self, engine: &Engine, image: &str) -> Result<(), Failure> {
-        if self.allowed || stands(self.range).is_ok() {
+        if self.allowed {
+            return Ok(());
+        }
+        if self.apart.load(Ordering::Relaxed) {
+            return self.fail("an engine without root's rights has a network of its own");
+        }
+        if stands(self.range).is_ok() {
             return Ok(());
         }
         // Where it did not work once it is not tried before each job.
@@ -53,7 +75,14 @@ impl MetadataGuard {
         if stands(self.range).is_ok() {
             return Ok(());
         }
-        let Err(why) = self.add(engine, image).await else { return Ok(()) };
+        match self.add(engine, image).await {
+            Ok(()) => Ok(()),
+            Err(why) => self.fail(&why),
+        }
+    }
+
+    /// They can't stand: no job where they are required, else a word about it, once.
+    fn fail(&self, why: &str) -> Result<(), Failure> {
         if self.required {
             return Err(Failure::new(
                 Cause::ContainerStart,
@@ -75,8 +104,14 @@ impl MetadataGuard {
     async fn add(&self, engine: &Engine, image: &str) -> Result<(), String> {
         let range = self.range.to_string();
         let arguments = [RULES_FLAG, range.as_str()];
-        let once =
-            Once { image, program: &self.program, arguments: &arguments, capabilities: &["NET_ADMIN"] };
+        let once = Once {
+            image,
+            program: &self.program,
+            arguments: &arguments,
+            capabilities: &["NET_ADMIN"],
+            folder: None,
+            time: ONCE_TIME,
+        };
         engine
             .run_once(once)
             .await

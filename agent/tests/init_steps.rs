@@ -4,7 +4,9 @@
 mod init_support;
 
 use init_support::{Job, Outcome, command, follow, next, run, shell};
-use slipway_agent::init::{Body, ExitStatus, InitEvent, Rejection, RunningStep, StepEnd, StepPhase, limits};
+use slipway_agent::init::{
+    Body, ExitStatus, InitEvent, Rejection, RelayTarget, RunningStep, StepEnd, StepPhase, limits,
+};
 use std::collections::BTreeMap;
 
 #[tokio::test]
@@ -20,6 +22,33 @@ async fn a_step_runs_and_its_output_and_end_are_exact() {
     let exit = outcome.exit.unwrap();
     assert_eq!((exit.status, exit.end), (ExitStatus::Code(3), StepEnd::Normal));
     assert!(exit.max_rss_bytes > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_waits_for_a_client_starts_with_it_and_has_its_socket() {
+    let job = Job::new();
+    let connection = job.connect().await;
+    let path = job.folder.path().join("asked.sock");
+    let socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let start = shell(1, "readlink /proc/$$/fd/3 | cut -d : -f 1; echo started");
+    connection.link.start_asked(start.clone(), socket.try_clone().unwrap().into()).await.unwrap();
+    connection.link.start_asked(start, socket.into()).await.unwrap();
+    // Init has followed both when it has answered this, which it refuses.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    connection.link.relay(port, RelayTarget::Agent).await.unwrap_err();
+    let mut reader = job.spool.reader(0);
+    let early = tokio::time::timeout(std::time::Duration::from_millis(300), reader.next_frame()).await;
+    assert!(early.is_err(), "{early:?}");
+    // The agent that ordered it need not be there.
+    drop(connection);
+    let client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    let _connection = job.connect().await;
+    let outcome = follow(&job.spool, &mut reader, 1).await;
+    assert_eq!(String::from_utf8(outcome.stdout).unwrap(), "socket\nstarted\n");
+    drop(client);
+    // With the step the last one who listened is gone.
+    assert!(std::os::unix::net::UnixStream::connect(&path).is_err());
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ want_test_dependencies() {
   # The chaos campaign cuts networks of its own and fills disks of its own.
   # Bazel, ccache and Gradle are clients of the cache, beside those that scripts/prepare-clients.sh brings.
   # Tests of the agent make images of the busybox that they find here, and run them with another runtime, too.
+  # An engine without root's rights, which the tests of the agent start.
+  want_packages rootlesskit slirp4netns uidmap
   want_packages shellcheck systemd postgresql redis-server bazel-bootstrap ccache gradle iproute2 iptables busybox-static crun
   want_chromium
   command -v npm >/dev/null || want_packages nodejs npm

@@ -4,9 +4,10 @@
 ///
 /// An agent may be newer than the init it adopts, never older, so an agent has to keep speaking every version whose
 /// containers may still run when it is upgraded.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 
-/// Oldest version whose containers an agent of this build still serves. Version 2 added relays, and changed nothing else.
+/// Oldest version whose containers an agent of this build still serves. Version 2 added relays, version 3 steps that wait for a client,
+/// and neither changed anything else.
 pub const PROTOCOL_VERSION_OLDEST: u16 = 1;
 
 /// Where the read-only mount of the agent's run folder is in every job container.
@@ -112,6 +113,12 @@ pub const STEP_OOM_SCORE_ADJ: i32 = 500;
 
 /// Before a range of addresses: init adds the routing rules for it ([`crate::rules`]) and ends.
 pub const RULES_FLAG: &str = "--rules";
+
+/// Before a folder: init removes everything in it and ends.
+pub const CLEAR_FLAG: &str = "--clear";
+
+/// Levels of folders that a removal goes down at a time: it holds two descriptors for each.
+pub const REMOVAL_LEVELS: usize = 32;
 
 /// Exit codes of init itself, as `docker inspect` shows them.
 pub mod exit_code {

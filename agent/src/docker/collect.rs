@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveImageOptionsBuilder};
+use bollard::query_parameters::{ListContainersOptionsBuilder, ListImagesOptions, RemoveImageOptionsBuilder};
 
 use super::{Engine, is_missing};
 use crate::failure::{Cause, Failure};
@@ -21,6 +21,17 @@ impl Engine {
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(self.failure(Cause::EngineUnavailable, "cannot look up an image", &error)),
         }
+    }
+
+    /// The id of some image that is here, for a container that needs nothing of it. None: there is none.
+    ///
+    /// # Errors
+    /// When the engine can't be asked.
+    pub async fn any_image(&self) -> Result<Option<String>, Failure> {
+        let found = self.docker.list_images(None::<ListImagesOptions>).await;
+        let found =
+            found.map_err(|error| self.failure(Cause::EngineUnavailable, "cannot list images", &error))?;
+        Ok(found.into_iter().next().map(|image| image.id))
     }
 
     /// The ids of the images that containers have, whoever made them and whether they run.

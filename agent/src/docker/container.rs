@@ -128,6 +128,21 @@ fn dropped(untrusted: bool, asked: Vec<String>, added: &[String]) -> Vec<String>
     ours.map(|name| (*name).to_owned()).chain(asked).collect()
 }
 
+/// Whose a container is; without a lease a sandbox's.
+pub(super) fn labels(agent: &str, lease: Option<Lease>) -> impl Iterator<Item = (String, String)> {
+    let labels = match lease {
+        Some(lease) => vec![
+            (LABEL_INSTANCE, lease.attempt.instance.to_string()),
+            (LABEL_ATTEMPT, lease.attempt.number.to_string()),
+            (LABEL_RUN, lease.attempt.run.to_string()),
+            (LABEL_TOKEN, lease.token.to_string()),
+        ],
+        None => vec![(LABEL_SANDBOX, "1".to_owned())],
+    };
+    let labels = labels.into_iter().chain([(LABEL_AGENT, agent.to_owned())]);
+    labels.map(|(name, value)| (name.to_owned(), value))
+}
+
 /// A place for init in a container: another each time, so that nothing of an image can be in its way.
 #[must_use]
 pub fn init_place() -> String {
@@ -179,16 +194,7 @@ impl Engine {
                 },
             )])),
         };
-        let labels = match lease {
-            Some(lease) => vec![
-                (LABEL_INSTANCE, lease.attempt.instance.to_string()),
-                (LABEL_ATTEMPT, lease.attempt.number.to_string()),
-                (LABEL_RUN, lease.attempt.run.to_string()),
-                (LABEL_TOKEN, lease.token.to_string()),
-            ],
-            None => vec![(LABEL_SANDBOX, "1".to_owned())],
-        };
-        let labels = labels.into_iter().chain([(LABEL_AGENT, self.agent.clone())]);
+        let labels = labels(&self.agent, lease);
         let least = |a: Option<i64>, b: Option<i64>| match (a, b) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -263,9 +269,7 @@ impl Engine {
             healthcheck: options.health,
             hostname: options.hostname,
             exposed_ports: Some(plan.ports.into_iter().map(|port| port.container).collect()),
-            labels: Some(
-                labels.map(|(name, value)| (name.to_owned(), value)).chain(options.labels).collect(),
-            ),
+            labels: Some(labels.chain(options.labels).collect()),
             ..ContainerCreateBody::default()
         }
     }

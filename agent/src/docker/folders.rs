@@ -60,6 +60,12 @@ impl Folder {
         Self { read_only: true, ..self }
     }
 
+    /// Whether it is mounted there.
+    #[must_use]
+    pub fn is_at(&self, at: &str) -> bool {
+        self.at == at
+    }
+
     /// Whether the engine speaks of it, and the job may have replaced it: then that is why it could not be mounted.
     #[must_use]
     pub fn is_blamed(&self, failure: &Failure) -> bool {

@@ -30,6 +30,15 @@ pub fn container_name(lease: &Lease) -> String {
     format!("{NAME_PREFIX}{}-{}", lease.attempt.folder_name(), lease.token.sequence)
 }
 
+/// What names of jobs' private engines end with.
+const ENGINE_SUFFIX: &str = "-engine";
+
+/// The name of the private engine of the container with this name.
+#[must_use]
+pub fn engine_name(container: &str) -> String {
+    format!("{container}{ENGINE_SUFFIX}")
+}
+
 /// The name of a sandbox that waits for a job.
 #[must_use]
 pub fn sandbox_name(id: uuid::Uuid) -> String {
@@ -50,7 +59,8 @@ pub(super) fn folder_name(container: &ContainerSummary) -> String {
 
 /// The folder in [`container_name`].
 fn of_name(name: &str) -> Option<String> {
-    let (folder, sequence) = name.trim_start_matches('/').strip_prefix(NAME_PREFIX)?.rsplit_once('-')?;
+    let name = name.trim_start_matches('/').strip_prefix(NAME_PREFIX)?;
+    let (folder, sequence) = name.strip_suffix(ENGINE_SUFFIX).unwrap_or(name).rsplit_once('-')?;
     let (instance, attempt) = folder.rsplit_once('-')?;
     let whole = sequence.parse::<u64>().is_ok()
         && attempt.parse::<u32>().is_ok()
@@ -89,8 +99,16 @@ mod tests {
     fn a_sandbox_belongs_to_whom_its_name_says() {
         let folder = "01a22155-55c4-7728-aad9-d9c27ee22f87-3";
         assert_eq!(of_name(&format!("/slipway-{folder}-12")).as_deref(), Some(folder));
+        assert_eq!(of_name(&engine_name(&format!("/slipway-{folder}-12"))).as_deref(), Some(folder));
         let waiting = sandbox_name(uuid::Uuid::new_v4());
-        for name in [waiting.as_str(), "/slipway-12", "slipway-a-b-c", "other-01a22155-1-1", ""] {
+        for name in [
+            waiting.as_str(),
+            &engine_name(&waiting),
+            "/slipway-12",
+            "slipway-a-b-c",
+            "other-01a22155-1-1",
+            "",
+        ] {
             assert_eq!(of_name(name), None, "{name}");
         }
     }

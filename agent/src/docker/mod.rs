@@ -10,6 +10,7 @@ pub mod collect;
 pub mod container;
 pub mod folders;
 pub mod image;
+pub mod job_engine;
 pub mod layers;
 pub mod leftovers;
 pub mod memory;

@@ -5,9 +5,10 @@ use bollard::models::{ContainerCreateBody, HostConfig, Mount, MountType};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, LogsOptionsBuilder};
 use futures_util::StreamExt as _;
 
+use super::folders::Folder;
 use super::{Engine, LABEL_AGENT};
 use crate::failure::{Cause, Failure};
-use crate::limits::{ONCE_OUTPUT_BYTES, ONCE_TIME};
+use crate::limits::ONCE_OUTPUT_BYTES;
 
 /// Where the program is in its container.
 const PROGRAM: &str = "/slipway-once";
@@ -23,6 +24,10 @@ pub struct Once<'a> {
     pub arguments: &'a [&'a str],
     /// The only capabilities that it has.
     pub capabilities: &'a [&'a str],
+    /// A folder of the agent's disk and where it has it.
+    pub folder: Option<(&'a std::path::Path, &'a str)>,
+    /// How long it may take.
+    pub time: std::time::Duration,
 }
 
 impl Engine {
@@ -39,6 +44,7 @@ impl Engine {
             read_only: Some(true),
             ..Mount::default()
         };
+        let folder = once.folder.map(|(host, at)| Folder::fixed(host.to_owned(), at).mount());
         let body = ContainerCreateBody {
             image: Some(once.image.to_owned()),
             user: Some("0:0".to_owned()),
@@ -46,7 +52,7 @@ impl Engine {
             cmd: Some(owned(once.arguments)),
             labels: Some([(LABEL_AGENT.to_owned(), self.agent.clone())].into()),
             host_config: Some(HostConfig {
-                mounts: Some(vec![program]),
+                mounts: Some(std::iter::once(program).chain(folder).collect()),
                 network_mode: Some("host".to_owned()),
                 cap_drop: Some(owned(&["ALL"])),
                 cap_add: Some(owned(once.capabilities)),
@@ -62,10 +68,10 @@ impl Engine {
         let id = made
             .map_err(|error| self.failure(Cause::ContainerStart, "cannot create a container", &error))?
             .id;
-        let ran = tokio::time::timeout(ONCE_TIME, self.run_to_end(&id)).await;
+        let ran = tokio::time::timeout(once.time, self.run_to_end(&id)).await;
         self.remove_container(&id).await?;
         ran.unwrap_or_else(|_| {
-            Err(Failure::new(Cause::ContainerStart, format!("no end within {} s", ONCE_TIME.as_secs())))
+            Err(Failure::new(Cause::ContainerStart, format!("no end within {} s", once.time.as_secs())))
         })
     }
 

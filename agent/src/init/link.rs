@@ -8,13 +8,12 @@ use slipway_init::protocol::{
     MessageBuffer, Order, Rejection, RelayTarget, Report, RunningStep, SpoolCondition, Start,
 };
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Orders that wait for the socket.
 const ORDERS_MAX: usize = 64;
@@ -27,6 +26,9 @@ const READ_BYTES: usize = 16 * 1024;
 
 /// First version that has relays.
 const RELAY_VERSION: u16 = 2;
+
+/// First version whose steps can wait for a client.
+const ASKED_VERSION: u16 = 3;
 
 /// Of each port that init was asked to relay on this connection: how often it answered, and its last error number (0:
 /// none).
@@ -54,6 +56,14 @@ pub struct Ready {
     pub running: Vec<RunningStep>,
 }
 
+/// An order on its way.
+#[derive(Debug)]
+struct Outgoing {
+    message: Vec<u8>,
+    /// What travels with it, and who waits for it to be sent.
+    attached: Option<(OwnedFd, oneshot::Sender<()>)>,
+}
+
 /// Sends orders to init. Clones send over the same connection, which closes when the last one is dropped (init then
 /// goes on alone and connects again).
 ///
@@ -61,7 +71,7 @@ pub struct Ready {
 /// repeat the starts that `ready` doesn't know. Repeating too much does no harm.
 #[derive(Debug, Clone)]
 pub struct InitLink {
-    orders: mpsc::Sender<Vec<u8>>,
+    orders: mpsc::Sender<Outgoing>,
     condition: watch::Receiver<SpoolCondition>,
     relays: watch::Receiver<RelayAnswers>,
     version: u16,
@@ -75,6 +85,20 @@ impl InitLink {
     /// [`InitError::Order`] when it can't be sent (too large, NUL bytes, relative folder); [`InitError::Closed`].
     pub async fn start(&self, start: Start) -> Result<(), InitError> {
         self.send(&Order::Start(start)).await
+    }
+
+    /// Starts a step, once, as soon as somebody connects to a listening socket, which the step gets as descriptor 3. Returns when the
+    /// kernel has order and socket for init: should this agent die then, init finds them all the same.
+    ///
+    /// # Errors
+    /// [`InitError::Version`] when the container's init can't; as [`Self::start`].
+    pub async fn start_asked(&self, start: Start, socket: OwnedFd) -> Result<(), InitError> {
+        self.needs(ASKED_VERSION)?;
+        let message = Order::StartAsked(start).encode()?;
+        let (sent, was_sent) = oneshot::channel();
+        let outgoing = Outgoing { message, attached: Some((socket, sent)) };
+        self.orders.send(outgoing).await.map_err(|_| InitError::Closed)?;
+        was_sent.await.map_err(|_| InitError::Closed)
     }
 
     /// Sends a signal to a running step's process group.
@@ -111,13 +135,7 @@ impl InitLink {
     /// [`InitError::Relay`] when init can't listen there; [`InitError::Version`] when the container's init has no relays;
     /// as [`Self::start`].
     pub async fn relay(&self, port: u16, target: RelayTarget) -> Result<(), InitError> {
-        if self.version < RELAY_VERSION {
-            return Err(InitError::Version {
-                theirs: self.version,
-                oldest: RELAY_VERSION,
-                ours: PROTOCOL_VERSION,
-            });
-        }
+        self.needs(RELAY_VERSION)?;
         let mut answers = self.relays.clone();
         let count = |answers: &RelayAnswers| answers.get(&port).map_or(0, |(count, _)| *count);
         // An answer to an earlier order for the port tells nothing about this one.
@@ -139,8 +157,15 @@ impl InitLink {
     }
 
     async fn send(&self, order: &Order) -> Result<(), InitError> {
-        let message = order.encode()?;
-        self.orders.send(message).await.map_err(|_| InitError::Closed)
+        let outgoing = Outgoing { message: order.encode()?, attached: None };
+        self.orders.send(outgoing).await.map_err(|_| InitError::Closed)
+    }
+
+    fn needs(&self, oldest: u16) -> Result<(), InitError> {
+        match self.version {
+            version if version >= oldest => Ok(()),
+            theirs => Err(InitError::Version { theirs, oldest, ours: PROTOCOL_VERSION }),
+        }
     }
 }
 
@@ -211,7 +236,9 @@ pub(super) async fn greet(
     let mut limit = spool.limit();
     let limit_offset = *limit.borrow_and_update();
     let welcome = Order::Welcome { version, limit_offset, stop_boottime_ms }.encode()?;
-    send_with_file(&mut stream, &welcome, spool.writer().map_err(InitError::Socket)?).await?;
+    let writer = spool.writer().map_err(InitError::Socket)?;
+    let sent = send_with(&stream, &welcome, writer.as_fd()).await.map_err(closed)?;
+    stream.write_all(welcome.get(sent..).unwrap_or_default()).await.map_err(closed)?;
 
     let (read, write) = stream.into_split();
     let (orders, orders_out) = mpsc::channel(ORDERS_MAX);
@@ -235,26 +262,37 @@ pub(super) async fn greet(
 
 async fn send_orders(
     mut write: OwnedWriteHalf,
-    mut orders: mpsc::Receiver<Vec<u8>>,
+    mut orders: mpsc::Receiver<Outgoing>,
     mut limit: watch::Receiver<u64>,
 ) {
     loop {
-        let message = tokio::select! {
+        let Outgoing { message, attached } = tokio::select! {
             order = orders.recv() => match order {
-                Some(message) => message,
+                Some(outgoing) => outgoing,
                 None => return,
             },
             changed = limit.changed() => {
                 let limit_offset = *limit.borrow_and_update();
                 match (changed, Order::Window { limit_offset }.encode()) {
-                    (Ok(()), Ok(message)) => message,
+                    (Ok(()), Ok(message)) => Outgoing { message, attached: None },
                     _ => return,
                 }
             }
         };
         // The receiving half learns of a broken connection by itself.
-        if write.write_all(&message).await.is_err() {
+        let sent = match &attached {
+            None => 0,
+            Some((socket, _)) => match send_with(write.as_ref(), &message, socket.as_fd()).await {
+                Ok(sent) => sent,
+                Err(_) => return,
+            },
+        };
+        if write.write_all(message.get(sent..).unwrap_or_default()).await.is_err() {
             return;
+        }
+        if let Some((_, waits)) = attached {
+            // Whoever waited may have gone.
+            let _ = waits.send(());
         }
     }
 }
@@ -314,18 +352,21 @@ fn take_announcement(spool: &Spool, written: u64) -> Result<(), InitError> {
     }
 }
 
-/// Sends a message with a descriptor attached to its first byte.
-async fn send_with_file(stream: &mut UnixStream, message: &[u8], file: File) -> Result<(), InitError> {
+/// Sends a message, or the beginning of one, with a descriptor attached to its first byte; how much was sent.
+async fn send_with(
+    stream: &UnixStream,
+    message: &[u8],
+    descriptor: BorrowedFd<'_>,
+) -> std::io::Result<usize> {
     let sent = stream.async_io(Interest::WRITABLE, || {
-        let descriptors = [file.as_fd()];
+        let descriptors = [descriptor];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
         let parts = [IoSlice::new(message)];
-        Ok(sendmsg(&*stream, &parts, &mut ancillary, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?)
+        Ok(sendmsg(stream, &parts, &mut ancillary, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?)
     });
-    let sent = sent.await.map_err(closed)?;
-    stream.write_all(message.get(sent..).unwrap_or_default()).await.map_err(closed)
+    sent.await
 }
 
 /// A peer that exits with orders unread resets the connection; what it sent before has been read by then.

@@ -8,6 +8,7 @@ use clap::parser::ValueSource;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use serde::Deserialize;
 
+use super::job_engine::Kind;
 use super::sizes::WrittenAmount;
 use crate::disk::mark::Mark;
 
@@ -155,6 +156,13 @@ pub struct Arguments {
     /// Let jobs reach the cloud's metadata addresses, and so act with this machine's role
     #[arg(long, env = "SLIPWAY_ALLOW_METADATA", conflicts_with = "accept_untrusted")]
     pub allow_metadata: bool,
+    /// The Docker engine that jobs find at /var/run/docker.sock: none; a private one of the job's own, without root's rights, which
+    /// goes with it; or this machine's, and then each job owns the machine [default: none]
+    #[arg(long, value_name = "ENGINE", value_enum, env = "SLIPWAY_JOB_ENGINE")]
+    pub job_engine: Option<Kind>,
+    /// Image of private engines, as scripts/engine-image.sh makes it [default: slipway/engine:latest]
+    #[arg(long, value_name = "IMAGE", env = "SLIPWAY_JOB_ENGINE_IMAGE")]
+    pub job_engine_image: Option<String>,
 }
 
 /// How much of the disk the cache may use, in GiB; 0, or `off`: nothing.
@@ -232,4 +240,6 @@ pub(super) struct File {
     pub(super) runtime: Option<String>,
     pub(super) allow_volumes: Vec<String>,
     pub(super) allow_metadata: bool,
+    pub(super) job_engine: Option<Kind>,
+    pub(super) job_engine_image: Option<String>,
 }

@@ -1,8 +1,10 @@
 //! What an agent is told when it starts: flags, `SLIPWAY_*` variables, a TOML file, in this order of weight.
 
 mod arguments;
+mod bounds;
 mod disk;
 mod isolation;
+pub mod job_engine;
 mod sizes;
 mod warm;
 
@@ -14,6 +16,7 @@ use thiserror::Error;
 use arguments::File;
 pub use arguments::{Arguments, CacheSize};
 pub use isolation::Isolation;
+pub use job_engine::JobEngine;
 pub use sizes::{Amount, Sizes};
 
 use crate::actions::ActionsSource;
@@ -21,7 +24,7 @@ use crate::coordinator::{Fingerprint, Server, ServerError, Trusted};
 use crate::disk::DiskOptions;
 use crate::docker::container::Limits;
 use crate::docker::network::AddressRange;
-use crate::limits::{DEFAULT_PIDS, LEAST_DEFAULT_PIDS, TIER_DEFAULT_GIB};
+use crate::limits::TIER_DEFAULT_GIB;
 use slipway_wire::enrolment;
 
 /// Labels of GitHub's own machines that stand for the default runner image.
@@ -142,6 +145,8 @@ pub struct Options {
     pub disk: DiskOptions,
     /// How jobs are kept apart from the machine.
     pub isolation: Isolation,
+    /// The Docker engine of jobs.
+    pub job_engine: JobEngine,
 }
 
 /// A setting that can't be used; names the flag.
@@ -232,7 +237,7 @@ impl Options {
         if !(1..=MAX_SLOTS).contains(&slots) {
             return Err(invalid("--slots", format!("{slots} is not between 1 and {MAX_SLOTS}")));
         }
-        let limits = limits(
+        let limits = bounds::limits(
             given.job_memory.or(file.job_memory),
             given.job_cpus.or(file.job_cpus),
             given.job_pids.or(file.job_pids),
@@ -302,6 +307,12 @@ impl Options {
                 metadata: given.allow_metadata || file.allow_metadata,
             }
             .checked(accept_untrusted)?,
+            job_engine: JobEngine::checked(
+                given.job_engine.or(file.job_engine),
+                given.job_engine_image.or(file.job_engine_image),
+                accept_untrusted,
+                emulated,
+            )?,
             servers,
             disk,
         })
@@ -459,30 +470,6 @@ fn images(
         images.insert(checked_name("--image", label)?.to_ascii_lowercase(), image.trim().to_owned());
     }
     Ok(images)
-}
-
-fn limits(
-    memory: Option<String>,
-    cpus: Option<f64>,
-    pids: Option<i64>,
-    slots: u32,
-) -> Result<Limits, OptionsError> {
-    let memory_bytes = memory.map(|text| sizes::memory_of("--job-memory", &text)).transpose()?;
-    let cpu_millis = cpus.map(|cpus| sizes::processors("--job-cpus", cpus)).transpose()?;
-    let pids = pids.unwrap_or_else(|| default_pids(slots));
-    if pids < 16 {
-        return Err(invalid("--job-pids", format!("{pids} is too few for any job; at least 16")));
-    }
-    Ok(Limits { memory_bytes, cpu_millis, pids })
-}
-
-/// Half of what the kernel has, shared by the slots: jobs that fork without end leave the machine room to end them.
-fn default_pids(slots: u32) -> i64 {
-    let read = |name: &str| {
-        std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?.trim().parse::<i64>().ok()
-    };
-    let kernel = ["pid_max", "threads-max"].into_iter().filter_map(read).min().unwrap_or(i64::MAX);
-    (kernel / 2 / i64::from(slots)).clamp(LEAST_DEFAULT_PIDS, DEFAULT_PIDS)
 }
 
 fn default_slots() -> u32 {

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use super::job_engine::Kind;
 use super::*;
 
 fn arguments() -> Arguments {
@@ -52,7 +53,7 @@ fn no_more_containers_wait_than_jobs_can_come() {
 
 #[test]
 fn what_is_wrong_is_named() {
-    let cases: [(Arguments, &str); 15] = [
+    let cases: [(Arguments, &str); 17] = [
         (Arguments { server: None, ..arguments() }, "--server"),
         (Arguments { token: None, ..arguments() }, "--token-file"),
         (Arguments { token: Some(" ".to_owned()), ..arguments() }, "--token"),
@@ -68,6 +69,11 @@ fn what_is_wrong_is_named() {
         (Arguments { job_disk: Some("1MiB".to_owned()), ..arguments() }, "at least 64 MiB"),
         (Arguments { disk_low: mark("1GiB"), disk_full: mark("2GiB"), ..arguments() }, "--disk-full"),
         (Arguments { disk_full: mark("6%"), ..arguments() }, "--disk-low"),
+        (
+            Arguments { job_engine: Some(Kind::Machine), accept_untrusted: true, ..arguments() },
+            "--job-engine machine",
+        ),
+        (Arguments { job_engine_image: Some(" ".to_owned()), ..arguments() }, "--job-engine-image"),
     ];
     for (arguments, named) in cases {
         let message = Options::from_arguments(arguments).unwrap_err().to_string();

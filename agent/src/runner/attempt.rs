@@ -329,6 +329,7 @@ impl Attempt {
             tunnel
         });
         self.run_steps(log, &mut vessel).await?;
+        Self::tell_of_engine(log, &mut vessel).await?;
         self.conclude(log, &vessel).await
     }
 
@@ -343,6 +344,7 @@ impl Attempt {
             }
             // A container that has ended is seen by the step that needs it.
             vessel.connect(&self.machine).await?;
+            self.adopt_engine(&mut vessel).await?;
             return Ok(vessel);
         }
         // An earlier process may have come as far as a container and not to saying so.

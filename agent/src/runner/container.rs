@@ -4,15 +4,16 @@
 
 use std::sync::Arc;
 
-use super::Machine;
 use super::folder::JobFolder;
 use super::vessel::{Connected, Vessel};
+use super::{Machine, job_engine};
 use crate::docker::container::{ContainerPlan, Limits, Main, PortMapping, init_place};
 use crate::docker::folders::Folder;
 use crate::docker::image::Image;
 use crate::docker::options::CreateOptions;
 use crate::docker::passwd::ContainerUser;
 use crate::failure::{Cause, Failure};
+use crate::init::limits::MOUNT_PATH;
 use crate::lease::Lease;
 
 /// What a container for steps is made of.
@@ -37,6 +38,8 @@ pub(super) struct Asked {
     pub(super) env: Vec<String>,
     /// Volumes, `source:container[:ro]`.
     pub(super) binds: Vec<String>,
+    /// Those of them that are no new volume each time.
+    pub(super) shared: Vec<String>,
     pub(super) ports: Vec<PortMapping>,
     pub(super) options: CreateOptions,
 }
@@ -50,10 +53,15 @@ pub(super) async fn start(
     made: impl FnOnce(&str),
 ) -> Result<bool, Failure> {
     let Making { name, lease, image, user, folder, mut folders, network, limits, asked } = making;
+    let announced = job_engine::announce(machine, folder)?;
+    let own = folders.clone();
+    folders.extend(job_engine::socket(machine, folder));
     let place = init_place();
     folders.push(Folder::fixed(folder.run(), &place).read_only());
+    let mut options = CreateOptions { user: None, ..asked.options };
+    options.group_add.extend(job_engine::group(machine)?);
     let plan = ContainerPlan {
-        name,
+        name: name.clone(),
         image: image.id.clone(),
         platform: machine.platform().map(str::to_owned),
         lease,
@@ -68,13 +76,23 @@ pub(super) async fn start(
         limits,
         no_new_privileges: machine.options.accept_untrusted,
         runtime: machine.options.isolation.runtime.clone(),
-        options: CreateOptions { user: None, ..asked.options },
+        options,
     };
     vessel.container = machine.engine.create_container(plan).await?;
     made(&vessel.container);
     machine.engine.start_container(&vessel.container).await?;
     match vessel.connect(machine).await? {
-        Connected::Yes => vessel.has(&folders),
+        Connected::Yes if !vessel.has(&folders)? => Ok(false),
+        Connected::Yes => match announced {
+            Some(announced) => {
+                // What its init listens at is the job's init's alone.
+                let folders = own.into_iter().filter(|own| !own.is_at(MOUNT_PATH)).collect();
+                let binds = asked.shared;
+                let making = job_engine::Making { name: &name, lease, user, folder, folders, binds, limits };
+                job_engine::start(machine, vessel, announced, making).await
+            }
+            None => Ok(true),
+        },
         Connected::Ended(state) => Err(Failure::new(
             Cause::ContainerStart,
             format!("the container's init ended at once, with code {}", state.exit_code),

@@ -330,7 +330,8 @@ impl Attempt {
                 text = format!("Process was killed because the job ran out of memory ({limit}).");
             }
             log.remark(Level::Error, &text);
-            if let Some(hint) = super::hint::after_failure(&activity.step.action) {
+            let engine = self.machine.options.job_engine.kind;
+            if let Some(hint) = super::hint::after_failure(&activity.step.action, engine) {
                 log.say(hint);
             }
             message = Some(text);

@@ -1,5 +1,6 @@
 //! The end of a job: its outputs and result, and the clean-up after it was reported.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use super::Machine;
@@ -8,13 +9,19 @@ use super::folder::JobFolder;
 use super::saved::{Outcome, WorkResult};
 use super::things::Things;
 use super::vessel::Vessel;
+use crate::docker::once::Once;
 use crate::failure::Failure;
+use crate::init::limits::CLEAR_FLAG;
 use crate::lease::Lease;
+use crate::limits::CLEAR_TIME;
 use crate::records::log::JobLog;
 use crate::records::upload::UploadEnd;
 use crate::session::{JobEvent, JobLink};
 use crate::steps::annotations::Level;
 use crate::steps::outcome::JobStatus;
+
+/// Where a folder is in the container in which it is emptied.
+const CLEARED: &str = "/cleared";
 
 impl Attempt {
     /// Evaluates the outputs and settles the result.
@@ -180,21 +187,43 @@ pub(super) async fn clean_up(
             return;
         }
     }
-    remove_folder(folder).await;
+    remove_folder(machine, folder).await;
     // Whoever waits may be gone with the agent.
     let _ = link.events.send(JobEvent::Gone(lease)).await;
 }
 
-/// Removes a job's folder, off the runtime's threads: it may hold a large tree.
-pub(crate) async fn remove_folder(folder: &JobFolder) {
-    let removing = folder.clone();
-    match tokio::task::spawn_blocking(move || removing.remove()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            tracing::warn!(folder = %folder.root().display(), %error, "a job's folder stays; the next start tries again");
+/// Removes a job's folder, off the runtime's threads: it may hold a large tree. What an agent without root's rights may not remove, a
+/// container does for it.
+pub(crate) async fn remove_folder(machine: &Machine, folder: &JobFolder) {
+    let mut removed = remove_off_thread(folder).await;
+    if removed.as_ref().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied) {
+        match clear(machine, folder).await {
+            Ok(()) => removed = remove_off_thread(folder).await,
+            Err(failure) => tracing::warn!(%failure, "a job's folder can't be emptied in a container"),
         }
-        Err(error) => tracing::error!(%error, "removing a job's folder failed"),
     }
+    if let Err(error) = removed {
+        tracing::warn!(folder = %folder.root().display(), %error, "a job's folder stays; the next start tries again");
+    }
+}
+
+async fn remove_off_thread(folder: &JobFolder) -> std::io::Result<()> {
+    let removing = folder.clone();
+    tokio::task::spawn_blocking(move || removing.remove()).await.map_err(std::io::Error::other)?
+}
+
+/// Empties it as root of a container: so are the users of all of the engine's containers its to remove.
+async fn clear(machine: &Machine, folder: &JobFolder) -> Result<(), Failure> {
+    let Some(image) = machine.engine.any_image().await? else { return Ok(()) };
+    let once = Once {
+        image: &image,
+        program: &machine.programs.init,
+        arguments: &[CLEAR_FLAG, CLEARED],
+        capabilities: &["DAC_OVERRIDE", "FOWNER"],
+        folder: Some((folder.root(), CLEARED)),
+        time: CLEAR_TIME,
+    };
+    machine.engine.run_once(once).await
 }
 
 /// Removes the containers that carry a job's labels.

@@ -8,6 +8,7 @@
 //!   run/        init, its sockets and the program of built-in actions, mounted read-only
 //!   work/       workspace and temporary files, mounted
 //!   tools/      the tool cache of a container job, mounted
+//!   engine/     of the job's private Docker engine: as `spool` and `run/`, and its socket and its storage, mounted
 //!   actions/    what was read of actions
 //!   action/     as `spool` and `run/`, of a Docker action under way; `action-3/` that of lane 3 (a step of the background)
 //! ```
@@ -58,7 +59,7 @@ impl JobFolder {
     /// # Errors
     /// `internal`, when something can't be removed.
     pub fn start_over(&self) -> Result<(), Failure> {
-        [self.spool(), self.run(), self.work(), self.tools()]
+        [self.spool(), self.run(), self.work(), self.tools(), self.engine()]
             .iter()
             .try_for_each(|path| removal::remove(path))
             .map_err(|error| Failure::io(format!("cannot clear {}", self.root.display()), &error))
@@ -76,6 +77,10 @@ impl JobFolder {
             (sandbox.tools(), self.tools()),
         ];
         moves.iter().try_for_each(|(from, to)| std::fs::rename(from, to))?;
+        match std::fs::rename(sandbox.engine(), self.engine()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         removal::remove(&sandbox.root)
     }
 
@@ -85,7 +90,7 @@ impl JobFolder {
     /// When something can't be removed; the rest is gone.
     pub fn clear_work(&self) -> std::io::Result<()> {
         let mut result = Ok(());
-        for folder in [self.work(), self.tools()] {
+        for folder in [self.work(), self.tools(), self.engine()] {
             match std::fs::remove_dir_all(folder) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => result = Err(error),
                 _ => {}
@@ -128,6 +133,12 @@ impl JobFolder {
     #[must_use]
     pub fn work(&self) -> PathBuf {
         self.root.join("work")
+    }
+
+    /// `engine/`
+    #[must_use]
+    pub fn engine(&self) -> PathBuf {
+        self.root.join("engine")
     }
 
     /// `actions/`

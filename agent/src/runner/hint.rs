@@ -2,14 +2,17 @@
 
 use slipway_workflow::job_spec::StepAction;
 
-/// Said after a step failed that calls Docker.
-const DOCKER: &str = "This step calls docker. A job has no Docker engine: with the machine's own it would own the machine. Images can be \
-                      built with buildah (docs/IMAGES.md); `container:`, `services:` and Docker actions give containers.";
+use crate::options::job_engine::Kind;
+
+/// Said after a step failed that calls Docker, where jobs have no engine.
+const DOCKER: &str = "This step calls docker. Jobs on this agent have no Docker engine; its administrator can give each one of its own \
+                      (--job-engine private, docs/ISOLATION.md). Images can also be built with buildah (docs/IMAGES.md); `container:`, \
+                      `services:` and Docker actions give containers.";
 
 /// What to say after a step's process failed, if anything.
-pub(super) fn after_failure(action: &StepAction) -> Option<&'static str> {
+pub(super) fn after_failure(action: &StepAction, engine: Kind) -> Option<&'static str> {
     match action {
-        StepAction::Run { script, .. } if calls_docker(&script.text) => Some(DOCKER),
+        StepAction::Run { script, .. } if engine == Kind::None && calls_docker(&script.text) => Some(DOCKER),
         _ => None,
     }
 }

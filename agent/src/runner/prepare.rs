@@ -10,6 +10,7 @@ use super::container::{Asked, Making};
 use super::course::Loaded;
 use super::folder::{HOST_WORK, Layout};
 use super::inside::Inside;
+use super::job_engine::is_socket;
 use super::sandbox::Recipe;
 use super::saved::Prepared;
 use super::services::WantedService;
@@ -45,7 +46,7 @@ pub(super) fn wanted(machine: &Machine, spec: &JobSpec, scope: &Scope<'_>) -> Re
         let image = scope.key(&wanted.image).map_err(|error| error.to_string())?;
         // An image that evaluates to nothing means no container.
         if !image.trim().is_empty() {
-            return container(machine, wanted, image.trim(), scope);
+            return container(machine, wanted, image.trim(), scope, true);
         }
     }
     let labels = spec.labels.iter().map(String::as_str);
@@ -60,12 +61,13 @@ pub(super) fn wanted(machine: &Machine, spec: &JobSpec, scope: &Scope<'_>) -> Re
     })
 }
 
-/// Evaluates a container of this image: the job's, or a service's.
+/// Evaluates a container of this image: the job's (`own`), or a service's.
 pub(super) fn container(
     machine: &Machine,
     spec: &ContainerSpec,
     image: &str,
     scope: &Scope<'_>,
+    own: bool,
 ) -> Result<Wanted, String> {
     let text = |text| scope.key(text).map_err(|error| error.to_string());
     let options = match &spec.options {
@@ -85,7 +87,9 @@ pub(super) fn container(
         work: HOST_WORK,
     };
     let written = spec.volumes.iter().map(text).collect::<Result<Vec<_>, _>>()?;
-    let volumes = options.volumes.iter().chain(&written).map(|volume| Volume::parse(volume, allowed));
+    // The engine's socket is there without being asked for.
+    let asked = options.volumes.iter().chain(&written).filter(|volume| !own || !is_socket(machine, volume));
+    let volumes = asked.map(|volume| Volume::parse(volume, allowed));
     let volumes = volumes.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
     let everywhere = machine.options.allow_privileged;
     let ports = spec.ports.iter().map(|port| parse_port(&text(port)?, everywhere));
@@ -164,6 +168,7 @@ impl Attempt {
         tracing::Span::current().record("warm", sandbox.is_some());
         let semantics = if wanted.in_container { Semantics::Container } else { Semantics::Host };
         let layout = Layout::new(semantics, &self.repository);
+        super::job_engine::share(&machine, &self.folder, &user)?;
         layout.create(&self.folder, &user)?;
         for (loaded, fetched) in &actions {
             super::action::put(loaded, fetched, &self.folder.work(), &user).await?;
@@ -203,6 +208,7 @@ impl Attempt {
             libc: self.image_facts(&image).await?.libc,
             env,
             services,
+            engine: vessel.engine.as_ref().map(|engine| engine.container.clone()),
         });
         Ok(vessel)
     }
@@ -251,8 +257,12 @@ impl Attempt {
         network: &str,
     ) -> Result<(), End> {
         let mut folders = layout.folders(&self.folder)?;
-        let mut binds = Vec::new();
-        self.add_volumes(&wanted.volumes, user, &mut folders, &mut binds).await?;
+        let (mut binds, mut shared) = (Vec::new(), Vec::new());
+        let (new, known): (Vec<Volume>, Vec<Volume>) =
+            wanted.volumes.iter().cloned().partition(|volume| volume.source == Source::Anonymous);
+        self.add_volumes(&known, user, &mut folders, &mut shared).await?;
+        self.add_volumes(&new, user, &mut folders, &mut binds).await?;
+        binds.extend(shared.iter().cloned());
         let making = Making {
             name: container_name(&self.saved.lease),
             lease: Some(self.saved.lease),
@@ -265,6 +275,7 @@ impl Attempt {
             asked: Asked {
                 env: wanted.env.clone(),
                 binds,
+                shared,
                 ports: wanted.ports.clone(),
                 options: wanted.options.clone(),
             },

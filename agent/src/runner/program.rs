@@ -7,11 +7,13 @@ use super::attempt::{Attempt, End};
 use super::course::Activity;
 use super::exec::Ran;
 use super::folder::Layout;
+use super::job_engine::VARIABLE;
 use super::saved::Prepared;
 use super::vessel::Vessel;
 use crate::docker::passwd::ContainerUser;
 use crate::failure::{Cause, Failure};
 use crate::init::Start;
+use crate::options::job_engine::Kind;
 use crate::records::log::JobLog;
 use crate::steps::contexts::{Contexts, Scope};
 use crate::steps::env_files::{self, EnvFile};
@@ -156,6 +158,10 @@ impl Attempt {
     /// What every process has below the workflow's say.
     pub(super) fn base_env(&self, home: String) -> Vec<(String, String)> {
         let mut base = vec![("HOME".to_owned(), home)];
+        if self.machine.options.job_engine.kind != Kind::None {
+            let (name, address) = VARIABLE;
+            base.push((name.to_owned(), address.to_owned()));
+        }
         // Tools that trace themselves join the run's trace below this step; a workflow may say otherwise.
         if let Some(traceparent) = telemetry::traceparent_or(&self.saved.traceparent) {
             base.push(("TRACEPARENT".to_owned(), traceparent));

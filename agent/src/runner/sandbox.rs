@@ -17,10 +17,11 @@ use super::attempt::Attempt;
 use super::container::{self, Asked, Making};
 use super::finish::remove_folder;
 use super::folder::{JobFolder, Layout};
+use super::job_engine;
 use super::vessel::Vessel;
 use crate::docker::container::Limits;
 use crate::docker::image::Image;
-use crate::docker::leftovers::{container_name, sandbox_name};
+use crate::docker::leftovers::{container_name, engine_name, sandbox_name};
 use crate::docker::passwd::ContainerUser;
 use crate::failure::{Cause, Failure};
 use crate::init::Carried;
@@ -70,6 +71,7 @@ impl Sandbox {
         let internal = |error: &dyn std::error::Error| Failure::new(Cause::Internal, error.to_string());
         let laid = || {
             folder.create()?;
+            job_engine::share(machine, &folder, &recipe.user)?;
             Layout::new(Semantics::Host, "").create_common(&folder, &recipe.user)?;
             machine.programs.place(Carried::Init, &folder.run()).map_err(|error| internal(&error))?;
             Vessel::waiting(&folder, orders())
@@ -77,7 +79,7 @@ impl Sandbox {
         let vessel = match laid() {
             Ok(vessel) => vessel,
             Err(failure) => {
-                remove_folder(&folder).await;
+                remove_folder(machine, &folder).await;
                 return Err(failure);
             }
         };
@@ -116,7 +118,8 @@ impl Sandbox {
 
     /// Whether its init is there.
     pub(super) fn is_up(&self) -> bool {
-        self.vessel.link().is_some()
+        let engine = self.vessel.engine.as_ref();
+        self.vessel.link().is_some() && engine.is_none_or(|engine| engine.link().is_some())
     }
 
     /// When it is too old.
@@ -138,7 +141,11 @@ impl Sandbox {
         folder: &JobFolder,
         orders: watch::Receiver<JobOrders>,
     ) -> Result<(), Failure> {
-        machine.engine.rename_container(&self.vessel.container, &container_name(lease)).await?;
+        let name = container_name(lease);
+        machine.engine.rename_container(&self.vessel.container, &name).await?;
+        if let Some(engine) = &self.vessel.engine {
+            machine.engine.rename_container(&engine.container, &engine_name(&name)).await?;
+        }
         folder
             .take_over(&self.folder)
             .map_err(|error| Failure::io("cannot move a sandbox's files to its job", &error))?;
@@ -152,7 +159,13 @@ impl Sandbox {
     pub(super) async fn let_go(self, machine: &Machine) {
         let Self { folder, network, vessel, .. } = self;
         let container = vessel.container.clone();
+        let engine = vessel.engine.as_ref().map(|engine| engine.container.clone());
         drop(vessel);
+        if let Some(engine) = engine
+            && let Err(failure) = machine.engine.remove_container(&engine).await
+        {
+            tracing::warn!(engine, %failure, "a sandbox's engine stays behind; the next start removes it");
+        }
         let removed = match container.as_str() {
             "" => Ok(()),
             container => machine.engine.remove_container(container).await,
@@ -164,7 +177,7 @@ impl Sandbox {
                 tracing::warn!(container, %failure, "a sandbox stays behind; the next start removes it");
             }
         }
-        remove_folder(&folder).await;
+        remove_folder(machine, &folder).await;
     }
 }
 

@@ -98,6 +98,9 @@ pub struct Prepared {
     /// The job's services, in file order.
     #[serde(default)]
     pub services: Vec<Service>,
+    /// The container of its private engine.
+    #[serde(default)]
+    pub engine: Option<String>,
 }
 
 /// A step under way.

@@ -71,7 +71,7 @@ pub(super) fn wanted(
         };
         services.push(WantedService {
             name: spec.name.clone(),
-            container: container(machine, &spec.container, image.trim(), scope).map_err(named)?,
+            container: container(machine, &spec.container, image.trim(), scope, false).map_err(named)?,
             entrypoint: words(spec.entrypoint.as_ref())?,
             command: words(spec.command.as_ref())?,
         });

@@ -29,6 +29,10 @@ pub(super) struct Vessel {
     pub(super) claim: Claim,
     /// A sandbox's orders, until a job takes it: then they are the job's.
     leash: Option<watch::Sender<JobOrders>>,
+    /// What its init hears, in the job's own lane.
+    orders: Option<watch::Receiver<JobOrders>>,
+    /// The job's private engine, in the job's own lane.
+    pub(super) engine: Option<Box<Vessel>>,
     /// Held from a process's number to its first sign: init takes numbers only as they rise.
     starting: Option<OwnedMutexGuard<()>>,
 }
@@ -72,6 +76,16 @@ impl Vessel {
         {
             return false;
         }
+        // It hears of its own stop time by the same leash.
+        if let Some(engine) = &mut self.engine {
+            engine.spool.moved_to(&super::job_engine::place(folder).spool());
+            let Some(link) = engine.link() else { return false };
+            if let Some(stop_at) = stop_at
+                && link.stop_time(stop_at).await.is_err()
+            {
+                return false;
+            }
+        }
         if let Some(leash) = self.leash.take() {
             tokio::spawn(async move {
                 // Until either end is gone: the job, or what keeps the connection.
@@ -86,6 +100,22 @@ impl Vessel {
             });
         }
         true
+    }
+
+    /// What its init hears, before the container runs: for another that has to end with it.
+    pub(super) fn orders(&self) -> Result<watch::Receiver<JobOrders>, Failure> {
+        let gone = || Failure::new(Cause::Internal, "a container's orders are gone");
+        self.orders.clone().ok_or_else(gone)
+    }
+
+    /// How it stands with its init.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        self.keeper.as_ref().map(Keeper::standing)
+    }
+
+    /// Whether init wrote what this lane has not read.
+    pub(super) fn has_unread(&self) -> bool {
+        self.reader.offset() < self.spool.written()
     }
 
     /// Another ear at what keeps its connection.
@@ -113,8 +143,19 @@ impl Vessel {
     ) -> Result<Self, Failure> {
         let socket = JobSocket::bind(&folder.run()).map_err(|error| internal(&error))?;
         let (reader, claim) = (spool.reader(offset), spool.claim());
-        let mooring = Some((socket, orders));
-        Ok(Self { container, mooring, keeper: None, spool, reader, claim, leash: None, starting: None })
+        let mooring = Some((socket, orders.clone()));
+        Ok(Self {
+            container,
+            mooring,
+            keeper: None,
+            spool,
+            reader,
+            claim,
+            leash: None,
+            orders: Some(orders),
+            engine: None,
+            starting: None,
+        })
     }
 
     /// The same container for another lane; `from`: where what its process wrote begins, if it has one.
@@ -131,6 +172,8 @@ impl Vessel {
             reader: self.spool.reader(from.unwrap_or_default()),
             claim,
             leash: None,
+            orders: None,
+            engine: None,
             starting: None,
         }
     }

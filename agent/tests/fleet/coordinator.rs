@@ -148,10 +148,10 @@ impl FakeCoordinator {
     }
 
     pub async fn cancel(&self, instance: &str) {
-        let (session, lease) =
-            self.with(|state| (state.session.clone(), state.leases.get(instance).cloned()));
+        let session = self.until("a session", |state| state.session.clone()).await;
+        let lease = self.with(|state| state.leases.get(instance).cloned());
         let cancel = v1::Cancel { lease, reason: "a test".to_owned() };
-        session.unwrap().send(Ok(out(Out::Cancel(cancel)))).await.unwrap();
+        session.send(Ok(out(Out::Cancel(cancel)))).await.unwrap();
     }
 
     pub async fn stop(&self, instance: &str) {

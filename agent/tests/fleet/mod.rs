@@ -1,6 +1,7 @@
 //! What tests with real containers share: a small image, a coordinator in the test, agents that clean up.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, missing_docs, unreachable_pub)]
 
+pub mod cloud;
 pub mod coordinator;
 
 use std::io::Write as _;

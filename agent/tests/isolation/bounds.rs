@@ -28,6 +28,34 @@ async fn a_fork_bomb_ends_with_its_job_and_its_neighbour_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_takes_more_memory_than_it_may_ends_alone_and_says_so() {
+    let scene = Scene::with(&["--job-memory", "96m"]).await;
+    // It holds a part of its own share all the while.
+    let neighbour = "x=$(awk 'BEGIN { x = \"12345678\"; for (i = 0; i < 20; i++) x = x x; print x }'); echo here\n\
+                     until [ -e go ]; do sleep 0.1; done; echo kept ${#x}";
+    let neighbour = scene.coordinator.assign(&job(vec![run("work", neighbour)])).await;
+    scene.coordinator.line(&neighbour, "here").await;
+    let hog = run("hog", "awk 'BEGIN { x = \"12345678\"; while (1) x = x x }'; exit $?");
+    let hog = scene.run(&job(vec![hog, run("never", "echo never")])).await;
+    assert_eq!(hog.result(), Failure);
+    let lines = hog.lines();
+    let told = "ran out of memory (its limit is 96 MiB)";
+    assert!(lines.iter().any(|line| line.contains(told)), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line == "never"), "{lines:#?}");
+    let go = scene.coordinator.assign(&job(vec![run("other", "echo after")])).await;
+    let other = scene.coordinator.report(&go).await;
+    expect_lines(&other, &["after"]);
+    let work = scene.place.folder.path().join("data/jobs");
+    for entry in std::fs::read_dir(work).unwrap() {
+        std::fs::write(entry.unwrap().path().join("work/hello/hello/go"), "now\n").unwrap();
+    }
+    let neighbour = scene.coordinator.report(&neighbour).await;
+    assert_eq!(neighbour.result(), Success, "{:#?}", neighbour.lines());
+    expect_lines(&neighbour, &["kept 8388608"]);
+    scene.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_workflow_cannot_raise_its_limits() {
     let scene = Scene::with(&["--job-pids", "64", "--job-memory", "96m", "--job-cpus", "0.5"]).await;
     let look = "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null || true; \

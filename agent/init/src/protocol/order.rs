@@ -12,6 +12,7 @@ const STOP_TIME: u8 = 4;
 const WINDOW: u8 = 5;
 const SHUTDOWN: u8 = 6;
 const RELAY: u8 = 7;
+const START_ASKED: u8 = 8;
 
 const TO_AGENT: u8 = 1;
 const TO_ADDRESS: u8 = 2;
@@ -63,6 +64,9 @@ pub enum Order {
         /// Where connections go.
         target: RelayTarget,
     },
+    /// Start a step, once, as soon as somebody connects to a socket. The listening socket travels with this (`SCM_RIGHTS`); the step
+    /// gets it as descriptor 3, and init has it no longer. From version 3 on; one such step waits at a time.
+    StartAsked(Start),
 }
 
 /// Where init relays connections to.
@@ -129,9 +133,9 @@ impl Order {
                 out.push(u8::from(stop_boottime_ms.is_some()));
                 out.extend_from_slice(&stop_boottime_ms.unwrap_or(0).to_le_bytes());
             }
-            Self::Start(start) => {
+            Self::Start(start) | Self::StartAsked(start) => {
                 start.check().map_err(EncodeError::BadValue)?;
-                out.push(START);
+                out.push(if matches!(self, Self::Start(_)) { START } else { START_ASKED });
                 out.extend_from_slice(&start.step.to_le_bytes());
                 for list in [&start.argv, &start.env] {
                     put_count(&mut out, list.len());
@@ -200,14 +204,14 @@ impl Order {
                 };
                 Self::Welcome { version, limit_offset, stop_boottime_ms }
             }
-            START => {
+            kind @ (START | START_ASKED) => {
                 let step = fields.u32()?;
                 let argv = strings(&mut fields, "argv")?;
                 let env = strings(&mut fields, "environment")?;
                 let cwd = fields.bytes("working directory", ORDER_MAX_BYTES)?.to_vec();
                 let start = Start { step, argv, env, cwd };
                 start.check().map_err(DecodeError::BadValue)?;
-                Self::Start(start)
+                if kind == START { Self::Start(start) } else { Self::StartAsked(start) }
             }
             SIGNAL => {
                 let (step, signal) = (fields.u32()?, fields.u8()?);

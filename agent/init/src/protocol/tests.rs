@@ -14,8 +14,10 @@ fn start() -> impl Strategy<Value = Order> {
         [name.as_slice(), b"=", &value].concat()
     });
     let cwd = text().prop_map(|path| [b"/", path.as_slice()].concat());
-    (1_u32.., vec(text(), 1..8), vec(variable, 0..8), cwd)
-        .prop_map(|(step, argv, env, cwd)| Order::Start(Start { step, argv, env, cwd }))
+    (1_u32.., vec(text(), 1..8), vec(variable, 0..8), cwd).prop_flat_map(|(step, argv, env, cwd)| {
+        let start = Start { step, argv, env, cwd };
+        prop_oneof![Just(Order::Start(start.clone())), Just(Order::StartAsked(start))]
+    })
 }
 
 fn order() -> impl Strategy<Value = Order> {

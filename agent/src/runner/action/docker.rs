@@ -4,7 +4,7 @@
 //! time limits work the same way.
 //!
 //! Deliberately absent: the engine's socket, which GitHub's runner mounts: it would make every such action the owner of
-//! the machine.
+//! the machine. Where jobs have an engine (`--job-engine`), actions have that one.
 
 use std::path::{Path, PathBuf};
 
@@ -258,7 +258,9 @@ impl Attempt {
         let run = [init::limits::MOUNT_PATH, place].map(|at| Ok(Folder::fixed(folder.run(), at).read_only()));
         let places = self.places_in_action().into_iter();
         let places = places.map(|(inside, _, at)| Folder::of_job(&work, &inside, at));
-        run.into_iter().chain(places).collect()
+        // GitHub's runner mounts it, too.
+        let engine = self.engine_socket().map(Ok);
+        run.into_iter().chain(places).chain(engine).collect()
     }
 
     /// The job's folders: below its work folder, as the job's steps see them, as the action does. Inner ones come first.

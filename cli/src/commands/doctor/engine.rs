@@ -10,6 +10,7 @@ use slipway_agent::docker::network::AddressRange;
 use slipway_agent::docker::{About, Engine};
 use slipway_agent::failure::Failure;
 use slipway_agent::options::RUNNER_IMAGE;
+use slipway_agent::options::job_engine::ENGINE_IMAGE;
 
 use super::{Finding, Status};
 
@@ -34,6 +35,7 @@ pub(super) async fn look(
         }
     };
     let mut findings = vec![engine_itself(&about), runtimes(&about), metadata(&about)];
+    findings.push(job_engine(&engine).await);
     for name in configured(data_dir, images) {
         findings.push(runner_image(&name, presence(&engine, &name).await));
     }
@@ -134,6 +136,27 @@ fn metadata(about: &About) -> Finding {
             why,
             "an agent adds them before its first job; see docs/ISOLATION.md",
         ),
+    }
+}
+
+/// Whether jobs can have private engines here (`--job-engine private`): tried, where there is the image for it.
+async fn job_engine(engine: &Engine) -> Finding {
+    const CHECK: &str = "private engine";
+    match presence(engine, ENGINE_IMAGE).await {
+        Ok(Presence::Here) => match engine.probe_job_engine(ENGINE_IMAGE, None).await {
+            Ok(()) => Finding::ok(CHECK, "jobs can have a Docker engine of their own (--job-engine private)"),
+            Err(failure) => {
+                let (what, hint) = split(&failure.to_string());
+                Finding::new(CHECK, Status::Note, what, hint)
+            }
+        },
+        Ok(_) => Finding::new(
+            CHECK,
+            Status::Note,
+            format!("{ENGINE_IMAGE} is not here: no job can have a Docker engine of its own"),
+            "make it with scripts/engine-image.sh, if an agent is to be started with --job-engine private",
+        ),
+        Err(failure) => Finding::new(CHECK, Status::Failed, failure.to_string(), ""),
     }
 }
 

@@ -21,7 +21,7 @@ use slipway_init::limits::{
     FINAL_RECORD_MS, FRAME_MAX_BYTES, HEADER_BYTES, LINGERING_STEPS_MAX, PROTOCOL_VERSION, REAP_LOOK_MS,
     RELAY_SOCKET_NAME, TERMINATE_GRACE_MS, exit_code,
 };
-use slipway_init::protocol::{Report, SpoolCondition};
+use slipway_init::protocol::{Report, SpoolCondition, Start};
 use slipway_init::spool::{Body, Frame, StepEnd, seal_output};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -41,11 +41,18 @@ pub(crate) struct Engine {
     pub(crate) steps: Vec<Step>,
     pub(crate) lingering: VecDeque<Lingering>,
     pub(crate) highest_step: u32,
+    pub(crate) asked: Option<Asked>,
     pub(crate) ending: Option<Ending>,
     stop_boottime_ms: Option<u64>,
     told_written: u64,
     told_condition: SpoolCondition,
     buffer: Vec<u8>,
+}
+
+/// A step that starts when somebody connects to the socket.
+pub(crate) struct Asked {
+    pub(crate) start: Start,
+    pub(crate) socket: OwnedFd,
 }
 
 /// Init is on its way out.
@@ -83,6 +90,7 @@ impl Engine {
             steps: Vec::new(),
             lingering: VecDeque::new(),
             highest_step: 0,
+            asked: None,
             ending: None,
             stop_boottime_ms: None,
             told_written: 0,
@@ -138,6 +146,7 @@ impl Engine {
             }
             Ready::StopTimer => self.check_stop_time(),
             Ready::Link => self.receive(),
+            Ready::Asked => self.start_what_was_asked_for(),
             Ready::Relay(ready) => self.relays.handle(ready, now_ms, &mut self.buffer),
             Ready::Status(position) => {
                 if let Some(step) = self.steps.get_mut(position) {

@@ -17,11 +17,11 @@ mod step;
 mod system;
 mod turn;
 
-use slipway_init::limits::{MOUNT_PATH, PROTOCOL_VERSION, RULES_FLAG, SOCKET_NAME, exit_code};
+use slipway_init::limits::{CLEAR_FLAG, MOUNT_PATH, PROTOCOL_VERSION, RULES_FLAG, SOCKET_NAME, exit_code};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-const USAGE: &str = "usage: init [--version | --rules RANGE | SOCKET]
+const USAGE: &str = "usage: init [--version | --rules RANGE | --clear FOLDER | SOCKET]
 PID 1 of Slipway's job containers. SOCKET is the agent's control socket, by default /.slipway/control.sock.";
 
 fn main() {
@@ -33,6 +33,7 @@ fn main() {
             return;
         }
         [flag, range] if flag == RULES_FLAG => std::process::exit(add_rules(&range.to_string_lossy())),
+        [flag, folder] if flag == CLEAR_FLAG => std::process::exit(clear(folder.as_ref())),
         [path] if !path.as_encoded_bytes().starts_with(b"-") => PathBuf::from(path),
         _ => {
             eprintln!("{USAGE}");
@@ -47,6 +48,17 @@ fn main() {
         }
     };
     std::process::exit(code);
+}
+
+/// Likewise, for an agent that may not remove what its jobs' users made.
+fn clear(folder: &std::path::Path) -> i32 {
+    match slipway_init::removal::empty(folder) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("slipway-init: cannot empty {}: {error}", folder.display());
+            exit_code::CANNOT_START
+        }
+    }
 }
 
 /// Not as PID 1 of a job: in a container of its own, with the right to (see [`slipway_init::rules`]).

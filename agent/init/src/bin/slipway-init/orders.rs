@@ -1,13 +1,13 @@
 //! What init does when the agent tells it something.
 
-use crate::engine::Engine;
+use crate::engine::{Asked, Engine};
 use crate::spawn::spawn;
 use crate::step::Step;
 use crate::system::signal_group;
 use slipway_init::limits::{PROTOCOL_VERSION, RUNNING_STEPS_MAX, STEP_OOM_SCORE_ADJ, exit_code};
 use slipway_init::protocol::{Order, Rejection, Report, RunningStep, Start, StepPhase};
 use slipway_init::spool::StepEnd;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 impl Engine {
     /// Reads from the agent and follows all whole orders.
@@ -27,7 +27,8 @@ impl Engine {
             Order::Welcome { version, limit_offset, stop_boottime_ms } => {
                 self.welcome(version, limit_offset, stop_boottime_ms);
             }
-            Order::Start(start) => self.start(&start),
+            Order::Start(start) => self.start(&start, None),
+            Order::StartAsked(start) => self.start_asked(start),
             Order::Signal { step, signal } => {
                 if let Some(step) =
                     self.steps.iter().find(|candidate| candidate.number == step && candidate.is_alive())
@@ -65,7 +66,26 @@ impl Engine {
         self.link.set_welcomed();
     }
 
-    fn start(&mut self, start: &Start) {
+    /// Keeps a step until somebody connects to its socket. A repeated order finds the first one.
+    fn start_asked(&mut self, start: Start) {
+        match self.link.take_descriptor() {
+            Some(socket) if start.step > self.highest_step && self.asked.is_none() => {
+                self.asked = Some(Asked { start, socket });
+            }
+            Some(_) => {}
+            None => self.link.drop_peer("the agent's order to wait for a client came without a socket"),
+        }
+    }
+
+    /// Somebody has connected.
+    pub(crate) fn start_what_was_asked_for(&mut self) {
+        if let Some(Asked { start, socket }) = self.asked.take() {
+            self.start(&start, Some(socket));
+        }
+    }
+
+    /// `socket`: what the step gets as descriptor 3.
+    fn start(&mut self, start: &Start, socket: Option<OwnedFd>) {
         if start.step <= self.highest_step {
             let known = self.steps.iter().find(|step| step.number == start.step).map(Step::state);
             let ended = RunningStep { step: start.step, phase: StepPhase::Ended, pid: 0 };
@@ -82,7 +102,13 @@ impl Engine {
             return self.link.report(&Report::Rejected { step: start.step, reason });
         }
         self.highest_step = start.step;
-        let step = match spawn(start, self.stdin.as_fd(), &mut self.oom, STEP_OOM_SCORE_ADJ) {
+        let step = match spawn(
+            start,
+            self.stdin.as_fd(),
+            socket.as_ref().map(AsFd::as_fd),
+            &mut self.oom,
+            STEP_OOM_SCORE_ADJ,
+        ) {
             Ok(spawned) => Step::new(start, spawned),
             Err(errno) => Step::failed(start, errno),
         };

@@ -98,13 +98,14 @@ impl OomScore {
     }
 }
 
-/// Starts a step. Its stdin is `stdin`.
+/// Starts a step. Its stdin is `stdin`; `socket` is its descriptor 3, if it has one.
 ///
 /// # Errors
 /// When pipes or a process can't be made; what fails in the child is told through [`Spawned::status`].
 pub(crate) fn spawn(
     start: &Start,
     stdin: BorrowedFd<'_>,
+    socket: Option<BorrowedFd<'_>>,
     oom: &mut Option<OomScore>,
     score: i32,
 ) -> Result<Spawned, Errno> {
@@ -112,12 +113,14 @@ pub(crate) fn spawn(
     let (stdout, stdout_write) = output_pipe()?;
     let (stderr, stderr_write) = output_pipe()?;
     let (status, status_write) = pipe()?;
-    let descriptors = [stdin.as_raw_fd(), stdout_write.as_raw_fd(), stderr_write.as_raw_fd()];
+    // None of these is 3 in init itself: that one was taken long before any step.
+    let own = [stdin.as_raw_fd(), stdout_write.as_raw_fd(), stderr_write.as_raw_fd()];
+    let descriptors: Vec<i32> = own.into_iter().chain(socket.map(|socket| socket.as_raw_fd())).collect();
     let mut raised = oom.as_mut().filter(|oom| oom.own < score);
     if let Some(oom) = &mut raised {
         oom.set(score);
     }
-    let pid = fork_and_run(&plan, descriptors, status_write.as_raw_fd());
+    let pid = fork_and_run(&plan, &descriptors, status_write.as_raw_fd());
     if let Some(oom) = raised {
         oom.set(oom.own);
     }
@@ -145,7 +148,7 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
 }
 
 #[allow(unsafe_code)]
-fn fork_and_run(plan: &Plan, descriptors: [i32; 3], status: i32) -> Result<i32, Errno> {
+fn fork_and_run(plan: &Plan, descriptors: &[i32], status: i32) -> Result<i32, Errno> {
     let argv = pointers(&plan.argv);
     let env = pointers(&plan.env);
     // SAFETY: the process has one thread; the child only makes system calls on memory prepared above and never returns.
@@ -179,14 +182,14 @@ unsafe fn become_program(
     plan: &Plan,
     argv: &[*const libc::c_char],
     env: &[*const libc::c_char],
-    descriptors: [i32; 3],
+    descriptors: &[i32],
 ) -> (u8, i32) {
     // SAFETY: system calls on integers, and on a signal set that sigemptyset initialises.
     unsafe {
         if libc::setsid() == -1 {
             return (0, errno());
         }
-        for (to, from) in descriptors.into_iter().enumerate() {
+        for (to, from) in descriptors.iter().copied().enumerate() {
             if libc::dup2(from, to as libc::c_int) == -1 {
                 return (0, errno());
             }

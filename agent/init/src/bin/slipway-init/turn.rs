@@ -12,6 +12,7 @@ pub(crate) enum Ready {
     Signals,
     StopTimer,
     Link,
+    Asked,
     Relay(RelayReady),
     Status(usize),
     Output(usize, usize),
@@ -33,6 +34,9 @@ pub(crate) fn wait(engine: &Engine, timeout_ms: Option<u64>) -> Vec<Ready> {
         flags.set(PollFlags::IN, read);
         flags.set(PollFlags::OUT, write);
         watch(Ready::Link, socket.as_fd(), flags);
+    }
+    if let Some(asked) = engine.asked.as_ref().filter(|_| engine.ending.is_none()) {
+        watch(Ready::Asked, asked.socket.as_fd(), PollFlags::IN);
     }
     engine.relays.watch(|ready, descriptor, flags| watch(Ready::Relay(ready), descriptor, flags));
     let takes_output = engine.spool.takes_output();
