@@ -204,7 +204,7 @@ async fn jobs_run_in_an_engine_without_root_and_leave_nothing() {
     // As root of a container, beside a service.
     let mut spec = job(vec![run(
         "work",
-        "id -u; mkdir made; echo more > made/file; for i in $(seq 300); do wget -q -O - http://web:8080/ && exit 0; sleep 0.1; done; exit 1",
+        "id -u; mkdir made; echo more > made/file; for i in $(seq 300); do timeout 5 wget -q -O - http://web:8080/ && exit 0; sleep 0.1; done; exit 1",
     )]);
     let service = ContainerSpec { ..container(&mut spec).clone() };
     spec.services = vec![ServiceSpec {

@@ -28,7 +28,7 @@ try containerd ls /h/run/containerd/containerd.sock
 try root ls /h/root
 try shadow write /h/etc/passwd x
 try init cat /h/.slipway/control.sock
-try metadata wget -q -T 2 -O - http://169.254.169.254/
+try metadata timeout 5 wget -q -O - http://169.254.169.254/
 try reading cat /h/proc/version
 try changing write /h/tmp/x x
 echo programs=$(cat /proc/[0-9]*/comm | sort -u)
@@ -101,7 +101,7 @@ async fn a_private_engine_is_no_way_to_the_clouds_metadata_address() {
         for (address, otherwise) in [(OTHER, "other-is-out-of-reach"), (METADATA, "metadata-is-out-of-reach")]
         {
             ask += &format!(
-                "docker run --rm {network} box timeout 5 wget -q -O - http://{address}:80/ || echo {otherwise}\n"
+                "docker run --rm {network} box sh -c 'timeout 5 wget -q -O - http://{address}:80/ || echo {otherwise}'\n"
             );
         }
     }

@@ -23,11 +23,11 @@ docker run --rm --volume "$GITHUB_WORKSPACE":/w app sh -c 'cat /made /given /w/g
 echo user=$(cat inside)
 rm inside
 docker run --detach --name web --publish 8080:80 app sh -c 'mkdir /h; echo served > /h/index.html; exec httpd -f -p 80 -h /h' > /dev/null
-for i in $(seq 100); do wget -q -O - http://localhost:8080/ 2>/dev/null && break; sleep 0.1; done
-docker run --rm box wget -q -O - http://db:8081/
+for i in $(seq 100); do timeout 5 wget -q -O - http://localhost:8080/ 2>/dev/null && break; sleep 0.1; done
+docker run --rm box sh -c 'timeout 20 wget -q -O - http://db:8081/'
 docker network create inner > /dev/null
-docker run --detach --network inner --name other box sleep 600 > /dev/null
-docker run --rm --network inner box sh -c 'wget -q -T 1 -O /dev/null http://other:9/ || echo asked'
+docker run --detach --network inner --name other box sh -c 'mkdir /h; echo asked > /h/index.html; exec httpd -f -p 8082 -h /h' > /dev/null
+docker run --rm --network inner box sh -c 'for i in $(seq 50); do timeout 5 wget -q -O - http://other:8082/ && break; sleep 0.1; done'
 docker volume create kept > /dev/null
 docker ps --quiet | wc -l | sed 's/^/running=/'
 docker run --rm --volume /var/run/docker.sock:/s box ls -l /s | cut -c 1
