@@ -38,11 +38,10 @@ pub(super) async fn fetch(
     kept: &Kept,
     say: &mut (dyn FnMut(String) + Send),
 ) -> Result<CheckedOut, CheckoutError> {
-    let scheme = wanted.url.split_once("://").map(|(scheme, _)| scheme);
-    if !matches!(scheme, Some("http" | "https" | "git" | "ssh" | "file")) || wanted.url.starts_with('-') {
+    if !is_address(&wanted.url) {
         return Err(CheckoutError::Step(format!("`{}` is not an address to fetch from", wanted.url)));
     }
-    let authorization = wanted.token.as_deref().and_then(|token| Authorization::of_token(&wanted.url, token));
+    let authorization = authorization(wanted);
     let authorization = authorization.as_ref();
     let done = match from_kept(wanted, folder, user, authorization, kept, say).await? {
         Some(done) => done,
@@ -58,6 +57,17 @@ pub(super) async fn fetch(
     }
     kept.note(wanted, &done.commit, user, files_in(folder));
     Ok(done)
+}
+
+/// Whether git may be told to fetch from there.
+pub(super) fn is_address(url: &str) -> bool {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    matches!(scheme, Some("http" | "https" | "git" | "ssh" | "file")) && !url.starts_with('-')
+}
+
+/// What the server is told of who asks.
+pub(super) fn authorization(wanted: &Fetch) -> Option<Authorization> {
+    wanted.token.as_deref().and_then(|token| Authorization::of_token(&wanted.url, token))
 }
 
 /// The same through the mirror. None: there is none for this, or it is of no use.

@@ -98,6 +98,8 @@ pub(super) struct Attempt {
     pub(super) common: JobWide,
     /// [`MAIN`], or the number of a lane beside it.
     pub(super) lane: u32,
+    /// Code that is fetched before its step.
+    pub(super) ahead: Option<AbortOnDrop<()>>,
     /// In the job's own lane: the others.
     pub(super) lanes: Lanes,
     /// With what it asks for what is its own.
@@ -279,6 +281,7 @@ impl Attempt {
             environment_secrets: Vec::new(),
             common,
             lane: MAIN,
+            ahead: None,
             lanes: Lanes::default(),
             tokens: Tokens::default(),
             access: None,
@@ -360,6 +363,7 @@ impl Attempt {
             let services = super::services::wanted(&self.machine, &self.spec.services, &scope);
             (wanted, services.map_err(End::Work)?)
         };
+        self.fetch_ahead(&wanted).await;
         let actions = self.fetch_actions(log).await?;
         let preparing = self.prepare(log, wanted, services, actions);
         let vessel = preparing.instrument(tracing::info_span!("prepare", warm = Empty)).await?;

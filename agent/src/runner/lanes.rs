@@ -166,6 +166,7 @@ impl Attempt {
             environment_secrets: self.environment_secrets.clone(),
             common: self.common.clone(),
             lane: lane_of(place),
+            ahead: None,
             lanes: Lanes::default(),
             tokens: self.tokens.clone(),
             access: self.access.clone(),

@@ -7,6 +7,7 @@
 //! Deliberately absent: what a step means ([`crate::steps`]), who holds a lease ([`crate::session`]).
 
 mod action;
+mod ahead;
 pub mod attempt;
 mod code;
 mod container;

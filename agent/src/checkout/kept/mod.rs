@@ -106,6 +106,18 @@ impl Kept {
         Some(Mirror::new(self.mirrors_dir().join(&name), held))
     }
 
+    /// Fetches into the mirror what a checkout will want. Whatever goes wrong is told by that checkout.
+    pub(crate) async fn fetch_ahead(&self, wanted: &Fetch) {
+        if !super::git::is_address(&wanted.url) {
+            return;
+        }
+        let Some(mirror) = self.mirror(wanted).await else { return };
+        let authorization = super::git::authorization(wanted);
+        if let Err(error) = mirror.fetch(wanted, authorization.as_ref(), &mut |_| {}).await {
+            tracing::debug!(url = wanted.url, ?error, "nothing was fetched ahead of a checkout");
+        }
+    }
+
     /// A checkout was made of this commit, and has so many files: the next one is to find it ready, if that is worth it.
     pub(super) fn note(&self, wanted: &Fetch, commit: &str, user: &ContainerUser, files: u32) {
         if self.ready == 0 || files < READY_FROM_FILES || !is_kept(wanted) {

@@ -5,7 +5,7 @@
 //!
 //! Deliberately absent: how actions get to this machine ([`crate::actions`]).
 
-mod built_in;
+pub(super) mod built_in;
 mod composite;
 mod context;
 mod docker;

@@ -37,7 +37,7 @@ pub(in crate::runner) enum BuiltIn {
 
 impl BuiltIn {
     /// What takes an action's place, in any version.
-    pub(super) fn of(action: &ActionReference) -> Option<Self> {
+    pub(in crate::runner) fn of(action: &ActionReference) -> Option<Self> {
         let known = [
             ("actions/checkout", "", Self::Checkout),
             ("actions/cache", "", Self::Cache),
