@@ -70,8 +70,7 @@ async fn a_workflow_cannot_raise_its_limits() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_size_bounds_its_job_and_its_services_and_the_coordinator_hears_of_it() {
-    let arguments =
-        ["--cpus", "2", "--memory", "1g", "--slots", "4", "--size", "large=1.5:512m", "--job-cpus", "0.5"];
+    let arguments = ["--cpus", "2", "--memory", "1g", "--size", "large=1.5:512m", "--job-cpus", "0.5"];
     let scene = Scene::with(&[&arguments[..], &["--job-memory", "96m"]].concat()).await;
     let sizing = scene.coordinator.hello().await.sizing.expect("it counts them");
     let amount = |cpu_millis, mebibytes: u64| v1::Resources { cpu_millis, memory_bytes: mebibytes << 20 };
