@@ -224,7 +224,8 @@ impl Engine {
             memory,
             // The same as `memory`: no swap beyond it, so that a job that outgrows its limit ends and does not crawl.
             memory_swap: memory,
-            nano_cpus: least(limits.cpu_millis.map(|millis| millis * 1_000_000), options.nano_cpus),
+            nano_cpus: self
+                .nano_cpus(least(limits.cpu_millis.map(|millis| millis * 1_000_000), options.nano_cpus)),
             pids_limit: Some(options.pids.map_or(limits.pids, |pids| pids.min(limits.pids))),
             security_opt: Some(security),
             extra_hosts: Some(options.add_host.into_iter().chain([SERVICES_HOST.to_owned()]).collect()),

@@ -99,11 +99,13 @@ impl Engine {
     /// # Errors
     /// `container_start`, with the engine's words; when there is no such image, with what makes it.
     pub async fn create_job_engine(&self, plan: JobEnginePlan) -> Result<String, Failure> {
+        let confined = confined(Some(plan.limits), plan.runtime);
         let host = HostConfig {
+            nano_cpus: self.nano_cpus(confined.nano_cpus),
             binds: Some(plan.binds),
             mounts: Some(plan.folders.iter().map(Folder::mount).collect()),
             network_mode: Some(format!("container:{}", plan.beside)),
-            ..confined(Some(plan.limits), plan.runtime)
+            ..confined
         };
         let body = ContainerCreateBody {
             image: Some(plan.image.clone()),

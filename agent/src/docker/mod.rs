@@ -56,6 +56,8 @@ pub struct Engine {
     docker: Docker,
     host: String,
     agent: String,
+    /// How many processors its machine has; none: it does not say.
+    processors: Option<i64>,
 }
 
 /// An engine's own words.
@@ -121,7 +123,16 @@ impl Engine {
             .negotiate_version()
             .await
             .map_err(|error| unavailable(host, &error))?;
-        Ok(Self { docker, host: host.to_owned(), agent: agent.to_owned() })
+        let info = docker.info().await.map_err(|error| unavailable(host, &error))?;
+        let processors = info.ncpu.filter(|count| *count > 0);
+        Ok(Self { docker, host: host.to_owned(), agent: agent.to_owned(), processors })
+    }
+
+    /// So many billionths of a processor, as far as there are as many: it refuses to bound what there is not.
+    fn nano_cpus(&self, wanted: Option<i64>) -> Option<i64> {
+        wanted.map(|wanted| {
+            self.processors.map_or(wanted, |count| wanted.min(count.saturating_mul(1_000_000_000)))
+        })
     }
 
     /// Asks whether the engine answers.

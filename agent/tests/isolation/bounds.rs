@@ -85,3 +85,14 @@ async fn a_size_bounds_its_job_and_its_services_and_the_coordinator_hears_of_it(
     }
     scene.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_processors_than_there_are_is_no_bound_and_no_hindrance() {
+    let scene = Scene::with(&["--job-cpus", "1000"]).await;
+    for options in ["", "--cpus 512"] {
+        let mut spec = job(vec![run("work", "echo worked")]);
+        spec.container = container(IMAGE, &[], options);
+        expect_lines(&scene.run(&spec).await, &["worked"]);
+    }
+    scene.end().await;
+}
