@@ -148,9 +148,9 @@ impl Agent {
         let keeping = Warm::keep(Arc::clone(&machine), trigger.watcher());
         let leave = runner.leave.clone();
         runner.tasks.spawn(async move { leave.run_until_cancelled(keeping).await });
+        // Nobody waits for what is half made: the next start removes it.
         let keeping = Arc::clone(&machine.checkouts).keep(machine.disk.clone(), trigger.watcher());
-        let leave = runner.leave.clone();
-        runner.tasks.spawn(async move { leave.run_until_cancelled(keeping).await });
+        tokio::spawn(runner.leave.clone().run_until_cancelled_owned(keeping));
         let telling = configured_images::tell(machine.engine.clone(), configured);
         tokio::spawn(runner.leave.clone().run_until_cancelled_owned(telling));
         let collector = Collector {

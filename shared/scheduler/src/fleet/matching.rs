@@ -65,9 +65,10 @@ impl Fleet {
             let (agent, choice) = self.choose(state, class, agents, now)?;
             Some((class, agent, choice))
         });
-        let (Class { offer, open }, id, choice) = { choices }.next()?;
-        let (labels, accepts_untrusted) = (open.clone(), offer.accepts_untrusted);
-        self.turns.chosen = choice.turn.then(|| (choice, offer.clone()));
+        let (class, id, choice) = { choices }.next()?;
+        let now_offered = class.now_offered();
+        let (labels, accepts_untrusted) = (now_offered.labels.clone(), now_offered.accepts_untrusted);
+        self.turns.chosen = choice.turn.then_some((choice, now_offered));
         Some(Grant { agent: AgentView { id, labels, accepts_untrusted }, instance: choice.instance })
     }
 
@@ -75,13 +76,13 @@ impl Fleet {
     fn choose(
         &self,
         state: &State,
-        Class { offer, open }: &Class,
+        class: &Class,
         mut agents: impl Iterator<Item = AgentId>,
         now: Timestamp,
     ) -> Option<(AgentId, Choice)> {
-        let queues = state.queues.fitting(open, offer.accepts_untrusted);
+        let queues = state.queues.fitting(&class.open, class.offer.accepts_untrusted);
         let first = agents.next().filter(|_| !queues.is_empty())?;
-        let turn = self.turns.of(offer);
+        let turn = self.turns.of(&class.now_offered());
         let mut free = std::iter::once(first).chain(agents).take(AGENT_SCAN_MAX);
         free.find_map(|agent| Some((agent, choose(&queues, turn, agent, now)?)))
     }

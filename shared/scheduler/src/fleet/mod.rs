@@ -186,6 +186,13 @@ impl Fleet {
     }
 }
 
+impl Class {
+    /// What its agents offer now: a kind of its own when it comes to turns, for others wait for it.
+    fn now_offered(&self) -> Offer {
+        Offer { count: self.open.len(), labels: self.open.clone(), ..self.offer.clone() }
+    }
+}
+
 impl Offer {
     fn of(profile: &AgentProfile) -> Self {
         Self {
