@@ -246,7 +246,7 @@ pub(crate) fn fleet(count: usize) -> Vec<AgentProfile> {
     };
     // The first fits everything, so that in a healed world no run waits for good.
     let mut fleet = vec![
-        AgentProfile { sizing: Some(sizing()), ..agent(1, &["linux", "x64", "arm64", "gpu"], 2, true) },
+        agent(1, &["linux", "x64", "arm64", "gpu"], 2, true),
         agent(2, &["linux", "x64"], 4, false),
         agent(3, &["linux", "x64"], 2, true),
         agent(4, &["linux", "arm64"], 3, false),
@@ -256,7 +256,7 @@ pub(crate) fn fleet(count: usize) -> Vec<AgentProfile> {
 }
 
 /// Two jobs at a time, but a job for the graphics card alone.
-fn sizing() -> Sizing {
+pub(crate) fn sizing() -> Sizing {
     let amount = |cpu_millis| Resources { cpu_millis, memory_bytes: cpu_millis << 20 };
     let sizes = [("gpu".to_owned(), amount(4_000))].into();
     Sizing { total: amount(4_000), each: amount(1_500), sizes }

@@ -13,7 +13,7 @@ use super::world::{Action, World};
 use crate::broken::Broken;
 use crate::fault::Fault;
 use crate::random::Random;
-use crate::workload::{behaviour, fleet};
+use crate::workload::{behaviour, fleet, sizing};
 
 /// How long an agent waits for an answer before it opens a new session.
 const SILENCE_MS: u64 = 3 * RENEW_MS;
@@ -57,7 +57,12 @@ impl Agent {
             heard_at: Uptime(0),
             jobs: BTreeMap::new(),
         };
-        fleet(count).into_iter().map(agent).collect()
+        let mut fleet = fleet(count);
+        // One of them counts processors and memory.
+        if let Some(first) = fleet.first_mut() {
+            first.sizing = Some(sizing());
+        }
+        fleet.into_iter().map(agent).collect()
     }
 
     fn held(&self) -> Vec<LeaseRef> {
