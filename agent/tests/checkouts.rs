@@ -17,6 +17,7 @@ use slipway_agent::checkout::{CheckoutError, Target, checkout};
 use slipway_agent::coordinator::{Coordinator, Server};
 use slipway_agent::disk::DiskState;
 use slipway_agent::docker::passwd::ContainerUser;
+use slipway_agent::limits::MIRRORS_MAX;
 use slipway_kit::shutdown::{self, Stage};
 use slipway_proto::v1::Result::Success;
 use slipway_tests::{GitServer, Verdict};
@@ -465,11 +466,10 @@ async fn code_is_fetched_while_the_image_is_pulled() {
     };
     let instance = coordinator.assign(&spec).await;
     pulls.recv().await.unwrap();
-    let kept = format!("checkouts/mirrors/*/refs/kept/{commit}");
     let there = || {
         let mirrors = std::fs::read_dir(place.folder.path().join("data/checkouts/mirrors"));
-        let mirrors = mirrors.into_iter().flatten().flatten();
-        mirrors.into_iter().any(|mirror| mirror.path().join("refs/kept").join(&commit).exists())
+        let mut mirrors = mirrors.into_iter().flatten().flatten();
+        mirrors.any(|mirror| mirror.path().join("refs/kept").join(&commit).exists())
     };
     for _ in 0..600 {
         if there() {
@@ -477,11 +477,35 @@ async fn code_is_fetched_while_the_image_is_pulled() {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!(there(), "{kept} never came while the image was pulled");
+    assert!(there(), "{commit} never came while the image was pulled");
     coordinator.cancel(&instance).await;
     silent.abort();
     coordinator.report(&instance).await;
     handle.trigger().raise(Stage::Drain);
     handle.wait().await.unwrap();
     assert_eq!(place.jobs(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_mirrors_stay_than_may_and_the_last_used_do() {
+    let scene = Scene::new(0);
+    scene.write("file", "1\n");
+    let commit = scene.commit("one");
+    let mirrors = scene.folder.path().join("data/checkouts/mirrors");
+    let long_ago = std::time::SystemTime::now() - Duration::from_secs(3_600);
+    for number in 0..MIRRORS_MAX + 3 {
+        let old = mirrors.join(format!("old-{number}"));
+        std::fs::create_dir_all(&old).unwrap();
+        std::fs::File::open(&old).unwrap().set_modified(long_ago).unwrap();
+    }
+    let (_trigger, _disk) = scene.keep();
+    scene.checkout(&commit, &[]).await;
+    for _ in 0..600 {
+        if scene.mirrors().len() == MIRRORS_MAX {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(scene.mirrors().len(), MIRRORS_MAX);
+    assert!(scene.mirrors().iter().any(|mirror| mirror.join("HEAD").is_file()), "the one in use stays");
 }

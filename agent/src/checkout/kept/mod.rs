@@ -120,6 +120,8 @@ impl Kept {
 
     /// A checkout was made of this commit, and has so many files: the next one is to find it ready, if that is worth it.
     pub(super) fn note(&self, wanted: &Fetch, commit: &str, user: &ContainerUser, files: u32) {
+        // There may be a mirror too many.
+        self.changed.notify_one();
         if self.ready == 0 || files < READY_FROM_FILES || !is_kept(wanted) {
             return;
         }
@@ -141,7 +143,11 @@ impl Kept {
             } else if let Some(recipe) = self.missing() {
                 let making = async {
                     tokio::time::sleep(READY_PAUSE).await;
-                    self.make(&recipe).await
+                    // A checkout that was under way has noted its commit meanwhile.
+                    match self.missing() {
+                        Some(recipe) => self.make(&recipe).await,
+                        None => Ok(()),
+                    }
                 };
                 let made = tokio::select! {
                     () = stop.reached(Stage::Drain) => return,
@@ -153,6 +159,8 @@ impl Kept {
                 }
                 self.trim().await;
                 continue;
+            } else {
+                self.trim().await;
             }
             tokio::select! {
                 () = stop.reached(Stage::Drain) => return,
@@ -194,6 +202,9 @@ impl Kept {
         for name in mirrors.into_iter().skip(MIRRORS_MAX) {
             self.remove_mirror(&name).await;
         }
+        // Those of mirrors that are gone, or never came about.
+        let mirrors = self.mirrors_dir();
+        self.lock().locks.retain(|name, lock| Arc::strong_count(lock) > 1 || mirrors.join(name).exists());
     }
 
     async fn remove_mirror(&self, name: &str) {
