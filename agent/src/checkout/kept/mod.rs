@@ -172,10 +172,10 @@ impl Kept {
         }
     }
 
-    /// The newest that is wanted and not there.
+    /// The newest that is wanted and not there; one of another commit may be in its place.
     fn missing(&self) -> Option<Recipe> {
         let wanted = self.lock().wanted.clone();
-        wanted.into_iter().find(|recipe| !self.ready_dir().join(recipe.folder()).exists())
+        wanted.into_iter().find(|recipe| self.ready_commit(&recipe.folder()).as_ref() != Some(&recipe.commit))
     }
 
     /// Removes everything that no checkout is at.
@@ -229,8 +229,12 @@ impl Kept {
             for folder in folders {
                 let aside = making.join(uuid::Uuid::new_v4().simple().to_string());
                 let moved = std::fs::create_dir_all(&making).and_then(|()| std::fs::rename(&folder, &aside));
-                if let Err(error) = moved.and_then(|()| remove(&aside)) {
-                    tracing::warn!(folder = %folder.display(), %error, "a kept checkout stays behind");
+                match moved.and_then(|()| remove(&aside)) {
+                    // Somebody took it, or it was never there.
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        tracing::warn!(folder = %folder.display(), %error, "a kept checkout stays behind");
+                    }
+                    _ => {}
                 }
             }
         };

@@ -58,8 +58,9 @@ impl Kept {
         user: &ContainerUser,
         staging: &Path,
     ) -> Option<Taken> {
-        let ready = self.ready_dir().join(folder(&super::name_of(wanted), user));
-        let commit = std::fs::read_to_string(ready.join(".git/HEAD")).ok()?;
+        let name = folder(&super::name_of(wanted), user);
+        let commit = self.ready_commit(&name)?;
+        let ready = self.ready_dir().join(name);
         // An empty folder is there.
         std::fs::remove_dir(staging).ok()?;
         let taken = std::fs::rename(&ready, staging);
@@ -68,7 +69,13 @@ impl Kept {
             std::fs::create_dir_all(staging).ok()?;
             return None;
         }
-        Some(Taken { commit: commit.trim().to_owned() })
+        Some(Taken { commit })
+    }
+
+    /// What is checked out in the ready tree of this name; none: there is no such tree.
+    pub(super) fn ready_commit(&self, name: &str) -> Option<String> {
+        let head = std::fs::read_to_string(self.ready_dir().join(name).join(".git/HEAD")).ok()?;
+        Some(head.trim().to_owned())
     }
 
     /// Makes one. The sentence says why not.
@@ -102,7 +109,10 @@ impl Kept {
         tokio::time::sleep(INDEX_YOUNGER).await;
         nice(place, &[&OWNED[..], &["update-index", "-q", "--refresh"]].concat()).await?;
         std::fs::create_dir_all(self.ready_dir()).map_err(io)?;
-        std::fs::rename(place, self.ready_dir().join(recipe.folder())).map_err(io)
+        let ready = self.ready_dir().join(recipe.folder());
+        // One of an older commit was made while a slow checkout was under way.
+        self.discard(vec![ready.clone()]).await;
+        std::fs::rename(place, ready).map_err(io)
     }
 }
 
