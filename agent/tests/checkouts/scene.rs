@@ -19,9 +19,9 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 /// Enough that a tree is made ready.
-pub const MANY: usize = 1_200;
+pub(crate) const MANY: usize = 1_200;
 
-pub fn git(folder: &Path, arguments: &[&str]) -> String {
+pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
     let mut command = Command::new("git");
     command.current_dir(folder).args([
         "-c",
@@ -38,20 +38,20 @@ pub fn git(folder: &Path, arguments: &[&str]) -> String {
 }
 
 /// A repository behind a server that counts what it is asked, and an agent's data directory.
-pub struct Scene {
-    pub folder: TempDir,
-    pub server: GitServer,
+pub(crate) struct Scene {
+    pub(crate) folder: TempDir,
+    pub(crate) server: GitServer,
     /// Bytes that were posted, which is what a client says it has and wants.
-    pub asked: Arc<AtomicUsize>,
+    pub(crate) asked: Arc<AtomicUsize>,
     /// Who is answered; empty: everybody.
-    pub token: Arc<Mutex<String>>,
-    pub kept: Arc<Kept>,
+    pub(crate) token: Arc<Mutex<String>>,
+    pub(crate) kept: Arc<Kept>,
     user: ContainerUser,
     places: AtomicUsize,
 }
 
 impl Scene {
-    pub fn new(ready: usize) -> Self {
+    pub(crate) fn new(ready: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let origin = folder.path().join("origin/octo/hello");
         std::fs::create_dir_all(&origin).unwrap();
@@ -71,24 +71,24 @@ impl Scene {
         Self { folder, server, asked, token, kept, user, places: AtomicUsize::new(0) }
     }
 
-    pub fn origin(&self) -> PathBuf {
+    pub(crate) fn origin(&self) -> PathBuf {
         self.folder.path().join("origin/octo/hello")
     }
 
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.origin().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 
-    pub fn commit(&self, message: &str) -> String {
+    pub(crate) fn commit(&self, message: &str) -> String {
         git(&self.origin(), &["add", "--all"]);
         git(&self.origin(), &["commit", "--quiet", "--allow-empty", "-m", message]);
         git(&self.origin(), &["rev-parse", "HEAD"])
     }
 
     /// Checks out as a job does; gives the workspace and what was said.
-    pub async fn try_checkout(
+    pub(crate) async fn try_checkout(
         &self,
         kept: &Kept,
         sha: &str,
@@ -120,14 +120,14 @@ impl Scene {
         (work.join("hello"), said, done)
     }
 
-    pub async fn checkout(&self, sha: &str, with: &[(&str, &str)]) -> (PathBuf, Vec<String>) {
+    pub(crate) async fn checkout(&self, sha: &str, with: &[(&str, &str)]) -> (PathBuf, Vec<String>) {
         let (workspace, said, done) = self.try_checkout(&self.kept, sha, with).await;
         done.unwrap_or_else(|error| panic!("{error:?}: {said:#?}"));
         (workspace, said)
     }
 
     /// Checks out with what is kept and without, and compares all that a job can see.
-    pub async fn compare(&self, sha: &str, with: &[(&str, &str)]) -> Vec<String> {
+    pub(crate) async fn compare(&self, sha: &str, with: &[(&str, &str)]) -> Vec<String> {
         let (workspace, said) = self.checkout(sha, with).await;
         let nothing = tempfile::tempdir().unwrap();
         let fresh = Kept::open(nothing.path(), 0);
@@ -144,19 +144,19 @@ impl Scene {
     }
 
     /// Makes trees ready until the test ends.
-    pub fn keep(&self) -> (shutdown::Trigger, watch::Sender<DiskState>) {
+    pub(crate) fn keep(&self) -> (shutdown::Trigger, watch::Sender<DiskState>) {
         let (trigger, watcher) = shutdown::channel();
         let (disk, seen) = watch::channel(DiskState::default());
         tokio::spawn(Arc::clone(&self.kept).keep(seen, watcher));
         (trigger, disk)
     }
 
-    pub fn ready(&self) -> Vec<PathBuf> {
+    pub(crate) fn ready(&self) -> Vec<PathBuf> {
         let ready = std::fs::read_dir(self.folder.path().join("data/checkouts/ready"));
         ready.into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
     }
 
-    pub async fn until_ready(&self, commit: &str) {
+    pub(crate) async fn until_ready(&self, commit: &str) {
         for _ in 0..600 {
             let heads = self.ready().into_iter().map(|tree| std::fs::read_to_string(tree.join(".git/HEAD")));
             if heads.flatten().any(|head| head.trim() == commit) {
@@ -167,13 +167,13 @@ impl Scene {
         panic!("no tree of {commit} is ready: {:?}", self.ready());
     }
 
-    pub fn mirrors(&self) -> Vec<PathBuf> {
+    pub(crate) fn mirrors(&self) -> Vec<PathBuf> {
         let mirrors = std::fs::read_dir(self.folder.path().join("data/checkouts/mirrors"));
         mirrors.into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
     }
 }
 
-pub fn walk(folder: &Path) -> Vec<(String, std::fs::Metadata)> {
+pub(crate) fn walk(folder: &Path) -> Vec<(String, std::fs::Metadata)> {
     let (mut waiting, mut found) = (vec![folder.to_owned()], Vec::new());
     while let Some(path) = waiting.pop() {
         let about = std::fs::symlink_metadata(&path).unwrap();
@@ -186,7 +186,7 @@ pub fn walk(folder: &Path) -> Vec<(String, std::fs::Metadata)> {
 }
 
 /// All that a job's own git, and a look at its files, shows.
-pub fn look(workspace: &Path) -> String {
+pub(crate) fn look(workspace: &Path) -> String {
     let mut files: Vec<String> = walk(workspace)
         .into_iter()
         .filter(|(path, _)| !path.starts_with(".git/"))
