@@ -144,7 +144,7 @@ async fn stay(number: usize, agent: Coordinator, ready: mpsc::Sender<()>) -> any
     let welcome = messages.next().await.context("no welcome")??.message;
     let Some(Message::Welcome(welcome)) = welcome else { bail!("{welcome:?} instead of a welcome") };
     ready.send(()).await?;
-    let every = Duration::from_millis(welcome.renew_ms.max(100).into());
+    let every = Duration::from_millis(welcome.idle_ms.max(100).into());
     let mut renewals = 0;
     loop {
         tokio::select! {

@@ -48,8 +48,14 @@ pub type Presented = InterceptedService<Explained, Authorize>;
 /// Largest message taken from the coordinator.
 const MESSAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// How long a connection may be silent before it is asked whether it lives, and how long the answer may take.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// How long the connection of a session may be silent before it is asked whether it lives: that of an agent without jobs mostly is.
+const SESSION_KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// The same for a connection that one job has for itself.
+const JOB_KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// How long the answer may take.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Metadata of a refusal by a coordinator that follows: the URL of the leader.
 const LEADER: &str = "slipway-leader";
@@ -179,12 +185,12 @@ impl SecretsError {
     }
 }
 
-fn prepare(server: &Server) -> Result<Endpoint, ServerError> {
+fn prepare(server: &Server, keep_alive: Duration) -> Result<Endpoint, ServerError> {
     Ok(server
         .endpoint()?
         .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
+        .http2_keep_alive_interval(keep_alive)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .tcp_nodelay(true))
 }

@@ -7,7 +7,7 @@ use rustls::ClientConfig;
 use tonic::transport::Endpoint;
 
 use super::server::{Server, ServerError};
-use super::{Authorize, Client, Presented, client, connection, prepare};
+use super::{Authorize, Client, JOB_KEEP_ALIVE, Presented, SESSION_KEEP_ALIVE, client, connection, prepare};
 use crate::limits::{TUNNEL_STREAM_WINDOW_BYTES, TUNNEL_WINDOW_BYTES};
 
 /// The way to the leader, as far as it is known.
@@ -34,11 +34,12 @@ struct Hop {
 
 impl Hop {
     fn new(server: &Server, authorize: &Authorize) -> Result<Self, ServerError> {
-        let for_tunnels = prepare(server)?
+        let for_tunnels = prepare(server, JOB_KEEP_ALIVE)?
             .initial_stream_window_size(TUNNEL_STREAM_WINDOW_BYTES)
             .initial_connection_window_size(TUNNEL_WINDOW_BYTES);
         let tls = server.tls()?;
-        let client = client(connection(server, tls.clone(), prepare(server)?, authorize.clone()));
+        let for_session = prepare(server, SESSION_KEEP_ALIVE)?;
+        let client = client(connection(server, tls.clone(), for_session, authorize.clone()));
         Ok(Self { server: server.clone(), client, tls, for_tunnels })
     }
 }

@@ -11,6 +11,8 @@ pub struct LeaseTerms {
     pub margin_ms: u64,
     /// How often leases are renewed.
     pub renew_ms: u64,
+    /// How often an agent without leases says that it is there; at least `renew_ms`.
+    pub idle_ms: u64,
     /// How long an ordinary job goes on after its lease has ended.
     pub grace_ms: u64,
 }
@@ -18,9 +20,12 @@ pub struct LeaseTerms {
 impl Default for LeaseTerms {
     /// DESIGN's figures; they hold until the first Welcome.
     fn default() -> Self {
-        Self { lease_ms: 30_000, margin_ms: 5_000, renew_ms: 5_000, grace_ms: 600_000 }
+        Self { lease_ms: 30_000, margin_ms: 5_000, renew_ms: 5_000, idle_ms: 120_000, grace_ms: 600_000 }
     }
 }
+
+/// After so many times that leases are renewed an answer is too old to count a lease's time from it.
+const LATE_RENEWALS: u64 = 2;
 
 /// The lease of one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +38,14 @@ pub struct Guard {
 impl Guard {
     /// A lease that was granted after the coordinator had answered something sent at `sent_ms`. That is earlier than the
     /// grant, so the job's time is counted too short rather than too long.
+    ///
+    /// An agent without jobs says little: where that was long before `now_ms`, what is left of the time is no measure. An ordinary job has its
+    /// grace beside it. A strict one counts as one whose lease nobody confirmed until its first renewal, sent at once, is answered: it starts no
+    /// step before it was told to, which it asks for after that renewal.
     #[must_use]
-    pub fn granted(strict: bool, sent_ms: u64, lease_ms: u64) -> Self {
-        Self { strict, until_ms: Some(sent_ms.saturating_add(lease_ms)) }
+    pub fn granted(strict: bool, sent_ms: u64, now_ms: u64, lease_ms: u64, terms: &LeaseTerms) -> Self {
+        let late = now_ms.saturating_sub(sent_ms) > terms.renew_ms.saturating_mul(LATE_RENEWALS);
+        Self { strict, until_ms: (!strict || !late).then(|| sent_ms.saturating_add(lease_ms)) }
     }
 
     /// The lease of a job that an earlier process of this agent ran. Its init knows its stop time and holds it; an
@@ -72,26 +82,45 @@ impl Guard {
 mod tests {
     use super::*;
 
-    const TERMS: LeaseTerms =
-        LeaseTerms { lease_ms: 30_000, margin_ms: 5_000, renew_ms: 5_000, grace_ms: 600_000 };
+    const TERMS: LeaseTerms = LeaseTerms {
+        lease_ms: 30_000,
+        margin_ms: 5_000,
+        renew_ms: 5_000,
+        idle_ms: 120_000,
+        grace_ms: 600_000,
+    };
 
     #[test]
     fn a_strict_job_stops_before_its_lease_ends() {
-        let guard = Guard::granted(true, 1_000, 30_000);
+        let guard = Guard::granted(true, 1_000, 1_500, 30_000, &TERMS);
         assert!(!guard.expired(&TERMS, 25_999));
         assert!(guard.expired(&TERMS, 26_000));
     }
 
     #[test]
     fn an_ordinary_job_goes_on_through_the_grace() {
-        let guard = Guard::granted(false, 1_000, 30_000);
+        let guard = Guard::granted(false, 1_000, 1_500, 30_000, &TERMS);
         assert!(!guard.expired(&TERMS, 630_999));
         assert!(guard.expired(&TERMS, 631_000));
     }
 
     #[test]
+    fn a_lease_after_a_long_silence_counts_from_its_first_renewal() {
+        let (heard, lease) = (1_000, 30_000);
+        let late = heard + 2 * TERMS.renew_ms + 1;
+        assert_eq!(Guard::granted(true, heard, late - 1, lease, &TERMS).stop_at_ms(&TERMS), Some(26_000));
+        let mut strict = Guard::granted(true, heard, late, lease, &TERMS);
+        assert!(!strict.expired(&TERMS, late + 120_000));
+        strict.renewed(late, lease);
+        assert_eq!(strict.stop_at_ms(&TERMS), Some(late + 25_000));
+        // An ordinary one ends by itself, whatever comes.
+        let ordinary = Guard::granted(false, heard, heard + 120_000, lease, &TERMS);
+        assert_eq!(ordinary.stop_at_ms(&TERMS), Some(631_000));
+    }
+
+    #[test]
     fn time_counts_from_sending_and_never_goes_back() {
-        let mut guard = Guard::granted(true, 1_000, 30_000);
+        let mut guard = Guard::granted(true, 1_000, 1_500, 30_000, &TERMS);
         guard.renewed(6_000, 30_000);
         guard.renewed(4_000, 30_000);
         assert_eq!(guard.stop_at_ms(&TERMS), Some(31_000));

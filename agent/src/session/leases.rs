@@ -28,7 +28,7 @@ pub(super) struct Job {
 /// A renewal that was sent.
 pub(super) struct Renewal {
     number: u64,
-    sent_ms: u64,
+    pub(super) sent_ms: u64,
     leases: Vec<Lease>,
 }
 
@@ -102,10 +102,13 @@ impl<C: Clock> Supervisor<C> {
         if let Some(reason) = refusal {
             let decline = v1::Decline { lease: Some(lease.to_wire()), reason };
             send(stream, Out::Decline(decline))?;
+            // It gets no more until it is heard of again.
+            self.declined = true;
             return Ok(false);
         }
         // The assignment was sent after the answer that was heard last, and that answers what was sent at `answered_ms`.
-        let guard = Guard::granted(given.strict, self.answered_ms, lease_ms);
+        let now_ms = self.clock.boottime_ms();
+        let guard = Guard::granted(given.strict, self.answered_ms, now_ms, lease_ms, &self.terms);
         let link = self.insert(lease, guard);
         self.count_jobs();
         self.start.start(given, link);
@@ -134,6 +137,7 @@ impl<C: Clock> Supervisor<C> {
     pub(super) fn renewal(&mut self) -> Out {
         let number = self.next_renewal;
         self.next_renewal += 1;
+        self.declined = false;
         let leases: Vec<Lease> = self.jobs.values().map(|job| job.lease).collect();
         let wire = leases.iter().map(|lease| lease.to_wire()).collect();
         self.renewals.push_back(Renewal { number, sent_ms: self.clock.boottime_ms(), leases });

@@ -82,10 +82,12 @@ fn leases(leases: &[v1::Lease]) -> Result<Vec<Lease>, BadMessage> {
 
 fn terms(welcome: &v1::Welcome) -> LeaseTerms {
     let time = |ms: u32| u64::from(ms.min(TIME_MAX_MS));
+    let renew_ms = time(welcome.renew_ms).max(RENEW_MIN_MS);
     LeaseTerms {
         lease_ms: time(welcome.lease_ms),
         margin_ms: time(welcome.margin_ms),
-        renew_ms: time(welcome.renew_ms).max(RENEW_MIN_MS),
+        renew_ms,
+        idle_ms: time(welcome.idle_ms).max(renew_ms),
         grace_ms: time(welcome.grace_ms),
     }
 }

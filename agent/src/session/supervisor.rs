@@ -30,7 +30,7 @@ use crate::limits::{CONNECT_TIMEOUT, RECONNECT_FIRST, RECONNECT_MAX, SESSION_QUE
 /// Longest sleep of the lease watch: `CLOCK_BOOTTIME` may jump ahead of timers after a suspension.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 
-/// Missed answers to renewals after which the connection counts as dead.
+/// After so many times that leases are renewed a renewal without an answer says that the connection is dead.
 const SILENT_RENEWALS: u64 = 4;
 
 /// After how many refusals in a row the agent is no member of the fleet.
@@ -89,6 +89,8 @@ pub struct Supervisor<C> {
     pub(super) answered_ms: u64,
     pub(super) renewals: VecDeque<Renewal>,
     pub(super) next_renewal: u64,
+    /// It declined a lease since it last renewed.
+    pub(super) declined: bool,
     pub(super) status: watch::Sender<Status>,
 }
 
@@ -125,6 +127,7 @@ impl<C: Clock> Supervisor<C> {
             answered_ms: 0,
             renewals: VecDeque::new(),
             next_renewal: 1,
+            declined: false,
             status: watch::Sender::default(),
         }
     }
@@ -309,9 +312,23 @@ impl<C: Clock> Supervisor<C> {
         Ok(())
     }
 
+    /// For how long the oldest renewal has waited for its answer.
+    fn unanswered_ms(&self) -> u64 {
+        let oldest = self.renewals.front().map(|renewal| renewal.sent_ms);
+        oldest.map_or(0, |sent_ms| self.clock.boottime_ms().saturating_sub(sent_ms))
+    }
+
+    /// How long after a renewal the next one goes out. Who has no leases, owes no word after a lease that it declined and has its answers
+    /// has nothing to say.
+    fn renew_every(&self) -> Duration {
+        let idle = self.jobs.is_empty() && !self.declined && self.renewals.is_empty();
+        Duration::from_millis(if idle { self.terms.idle_ms } else { self.terms.renew_ms })
+    }
+
     /// Serves a connection. `Ok` when the supervisor is done, else why the connection ended.
     async fn serve(&mut self, mut stream: Stream) -> Result<(), String> {
-        let mut renew_at = Instant::now() + Duration::from_millis(self.terms.renew_ms);
+        let mut renewed_at = Instant::now();
+        let mut at_once = false;
         let mut told_draining = self.draining;
         // To a new session nothing was said of it.
         let mut told_paused = None;
@@ -342,19 +359,20 @@ impl<C: Clock> Supervisor<C> {
                         .ok_or_else(|| "the coordinator ended the session".to_owned())?;
                     let message = read(message).map_err(|error| error.to_string())?;
                     // A new lease is renewed at once: it was counted from an earlier moment.
-                    if let Some(message) = message && self.hear(&stream, message)? {
-                        renew_at = Instant::now();
+                    if let Some(message) = message {
+                        at_once |= self.hear(&stream, message)?;
                     }
                 }
-                event = self.events.recv() => if let Some(event) = event {
+                // Not before that renewal: a job asks for its first step after it.
+                event = self.events.recv(), if !at_once => if let Some(event) = event {
                     self.job_said(event);
                 },
-                () = tokio::time::sleep_until(renew_at) => {
-                    if self.renewals.len() as u64 >= SILENT_RENEWALS {
+                () = tokio::time::sleep_until(if at_once { renewed_at } else { renewed_at + self.renew_every() }) => {
+                    if self.unanswered_ms() >= self.terms.renew_ms.saturating_mul(SILENT_RENEWALS) {
                         return Err("the coordinator does not answer renewals".to_owned());
                     }
                     send(&stream, self.renewal())?;
-                    renew_at = Instant::now() + Duration::from_millis(self.terms.renew_ms);
+                    (renewed_at, at_once) = (Instant::now(), false);
                 }
                 () = self.shutdown.reached(next) => {}
                 // Also within which a changed room on the disk is told.

@@ -300,6 +300,7 @@ impl FakeCoordinator {
                     lease_ms,
                     margin_ms,
                     renew_ms: 500,
+                    idle_ms: 2_000,
                     grace_ms: 600_000,
                     kept,
                 })))

@@ -42,8 +42,9 @@ pub const MAX_MESSAGE_BYTES: usize = 5 << 20;
 /// The longest HTTP/2 frame that is read, in bytes: a log comes in fewer pieces than with the protocol's 16 KiB.
 const MAX_FRAME_BYTES: u32 = 256 << 10;
 
-/// After how long without traffic a peer is asked whether it lives.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// After how long without traffic a peer is asked whether it lives. Longer than an agent waits before it asks: one of both is enough, and
+/// with ten thousand of them it is what an idle coordinator does.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(25);
 
 /// How long it has to answer before its connection is closed.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);

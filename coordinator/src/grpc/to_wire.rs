@@ -1,7 +1,7 @@
 //! What the driver tells agents, in its wire form.
 
 use slipway_proto::v1::{self, coordinator_message::Message};
-use slipway_scheduler::limits::{LEASE_MARGIN_MS, LEASE_MS, RENEW_MS};
+use slipway_scheduler::limits::{IDLE_RENEW_MS, LEASE_MARGIN_MS, LEASE_MS, RENEW_MS};
 use slipway_wire::lease::WireLease;
 
 use crate::driver::message::{RunLease, ToAgent};
@@ -29,6 +29,7 @@ pub(super) fn message(message: &ToAgent) -> v1::CoordinatorMessage {
             // As much of it as of the usual lease.
             margin_ms: milliseconds(lease_ms * LEASE_MARGIN_MS / LEASE_MS),
             renew_ms: milliseconds(lease_ms * RENEW_MS / LEASE_MS),
+            idle_ms: milliseconds(lease_ms * IDLE_RENEW_MS / LEASE_MS),
             grace_ms: GRACE_MS,
             kept: kept.iter().map(lease).collect(),
         }),

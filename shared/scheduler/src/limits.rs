@@ -76,6 +76,9 @@ pub const LEASE_MS_MAX: u64 = 3_600_000;
 pub const LEASE_MARGIN_MS: u64 = 5_000;
 /// How often an agent renews its leases, in milliseconds.
 pub const RENEW_MS: u64 = 5_000;
+/// How often an agent without leases says that it is there, in milliseconds. It has nothing to renew; that its connection lives is asked
+/// below, and more often.
+pub const IDLE_RENEW_MS: u64 = 120_000;
 
 /// GitHub's default for `timeout-minutes`, in milliseconds.
 pub const TIMEOUT_MS_DEFAULT: u64 = 360 * 60_000;

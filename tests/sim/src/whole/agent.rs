@@ -45,7 +45,8 @@ pub(crate) struct Agent {
     answered_ms: u64,
     renewals: VecDeque<Renewal>,
     next_renewal: u64,
-    renew_at_ms: u64,
+    renewed_at_ms: u64,
+    declined: bool,
 }
 
 impl Agent {
@@ -67,7 +68,8 @@ impl Agent {
             answered_ms: 0,
             renewals: VecDeque::new(),
             next_renewal: 1,
-            renew_at_ms: 0,
+            renewed_at_ms: 0,
+            declined: false,
         }
     }
 
@@ -78,6 +80,12 @@ impl Agent {
 
     fn held(&self) -> Vec<RunLease> {
         self.jobs.values().map(|job| job.lease).collect()
+    }
+
+    /// As the real one.
+    fn renew_every_ms(&self) -> u64 {
+        let idle = self.jobs.is_empty() && !self.declined && self.renewals.is_empty();
+        if idle { self.terms.idle_ms } else { self.terms.renew_ms }
     }
 
     /// The process is gone; its containers are not.
@@ -118,7 +126,7 @@ impl World {
     fn serve(&mut self, at: usize, id: u64) {
         let agent = &mut self.agents[at];
         let now_ms = agent.clock.boottime_ms();
-        if now_ms >= agent.renew_at_ms {
+        if now_ms >= agent.renewed_at_ms + agent.renew_every_ms() {
             if agent.renewals.len() >= SILENT_RENEWALS {
                 return self.hang_up(at, id);
             }
@@ -130,7 +138,7 @@ impl World {
     pub(crate) fn renew(&mut self, at: usize, id: u64) {
         let agent = &mut self.agents[at];
         let now_ms = agent.clock.boottime_ms();
-        agent.renew_at_ms = now_ms + agent.terms.renew_ms;
+        (agent.renewed_at_ms, agent.declined) = (now_ms, false);
         let (number, leases) = (agent.next_renewal, agent.held());
         agent.next_renewal += 1;
         agent.renewals.push_back((number, now_ms, leases.clone()));
@@ -228,7 +236,7 @@ impl World {
         agent.link = Some((id, sent_ms, true));
         agent.terms.lease_ms = lease_ms;
         agent.answered_ms = sent_ms;
-        agent.renew_at_ms = agent.clock.boottime_ms() + agent.terms.renew_ms;
+        agent.renewed_at_ms = agent.clock.boottime_ms();
         agent.renewals.clear();
         // It found the leader: that is where it is asked for first the next time.
         agent.next_site = agent.next_site.saturating_sub(1);
@@ -289,12 +297,15 @@ impl World {
             None => agent.draining || busy >= agent.profile.slots as usize,
         };
         if refuses || self.strike(Fault::Decline).is_some() {
+            self.agents[at].declined = true;
             let reason = String::new();
             self.send_up(id, Up::Said(Box::new(FromAgent::Decline { lease, reason })));
             return Ok(());
         }
-        let answered_ms = self.agents[at].answered_ms;
-        self.take_job(at, lease, strict, Guard::granted(strict, answered_ms, lease_ms))?;
+        let agent = &self.agents[at];
+        let now_ms = agent.clock.boottime_ms();
+        let guard = Guard::granted(strict, agent.answered_ms, now_ms, lease_ms, &agent.terms);
+        self.take_job(at, lease, strict, guard)?;
         // As the real one: the job's time counts anew from a renewal that names it.
         if self.agents[at].link.is_some_and(|(other, _, _)| other == id) {
             self.renew(at, id);
