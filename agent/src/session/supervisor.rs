@@ -352,6 +352,7 @@ impl<C: Clock> Supervisor<C> {
                 self.ask_for_longer(&stream)?;
             }
             let next = next_stage(self.shutdown.stage());
+            let renew_at = if at_once { renewed_at } else { renewed_at + self.renew_every() };
             tokio::select! {
                 message = stream.incoming.message() => {
                     let message = message
@@ -367,7 +368,7 @@ impl<C: Clock> Supervisor<C> {
                 event = self.events.recv(), if !at_once => if let Some(event) = event {
                     self.job_said(event);
                 },
-                () = tokio::time::sleep_until(if at_once { renewed_at } else { renewed_at + self.renew_every() }) => {
+                () = tokio::time::sleep_until(renew_at) => {
                     if self.unanswered_ms() >= self.terms.renew_ms.saturating_mul(SILENT_RENEWALS) {
                         return Err("the coordinator does not answer renewals".to_owned());
                     }
