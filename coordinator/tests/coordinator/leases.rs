@@ -186,7 +186,6 @@ async fn a_fleet_failure_says_why_and_is_tried_again() {
         agent.accepted().await;
         fixture.clock.advance(60_000);
         agent.say(Out::Renew(v1::Renew::default())).await;
-        assert!(matches!(agent.hear().await, In::Renewed(_)));
     }
     let shown = fixture.finished(&run).await;
     assert_eq!((&shown["result"], &shown["cause"]), (&json!("failure"), &json!("image_not_found")));
