@@ -245,9 +245,12 @@ impl FakeAgent {
     }
 
     pub(crate) async fn accepted(&mut self) -> v1::Lease {
-        match self.hear().await {
-            In::Accepted(accepted) => accepted.lease.unwrap(),
-            other => panic!("{other:?} instead of an acceptance"),
+        loop {
+            match self.hear().await {
+                In::Accepted(accepted) => return accepted.lease.unwrap(),
+                In::Renewed(_) => {}
+                other => panic!("{other:?} instead of an acceptance"),
+            }
         }
     }
 }
