@@ -111,7 +111,12 @@ impl World {
         let time = Arc::<AtomicU64>::default();
         let sites = (0..SITES).map(|_| Site::new(HostClock::new(&time, &mut random))).collect();
         let agents = fleet(script.agents).into_iter();
-        let agents = agents.map(|profile| Agent::new(profile, HostClock::new(&time, &mut random))).collect();
+        let mut agents: Vec<_> =
+            agents.map(|profile| Agent::new(profile, HostClock::new(&time, &mut random))).collect();
+        // In every other world they are of the version that renewed as often without leases.
+        if script.seed.is_multiple_of(2) {
+            agents.iter_mut().for_each(|agent| agent.terms.idle_ms = agent.terms.renew_ms);
+        }
         let disk = Shared::default();
         locked(&disk).sabotage = script.sabotage;
         Self {
