@@ -56,13 +56,14 @@ async fn one_agent() -> anyhow::Result<Vec<Figure>> {
         .arg(folder.path().join("agent"))
         .kill_on_drop(true)
         .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
         .spawn()?;
     tokio::time::sleep(SETTLE).await;
-    let (memory, cpu) = look(agent.id().context("the agent runs")?).await?;
+    let pid = agent.id().context("the agent runs")?;
+    let looked = look(pid).await;
     if let Some(ended) = agent.try_wait()? {
         bail!("the agent ended: {ended}");
     }
+    let (memory, cpu) = looked?;
     let (coordinator_memory, coordinator_cpu) = look(coordinator.pid()).await?;
     Ok(vec![
         Figure::new("idle.agent_memory", "MiB", memory, "asked", 30.0),

@@ -24,6 +24,26 @@ impl Default for LeaseTerms {
     }
 }
 
+/// After so many times that leases are renewed a renewal without an answer says that the connection is dead.
+const SILENT_RENEWALS: u64 = 4;
+
+impl LeaseTerms {
+    /// How long after a renewal the next one goes out, in milliseconds. An agent that holds no leases, owes no word after one that it
+    /// `declined` and has its answers has nothing to say.
+    #[must_use]
+    pub fn renew_after_ms(&self, holds: bool, declined: bool, unanswered: bool) -> u64 {
+        if holds || declined || unanswered { self.renew_ms } else { self.idle_ms }
+    }
+
+    /// Whether the coordinator has been silent for too long. The oldest renewal without an answer tells, if there is one, and not how many there
+    /// are: an agent that is given many jobs at once renews as often.
+    #[must_use]
+    pub fn is_silent(&self, oldest_sent_ms: Option<u64>, now_ms: u64) -> bool {
+        let limit_ms = self.renew_ms.saturating_mul(SILENT_RENEWALS);
+        oldest_sent_ms.is_some_and(|sent_ms| now_ms.saturating_sub(sent_ms) >= limit_ms)
+    }
+}
+
 /// After so many times that leases are renewed an answer is too old to count a lease's time from it.
 const LATE_RENEWALS: u64 = 2;
 
@@ -102,6 +122,23 @@ mod tests {
         let guard = Guard::granted(false, 1_000, 1_500, 30_000, &TERMS);
         assert!(!guard.expired(&TERMS, 630_999));
         assert!(guard.expired(&TERMS, 631_000));
+    }
+
+    #[test]
+    fn only_who_has_nothing_to_say_says_little() {
+        assert_eq!(TERMS.renew_after_ms(false, false, false), TERMS.idle_ms);
+        for (holds, declined, unanswered) in
+            [(true, false, false), (false, true, false), (false, false, true), (true, true, true)]
+        {
+            assert_eq!(TERMS.renew_after_ms(holds, declined, unanswered), TERMS.renew_ms);
+        }
+    }
+
+    #[test]
+    fn a_coordinator_is_silent_by_the_age_of_what_it_did_not_answer() {
+        assert!(!TERMS.is_silent(None, 1_000_000));
+        assert!(!TERMS.is_silent(Some(1_000), 20_999));
+        assert!(TERMS.is_silent(Some(1_000), 21_000));
     }
 
     #[test]

@@ -30,9 +30,6 @@ use crate::limits::{CONNECT_TIMEOUT, RECONNECT_FIRST, RECONNECT_MAX, SESSION_QUE
 /// Longest sleep of the lease watch: `CLOCK_BOOTTIME` may jump ahead of timers after a suspension.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 
-/// After so many times that leases are renewed a renewal without an answer says that the connection is dead.
-const SILENT_RENEWALS: u64 = 4;
-
 /// After how many refusals in a row the agent is no member of the fleet.
 const REFUSALS_MAX: u32 = 6;
 
@@ -312,17 +309,10 @@ impl<C: Clock> Supervisor<C> {
         Ok(())
     }
 
-    /// For how long the oldest renewal has waited for its answer.
-    fn unanswered_ms(&self) -> u64 {
-        let oldest = self.renewals.front().map(|renewal| renewal.sent_ms);
-        oldest.map_or(0, |sent_ms| self.clock.boottime_ms().saturating_sub(sent_ms))
-    }
-
-    /// How long after a renewal the next one goes out. Who has no leases, owes no word after a lease that it declined and has its answers
-    /// has nothing to say.
-    fn renew_every(&self) -> Duration {
-        let idle = self.jobs.is_empty() && !self.declined && self.renewals.is_empty();
-        Duration::from_millis(if idle { self.terms.idle_ms } else { self.terms.renew_ms })
+    /// How long after a renewal the next one goes out.
+    fn renew_after(&self) -> Duration {
+        let (holds, unanswered) = (!self.jobs.is_empty(), !self.renewals.is_empty());
+        Duration::from_millis(self.terms.renew_after_ms(holds, self.declined, unanswered))
     }
 
     /// Serves a connection. `Ok` when the supervisor is done, else why the connection ended.
@@ -352,7 +342,7 @@ impl<C: Clock> Supervisor<C> {
                 self.ask_for_longer(&stream)?;
             }
             let next = next_stage(self.shutdown.stage());
-            let renew_at = if at_once { renewed_at } else { renewed_at + self.renew_every() };
+            let renew_at = if at_once { renewed_at } else { renewed_at + self.renew_after() };
             tokio::select! {
                 message = stream.incoming.message() => {
                     let message = message
@@ -369,7 +359,8 @@ impl<C: Clock> Supervisor<C> {
                     self.job_said(event);
                 },
                 () = tokio::time::sleep_until(renew_at) => {
-                    if self.unanswered_ms() >= self.terms.renew_ms.saturating_mul(SILENT_RENEWALS) {
+                    let oldest = self.renewals.front().map(|renewal| renewal.sent_ms);
+                    if self.terms.is_silent(oldest, self.clock.boottime_ms()) {
                         return Err("the coordinator does not answer renewals".to_owned());
                     }
                     send(&stream, self.renewal())?;

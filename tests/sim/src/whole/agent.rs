@@ -19,8 +19,6 @@ use crate::sabotage::Sabotage;
 
 /// How often it looks at its jobs.
 const TICK_MS: u64 = 1_000;
-/// After how many renewals without an answer a connection counts as dead.
-const SILENT_RENEWALS: usize = 4;
 /// How long it waits for a Welcome.
 const WELCOME_MS: u64 = 10_000;
 
@@ -82,12 +80,6 @@ impl Agent {
         self.jobs.values().map(|job| job.lease).collect()
     }
 
-    /// As the real one.
-    fn renew_every_ms(&self) -> u64 {
-        let idle = self.jobs.is_empty() && !self.declined && self.renewals.is_empty();
-        if idle { self.terms.idle_ms } else { self.terms.renew_ms }
-    }
-
     /// The process is gone; its containers are not.
     pub(crate) fn die(&mut self) -> Option<u64> {
         self.up = false;
@@ -126,8 +118,11 @@ impl World {
     fn serve(&mut self, at: usize, id: u64) {
         let agent = &mut self.agents[at];
         let now_ms = agent.clock.boottime_ms();
-        if now_ms >= agent.renewed_at_ms + agent.renew_every_ms() {
-            if agent.renewals.len() >= SILENT_RENEWALS {
+        let (holds, unanswered) = (!agent.jobs.is_empty(), !agent.renewals.is_empty());
+        let after_ms = agent.terms.renew_after_ms(holds, agent.declined, unanswered);
+        if now_ms >= agent.renewed_at_ms + after_ms {
+            let oldest = agent.renewals.front().map(|(_, sent_ms, _)| *sent_ms);
+            if agent.terms.is_silent(oldest, now_ms) {
                 return self.hang_up(at, id);
             }
             self.renew(at, id);
