@@ -218,6 +218,28 @@ async fn a_container_job_has_githubs_folders_and_the_images_user() {
     leave_nothing(handle, &place).await;
 }
 
+/// As Docker has it: those the image lists, unless a group is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_has_all_groups_of_its_user() {
+    let coordinator = FakeCoordinator::start().await;
+    let place = Place::new(&coordinator);
+    let handle = place.start().await;
+    for (options, groups) in [
+        (None, "1001 999"),
+        (Some("--user runner"), "1001 999"),
+        (Some("--user 1001 --group-add 7"), "1001 7 999"),
+        (Some("--user runner:runner"), "1001"),
+    ] {
+        let mut spec = job(vec![run("look", "id -G")]);
+        spec.container = options.map(|options| container(fleet::IMAGE, Some(options)));
+        let instance = coordinator.assign(&spec).await;
+        let job = coordinator.report(&instance).await;
+        assert_eq!(job.result(), Success, "{options:?}: {:?}", job.lines());
+        assert!(job.lines().iter().any(|found| found == groups), "{options:?}: {:?}", job.lines());
+    }
+    leave_nothing(handle, &place).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_option_that_is_not_supported_fails_the_job_by_name() {
     let coordinator = FakeCoordinator::start().await;

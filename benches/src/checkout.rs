@@ -131,7 +131,7 @@ impl Scene {
         let job = self.folder.join("job");
         let work = job.join("work");
         fs::create_dir_all(work.join("large"))?;
-        let user = ContainerUser { uid: 1001, gid: 1001, home: "/home/runner".to_owned() };
+        let user = ContainerUser { uid: 1001, gid: 1001, ..ContainerUser::root() };
         let target = Target {
             staging: job.join("checkout"),
             work: &work,

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use slipway_agent::options::job_engine::Kind;
 pub use slipway_coordinator::options::DEFAULT_HTTP;
 use slipway_coordinator::options::{EnvironmentSetting, GithubSettings, JournalUrl, Repository};
 
@@ -71,6 +72,14 @@ pub struct Settings {
     /// Whether the original code runs of actions that are built in.
     #[serde(default)]
     pub original_actions: bool,
+    /// Volumes and folders of the machine that workflows may mount.
+    #[serde(default)]
+    pub allow_volumes: Vec<String>,
+    /// Whether workflows may ask for privileged containers.
+    #[serde(default)]
+    pub allow_privileged: bool,
+    /// The Docker engine that jobs find.
+    pub job_engine: Option<Kind>,
     /// Where `up` and `run` send traces.
     pub otlp: Option<String>,
 }

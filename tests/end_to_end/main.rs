@@ -36,6 +36,7 @@ mod packages;
 mod pages;
 mod pages_long_log;
 mod private_fleet;
+mod reach;
 mod rerun;
 mod results;
 mod scaler;

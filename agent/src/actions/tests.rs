@@ -76,7 +76,7 @@ fn text(fetched: &Fetched) -> String {
 
 fn me() -> ContainerUser {
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-    ContainerUser { uid, gid, home: "/".to_owned() }
+    ContainerUser { uid, gid, ..ContainerUser::root() }
 }
 
 #[test]

@@ -17,6 +17,9 @@ use crate::failure::{Cause, Failure};
 /// `/etc/passwd` and `/etc/group` larger than this are not read further.
 const FILE_MAX_BYTES: usize = 1024 * 1024;
 
+/// More groups of one user than these are left out.
+const GROUPS_MAX: usize = 1_000;
+
 /// musl's loader, by architecture.
 const MUSL_LOADERS: [&str; 2] = ["/lib/ld-musl-x86_64.so.1", "/lib/ld-musl-aarch64.so.1"];
 
@@ -35,13 +38,16 @@ pub struct ContainerUser {
     pub gid: u32,
     /// Home folder; `/` when the image does not say.
     pub home: String,
+    /// Numeric ids of further groups: those whose member the user is, unless a group was asked for, as in Docker.
+    #[serde(default)]
+    pub groups: Vec<u32>,
 }
 
 impl ContainerUser {
     /// The superuser.
     #[must_use]
     pub fn root() -> Self {
-        Self { uid: 0, gid: 0, home: "/root".to_owned() }
+        Self { uid: 0, gid: 0, home: "/root".to_owned(), groups: Vec::new() }
     }
 }
 
@@ -82,11 +88,13 @@ impl Users {
                     uid,
                     gid: 0,
                     home: "/".to_owned(),
+                    groups: Vec::new(),
                 })
             }
         };
         if let Some(group) = group {
             found.gid = self.group(group)?;
+            found.groups.clear();
         }
         Some(found)
     }
@@ -102,8 +110,19 @@ impl Users {
                 uid: fields.get(2)?.parse().ok()?,
                 gid: fields.get(3)?.parse().ok()?,
                 home: home.to_owned(),
+                groups: self.groups_of(fields.first()?),
             })
         })
+    }
+
+    /// The groups that list a user as a member.
+    fn groups_of(&self, user: &str) -> Vec<u32> {
+        let groups = self.group.lines().filter_map(|line| {
+            let mut fields = line.split(':').skip(2);
+            let id = fields.next()?.parse().ok()?;
+            fields.next()?.split(',').any(|member| member == user).then_some(id)
+        });
+        groups.take(GROUPS_MAX).collect()
     }
 
     fn group(&self, name: &str) -> Option<u32> {
@@ -218,7 +237,8 @@ mod tests {
         Users::new(
             "root:x:0:0:root:/root:/bin/bash\nrunner:x:1001:1002::/home/runner:/bin/bash\nbroken\n"
                 .to_owned(),
-            "root:x:0:\ndocker:x:999:runner\n".to_owned(),
+            "root:x:0:\ndocker:x:999:runner\nbroken:x:no:runner\nfew:x:7:other,runner\nrunners:x:8:other\n"
+                .to_owned(),
         )
     }
 
@@ -226,11 +246,14 @@ mod tests {
     fn names_numbers_and_groups_resolve() {
         let users = users();
         assert_eq!(users.resolve("").unwrap(), ContainerUser::root());
-        let runner = ContainerUser { uid: 1001, gid: 1002, home: "/home/runner".to_owned() };
+        let runner =
+            ContainerUser { uid: 1001, gid: 1002, home: "/home/runner".to_owned(), groups: vec![999, 7] };
         assert_eq!(users.resolve("runner").unwrap(), runner);
         assert_eq!(users.resolve("1001").unwrap(), runner);
-        assert_eq!(users.resolve("runner:docker").unwrap().gid, 999);
-        assert_eq!(users.resolve("7:8").unwrap(), ContainerUser { uid: 7, gid: 8, home: "/".to_owned() });
+        let asked_group = ContainerUser { gid: 999, groups: Vec::new(), ..runner };
+        assert_eq!(users.resolve("runner:docker").unwrap(), asked_group);
+        let unknown = ContainerUser { uid: 7, gid: 8, home: "/".to_owned(), groups: Vec::new() };
+        assert_eq!(users.resolve("7:8").unwrap(), unknown);
         assert!(users.has("runner") && !users.has("broken2"));
     }
 

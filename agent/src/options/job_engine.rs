@@ -1,6 +1,6 @@
 //! Whether jobs have a Docker engine, and whose.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{OptionsError, invalid};
 use crate::limits::IMAGE_NAME_MAX_CHARS;
@@ -9,7 +9,7 @@ use crate::limits::IMAGE_NAME_MAX_CHARS;
 pub const ENGINE_IMAGE: &str = "slipway/engine:latest";
 
 /// Which engine answers at `/var/run/docker.sock` in jobs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// None: there is no such socket.

@@ -60,6 +60,7 @@ pub(super) async fn start(
     folders.push(Folder::fixed(folder.run(), &place).read_only());
     let mut options = CreateOptions { user: None, ..asked.options };
     options.group_add.extend(job_engine::group(machine)?);
+    options.group_add.extend(user.groups.iter().map(u32::to_string));
     let plan = ContainerPlan {
         name: name.clone(),
         image: image.id.clone(),

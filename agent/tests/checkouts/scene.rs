@@ -67,7 +67,7 @@ impl Scene {
             }
         });
         let kept = Arc::new(Kept::open(&folder.path().join("data"), ready));
-        let user = ContainerUser { uid: 1001, gid: 1001, home: "/home/runner".to_owned() };
+        let user = ContainerUser { uid: 1001, gid: 1001, ..ContainerUser::root() };
         Self { folder, server, asked, token, kept, user, places: AtomicUsize::new(0) }
     }
 

@@ -18,8 +18,8 @@ use slipway_workflow::job_spec::{
 };
 use tempfile::TempDir;
 
-/// Busybox and a user `runner`, nothing else.
-pub const IMAGE: &str = "slipway-agent-test:1";
+/// Busybox and a user `runner` of two groups, nothing else.
+pub const IMAGE: &str = "slipway-agent-test:2";
 
 const BUSYBOX: [&str; 2] = ["/bin/busybox", "/usr/bin/busybox"];
 
@@ -40,7 +40,8 @@ pub fn want_image() {
         archive.append_link(&mut header, format!("bin/{applet}"), "busybox").unwrap();
     }
     let passwd = "root:x:0:0:root:/root:/bin/sh\nrunner:x:1001:1001::/home/runner:/bin/sh\n";
-    for (name, text) in [("etc/passwd", passwd), ("etc/group", "root:x:0:\nrunner:x:1001:\n")] {
+    let group = "root:x:0:\nrunner:x:1001:\ndocker:x:999:runner\n";
+    for (name, text) in [("etc/passwd", passwd), ("etc/group", group)] {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
         header.set_size(text.len() as u64);

@@ -8,6 +8,7 @@ mod actions;
 mod bounds;
 mod deep;
 mod kernel;
+mod links;
 mod metadata;
 mod neighbours;
 mod runtime;

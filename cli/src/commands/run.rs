@@ -17,7 +17,7 @@ use crate::checkout::{Checkout, archive};
 use crate::client::types::{Instance, Submission};
 use crate::client::{Client, ServerArgs, Target};
 use crate::failure::{Exit, Failure};
-use crate::fleet::{ActionArgs, KeptStore, Offer, PrivateFleet, Unfit, clear_leftovers, preflight};
+use crate::fleet::{ActionArgs, KeptStore, Offer, PrivateFleet, Reach, Unfit, clear_leftovers, preflight};
 use crate::follow::{Board, Ended, Screen, follow};
 use crate::local_run::{Flags, Kept, LocalRun, recall};
 use crate::occasion::{Occasion, OccasionArgs};
@@ -74,6 +74,8 @@ pub struct Run {
     images: Vec<(String, String)>,
     #[command(flatten)]
     actions: ActionArgs,
+    #[command(flatten)]
+    reach: Reach,
     /// Print the contract's objects, one a line, and nothing else
     #[arg(long)]
     json: bool,
@@ -143,7 +145,7 @@ impl Run {
             return self.on(&client, &occasion, &inputs, &mut screen, &mut stop, None).await;
         }
         let actions = user_folders::cache().map(|cache| cache.join("actions"));
-        let offer = Offer::of(settings, &self.images, &self.actions)?.keep_actions_in(actions);
+        let offer = Offer::of(settings, &self.images, &self.actions, &self.reach)?.keep_actions_in(actions);
         let wanted = self.wanted(&occasion);
         let secret_names = self.secrets.iter().map(|(name, _)| name.clone()).collect();
         let had_artifacts = last.as_ref().is_none_or(|last| last.artifacts);
@@ -218,6 +220,7 @@ impl Run {
         self.actions.actions_source = self.actions.actions_source.take().or(was.actions_source);
         self.actions.externals = self.actions.externals.take().or(was.externals);
         self.actions.original_actions |= was.original_actions;
+        self.reach = was.reach.then(&self.reach);
         Ok(last)
     }
 
@@ -237,6 +240,7 @@ impl Run {
             actions_source: self.actions.actions_source.clone(),
             externals: self.actions.externals.as_ref().map(absolute).transpose()?,
             original_actions: self.actions.original_actions,
+            reach: self.reach.clone(),
         })
     }
 

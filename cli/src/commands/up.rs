@@ -7,7 +7,7 @@ use slipway_coordinator::options::{ClusterFlags, Environments, Flags, GithubFlag
 use slipway_kit::shutdown::{self, Stage};
 
 use crate::failure::{Exit, Failure};
-use crate::fleet::{ActionArgs, Fleet, FleetOptions, Offer, clear_leftovers};
+use crate::fleet::{ActionArgs, Fleet, FleetOptions, Offer, Reach, clear_leftovers};
 use crate::output::Out;
 use crate::settings::{Settings, image};
 
@@ -69,6 +69,8 @@ pub struct Up {
     github: GithubFlags,
     #[command(flatten)]
     actions: ActionArgs,
+    #[command(flatten)]
+    reach: Reach,
     /// Send traces to this OTLP collector (gRPC), such as http://127.0.0.1:4317
     #[arg(long, value_name = "URL", env = "SLIPWAY_OTLP")]
     otlp: Option<String>,
@@ -82,7 +84,7 @@ impl Up {
                 "--agents: at most {AGENT_LIMIT} in one process, not {agents}"
             )));
         }
-        let offer = Offer::of(settings, &self.images, &self.actions)?;
+        let offer = Offer::of(settings, &self.images, &self.actions, &self.reach)?;
         let coordinator = self.coordinator(settings)?;
         clear_leftovers(offer.docker_host()).await;
         let options = FleetOptions { coordinator, agents, slots: None, warm: None, offer };

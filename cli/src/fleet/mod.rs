@@ -6,6 +6,7 @@ mod leftover;
 mod offer;
 mod preflight;
 mod private;
+mod reach;
 
 pub use embedded::{Fleet, FleetOptions};
 pub use kept_results::{KeptStore, Refused};
@@ -13,3 +14,4 @@ pub use leftover::clear as clear_leftovers;
 pub use offer::{ActionArgs, Offer, OwnSettings};
 pub use preflight::{Unfit, preflight};
 pub use private::PrivateFleet;
+pub use reach::Reach;

@@ -6,6 +6,7 @@ use clap::Args;
 use slipway_agent::disk::mark::Marks;
 use slipway_agent::options::{Arguments, CacheSize, Options};
 
+use super::Reach;
 use crate::client::types::Instance;
 use crate::failure::Failure;
 use crate::settings::Settings;
@@ -45,6 +46,7 @@ impl ActionArgs {
 pub struct Offer {
     images: Vec<String>,
     actions: ActionArgs,
+    reach: Reach,
     /// Where actions are kept, beyond the agents' own folders.
     actions_dir: Option<PathBuf>,
     /// Whether it is for a run of a person who looks on.
@@ -61,13 +63,16 @@ impl Offer {
         settings: &Settings,
         flags: &[(String, String)],
         actions: &ActionArgs,
+        reach: &Reach,
     ) -> Result<Self, Failure> {
         let from_file = settings.images.iter().map(|(label, image)| format!("{label}={image}"));
         let from_flags = flags.iter().map(|(label, image)| format!("{label}={image}"));
         let images: Vec<String> = from_file.chain(from_flags).collect();
         let actions = actions.or_file(settings);
-        let options = agent_options(&images, &actions, NO_SERVER, "none", Path::new("/"), None)?;
-        Ok(Offer { images, actions, actions_dir: None, personal: false, options })
+        let reach = reach.or_file(settings);
+        let place = Place { server: NO_SERVER, token: "none", data_dir: Path::new("/") };
+        let options = agent_options(&images, &actions, &reach, place, OwnSettings::default())?;
+        Ok(Offer { images, actions, reach, actions_dir: None, personal: false, options })
     }
 
     /// Keeps actions in this folder, which outlives the agents.
@@ -101,7 +106,8 @@ impl Offer {
         data_dir: &Path,
         own: OwnSettings,
     ) -> Result<Options, Failure> {
-        let mut options = agent_options(&self.images, &self.actions, server, token, data_dir, Some(own))?;
+        let place = Place { server, token, data_dir };
+        let mut options = agent_options(&self.images, &self.actions, &self.reach, place, own)?;
         if let Some(folder) = &self.actions_dir {
             options.actions_dir.clone_from(folder);
         }
@@ -164,23 +170,32 @@ pub struct OwnSettings {
     pub warm: Option<usize>,
 }
 
+/// Where an agent's coordinator and its files are.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    server: &'a str,
+    token: &'a str,
+    data_dir: &'a Path,
+}
+
 fn agent_options(
     images: &[String],
     actions: &ActionArgs,
-    server: &str,
-    token: &str,
-    data_dir: &Path,
-    own: Option<OwnSettings>,
+    reach: &Reach,
+    place: Place<'_>,
+    own: OwnSettings,
 ) -> Result<Options, Failure> {
-    let own = own.unwrap_or_default();
     Options::from_arguments(Arguments {
-        server: Some(server.to_owned()),
-        token: Some(token.to_owned()),
-        data_dir: Some(data_dir.to_owned()),
+        server: Some(place.server.to_owned()),
+        token: Some(place.token.to_owned()),
+        data_dir: Some(place.data_dir.to_owned()),
         image: images.to_vec(),
         actions_source: actions.actions_source.clone(),
         externals: actions.externals.clone(),
         original_actions: actions.original_actions,
+        allow_volume: reach.allow_volumes.clone(),
+        allow_privileged: reach.allow_privileged,
+        job_engine: reach.job_engine,
         name: own.name,
         slots: own.slots,
         warm: own.warm,
@@ -209,8 +224,13 @@ mod tests {
             images: [("gpu".to_owned(), "file:1".to_owned()), ("big".to_owned(), "big:1".to_owned())].into(),
             ..Settings::default()
         };
-        let offer =
-            Offer::of(&settings, &[("GPU".to_owned(), "flag:2".to_owned())], &ActionArgs::default()).unwrap();
+        let offer = Offer::of(
+            &settings,
+            &[("GPU".to_owned(), "flag:2".to_owned())],
+            &ActionArgs::default(),
+            &Reach::default(),
+        )
+        .unwrap();
         assert_eq!(offer.image_for(&labels(&["self-hosted", "gpu"])), "flag:2");
         assert_eq!(offer.image_for(&labels(&["big"])), "big:1");
         assert_eq!(offer.lacks("a", &labels(&["Linux", "Ubuntu-Latest", "Gpu"])), None);
@@ -223,7 +243,7 @@ mod tests {
 
     #[test]
     fn only_waiting_instances_are_unserved() {
-        let offer = Offer::of(&Settings::default(), &[], &ActionArgs::default()).unwrap();
+        let offer = Offer::of(&Settings::default(), &[], &ActionArgs::default(), &Reach::default()).unwrap();
         let instance = |state: &str, label: &str| -> Instance {
             serde_json::from_value(
                 serde_json::json!({"instance_id": "i", "job": "a", "state": state, "labels": [label]}),

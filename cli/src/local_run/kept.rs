@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use crate::checkout::Checkout;
 use crate::client::types::CarriedJob;
 use crate::failure::Failure;
+use crate::fleet::Reach;
 use crate::input;
 use crate::user_folders;
 
@@ -56,6 +57,8 @@ pub struct Flags {
     pub externals: Option<PathBuf>,
     /// `--original-actions`
     pub original_actions: bool,
+    /// `--allow-volume` and what else jobs might reach
+    pub reach: Reach,
 }
 
 /// A job that succeeded.

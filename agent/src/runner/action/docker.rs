@@ -210,7 +210,10 @@ impl Attempt {
             limits: self.limits(),
             no_new_privileges: machine.options.accept_untrusted,
             runtime: machine.options.isolation.runtime.clone(),
-            options: CreateOptions::default(),
+            options: CreateOptions {
+                group_add: user.groups.iter().map(u32::to_string).collect(),
+                ..CreateOptions::default()
+            },
         };
         let started = async {
             let id = machine.engine.create_container(plan).await?;
