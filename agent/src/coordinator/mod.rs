@@ -48,8 +48,9 @@ pub type Presented = InterceptedService<Explained, Authorize>;
 /// Largest message taken from the coordinator.
 const MESSAGE_MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// How long the connection of a session may be silent before it is asked whether it lives: that of an agent without jobs mostly is.
-const SESSION_KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// After how long the coordinator is asked by HTTP/2 whether it still answers, on the connection of a session, which is mostly silent while there are
+/// no jobs. A machine that vanished is noticed before, by the kernel ([`slipway_kit::peer`]); a program that hangs only so.
+const SESSION_KEEP_ALIVE: Duration = Duration::from_secs(40);
 
 /// The same for a connection that one job has for itself.
 const JOB_KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -191,8 +192,7 @@ fn prepare(server: &Server, keep_alive: Duration) -> Result<Endpoint, ServerErro
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(keep_alive)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true))
+        .keep_alive_while_idle(true))
 }
 
 /// A client that connects when it is first used.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use hyper_util::rt::TokioIo;
+use slipway_kit::peer::Patience;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tonic::codegen::Service;
@@ -57,6 +58,7 @@ impl Service<Uri> for Plain {
                     io::Error::new(error.kind(), format!("cannot connect to {host} port {port}: {error}"))
                 })?;
             stream.set_nodelay(true)?;
+            Patience::USUAL.watch(&stream)?;
             Ok(TokioIo::new(Watched { stream, begun: false, broken: None, answered_tls }))
         })
     }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use slipway_kit::peer::Patience;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -42,6 +43,7 @@ async fn connect(secure: Secure) -> io::Result<TlsStream<TcpStream>> {
         io::Error::new(error.kind(), format!("cannot connect to {host} port {port}: {error}"))
     })?;
     stream.set_nodelay(true)?;
+    Patience::USUAL.watch(&stream)?;
     let name = ServerName::try_from(host).map_err(io::Error::other)?;
     TlsConnector::from(config).connect(name, stream).await
 }

@@ -19,8 +19,8 @@ mod tunnel;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use slipway_cache::reapi::Reapi;
 use slipway_proto::keda::external_scaler_server::ExternalScalerServer;
 use slipway_proto::v1::agents_server::AgentsServer;
@@ -33,7 +33,7 @@ use tonic::transport::server::TcpIncoming;
 use crate::driver::DriverError;
 use crate::house::HouseError;
 use crate::services::Services;
-use crate::tls::{Incoming, ServerTls};
+use crate::tls::{Incoming, ServerTls, watch};
 use auth::{RequireAgent, RequireClient};
 
 /// The longest message that is read, in bytes: a batch of records and what is around it.
@@ -41,13 +41,6 @@ pub const MAX_MESSAGE_BYTES: usize = 5 << 20;
 
 /// The longest HTTP/2 frame that is read, in bytes: a log comes in fewer pieces than with the protocol's 16 KiB.
 const MAX_FRAME_BYTES: u32 = 256 << 10;
-
-/// After how long without traffic a peer is asked whether it lives. Longer than an agent waits before it asks: one of both is enough, and
-/// with ten thousand of them it is what an idle coordinator does.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(25);
-
-/// How long it has to answer before its connection is closed.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the gRPC server could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -98,9 +91,8 @@ pub(crate) async fn serve(
     let for_clients = RequireClient::new(&services);
 
     let doors = services.cache.as_ref().map(|cache| cache.reapi().clone());
+    // The kernel notices peers that vanished: with ten thousand agents, asking each by HTTP/2 is most of what an idle coordinator does.
     let mut server = Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .initial_stream_window_size(Some(4 << 20))
         .initial_connection_window_size(Some(8 << 20))
         .max_frame_size(Some(MAX_FRAME_BYTES));
@@ -119,7 +111,7 @@ pub(crate) async fn serve(
     let closed = closing.clone().cancelled_owned();
     let served = match tls {
         None => {
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).inspect_ok(watch);
             router.serve_with_incoming_shutdown(incoming, closed).await
         }
         Some(tls) => {

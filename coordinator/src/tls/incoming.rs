@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use slipway_kit::peer::Patience;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
@@ -52,6 +53,13 @@ impl Incoming {
     }
 }
 
+/// Has the system notice when the other end vanishes. A connection that it does not watch is served all the same.
+pub(crate) fn watch(stream: &TcpStream) {
+    if let Err(error) = Patience::USUAL.watch(stream) {
+        tracing::debug!(%error, "a connection is not watched");
+    }
+}
+
 async fn accept(
     listener: TcpListener,
     acceptor: TlsAcceptor,
@@ -79,6 +87,7 @@ async fn accept(
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "TCP_NODELAY could not be set");
             }
+            watch(&stream);
             let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
             drop(turn);
             match shaken {

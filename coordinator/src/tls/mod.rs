@@ -23,7 +23,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use crate::authority::{Authority, AuthorityError, SERVER_LIFE};
 use crate::options::TlsOptions;
 use certificate::Current;
-pub(crate) use incoming::{Incoming, TlsListener};
+pub(crate) use incoming::{Incoming, TlsListener, watch};
 
 /// How often files are looked at, and the age of the coordinator's own certificate.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
