@@ -193,6 +193,7 @@ fn submission(number: u128) -> Submit {
         context: blob,
         jobs: vec![JobDefinition { id: JobId::new("build"), needs: Vec::new(), strict: false }],
         idempotency_key: None,
+        held: false,
         carried: Vec::new(),
         concurrency: None,
         standing: Default::default(),

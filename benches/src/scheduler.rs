@@ -164,6 +164,7 @@ impl Hall {
             context: blob,
             jobs: vec![JobDefinition { id: job.clone(), needs: Vec::new(), strict: false }],
             idempotency_key: None,
+            held: false,
             concurrency: None,
             carried: Vec::new(),
             standing: Standing::default(),

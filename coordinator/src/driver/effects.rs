@@ -275,6 +275,7 @@ pub(super) fn of(state: &State, event: &Event, effects: &mut Vec<Effect>) {
         | Event::CallCancelled { run, .. }
         | Event::CallFinished { run, .. }
         | Event::RunSubmitted { run, .. }
+        | Event::RunReleased { run, .. }
         | Event::GroupAcquired { run, .. }
         | Event::JobSkipped { run, .. }
         | Event::JobInvalid { run, .. }

@@ -1,13 +1,13 @@
 //! Runs that wait as a whole until somebody lets them begin: those of forks' pull requests whose authors nobody knows.
 //!
 //! Invariant: nothing of a held run is planned, so nothing of it reaches an agent, until somebody approved it. That it is held is journaled in the
-//! same batch as the run. One that is cancelled or rejected ends without being planned either: `if: always()` would run the
+//! same batch as the run, and it takes nobody's place in a concurrency group meanwhile: its file is the stranger's. One that is cancelled or rejected ends without being planned either: `if: always()` would run the
 //! stranger's code. Like the rest of the ledger, [`Holds`] is a function of the journal.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use slipway_scheduler::command::{Cancel, DecideGates, Resolution, ResolveJob};
+use slipway_scheduler::command::{Cancel, DecideGates, Entrant, Resolution, ResolveJob};
 use slipway_scheduler::state::Stage;
 use slipway_scheduler::{Command, InstanceId, JobId, Rejection, RunId, Timestamp};
 
@@ -166,6 +166,7 @@ impl Core {
             for job in self.ready_jobs(run) {
                 self.later.effects.push((Effect::Plan(run, job), None));
             }
+            self.decide(Command::EnterGroup(Entrant::Run(run)))?;
         }
         self.later.effects.push((Effect::Changed(run), None));
         Ok(Vec::new())

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::core::Core;
 use super::core::Tables;
+use super::holds::Stranger;
 use super::leases::LeaseTable;
 use super::message::SessionLink;
 use super::recover::{self, Recovered};
@@ -101,9 +102,14 @@ impl Stepped {
         &self.tables.leases
     }
 
-    /// As [`super::Driver::submit`].
-    pub fn submit(&mut self, submit: Submit, origin: Origin) -> Answered<RunId> {
-        self.ask(|answer| Request::Submit { submit: Box::new(submit), stranger: None, origin, answer })
+    /// As [`super::Driver::submit_held`].
+    pub fn submit_held(
+        &mut self,
+        submit: Submit,
+        stranger: Option<Stranger>,
+        origin: Origin,
+    ) -> Answered<RunId> {
+        self.ask(|answer| Request::Submit { submit: Box::new(submit), stranger, origin, answer })
     }
 
     /// As [`super::Driver::command`].

@@ -116,6 +116,7 @@ fn submit(run: u128) -> Submit {
         context: blob,
         jobs: vec![JobDefinition { id: JobId::new("a"), needs: Vec::new(), strict: false }],
         idempotency_key: Some(format!("key-{run}")),
+        held: false,
         carried: Vec::new(),
         concurrency: None,
         standing: Default::default(),

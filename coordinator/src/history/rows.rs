@@ -137,6 +137,7 @@ fn event_rows(entry: Entry<'_>, event: &Event, to: &mut Vec<Statement>) {
             push(sql::USAGE, [attempt(lease), vec![position]].concat());
         }
         Event::EpochBegan { .. }
+        | Event::RunReleased { .. }
         | Event::GroupAcquired { .. }
         | Event::JobCalled { .. }
         | Event::CallQueued { .. }

@@ -219,6 +219,8 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
         idempotency_key: new.idempotency_key,
         carried: new.carried,
         concurrency,
+        // A stranger's run takes nobody's place before somebody lets it begin.
+        held: new.stranger.is_some(),
         standing,
     };
     let started = services.driver.submit_held(submit, new.stranger, origin).await;

@@ -328,7 +328,9 @@ fn is_held(run: &Run, hold: &Hold) -> bool {
 
 /// Why a job of a run that is held does not begin.
 fn waits_for_approval(view: View<'_>, run: &Run, job: &Job) -> Option<String> {
-    view.ledger.holds().of(run.id()).filter(|hold| job.stage() == Stage::Ready && is_held(run, hold))?;
+    let begins_next =
+        job.stage() == Stage::Ready || (run.is_held() && run.needs(job).all(|need| need.result().is_some()));
+    view.ledger.holds().of(run.id()).filter(|hold| begins_next && is_held(run, hold))?;
     Some(format!("the run waits for approval: slipway approve {}", run.id()))
 }
 

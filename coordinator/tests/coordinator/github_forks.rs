@@ -144,6 +144,42 @@ async fn what_is_rejected_or_cancelled_never_runs_not_even_always_and_a_rerun_is
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_strangers_file_takes_nobodys_place_in_a_group_before_somebody_approves_it() {
+    let double = Double::start().await;
+    let ci = "name: ci\non: [push, pull_request]\nconcurrency: {group: one, cancel-in-progress: true}\njobs:\n  a:\n    \
+              runs-on: ubuntu-latest\n    steps: [{run: make}]\n";
+    let mut forge = Forge::with(&[("ci", ci.to_owned())], double.host(), |options| {
+        options.github = Some(double.options());
+        options.webhook.approve_forks = ApproveForks::FirstTime;
+    })
+    .await;
+    let first = forge.git(&["rev-parse", "HEAD"]);
+    let ours = forge.commit("ours.txt", "1", "Ours");
+    forge.push("main", &first, &ours).await;
+    let ours = newest(&forge).await["run"].as_str().unwrap().to_owned();
+    open(&forge, 12, "NONE").await;
+    let run = newest(&forge).await;
+    let theirs = run["run"].as_str().unwrap().to_owned();
+    let waits = format!("the run waits for approval: slipway approve {theirs}");
+    assert_eq!(
+        (&run["hold"]["awaits_approval"], &run["jobs"][0]["waits_for"]),
+        (&json!(true), &json!(waits))
+    );
+    forge.fixture.kill_and_restart().await;
+    let of_ours = async || forge.fixture.get(&format!("/api/v1/runs/{ours}")).await;
+    assert_eq!((&of_ours().await["result"], &of_ours().await["cancelled"]), (&Value::Null, &Value::Null));
+
+    let (status, told) = decide(&forge, &run, json!({"decision": "approve", "actor": "eve"})).await;
+    assert_eq!(status, StatusCode::OK, "{told}");
+    assert_eq!(forge.fixture.finished(&ours).await["result"], "cancelled", "as its file says, now");
+    let mut untrusted = hello(FIRST, 4, Vec::new());
+    untrusted.accepts_untrusted = true;
+    let mut agent = FakeAgent::connect_with(forge.fixture.handle(), untrusted).await;
+    agent.work(v1::Result::Success, &[]).await;
+    assert_eq!(forge.fixture.finished(&theirs).await["result"], "success");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_held_run_is_let_begin_on_its_page() {
     let double = Double::start().await;
     let forge = forge(&double, ApproveForks::FirstTime).await;

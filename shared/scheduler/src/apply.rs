@@ -16,6 +16,7 @@ impl State {
         match event {
             Event::EpochBegan { epoch, .. } => self.epoch = *epoch,
             Event::RunSubmitted { .. }
+            | Event::RunReleased { .. }
             | Event::GroupAcquired { .. }
             | Event::RunCancelled { .. }
             | Event::RunFinished { .. } => self.apply_run(event),

@@ -168,6 +168,8 @@ pub struct Submit {
     pub idempotency_key: Option<String>,
     /// The workflow's `concurrency`.
     pub concurrency: Option<Concurrency>,
+    /// Whether it stays out of its concurrency group until [`Entrant::Run`] lets it in. Without a group it means nothing.
+    pub held: bool,
     /// Jobs that count as finished from the beginning; all that each needs must be among them.
     pub carried: Vec<CarriedJob>,
     /// Where it stands beside other runs.
@@ -355,6 +357,8 @@ pub struct FinishCall {
 /// Who is about to enter a concurrency group, or to ask for its turn at an environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entrant {
+    /// A run that was held: whoever held it says when, [`crate::State::next_entry`] never does.
+    Run(RunId),
     /// An instance.
     Instance(InstanceId),
     /// A call of a reusable workflow.

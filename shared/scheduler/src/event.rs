@@ -50,12 +50,26 @@ pub enum Event {
         /// Whether another run holds its group: nothing of it begins before [`Event::GroupAcquired`].
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         waits: bool,
+        /// Whether somebody has to let it in before it is in its group: until [`Event::RunReleased`] it takes nobody's place there.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        held: bool,
         /// Jobs that are finished from the beginning.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         carried: Vec<CarriedJob>,
         /// Where it stands beside other runs.
         #[serde(default, skip_serializing_if = "Standing::is_default")]
         standing: Standing,
+    },
+    /// A run that was held enters its concurrency group. Unless it waits there, it holds the group from now on, and [`Event::JobReady`]
+    /// follows. Effect: tell who follows the run.
+    RunReleased {
+        /// The run.
+        run: RunId,
+        /// Whether another one holds the group.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        waits: bool,
+        /// When.
+        at: Timestamp,
     },
     /// A run that waited holds its concurrency group from now on. [`Event::JobReady`] follows. Effect: tell who follows
     /// the run.

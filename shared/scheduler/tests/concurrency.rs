@@ -4,7 +4,7 @@
 mod scene;
 
 use scene::{RUN, SUCCESS, Scene, instances, kinds, submit};
-use slipway_scheduler::command::{Cancel, Concurrency, Queueing, ResolveJob, Submit};
+use slipway_scheduler::command::{Cancel, Concurrency, Entrant, Queueing, ResolveJob, Submit};
 use slipway_scheduler::limits::{GROUP_CHARS_MAX, GROUP_WAITING_MAX};
 use slipway_scheduler::{
     Command, Event, JobId, JobResult, Outcome, Rejection, RunId, State, WaitReason, explain_job,
@@ -185,4 +185,70 @@ fn a_name_has_a_limit() {
     scene.run(in_group(1, group(&"ä".repeat(GROUP_CHARS_MAX))));
     let refused = scene.attempt(in_group(2, group(&"x".repeat(GROUP_CHARS_MAX + 1))));
     assert!(matches!(refused, Err(Rejection::Limit { .. })), "{refused:?}");
+}
+
+/// A run of a group that somebody has to let in.
+fn held(run: u128, concurrency: Concurrency) -> Command {
+    let Command::Submit(new) = in_group(run, concurrency) else { panic!() };
+    Command::Submit(Box::new(Submit { held: true, ..*new }))
+}
+
+fn release(run: u128) -> Command {
+    Command::EnterGroup(Entrant::Run(RunId::from_u128(run)))
+}
+
+#[test]
+fn a_held_run_takes_nobodys_place_until_it_is_let_in() {
+    let cancelling = || Concurrency { cancel_in_progress: true, ..group("x") };
+    let mut scene = Scene::new();
+    scene.run(in_group(1, group("x")));
+    scene.expand("a", &[1]);
+    let lease = scene.grant(1, 1)[0];
+    assert_eq!(kinds(&scene.run(held(2, cancelling()))), ["run_submitted"]);
+    scene.run(in_group(3, group("x")));
+    assert_eq!((result(&scene, 1), result(&scene, 3)), (None, None), "nobody made room for it");
+    let reason = explain_job(&scene.state, RunId::from_u128(3), "a");
+    assert_eq!(reason, Some(WaitReason::ConcurrencyGroup { group: "x".into(), holder: Some(RUN), ahead: 0 }));
+    assert_eq!(explain_job(&scene.state, RunId::from_u128(2), "a"), None, "it is in no group");
+
+    let events = scene.run(release(2));
+    assert_eq!(
+        kinds(&events)[..2],
+        ["run_released", "run_cancelled"],
+        "the one that waits, then the one at work"
+    );
+    assert_eq!(result(&scene, 3), Some(JobResult::Cancelled));
+    assert!(run_of(&scene, 2).waits_for_group() && !run_of(&scene, 2).is_held());
+    assert_eq!(scene.run(release(2)), [], "once");
+    scene.report(lease, Outcome::Cancelled);
+    scene.skip("b");
+    work_off(&mut scene, 2);
+    assert_eq!(result(&scene, 2), Some(JobResult::Success));
+}
+
+#[test]
+fn a_held_run_that_is_let_into_a_free_group_begins() {
+    let mut scene = Scene::new();
+    scene.run(held(1, group("x")));
+    // Nobody holds the group meanwhile.
+    assert_eq!(kinds(&scene.run(in_group(2, group("x")))), ["run_submitted", "job_ready"]);
+    work_off(&mut scene, 2);
+    assert_eq!(kinds(&scene.run(release(1))), ["run_released", "job_ready"]);
+    scene.run(in_group(3, group("x")));
+    assert!(run_of(&scene, 3).waits_for_group());
+    work_off(&mut scene, 1);
+    work_off(&mut scene, 3);
+}
+
+#[test]
+fn a_held_run_that_is_cancelled_is_over_and_cannot_be_let_in() {
+    let mut scene = Scene::new();
+    scene.run(held(1, group("x")));
+    let cancel = Cancel { run: RUN, actor: "eve".into(), reason: String::new() };
+    let events = scene.run(Command::Cancel(cancel));
+    assert_eq!(kinds(&events), ["run_cancelled", "job_finished", "job_finished", "run_finished"]);
+    assert_eq!(scene.run(release(1)), []);
+    let free = submit(RunId::from_u128(2), &["a"]);
+    let events = scene.run(Command::Submit(Box::new(Submit { held: true, ..free })));
+    assert_eq!(kinds(&events), ["run_submitted", "job_ready"], "there is no group to stay out of");
 }

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use scene::{FAILURE, SUCCESS, Scene, call, expansion, fleet_failure, instances, submit, view};
 use slipway_scheduler::command::{
-    CallDefinition, CallExpansion, Cancel, Concurrency, DecideGates, Expansion, Expire, ExtendLease,
+    CallDefinition, CallExpansion, Cancel, Concurrency, DecideGates, Entrant, Expansion, Expire, ExtendLease,
     FinishCall, Gate, Grant, LeaseRef, Queueing, Report, Resolution, ResolveJob, Standing,
 };
 use slipway_scheduler::state::{CallPhase, Job, Stage};
@@ -111,9 +111,9 @@ fn step() -> impl Strategy<Value = Step> {
     let plan = (matrix(), any::<bool>(), any::<bool>(), group(), gate(), proptest::bool::weighted(0.3));
     let call = (matrix(), any::<bool>(), group());
     prop_oneof![
-        2 => (run_id(), proptest::option::weighted(0.3, 0u8..2), any::<bool>(), standing()).prop_map(|(run, group, cancels, standing)| {
+        2 => (run_id(), proptest::option::weighted(0.3, 0u8..2), any::<bool>(), any::<bool>(), standing()).prop_map(|(run, group, cancels, held, standing)| {
             let mut new = submit(run, &JOBS);
-            new.standing = standing;
+            (new.standing, new.held) = (standing, held);
             new.concurrency = concurrency(group, cancels);
             Step::Plain(Command::Submit(Box::new(new)))
         }),
@@ -125,6 +125,7 @@ fn step() -> impl Strategy<Value = Step> {
             let (environment, actor) = (format!("e{environment}"), format!("p{actor}"));
             Step::Plain(Command::DecideGates(DecideGates { run, environment, approve, actor, comment: String::new() }))
         }),
+        2 => run_id().prop_map(|run| Step::Plain(Command::EnterGroup(Entrant::Run(run)))),
         4 => any::<usize>().prop_map(|pick| Step::PassGate { pick }),
         4 => call.prop_map(|((pick, count, fail_fast, max_parallel), has_outputs, (group, cancel_in_progress))| {
             Step::Call { pick, count, fail_fast, max_parallel, has_outputs, group, cancel_in_progress }

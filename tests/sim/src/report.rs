@@ -68,7 +68,7 @@ kinds!(REJECTIONS, rejection, Rejection, {
 });
 
 /// The names of the events, in the order of [`event`].
-pub const EVENTS: [&str; 33] = [
+pub const EVENTS: [&str; 34] = [
     "epoch began",
     "run submitted",
     "job ready",
@@ -102,6 +102,7 @@ pub const EVENTS: [&str; 33] = [
     "gate opened",
     "turn awaited",
     "turn taken",
+    "run released",
 ];
 
 /// By number, not by name: there is one for every event of every seed.
@@ -140,6 +141,7 @@ const fn event(event: &Event) -> usize {
         Event::GateOpened { .. } => 30,
         Event::TurnAwaited { .. } => 31,
         Event::TurnTaken { .. } => 32,
+        Event::RunReleased { .. } => 33,
     }
 }
 

@@ -124,6 +124,7 @@ impl Workload {
             idempotency_key,
             carried: Vec::new(),
             concurrency: self.concurrency(random),
+            held: random.chance(200),
             standing: standing(random),
         }
     }

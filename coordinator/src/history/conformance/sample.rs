@@ -201,6 +201,7 @@ impl Sample {
             context: blob,
             jobs,
             idempotency_key: None,
+            held: false,
             concurrency: None,
             carried: Vec::new(),
             standing: Standing::default(),

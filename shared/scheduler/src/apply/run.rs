@@ -26,6 +26,7 @@ impl State {
                 carried,
                 concurrency,
                 waits,
+                held,
                 standing,
             } => {
                 let (mut jobs, positions) = jobs_of(jobs);
@@ -40,8 +41,7 @@ impl State {
                 if let Some(key) = idempotency_key {
                     self.remember(key, *run);
                 }
-                let waits = waits.then_some(self.next_order);
-                self.next_order += u64::from(waits.is_some());
+                let waits = (*waits || *held).then(|| self.next_place());
                 let run = Run {
                     id: *run,
                     meta: (**meta).clone(),
@@ -56,11 +56,19 @@ impl State {
                     end: None,
                     concurrency: concurrency.clone(),
                     waits,
+                    held: *held,
                     carried_calls,
                     standing: standing.clone(),
                 };
                 self.groups.insert(&run);
                 self.runs.insert(run.id, run);
+            }
+            Event::RunReleased { run, waits, .. } => {
+                let place = waits.then(|| self.next_place());
+                if let Some(run) = self.runs.get_mut(run) {
+                    (run.held, run.waits) = (false, place);
+                    self.groups.insert(run);
+                }
             }
             Event::GroupAcquired { run, .. } => {
                 if let Some(run) = self.runs.get_mut(run) {
@@ -83,6 +91,13 @@ impl State {
             }
             _ => {}
         }
+    }
+
+    /// The last place of all that wait.
+    fn next_place(&mut self) -> u64 {
+        let place = self.next_order;
+        self.next_order += 1;
+        place
     }
 
     fn remember(&mut self, key: &str, run: RunId) {

@@ -1,5 +1,5 @@
-//! An instance or a call enters its concurrency group: it holds it, or waits for it in the place of older ones. An instance asks for its turn
-//! at its environment: it has it, or waits for it behind older ones.
+//! An instance, a call or a run that was held enters its concurrency group: it holds it, or waits for it in the place of older ones. An
+//! instance asks for its turn at its environment: it has it, or waits for it behind older ones.
 //!
 //! A decision of its own, after the one that made it enter: so it sees the whole state, and one matrix may have many
 //! instances in one group.
@@ -14,6 +14,15 @@ use crate::time::Timestamp;
 
 pub(super) fn decide(state: &State, entrant: &Entrant, now: Timestamp) -> Result<Vec<Event>, Rejection> {
     let found = match entrant {
+        Entrant::Run(id) => {
+            let run = state.run(*id).ok_or(Rejection::UnknownRun { run: *id })?;
+            let enters = run.held && run.end.is_none() && run.cancelled.is_none();
+            let mut cascade = Cascade::new(state, now);
+            if let (true, Some(concurrency)) = (enters, &run.concurrency) {
+                cascade.release_run(run, concurrency);
+            }
+            return Ok(cascade.events);
+        }
         Entrant::Instance(id) => {
             let instance = state.instance(*id).ok_or(Rejection::UnknownInstance { instance: *id })?;
             let run = state.run(instance.run).ok_or(Rejection::UnknownRun { run: instance.run })?;

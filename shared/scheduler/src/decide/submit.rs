@@ -26,8 +26,19 @@ pub(super) fn decide(state: &State, submit: Submit, now: Timestamp) -> Result<Ve
     check_jobs(&submit.jobs).map_err(Rejection::InvalidJobs)?;
     check_carried(&submit.jobs, &submit.carried).map_err(Rejection::InvalidJobs)?;
 
-    let Submit { run, meta, workflow, event, context, jobs, idempotency_key, carried, concurrency, standing } =
-        submit;
+    let Submit {
+        run,
+        meta,
+        workflow,
+        event,
+        context,
+        jobs,
+        idempotency_key,
+        carried,
+        concurrency,
+        held,
+        standing,
+    } = submit;
     let done: BTreeSet<_> = carried.iter().map(|job| &job.id).collect();
     let free =
         |job: &&JobDefinition| !done.contains(&job.id) && job.needs.iter().all(|need| done.contains(need));
@@ -36,7 +47,8 @@ pub(super) fn decide(state: &State, submit: Submit, now: Timestamp) -> Result<Ve
     let group = concurrency.as_ref().map(|group| {
         (Key::of(Kind::Concurrency, &meta.forge, &meta.repository, &group.group), group.clone())
     });
-    let taken = group.filter(|(key, _)| !cascade.is_free(key));
+    let held = held && group.is_some();
+    let taken = group.filter(|(key, _)| !held && !cascade.is_free(key));
     let actor = meta.actor.clone();
     let meta = Box::new(meta);
     cascade.events.push(Event::RunSubmitted {
@@ -51,9 +63,11 @@ pub(super) fn decide(state: &State, submit: Submit, now: Timestamp) -> Result<Ve
         carried,
         concurrency,
         waits: taken.is_some(),
+        held,
         standing,
     });
     match taken {
+        None if held => {}
         None => cascade.events.extend(ready.into_iter().map(|job| Event::JobReady { run, job })),
         Some((key, group)) => cascade.enter_run(&key, run, ready, &group, &actor),
     }

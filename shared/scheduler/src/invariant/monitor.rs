@@ -146,10 +146,17 @@ impl Monitor {
                 stage(state, *run, job, &[Stage::Waiting])?;
             }
             Event::JobFinished { run, job, .. } => stage(state, *run, job, &[Stage::Ready, Stage::Expanded])?,
+            Event::RunReleased { run, waits, .. } => {
+                let run = state.run(*run).ok_or(Violation::Unknown)?;
+                let free = run.group_key().is_some_and(|key| state.groups.get(&key).is_none());
+                if !run.held || run.cancelled.is_some() || run.end.is_some() || free == *waits {
+                    return Err(Violation::Group(run.id));
+                }
+            }
             Event::GroupAcquired { run, .. } => {
                 let run = state.run(*run).ok_or(Violation::Unknown)?;
                 let held = run.group_key().and_then(|key| state.groups.get(&key)?.holder);
-                if !run.waits_for_group() || run.cancelled.is_some() || held.is_some() {
+                if !run.waits_for_group() || run.held || run.cancelled.is_some() || held.is_some() {
                     return Err(Violation::Group(run.id));
                 }
             }
@@ -182,6 +189,7 @@ impl Monitor {
         }
         match event {
             Event::RunSubmitted { run, .. }
+            | Event::RunReleased { run, .. }
             | Event::GroupAcquired { run, .. }
             | Event::RunCancelled { run, .. }
             | Event::RunFinished { run, .. } => check_run(state.run(*run).ok_or(Violation::Unknown)?),

@@ -70,6 +70,7 @@ pub(super) fn reach(event: &Event) -> Reach<'_> {
         // A job that is skipped or invalid is finished in the same decision.
         Event::EpochBegan { .. } | Event::JobSkipped { .. } | Event::JobInvalid { .. } => Reach::Nothing,
         Event::RunSubmitted { run, .. }
+        | Event::RunReleased { run, .. }
         | Event::GroupAcquired { run, .. }
         | Event::JobCalled { run, .. }
         | Event::CallQueued { run, .. }

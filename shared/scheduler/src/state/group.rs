@@ -86,7 +86,7 @@ impl Groups {
 
     /// Puts a run where it belongs.
     pub(crate) fn insert(&mut self, run: &Run) {
-        if let Some(key) = run.group_key().filter(|_| run.end.is_none()) {
+        if let Some(key) = run.group_key().filter(|_| run.end.is_none() && !run.held) {
             self.put(key, Member::Run(run.id), run.waits);
         }
     }

@@ -106,7 +106,7 @@ impl State {
     /// it waits.
     #[must_use]
     pub fn ahead_in_group(&self, run: &Run) -> Option<(Option<RunId>, usize)> {
-        let order = run.waits.filter(|_| run.end.is_none())?;
+        let order = run.waits.filter(|_| run.end.is_none() && !run.held)?;
         self.ahead(&run.group_key()?, order)
     }
 

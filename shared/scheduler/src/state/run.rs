@@ -36,6 +36,9 @@ pub struct Run {
     /// while it waited keeps it.
     #[serde(default)]
     pub(crate) waits: Option<u64>,
+    /// Whether it is not in its group yet: somebody has to let it in. It waits meanwhile, at no place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) held: bool,
     /// Jobs of calls that an earlier attempt did, until their callers become calls.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) carried_calls: BTreeMap<JobId, CarriedJob>,
@@ -222,6 +225,12 @@ impl Run {
     #[must_use]
     pub fn waits_for_group(&self) -> bool {
         self.waits.is_some() && self.end.is_none()
+    }
+
+    /// Whether it is not in its concurrency group yet: whoever held it has to let it in.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.held && self.end.is_none()
     }
 
     pub(crate) fn group_key(&self) -> Option<group::Key> {

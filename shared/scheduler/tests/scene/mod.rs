@@ -177,6 +177,7 @@ pub fn submit(run: RunId, jobs: &[&str]) -> Submit {
         context: Digest::of(b"context"),
         jobs: jobs.iter().map(job).collect(),
         idempotency_key: None,
+        held: false,
         carried: Vec::new(),
         concurrency: None,
         standing: Default::default(),

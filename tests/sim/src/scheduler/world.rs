@@ -1,7 +1,7 @@
 //! The world of one seed: its clock, what is under way in it, and how it goes on until all runs are finished.
 
-use slipway_scheduler::command::LeaseRef;
-use slipway_scheduler::{Command, Rejection, Timestamp, Uptime, explain_wait};
+use slipway_scheduler::command::{Entrant, LeaseRef};
+use slipway_scheduler::{Command, Rejection, RunId, Timestamp, Uptime, explain_wait};
 
 use super::agent::Agent;
 use super::coordinator::Coordinator;
@@ -41,6 +41,8 @@ pub(crate) enum Action {
     StrictStop(usize, LeaseRef),
     /// The planner of this leader's answer.
     Planned(u64, Box<Command>),
+    /// Somebody lets a run that is held into its group.
+    Release(RunId),
     Wake,
     TakeOver,
     Chaos,
@@ -211,6 +213,7 @@ impl World {
             Action::JobEnds(at, lease) => self.job_ends(at, &lease),
             Action::StrictStop(at, lease) => self.strict_stop(at, &lease),
             Action::Planned(epoch, plan) => self.planned(epoch, *plan)?,
+            Action::Release(run) => self.release(run)?,
             Action::Wake => self.wake()?,
             Action::TakeOver => {
                 if !self.coordinator.up {
@@ -241,12 +244,28 @@ impl World {
         // Another run of the same delivery, as whoever reads a delivery twice would make it.
         let mut random = Random::about(self.script.seed, &[1, delivery, u64::from(again.is_some())]);
         let submit = self.workload.submit(&mut random, Some(delivery.to_string()));
+        let (run, held) = (submit.run, submit.held && submit.concurrency.is_some());
         let answer = self.execute(Command::Submit(Box::new(submit)))?;
+        if held && answer.is_ok() {
+            let after_ms = self.random.between(0, 30_000);
+            self.schedule(after_ms, Action::Release(run));
+        }
         match (again, answer) {
             (None, Ok(_)) => self.deliveries += 1,
             (Some(_), Err(Rejection::Duplicate { .. })) => {}
             _ => return Err(Broken::Leftover),
         }
+        self.settle()
+    }
+
+    /// Lets a run that is held into its group. Somebody is there to say so as often as it takes.
+    fn release(&mut self, run: RunId) -> Result<(), Broken> {
+        if !self.coordinator.up {
+            self.schedule(1_000, Action::Release(run));
+            return Ok(());
+        }
+        // It may have left the state meanwhile.
+        let _refused = self.execute(Command::EnterGroup(Entrant::Run(run)))?;
         self.settle()
     }
 

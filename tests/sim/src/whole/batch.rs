@@ -63,8 +63,12 @@ impl World {
         for event in &news {
             self.trace.event(self.now, event);
             match event {
-                Event::RunSubmitted { run, .. } => {
+                Event::RunSubmitted { run, held, .. } => {
                     self.accepted.insert(*run, None);
+                    if *held {
+                        let after_ms = self.random.between(0, 60_000);
+                        self.schedule(after_ms, Action::LetIn(*run));
+                    }
                 }
                 Event::RunFinished { run, result, .. } => {
                     let told = self.accepted.insert(*run, Some(*result));

@@ -1,9 +1,11 @@
 //! Whoever submits runs, until an answer comes, and whoever steers them.
 
 use slipway_coordinator::audit::Origin;
+use slipway_coordinator::driver::holds::Stranger;
 use slipway_coordinator::driver::stepped::Answered;
 use slipway_scheduler::command::{Cancel, DecideGates, ExtendLease};
 use slipway_scheduler::limits::LEASE_MS;
+use slipway_scheduler::state::Run;
 use slipway_scheduler::{Command, RunId};
 
 use super::disk::locked;
@@ -57,9 +59,12 @@ impl World {
         let Some(site) = self.leading() else { return Ok(()) };
         // Each attempt makes a run of its own; only the delivery's name says that it is the same.
         let mut random = Random::about(self.script.seed, &[1, delivery, attempt]);
-        let submit = self.workload.submit(&mut random, Some(delivery.to_string()));
+        let mut submit = self.workload.submit(&mut random, Some(delivery.to_string()));
+        // Of one without a group nobody could tell here that it is held.
+        submit.held &= submit.concurrency.is_some();
+        let stranger = submit.held.then(Stranger::default);
         if let Role::Leading(driver) = &mut self.sites[site].role {
-            let answer = driver.submit(submit, Origin::default());
+            let answer = driver.submit_held(submit, stranger, Origin::default());
             self.sites[site].submitted.push((delivery, answer));
         }
         self.turn(site)
@@ -98,6 +103,23 @@ impl World {
         if let Role::Leading(driver) = &mut self.sites[site].role {
             let cancel = Cancel { run, actor: String::new(), reason: String::new() };
             drop(driver.cancel(cancel, Origin::default()));
+        }
+        self.turn(site)
+    }
+
+    /// Somebody decides about a run that is held, as often as it takes.
+    pub(crate) fn let_in(&mut self, run: RunId) -> Result<(), Broken> {
+        let held = locked(&self.disk).truth.state.run(run).is_some_and(Run::is_held);
+        if !held {
+            return Ok(());
+        }
+        self.schedule(PATIENCE_MS, Action::LetIn(run));
+        let Some(site) = self.leading() else { return Ok(()) };
+        let approve = self.random.chance(800);
+        if let Role::Leading(driver) = &mut self.sites[site].role {
+            let (actor, environment, comment) = (PEOPLE[0].to_owned(), String::new(), String::new());
+            let decision = DecideGates { run, environment, approve, actor, comment };
+            drop(driver.decide_gates(decision, Origin::default()));
         }
         self.turn(site)
     }

@@ -54,6 +54,7 @@ pub(crate) enum Action {
     Deliver,
     Ask(u64, u64),
     AskAgain(u64, u64),
+    LetIn(RunId),
     Undrain,
     Chaos,
 }
@@ -201,6 +202,7 @@ impl World {
             Action::Wake(at, process) => self.wake(at, process),
             Action::Planned(at, process, command) => self.planned(at, process, *command),
             Action::Ask(delivery, attempt) => self.asked(delivery, attempt),
+            Action::LetIn(run) => self.let_in(run),
             Action::Undrain => self.undrain(),
             Action::Chaos => self.chaos(),
             other => {

@@ -35,6 +35,19 @@ impl<'s> Cascade<'s> {
         self.make_room(key, Member::Run(run), concurrency, actor);
     }
 
+    /// A run that was held enters its group.
+    pub(in crate::decide) fn release_run(&mut self, run: &Run, concurrency: &Concurrency) {
+        let (key, at) = (run.key_of(concurrency), self.now);
+        let waits = !self.is_free(&key);
+        self.events.push(Event::RunReleased { run: run.id, waits, at });
+        if waits {
+            self.make_room(&key, Member::Run(run.id), concurrency, &run.meta.actor);
+        } else {
+            let ready = run.startable().map(|job| Event::JobReady { run: run.id, job: job.id().clone() });
+            self.events.extend(ready);
+        }
+    }
+
     /// Something enters a group; it holds it at once when nobody does.
     pub(in crate::decide) fn enter(&mut self, key: &Key, member: Member, concurrency: &Concurrency) {
         let mut group = self.group(key);
