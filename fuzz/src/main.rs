@@ -13,7 +13,7 @@ const MAX_FINDINGS: usize = 10;
 #[derive(Parser)]
 #[command(name = "slipway-fuzz", version)]
 struct Options {
-    /// What to fuzz: parser, expressions, commands, env-files, junit, lcov, cobertura, sarif, resource-names, results or archives
+    /// What to fuzz: parser, expressions, commands, env-files, junit, lcov, cobertura, sarif, sbom, webhooks, resource-names, results or archives
     #[arg(value_parser = target)]
     target: Target,
     /// For how long

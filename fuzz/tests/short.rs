@@ -59,6 +59,16 @@ fn sarif() {
 }
 
 #[test]
+fn sbom() {
+    nothing_is_found(Target::Sbom);
+}
+
+#[test]
+fn webhooks() {
+    nothing_is_found(Target::Webhooks);
+}
+
+#[test]
 fn resource_names() {
     nothing_is_found(Target::ResourceNames);
 }

@@ -52,9 +52,11 @@ async fn is_told(services: &Services, payload: &Json) -> bool {
 }
 
 fn read(forge: &dyn Forge, event: &str, payload: &Json) -> Option<Own> {
-    if !forge.is_own(event, payload) {
-        return None;
-    }
+    forge.is_own(event, payload).then(|| wanted(event, payload))
+}
+
+/// What a delivery about a report of ours wants.
+pub(super) fn wanted(event: &str, payload: &Json) -> Own {
     let action = payload.get("action").and_then(Json::as_str).unwrap_or_default();
     let repository = payload.pointer("/repository/full_name").and_then(Json::as_str);
     let text = |pointer: &str| payload.pointer(pointer).and_then(Json::as_str);
@@ -79,7 +81,7 @@ fn read(forge: &dyn Forge, event: &str, payload: &Json) -> Option<Own> {
         ("check_suite", "rerequested") => commit(text("/check_suite/head_sha")),
         _ => None,
     };
-    Some(ask.map_or(Own::Echo, Own::Asks))
+    ask.map_or(Own::Echo, Own::Asks)
 }
 
 /// Whether what a run belongs to and what the delivery is about are the same repository: one's buttons do nothing to another's runs.

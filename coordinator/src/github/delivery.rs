@@ -8,7 +8,7 @@ use slipway_scheduler::Timestamp;
 
 use super::asked::{self, Own};
 use super::payload::EVENTS;
-use super::signature;
+use super::{installed, signature};
 use crate::driver::payload::DeliveryEvent;
 use crate::http::ApiError;
 use crate::services::Services;
@@ -52,7 +52,7 @@ pub(crate) async fn webhook(
     let id = required(&headers, "x-github-delivery")?.to_owned();
     match event.as_str() {
         "ping" => return Ok((StatusCode::OK, "pong\n")),
-        known if EVENTS.contains(&known) => {}
+        known if EVENTS.contains(&known) || installed::EVENTS.contains(&known) => {}
         _ => return Ok((StatusCode::ACCEPTED, "this event starts nothing\n")),
     }
     let no_json = || {

@@ -184,23 +184,31 @@ pub(crate) async fn find_repository(
     let Some(configured) = configured.iter().find(|known| known.name.eq_ignore_ascii_case(name)) else {
         return Ok(None);
     };
-    let default_branch = services.mirrors.default_branch(&configured.clone_url).await?;
-    let forge =
-        host(&configured.clone_url).filter(|host| !host.is_empty()).unwrap_or("github.com").to_owned();
-    let (owner, short) = configured.name.split_once('/').unwrap_or(("", &configured.name));
+    introduce(services, &configured.name, &configured.clone_url).await.map(Some)
+}
+
+/// Remembers a repository that sent nothing yet; its default branch is where its code's HEAD points.
+pub(super) async fn introduce(
+    services: &Services,
+    name: &str,
+    clone_url: &str,
+) -> Result<Repository, MirrorError> {
+    let default_branch = services.mirrors.default_branch(clone_url).await?;
+    let forge = host(clone_url).filter(|host| !host.is_empty()).unwrap_or("github.com").to_owned();
+    let (owner, short) = name.split_once('/').unwrap_or(("", name));
     let mut payload = Map::new();
     payload.insert(
         "repository".to_owned(),
         serde_json::json!({
-            "name": short, "full_name": configured.name, "owner": {"login": owner, "name": owner},
-            "default_branch": default_branch, "clone_url": configured.clone_url,
-            "html_url": format!("https://{forge}/{}", configured.name),
+            "name": short, "full_name": name, "owner": {"login": owner, "name": owner},
+            "default_branch": default_branch, "clone_url": clone_url,
+            "html_url": format!("https://{forge}/{name}"),
         }),
     );
     let repository = Repository {
-        name: configured.name.clone(),
+        name: name.to_owned(),
         forge,
-        clone_url: configured.clone_url.clone(),
+        clone_url: clone_url.to_owned(),
         default_branch,
         payload,
         standing: None,
@@ -209,7 +217,7 @@ pub(crate) async fn find_repository(
         services.repositories.change(&repository.name, |before| before.or_else(|| Some(repository.clone())));
     kept.await
         .map_err(|error| MirrorError::Failed(format!("the repository cannot be remembered: {error}")))?;
-    Ok(Some(repository))
+    Ok(repository)
 }
 
 #[cfg(test)]

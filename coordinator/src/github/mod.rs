@@ -14,7 +14,9 @@
 pub mod api;
 mod asked;
 mod delivery;
+mod installed;
 mod learn;
+pub mod outside;
 mod payload;
 mod react;
 mod rules;

@@ -277,8 +277,16 @@ pub(super) fn host(url: &str) -> Option<&str> {
     url.split_once("://")?.1.split('/').next()
 }
 
-/// Where the code is: as configured, or as a signed payload says when its repository is allowed.
 fn clone_url(repository: &str, payload: &Json, options: &WebhookOptions) -> Result<String, String> {
+    served(repository, payload.pointer("/repository/clone_url").and_then(Json::as_str), options)
+}
+
+/// Where the code is: as configured, or as a signed payload says when its repository is allowed.
+pub(super) fn served(
+    repository: &str,
+    said: Option<&str>,
+    options: &WebhookOptions,
+) -> Result<String, String> {
     let configured = options.repositories.iter().find(|known| known.name.eq_ignore_ascii_case(repository));
     if let Some(known) = configured {
         return Ok(known.clone_url.clone());
@@ -287,7 +295,7 @@ fn clone_url(repository: &str, payload: &Json, options: &WebhookOptions) -> Resu
     if !all && !options.allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(repository)) {
         return Err(format!("{repository} is not among the repositories that this coordinator serves"));
     }
-    let url = text(payload, "/repository/clone_url")?;
+    let url = said.ok_or("the payload has no `repository.clone_url`")?;
     // Anything else (a path, ssh, git's own helpers) could make git do more than fetch.
     if url.starts_with("https://") || url.starts_with("http://") {
         Ok(url.to_owned())

@@ -11,9 +11,9 @@ use slipway_workflow::job_spec::Source;
 use slipway_workflow::syntax::{self, Workflow};
 
 use super::asked::{self, Own};
-use super::learn;
 use super::payload::{self, Occasion, Place, Start};
 use super::rules::{self, Arrival};
+use super::{installed, learn};
 use crate::chain;
 use crate::driver::ledger::PendingDelivery;
 use crate::forge::told::ReportEvent;
@@ -76,6 +76,9 @@ pub(super) async fn deal_with(services: &Services, id: &str, delivery: &PendingD
             }
             Own::Asks(_) => "does nothing: no such run is known of this repository".to_owned(),
         };
+    }
+    if installed::EVENTS.contains(&delivery.event.as_str()) {
+        return installed::heard(services, &delivery.event, &payload).await;
     }
     let mut occasion = match payload::read(&delivery.event, &payload, &services.options.webhook) {
         Ok(occasion) => occasion,

@@ -96,3 +96,34 @@ async fn a_schedule_has_no_ticks_of_before_it_stood_there() {
     // The ten at once count as one: the latest.
     forge.runs_until(at_most_one_minute_later + 2).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_stands_from_the_apps_installation_on_until_it_is_removed() {
+    let mut forge = Forge::new(&[("nightly", "{ schedule: [{ cron: '0 * * * *' }] }")]).await;
+    forge.learned().await;
+    let account = json!({"login": "o", "html_url": "https://github.com/o"});
+    let about = |action: &str, listed: &str| {
+        json!({"action": action, "installation": {"id": 1, "account": account}, "sender": {"login": "ada"},
+               listed: [{"full_name": "o/n"}, {"full_name": "elsewhere/n"}]})
+    };
+    forge.deliver("installation_repositories", about("removed", "repositories_removed")).await;
+    forge.next_hour(1).await;
+    forge.looked().await;
+    forge.runs_until(0).await;
+
+    forge.deliver("installation_repositories", about("added", "repositories_added")).await;
+    forge.learned().await;
+    forge.next_hour(1).await;
+    forge.runs_until(1).await;
+    assert_eq!(forge.runs().await[0]["actor"], "ada", "who installed it");
+    forge.dealt_with().await;
+
+    forge.deliver("installation", about("deleted", "repositories")).await;
+    forge.next_hour(1).await;
+    forge.looked().await;
+    forge.runs_until(1).await;
+    forge.deliver("installation", about("created", "repositories")).await;
+    forge.fixture.kill_and_restart().await;
+    forge.next_hour(1).await;
+    forge.runs_until(2).await;
+}

@@ -9,6 +9,7 @@ mod parser;
 mod report_files;
 mod resource_names;
 mod results;
+mod webhooks;
 
 /// A reader of outsiders' text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +28,12 @@ pub enum Target {
     Lcov,
     /// Coverage in Cobertura's form.
     Cobertura,
-    /// Findings in SARIF, and bills of materials.
+    /// Findings in SARIF.
     Sarif,
+    /// Bills of materials, in CycloneDX's and SPDX's forms.
+    Sbom,
+    /// Bodies of webhooks.
+    Webhooks,
     /// Names of blobs in ByteStream.
     ResourceNames,
     /// What clients of the cache and artifact services send.
@@ -39,7 +44,7 @@ pub enum Target {
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Parser,
         Self::Expressions,
         Self::Commands,
@@ -48,6 +53,8 @@ impl Target {
         Self::Lcov,
         Self::Cobertura,
         Self::Sarif,
+        Self::Sbom,
+        Self::Webhooks,
         Self::ResourceNames,
         Self::Results,
         Self::Archives,
@@ -65,6 +72,8 @@ impl Target {
             Self::Lcov => "lcov",
             Self::Cobertura => "cobertura",
             Self::Sarif => "sarif",
+            Self::Sbom => "sbom",
+            Self::Webhooks => "webhooks",
             Self::ResourceNames => "resource-names",
             Self::Results => "results",
             Self::Archives => "archives",
@@ -81,6 +90,8 @@ impl Target {
             Self::Lcov => report_files::LCOV_CORPUS,
             Self::Cobertura => report_files::COBERTURA_CORPUS,
             Self::Sarif => report_files::SARIF_CORPUS,
+            Self::Sbom => report_files::SBOM_CORPUS,
+            Self::Webhooks => webhooks::CORPUS,
             Self::ResourceNames => resource_names::CORPUS,
             Self::Results => results::CORPUS,
             Self::Archives => archives::CORPUS,
@@ -97,6 +108,8 @@ impl Target {
             Self::Lcov => report_files::LCOV_DICTIONARY,
             Self::Cobertura => report_files::COBERTURA_DICTIONARY,
             Self::Sarif => report_files::SARIF_DICTIONARY,
+            Self::Sbom => report_files::SBOM_DICTIONARY,
+            Self::Webhooks => webhooks::DICTIONARY,
             Self::ResourceNames => resource_names::DICTIONARY,
             Self::Results => results::DICTIONARY,
             Self::Archives => archives::DICTIONARY,
@@ -114,6 +127,8 @@ impl Target {
             Self::Lcov => report_files::lcov(input),
             Self::Cobertura => report_files::cobertura(input),
             Self::Sarif => report_files::sarif(input),
+            Self::Sbom => report_files::sbom(input),
+            Self::Webhooks => webhooks::run(input),
             Self::ResourceNames => resource_names::run(input),
             Self::Results => results::run(input),
             Self::Archives => archives::run(input),

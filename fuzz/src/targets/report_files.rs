@@ -85,8 +85,15 @@ pub(super) const SARIF_CORPUS: &[&[u8]] = &[
     br#"{"runs":[{"tool":{"driver":{"name":"correct horse battery","rules":[{"id":"r","properties":{"security-severity":"9.8"}}]}},
         "results":[{"ruleIndex":0,"message":{"text":"correct horse battery"},"partialFingerprints":{"a":"b"},
         "locations":[{"physicalLocation":{"artifactLocation":{"uri":"file:///a%20b"},"region":{"startLine":1}}}]}]}]}"#,
+];
+
+pub(super) const SBOM_CORPUS: &[&[u8]] = &[
     include_bytes!("../../../agent/src/reports/fixtures/cyclonedx-py.cdx.json"),
     include_bytes!("../../../agent/src/reports/fixtures/npm.spdx.json"),
+    br#"{"bomFormat":"CycloneDX","components":[{"name":"correct horse battery","group":"g","version":"1","purl":"pkg:x/correct horse battery",
+        "licenses":[{"license":{"id":"MIT"}},{"license":{"name":"correct horse battery"}},{"expression":"MIT OR (Apache-2.0 WITH x)"}],"components":[{"name":"n"}]}]}"#,
+    br#"{"spdxVersion":"SPDX-2.3","packages":[{"name":"n","versionInfo":"1","licenseConcluded":"NOASSERTION","licenseDeclared":"correct horse battery",
+        "externalRefs":[{"referenceType":"purl","referenceLocator":"pkg:x/n@1"}]}]}"#,
 ];
 
 pub(super) const SARIF_DICTIONARY: &[&[u8]] = &[
@@ -110,12 +117,36 @@ pub(super) const SARIF_DICTIONARY: &[&[u8]] = &[
     b"\"startLine\":4294967296",
     b"\"suppressions\":[{}]",
     b"\"security-severity\":\"NaN\"",
-    b"\"components\"",
-    b"\"bomFormat\":\"CycloneDX\"",
-    b"\"spdxVersion\":\"SPDX-2.3\"",
     b"%",
     b"%ff",
     b"%2",
+    b"\\ud800",
+    b"\\u0000",
+    b"correct horse battery",
+    b"correct horse",
+    b"\xff",
+    b"\xef\xbb\xbf",
+];
+
+pub(super) const SBOM_DICTIONARY: &[&[u8]] = &[
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b"null",
+    b"-1",
+    b"1e999",
+    b"\"components\"",
+    b"\"packages\"",
+    b"\"licenses\":[{}]",
+    b"\"expression\":\"(((\"",
+    b"\"licenseDeclared\":\"NONE\"",
+    b"\"bomFormat\":\"CycloneDX\"",
+    b"\"spdxVersion\":\"SPDX-2.3\"",
+    b" OR ",
+    b" AND ",
     b"\\ud800",
     b"\\u0000",
     b"correct horse battery",
@@ -165,32 +196,31 @@ fn covered(input: &[u8], found: Result<Vec<slipway_proto::v1::FileCoverage>, Rep
 }
 
 pub(super) fn sarif(input: &[u8]) {
-    with_names(|named| {
-        match sarif::parse(input, named) {
-            Ok((findings, _)) => {
-                let prints: std::collections::BTreeSet<&str> =
-                    findings.iter().map(|one| one.fingerprint.as_str()).collect();
-                assert_eq!(prints.len(), findings.len(), "fingerprints tell findings apart");
-                for one in &findings {
-                    [&one.tool, &one.rule, &one.path, &one.fingerprint]
-                        .into_iter()
-                        .for_each(|text| name(text));
-                    assert!(one.message.len() <= FINDING_MESSAGE_MAX_BYTES, "a long message");
-                    assert!(!one.message.contains(SECRET), "a secret came out in a message");
-                }
+    with_names(|named| match sarif::parse(input, named) {
+        Ok((findings, _)) => {
+            let prints: std::collections::BTreeSet<&str> =
+                findings.iter().map(|one| one.fingerprint.as_str()).collect();
+            assert_eq!(prints.len(), findings.len(), "fingerprints tell findings apart");
+            for one in &findings {
+                [&one.tool, &one.rule, &one.path, &one.fingerprint].into_iter().for_each(|text| name(text));
+                assert!(one.message.len() <= FINDING_MESSAGE_MAX_BYTES, "a long message");
+                assert!(!one.message.contains(SECRET), "a secret came out in a message");
             }
-            Err(error) => place(input, &error),
         }
-        match sbom::parse(input, named) {
-            Ok((components, _)) => {
-                for one in &components {
-                    [&one.name, &one.version, &one.purl]
-                        .into_iter()
-                        .chain(&one.licences)
-                        .for_each(|text| name(text));
-                }
+        Err(error) => place(input, &error),
+    });
+}
+
+pub(super) fn sbom(input: &[u8]) {
+    with_names(|named| match sbom::parse(input, named) {
+        Ok((components, _)) => {
+            for one in &components {
+                [&one.name, &one.version, &one.purl]
+                    .into_iter()
+                    .chain(&one.licences)
+                    .for_each(|text| name(text));
             }
-            Err(error) => place(input, &error),
         }
+        Err(error) => place(input, &error),
     });
 }
