@@ -8,7 +8,7 @@ use super::desired::Wanted;
 use super::details::{Details, MESSAGE_MAX_BYTES, PATH_MAX_BYTES, TITLE_MAX_BYTES};
 use super::telling::TellError;
 use super::{Annotation, Level, words};
-use crate::reports::{CompareError, Finding, Reports, new_in_job, percent};
+use crate::reports::{Beside, CompareError, Finding, Reports, beside_base, change, percent};
 use crate::services::Services;
 
 /// New findings that become annotations; the text says how many there are.
@@ -37,15 +37,12 @@ pub(super) async fn of_job(
 ) -> Result<Vec<Annotation>, TellError> {
     let reports = details.reports.clone().finish();
     let Some(source) = wanted.source.filter(|_| !reports.is_empty()) else { return Ok(Vec::new()) };
-    let mut new = Vec::new();
-    if let Some(findings) = &reports.findings {
-        // As of the job's end, so that it is the same whenever it is told.
-        let by_ms = wanted.finished_ms.unwrap_or_else(|| services.clock.unix_ms());
-        new = new_in_job(services, source.attempt.run, findings, by_ms).await?;
-        new.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    }
-    details.reports_text = text(&reports, &new);
-    Ok(new.iter().filter_map(annotation).take(ANNOTATED_MAX).collect())
+    // As of the job's end, so that it is the same whenever it is told.
+    let by_ms = wanted.finished_ms.unwrap_or_else(|| services.clock.unix_ms());
+    let mut beside = beside_base(services, source.attempt, &reports, by_ms).await?;
+    beside.new.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    details.reports_text = text(&reports, &beside);
+    Ok(beside.new.iter().filter_map(annotation).take(ANNOTATED_MAX).collect())
 }
 
 fn annotation(finding: &Finding) -> Option<Annotation> {
@@ -70,12 +67,16 @@ fn annotation(finding: &Finding) -> Option<Annotation> {
     })
 }
 
-fn text(reports: &Reports, new: &[Finding]) -> String {
+fn text(reports: &Reports, Beside { new, coverage: before }: &Beside) -> String {
     let mut text = String::new();
     if let Some(coverage) = &reports.coverage {
         let (lines, covered) = coverage.totals();
         let share = coverage.hundredths().map_or_else(|| "nothing".to_owned(), percent);
-        words::paragraph(&mut text, &format!("Coverage: {share} ({covered} of {lines} lines)"));
+        let since = match (coverage.hundredths(), before) {
+            (Some(now), Some(before)) => format!(", {} beside the base branch", change(*before, now)),
+            _ => String::new(),
+        };
+        words::paragraph(&mut text, &format!("Coverage: {share} ({covered} of {lines} lines){since}"));
     }
     if let Some(findings) = &reports.findings {
         let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();

@@ -94,9 +94,20 @@ async fn find_base(services: &Services, about: &About, by_ms: u64) -> Result<Opt
 
 /// What the reports of a run say, of each job's last attempt; and whether some are gone.
 async fn of_run(services: &Services, run: RunId) -> Result<(Reports, bool), CompareError> {
+    of_jobs(services, run, None).await
+}
+
+/// The same of those jobs that people see under this name.
+async fn of_jobs(
+    services: &Services,
+    run: RunId,
+    named: Option<String>,
+) -> Result<(Reports, bool), CompareError> {
     let look = move |view: View<'_>| {
         let jobs = view.state.run(run).into_iter().flat_map(|run| run.jobs());
         let instances = jobs.flat_map(|job| view.state.instances_of(job));
+        let instances = instances
+            .filter(|instance| named.as_ref().is_none_or(|name| instance.definition().name == *name));
         let ended = instances.filter_map(|instance| {
             // An attempt that the fleet failed did not come as far as its reports.
             let last = instance.attempts().last()?;
@@ -116,20 +127,44 @@ async fn of_run(services: &Services, run: RunId) -> Result<(Reports, bool), Comp
     Ok((gathered.finish(), removed))
 }
 
-/// Those findings of a job that its run's base does not have; none of them if nobody looked there.
+/// What a job's reports say beside those of its run's base.
+#[derive(Debug, Default)]
+pub(crate) struct Beside {
+    /// Findings that the base does not have; none if nobody looked there.
+    pub(crate) new: Vec<Finding>,
+    /// What the same job covered there, in hundredths of a percent: another job's lines are no loss of this one's.
+    pub(crate) coverage: Option<u32>,
+}
+
+/// Puts a job's reports beside those of its run's base, as of that time.
 ///
 /// # Errors
 /// [`CompareError`].
-pub(crate) async fn new_in_job(
+pub(crate) async fn beside_base(
     services: &Services,
-    run: RunId,
-    findings: &[Finding],
+    attempt: AttemptKey,
+    reports: &Reports,
     by_ms: u64,
-) -> Result<Vec<Finding>, CompareError> {
-    let Some(about) = base::about(services, run).await? else { return Ok(Vec::new()) };
-    let found = find_base(services, &about, by_ms).await?;
-    let compared = Compared { base: found.map(|base| (base.run, base.reports)), ..Compared::default() };
-    let Some(known) = compared.known() else { return Ok(Vec::new()) };
-    let is_new = |finding: &&Finding| !known.contains(finding.fingerprint.as_str());
-    Ok(findings.iter().filter(is_new).cloned().collect())
+) -> Result<Beside, CompareError> {
+    let mut beside = Beside::default();
+    if reports.coverage.is_none() && reports.findings.is_none() {
+        return Ok(beside);
+    }
+    let Some(about) = base::about(services, attempt.run).await? else { return Ok(beside) };
+    let Some(base) = find_base(services, &about, by_ms).await? else { return Ok(beside) };
+    let (base, known_there) =
+        (base.run, Compared { base: Some((base.run, base.reports)), ..Compared::default() });
+    if let (Some(findings), Some(known)) = (&reports.findings, known_there.known()) {
+        let is_new = |finding: &&Finding| !known.contains(finding.fingerprint.as_str());
+        beside.new = findings.iter().filter(is_new).cloned().collect();
+    }
+    if reports.coverage.is_some() {
+        let name =
+            move |view: View<'_>| Some(view.state.instance(attempt.instance)?.definition().name.clone());
+        if let Some(name) = services.driver.query(name).await? {
+            let (there, _) = of_jobs(services, base, Some(name)).await?;
+            beside.coverage = there.coverage.as_ref().and_then(|coverage| coverage.hundredths());
+        }
+    }
+    Ok(beside)
 }

@@ -14,7 +14,7 @@ mod judge;
 mod tests;
 
 pub use compare::Compared;
-pub(crate) use compare::{CompareError, compare, new_in_job};
+pub(crate) use compare::{Beside, CompareError, beside_base, compare};
 pub(crate) use coverage::change;
 pub use coverage::{Coverage, percent};
 pub(crate) use gathered::Gathered;

@@ -113,7 +113,10 @@ async fn a_pull_request_is_judged_by_its_bases_gates_against_its_bases_run() {
         let job = known.check("ci / job (pull_request)").unwrap();
         assert_eq!(job["conclusion"], "success", "a gate fails no job");
         let text = job["output"]["summary"].as_str().unwrap();
-        for part in ["Coverage: 70.00 % (7 of 10 lines)", "Findings: 1 critical, 1 high, 1 low; new: 2"] {
+        for part in [
+            "Coverage: 70.00 % (7 of 10 lines), −10.00 beside the base branch",
+            "Findings: 1 critical, 1 high, 1 low; new: 2",
+        ] {
             assert!(text.contains(part), "{part} is missing in\n{text}");
         }
         let annotations = &known.annotations[&job["id"].as_u64().unwrap()];
