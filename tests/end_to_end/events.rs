@@ -157,53 +157,6 @@ fn githubs_own_payloads_start_what_waits_for_them() {
 }
 
 #[test]
-fn every_example_of_a_workflow_event_is_dealt_with() {
-    let forge = Forge::new(&[("none", "workflow_dispatch")]);
-    let mut count = 0;
-    for event in [
-        "branch_protection_rule",
-        "check_run",
-        "check_suite",
-        "create",
-        "delete",
-        "deployment",
-        "deployment_status",
-        "discussion",
-        "discussion_comment",
-        "fork",
-        "gollum",
-        "issue_comment",
-        "issues",
-        "label",
-        "merge_group",
-        "milestone",
-        "page_build",
-        "project",
-        "project_card",
-        "project_column",
-        "public",
-        "pull_request",
-        "pull_request_review",
-        "pull_request_review_comment",
-        "release",
-        "repository_dispatch",
-        "status",
-        "watch",
-        "workflow_run",
-    ] {
-        // Some examples of projects belong to an organization alone.
-        for example in
-            githubs_examples(event).into_iter().filter(|example| example["repository"].is_object()).take(3)
-        {
-            forge.deliver(event, example, |_| {});
-            count += 1;
-        }
-    }
-    assert!(count > 60, "{count}");
-    assert!(forge.runs().is_empty());
-}
-
-#[test]
 fn a_dispatch_from_the_command_line_runs_with_typed_inputs() {
     let forge = Forge::new(&[]);
     let _agent = Agent::start(&forge.coordinator, AgentOptions::named("one"));

@@ -103,7 +103,12 @@ impl Forge {
             "sender": {"login": "ada"},
         });
         payload.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        let body = serde_json::to_vec(&payload).unwrap();
+        self.post_payload(event, id, &payload).await
+    }
+
+    /// The same of a whole payload.
+    pub(crate) async fn post_payload(&self, event: &str, id: &str, payload: &Value) -> u16 {
+        let body = serde_json::to_vec(payload).unwrap();
         let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
         mac.update(&body);
         let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use crate::syntax::{Trigger, Workflow};
+use crate::syntax::{Trigger, Workflow, types_of};
 
 use super::glob::Patterns;
 
@@ -103,7 +103,7 @@ fn pull_request(trigger: &Trigger, event: &Event<'_>) -> Option<String> {
 fn other(trigger: &Trigger, event: &Event<'_>) -> Option<String> {
     let branch = event.payload.pointer("/workflow_run/head_branch").and_then(Json::as_str);
     let workflow = event.payload.pointer("/workflow/name").and_then(Json::as_str);
-    activity(trigger, event, &[])
+    activity(trigger, event, types_of(event.name).unwrap_or_default())
         .or_else(|| {
             let branch = branch?;
             name_filter("branch", branch, trigger.branches.as_ref(), trigger.branches_ignore.as_ref(), false)
@@ -114,7 +114,8 @@ fn other(trigger: &Trigger, event: &Event<'_>) -> Option<String> {
         })
 }
 
-/// `types`. An empty default means that every type counts.
+/// `types`. Without them a webhook of a type that workflows do not know (a check suite's `requested`, a merge group's `destroyed`) starts
+/// nothing. An empty default means that every type counts.
 fn activity(trigger: &Trigger, event: &Event<'_>, default: &[&str]) -> Option<String> {
     let action = event.payload.get("action").and_then(Json::as_str)?;
     let listed = match &trigger.types {

@@ -141,6 +141,20 @@ fn pull_requests_match_the_base_and_the_default_types() {
 fn other_events() {
     assert!(decide("  issues: {types: [opened]}", "issues", &json!({"action": "closed"}), None).is_err());
     assert!(decide("  issues:", "issues", &json!({"action": "closed"}), None).is_ok());
+    // Types that webhooks have and workflows do not.
+    for (event, action) in
+        [("merge_group", "destroyed"), ("check_suite", "requested"), ("discussion", "closed")]
+    {
+        let on = format!("  {event}:");
+        assert!(
+            decide(&on, event, &json!({"action": action}), None).unwrap_err().contains(action),
+            "{event}"
+        );
+    }
+    assert!(decide("  merge_group:", "merge_group", &json!({"action": "checks_requested"}), None).is_ok());
+    assert!(
+        decide("  repository_dispatch:", "repository_dispatch", &json!({"action": "mine"}), None).is_ok()
+    );
     assert!(decide("  push:", "issues", &json!({}), None).unwrap_err().contains("`on` names push"));
     let run =
         json!({"action": "completed", "workflow": {"name": "CI"}, "workflow_run": {"head_branch": "main"}});

@@ -120,6 +120,6 @@ const TYPES: &[(&str, &[&str])] = &[
 ];
 
 /// The activity types of an event; `None` where it has none or names its own (`repository_dispatch`).
-pub(super) fn types_of(event: &str) -> Option<&'static [&'static str]> {
+pub(crate) fn types_of(event: &str) -> Option<&'static [&'static str]> {
     TYPES.iter().find(|(name, _)| *name == event).map(|(_, types)| *types)
 }

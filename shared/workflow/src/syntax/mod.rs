@@ -43,6 +43,7 @@ mod workflow;
 use crate::diagnostics::{Diagnostic, Reporter, Severity};
 
 pub use action_file::parse_action;
+pub(crate) use activity::types_of;
 pub use background::BACKGROUND_STEPS_MAX;
 pub(crate) use background::left_alone;
 pub use dynamic::{Dynamic, DynamicError, DynamicKind};
