@@ -35,6 +35,9 @@ want github-description-1 SLIPWAY_GITHUB_DESCRIPTION @octokit/openapi@23.0.2 ajv
 # Clients of the cache for build tools.
 want build-tools-1 SLIPWAY_BUILD_TOOLS turbo@2.11.11 nx@24.0.6 @moonrepo/cli@2.4.6
 
+# Azure's Blob Storage, as its maker emulates it.
+want azurite-1 SLIPWAY_AZURITE azurite@3.35.0
+
 # want_python NAME VARIABLE PROGRAM PACKAGE: in a Python of its own.
 want_python() {
   local folder=$target/$1 variable=$2 program=$3 package=$4

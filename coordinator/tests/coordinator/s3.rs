@@ -85,11 +85,15 @@ impl S3 {
     }
 
     pub(crate) async fn names(&self, below: &str) -> Vec<String> {
-        use futures_util::TryStreamExt as _;
-        let bucket = Bucket::open(&self.address("s3://logs/team")).unwrap();
-        let found: Vec<_> = bucket.store().list(Some(&Path::from(below))).try_collect().await.unwrap();
-        found.into_iter().map(|object| object.location.to_string()).collect()
+        names(&Bucket::open(&self.address("s3://logs/team")).unwrap(), below).await
     }
+}
+
+/// What lies below a path of a bucket.
+async fn names(bucket: &Bucket, below: &str) -> Vec<String> {
+    use futures_util::TryStreamExt as _;
+    let found: Vec<_> = bucket.store().list(Some(&Path::from(below))).try_collect().await.unwrap();
+    found.into_iter().map(|object| object.location.to_string()).collect()
 }
 
 fn numbered(from: u64, to: u64) -> Vec<v1::Record> {
@@ -99,15 +103,20 @@ fn numbered(from: u64, to: u64) -> Vec<v1::Record> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn blobs_conform_and_large_ones_go_in_parts() {
     let server = S3::start().await;
+    blobs_conform(|name| server.address(&format!("s3://logs/{name}"))).await;
+}
+
+/// Blobs behave as everywhere in places of these names, and one of 40 MiB comes back.
+pub(crate) async fn blobs_conform(address: impl Fn(&str) -> BucketAddress) {
     let folder = tempfile::tempdir().unwrap();
     let mut number = 0;
     slipway_cas::conformance::check(|| {
         number += 1;
-        let bucket = Bucket::open(&server.address(&format!("s3://logs/{number}"))).unwrap();
+        let bucket = Bucket::open(&address(&number.to_string())).unwrap();
         ObjectBlobs::open(bucket, folder.path().to_owned()).unwrap()
     })
     .await;
-    let bucket = Bucket::open(&server.address("s3://logs/large")).unwrap();
+    let bucket = Bucket::open(&address("large")).unwrap();
     bucket.check().await.unwrap();
     let store = ObjectBlobs::open(bucket, folder.path().to_owned()).unwrap();
     let piece = bytes::Bytes::from((0..5_u32 << 20).map(|n| (n >> 7) as u8).collect::<Vec<_>>());
@@ -126,30 +135,35 @@ async fn what_is_wrong_with_a_store_is_told_at_the_start() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut unreachable = server.address("s3://logs");
     unreachable.settings[0].1 = format!("http://127.0.0.1:{closed}");
-    for (address, part) in
-        [(server.address("s3://nowhere/x"), "bucket does not exist"), (unreachable, "out of reach")]
-    {
-        let folder = tempfile::tempdir().unwrap();
-        let mut options = Options::embedded(folder.path());
-        let url = address.url.clone();
-        options.objects = Some(Objects::Bucket(address));
-        let Err(error) = Coordinator::start(options).await else { panic!("{url} was accepted") };
-        assert!(matches!(error, StartError::Bucket(_)));
-        let message = error.to_string();
-        assert!(
-            message.contains("--objects") && message.contains(&url) && message.contains(part),
-            "{message}"
-        );
-        assert!(!message.contains("secret"), "{message}");
+    is_told(server.address("s3://nowhere/x"), &["bucket does not exist"]).await;
+    is_told(unreachable, &["out of reach", "AWS_ENDPOINT_URL"]).await;
+}
+
+/// A coordinator does not start there and says these parts, in one line.
+pub(crate) async fn is_told(address: BucketAddress, parts: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = Options::embedded(folder.path());
+    let url = address.url.clone();
+    options.objects = Some(Objects::Bucket(address));
+    let Err(error) = Coordinator::start(options).await else { panic!("{url} was accepted") };
+    assert!(matches!(error, StartError::Bucket(_)));
+    let message = error.to_string();
+    for part in ["--objects", &url].iter().chain(parts) {
+        assert!(message.contains(part), "{part} is missing in: {message}");
     }
+    assert!(!message.contains("secret") && !message.contains('\n'), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_acknowledged_line_is_lost_when_the_coordinator_is_killed() {
+    let server = S3::start().await;
+    no_line_is_lost(server.address("s3://logs/team")).await;
 }
 
 /// The coordinator is killed again and again while an agent sends; the agent knows only what was acknowledged.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_acknowledged_line_is_lost_when_the_coordinator_is_killed() {
+pub(crate) async fn no_line_is_lost(address: BucketAddress) {
     const LINES: u64 = 20_000;
-    let server = S3::start().await;
-    let address = server.address("s3://logs/team");
+    let bucket = Bucket::open(&address).unwrap();
     let mut fixture = Fixture::start_with(|options| options.objects = Some(Objects::Bucket(address))).await;
     let mut agent = FakeAgent::connect(fixture.handle(), FIRST).await;
     let run = fixture.submit(ONE_JOB).await;
@@ -179,19 +193,18 @@ async fn no_acknowledged_line_is_lost_when_the_coordinator_is_killed() {
     assert!(logs.lines().eq((1..=LINES).map(|n| n.to_string())), "{} lines", logs.lines().count());
     // It is sealed soon, and nothing else is left; jobs' specifications are blobs there too.
     let records = loop {
-        let names = server.names(&format!("records/{run}")).await;
+        let names = names(&bucket, &format!("records/{run}")).await;
         if names.iter().all(|name| name.ends_with("sealed.zst")) {
             break names;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert_eq!(records.len(), 1, "{records:?}");
-    assert!(!server.names("blobs").await.is_empty());
+    assert!(!names(&bucket, "blobs").await.is_empty());
     let verified = fixture.get(&format!("/api/v1/runs/{run}/records")).await;
     assert_eq!(verified["complete"], true, "{verified}");
     assert_eq!(verified["attempts"][0]["sealed"], true);
     // A byte that somebody changes in the store shows.
-    let bucket = Bucket::open(&server.address("s3://logs/team")).unwrap();
     let path = Path::from(records[0].as_str());
     let mut bytes = bucket.store().get(&path).await.unwrap().bytes().await.unwrap().to_vec();
     let middle = bytes.len() / 2;

@@ -222,26 +222,43 @@ impl Bucket {
     }
 }
 
+/// The variables that say who we are to a store, and where it is. Errors tell whose they are in their text alone.
+fn variables(text: &str) -> (&'static str, &'static str) {
+    if text.contains("MicrosoftAzure") {
+        ("AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY", "AZURE_ENDPOINT")
+    } else if text.contains("GCS") {
+        ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT")
+    } else {
+        ("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL")
+    }
+}
+
+/// What stores say of a signature by a wrong key, or by none that they know.
+const WRONG_KEY: [&str; 4] =
+    ["SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthorizationFailure", "AuthenticationFailed"];
+
 /// What an error says to a person.
 pub fn describe(error: &Error) -> String {
     let text = chain(error);
+    let (credentials, address) = variables(&text);
     if text.contains("NoSuchBucket") || text.contains("ContainerNotFound") {
         return "the bucket does not exist; create it, or correct --objects".to_owned();
     }
     match error {
         Error::NotFound { .. } => "it is not there; does the bucket exist?".to_owned(),
+        _ if WRONG_KEY.iter().any(|said| text.contains(said)) => {
+            format!("the credentials are not accepted; check {credentials}")
+        }
         Error::PermissionDenied { .. } => {
             "access is denied; the credentials need to list, read, write and delete objects there".to_owned()
         }
         Error::Unauthenticated { .. } => {
-            "the credentials are not accepted; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or GOOGLE_*, AZURE_*)"
-                .to_owned()
+            format!("the credentials are not accepted; set {credentials}")
         }
-        _ if text.contains("SignatureDoesNotMatch") || text.contains("InvalidAccessKeyId") => {
-            "the credentials are not accepted; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".to_owned()
-        }
+        // Without a key a store's library asks the cloud's own machines for one.
+        _ if text.contains("token request") => format!("there are no credentials; set {credentials}"),
         _ if text.contains("onnect") => {
-            format!("is out of reach; check the address (AWS_ENDPOINT_URL) and the network ({text})")
+            format!("is out of reach; check the address ({address}) and the network ({text})")
         }
         _ => text,
     }
