@@ -1,5 +1,6 @@
 //! `cache`: a folder saved and restored by the built-in `actions/cache` as the process that it is, beside the same work by
-//! GitHub's own client under Node, both straight to a coordinator; and what both do with it, beside `tar` and `zstd` into a file.
+//! GitHub's own client under Node, both straight to a coordinator; and what both do with it, beside `tar` and `zstd` into a file. What the
+//! client saves to a server that keeps nothing is what it takes by itself.
 
 use std::fs;
 use std::io::Read as _;
@@ -14,6 +15,7 @@ use slipway_agent::lease::Lease;
 use slipway_coordinator::Coordinator;
 use slipway_coordinator::options::Options;
 
+use crate::cache_sink;
 use crate::figure::Figure;
 use crate::node;
 use crate::results::lease;
@@ -40,17 +42,19 @@ pub async fn measure(mebibytes: u64) -> anyhow::Result<Vec<Figure>> {
     fill(&work.join("data"), mebibytes)?;
     let program = init::install(folder.path(), Carried::Actions)?;
     let url = format!("http://{}/", coordinator.http_addr);
+    let sink = cache_sink::start().await?;
+    let sink_url = format!("http://{}/", sink.address);
     let left = folder.path().join("left");
     fs::write(&left, "")?;
 
-    let run = |mut command: Command, key: &str| -> anyhow::Result<f64> {
+    let run_at = |url: &str, mut command: Command, key: &str| -> anyhow::Result<f64> {
         command
             .current_dir(&work)
             .env("GITHUB_REF", "refs/heads/main")
             .env("GITHUB_WORKSPACE", &work)
             .env("GITHUB_OUTPUT", &left)
             .env("RUNNER_TEMP", folder.path())
-            .env("ACTIONS_RESULTS_URL", &url)
+            .env("ACTIONS_RESULTS_URL", url)
             .env("ACTIONS_RUNTIME_TOKEN", &token)
             .env("ACTIONS_CACHE_SERVICE_V2", "true")
             .env("GITHUB_SERVER_URL", "https://github.com")
@@ -65,8 +69,9 @@ pub async fn measure(mebibytes: u64) -> anyhow::Result<Vec<Figure>> {
         ensure!(status.success(), "a side ended with {status}");
         Ok(took)
     };
+    let run = |command: Command, key: &str| run_at(&url, command, key);
     let archive = folder.path().join("archive.tar.zst");
-    let mut times = [const { Vec::new() }; 6];
+    let mut times = [const { Vec::new() }; 7];
     for round in 0..ROUNDS {
         let (ours, theirs) = (format!("ours-{round}"), format!("theirs-{round}"));
         let built_in = |half: &str| {
@@ -87,8 +92,12 @@ pub async fn measure(mebibytes: u64) -> anyhow::Result<Vec<Figure>> {
         };
         let mut pack = packing("-cf", "zstd -T0");
         pack.arg("data");
-        let mut measured =
-            vec![run(built_in("save"), &ours)?, run(client("save", &theirs)?, &theirs)?, run(pack, "")?];
+        let mut measured = vec![
+            run(built_in("save"), &ours)?,
+            run(client("save", &theirs)?, &theirs)?,
+            run_at(&sink_url, client("save", "nowhere")?, "nowhere")?,
+            run(pack, "")?,
+        ];
         let restores = [
             (built_in("restore"), ours.as_str()),
             (client("restore", &theirs)?, theirs.as_str()),
@@ -103,7 +112,7 @@ pub async fn measure(mebibytes: u64) -> anyhow::Result<Vec<Figure>> {
         times.iter_mut().zip(measured).for_each(|(times, time)| times.push(time));
     }
     coordinator.shutdown().await;
-    let [save, client_save, pack, restore, client_restore, unpack] = times.map(|mut times| {
+    let [save, client_save, nowhere, pack, restore, client_restore, unpack] = times.map(|mut times| {
         times.sort_by(f64::total_cmp);
         mebibytes as f64 / times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
     });
@@ -116,6 +125,8 @@ pub async fn measure(mebibytes: u64) -> anyhow::Result<Vec<Figure>> {
         figure("cache.save", save, tar, pack),
         figure("cache.restore", restore, tar, unpack),
         figure("cache.client_save", client_save, tar, pack),
+        figure("cache.client_save", client_save, "@actions/cache to a server that keeps nothing", nowhere),
+        figure("cache.client_save_to_nothing", nowhere, tar, pack),
         figure("cache.client_restore", client_restore, tar, unpack),
     ])
 }

@@ -9,6 +9,7 @@ pub mod backlog;
 pub mod browsers;
 pub mod build_cache;
 pub mod cache;
+mod cache_sink;
 pub mod canary;
 pub mod checkout;
 pub mod dedup;
