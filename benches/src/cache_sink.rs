@@ -13,9 +13,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 /// Such a server; it ends when dropped.
-pub struct Sink {
+pub(crate) struct Sink {
     /// Where it is.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     task: JoinHandle<()>,
 }
 
@@ -38,7 +38,7 @@ async fn swallow(body: Body) -> StatusCode {
 ///
 /// # Errors
 /// When it cannot listen.
-pub async fn start() -> anyhow::Result<Sink> {
+pub(crate) async fn start() -> anyhow::Result<Sink> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let upload =
