@@ -221,8 +221,10 @@ impl Core {
         match request {
             Request::Submit { submit, stranger, origin, answer } => {
                 let (again, run) = (submit.meta.run_attempt > 1, submit.run);
+                // The same request, repeated: somebody may have let its run begin meanwhile.
+                let known = self.state.run(run).is_some();
                 let result = self.submit(*submit);
-                if let Some(stranger) = stranger.filter(|_| matches!(&result, Ok(made) if *made == run)) {
+                if let Some(stranger) = stranger.filter(|_| !known && result.as_ref() == Ok(&run)) {
                     self.hold(run, stranger);
                 }
                 let action = if again { "run.rerun" } else { "run.submit" };

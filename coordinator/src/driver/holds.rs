@@ -99,7 +99,9 @@ impl Holds {
     pub(super) fn apply(&mut self, event: &HoldEvent) {
         match event {
             HoldEvent::Held { run, stranger, at } => {
-                self.runs.insert(*run, Hold { stranger: stranger.clone(), since: *at, decision: None });
+                // Journals of before 2026-11-29 hold a run again when its request came twice; the first one counts.
+                let hold = || Hold { stranger: stranger.clone(), since: *at, decision: None };
+                self.runs.entry(*run).or_insert_with(hold);
             }
             HoldEvent::Decided { run, decision } => {
                 if let Some(hold) = self.runs.get_mut(run) {

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use slipway_cas::Digest;
 use slipway_kit::clock::SystemClock;
-use slipway_scheduler::command::{JobDefinition, RunMeta, Submit};
+use slipway_scheduler::command::{DecideGates, JobDefinition, RunMeta, Submit};
 use slipway_scheduler::{JobId, Rules, RunId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::holds::Stranger;
 use super::{Driver, DriverError, DriverParts, Planning, Role, Standing};
 use crate::audit::Origin;
 use crate::journal::memory::MemoryJournal;
@@ -183,6 +184,21 @@ async fn a_repeated_delivery_answers_with_its_run() {
     let again = Submit { run: RunId::from_u128(9), ..submit(1) };
     assert_eq!(started.driver.submit(again, Origin::default()).await, Ok(first));
     assert_eq!(runs(&started.driver).await, [first]);
+}
+
+#[tokio::test]
+async fn a_repeated_delivery_does_not_hold_again_what_was_let_in() {
+    let mut started = start(MemoryJournal::new());
+    let driver = &started.driver;
+    let origin = Origin::default;
+    driver.submit_held(submit(1), Some(Stranger::default()), origin()).await.unwrap();
+    let (run, environment) = (RunId::from_u128(1), String::new());
+    let decision =
+        DecideGates { run, environment, approve: true, actor: "alice".into(), comment: String::new() };
+    driver.decide_gates(decision, origin()).await.unwrap();
+    driver.submit_held(submit(1), Some(Stranger::default()), origin()).await.unwrap();
+    assert!(!driver.query(move |view| view.ledger.holds().holds(run)).await.unwrap());
+    assert_eq!(started.to_plan.recv().await.unwrap().run(), run);
 }
 
 #[tokio::test]
