@@ -1,5 +1,5 @@
 //! The cache on real Redis servers: the suite of every engine, and what only a server can do wrong.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used)]
 
 mod redis_server;
 
@@ -217,6 +217,23 @@ async fn a_broken_connection_is_made_anew_and_a_dead_server_costs_little() {
     until("it is asked again", async || cache.write(blob.clone(), Expected::Anything).await.unwrap().kept)
         .await;
     assert!(cache.read_all(written.digest).await.unwrap() == blob);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_nobody_looks_after_holds_no_other_up() {
+    let server = Server::start(&[]).await;
+    let engine = RedisEngine::new(RedisOptions { connections: 1, ..single(&server) }).unwrap();
+    let keys = [key(Kind::Chunk, "main", "x")];
+    let mut first = engine.have_many(&keys);
+    // It has begun to connect, and is left alone while the second one is waited for.
+    tokio::select! {
+        biased;
+        answer = &mut first => panic!("{answer:?} without a connection"),
+        () = std::future::ready(()) => {}
+    }
+    let second = tokio::time::timeout(Duration::from_secs(30), engine.have_many(&keys)).await;
+    assert_eq!(second.expect("an answer").unwrap(), [false]);
+    assert_eq!(first.await.unwrap(), [false]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

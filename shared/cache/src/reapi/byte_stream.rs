@@ -4,11 +4,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use futures_util::stream::try_unfold;
 use slipway_cas::Digest;
 use slipway_cas::cache::BlobReader;
 use slipway_proto::reapi::google::bytestream as bs;
+use tokio::task::JoinSet;
 use tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
@@ -55,10 +55,13 @@ impl ByteStream for Reapi {
         let name = first.resource_name.clone();
         let (view, upload) = self.open(&metadata, &name).await?;
         let write = view.writable().map_err(status::read_only)?;
-        let digests = [upload.digest];
-        // A short blob is stored as quickly as it is looked for. Others are looked for while their bytes come.
-        let mut looking = (!first.finish_write && first.write_offset == 0)
-            .then(|| Box::pin(view.missing(&digests)) as BoxFuture<'_, _>);
+        // A short blob is stored as quickly as it is looked for. Others are looked for while their bytes come, in a task of its own:
+        // nobody here looks after it while bytes are stored.
+        let mut looking = JoinSet::new();
+        if !first.finish_write && first.write_offset == 0 {
+            let (view, digest) = (view.clone(), upload.digest);
+            looking.spawn(async move { view.missing(&[digest]).await });
+        }
         let key: Key = (write.blobs.namespace().clone(), name.clone());
         let suspended = self.uploads.resume(&key);
         let progress = match suspended {
@@ -153,19 +156,16 @@ enum Upcoming {
 /// The next message, unless it turns out before that the blob is here.
 async fn upcoming(
     incoming: &mut Streaming<bs::WriteRequest>,
-    looking: &mut Option<BoxFuture<'_, Vec<Digest>>>,
+    looking: &mut JoinSet<Vec<Digest>>,
 ) -> Result<Upcoming, Status> {
-    if let Some(look) = looking {
-        tokio::select! {
-            biased;
-            missing = look => match missing.is_empty() {
-                true => return Ok(Upcoming::IsHere),
-                false => *looking = None,
-            },
-            message = incoming.message() => return message.map(Upcoming::Message),
-        }
+    tokio::select! {
+        biased;
+        Some(missing) = looking.join_next() => match missing {
+            Ok(missing) if missing.is_empty() => Ok(Upcoming::IsHere),
+            _ => incoming.message().await.map(Upcoming::Message),
+        },
+        message = incoming.message() => message.map(Upcoming::Message),
     }
-    incoming.message().await.map(Upcoming::Message)
 }
 
 /// A blob on its way out.

@@ -10,6 +10,7 @@ use slipway_cas::cache::{Key, Kind, Namespace, Verifying};
 use slipway_proto::v1;
 use slipway_proto::v1::job_cache_server::{JobCache, JobCacheServer};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Extensions, Request, Response, Status};
@@ -246,7 +247,8 @@ impl JobCache for JobCacheService {
                     }
                     // A long blob takes a while to be read: whoever waits is to know that it goes on.
                     () = tokio::time::sleep(REMOTE_PROGRESS) => {
-                        if answers.send(Ok(v1::CachePutProgress::default())).await.is_err() {
+                        // Not waited for: what is being stored is looked after here alone. One that was not taken yet says the same.
+                        if let Err(TrySendError::Closed(_)) = answers.try_send(Ok(v1::CachePutProgress::default())) {
                             return;
                         }
                     }

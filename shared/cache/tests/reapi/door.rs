@@ -9,6 +9,7 @@ use slipway_cas::cache::{BlobCache, Compression, Engine, MemoryEngine, Namespace
 use slipway_proto::reapi::build::bazel::remote::execution::v2 as re;
 use slipway_proto::reapi::google::bytestream as bs;
 use tokio::net::TcpListener;
+use tokio_stream::StreamExt as _;
 use tonic::metadata::MetadataValue;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -42,30 +43,27 @@ pub(crate) struct Door {
 impl Door {
     pub(crate) async fn open() -> Self {
         let engine = Arc::new(MemoryEngine::new(1 << 30));
-        let shared: Arc<dyn Engine> = engine.clone();
-        let blobs = BlobCache::new(shared, Namespace::new("none").unwrap(), Compression::WherePaying);
-        let reapi = Reapi::new(blobs, Arc::new(Words));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let server = Server::builder()
-            .add_service(reapi.capabilities())
-            .add_service(reapi.blobs())
-            .add_service(reapi.actions())
-            .add_service(reapi.streams());
-        tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))));
-        let channel = Endpoint::try_from(address).unwrap().connect().await.unwrap();
-        Self { engine, channel }
+        Self { channel: serve(engine.clone()).await, engine }
     }
 
     pub(crate) fn client(&self, token: &str) -> Client {
-        let service = || InterceptedService::new(self.channel.clone(), Bearer(token.to_owned()));
-        Client {
-            capabilities: re::capabilities_client::CapabilitiesClient::new(service()),
-            blobs: re::content_addressable_storage_client::ContentAddressableStorageClient::new(service()),
-            actions: re::action_cache_client::ActionCacheClient::new(service()),
-            streams: bs::byte_stream_client::ByteStreamClient::new(service()),
-        }
+        Client::new(&self.channel, token)
     }
+}
+
+/// A connection to the doors of a cache over this engine.
+pub(crate) async fn serve(engine: Arc<dyn Engine>) -> Channel {
+    let blobs = BlobCache::new(engine, Namespace::new("none").unwrap(), Compression::WherePaying);
+    let reapi = Reapi::new(blobs, Arc::new(Words));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let server = Server::builder()
+        .add_service(reapi.capabilities())
+        .add_service(reapi.blobs())
+        .add_service(reapi.actions())
+        .add_service(reapi.streams());
+    tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true))));
+    Endpoint::try_from(address).unwrap().connect().await.unwrap()
 }
 
 /// All services, with one token.
@@ -118,6 +116,16 @@ pub(crate) fn noise(seed: u64, length: usize) -> Bytes {
 }
 
 impl Client {
+    pub(crate) fn new(channel: &Channel, token: &str) -> Self {
+        let service = || InterceptedService::new(channel.clone(), Bearer(token.to_owned()));
+        Self {
+            capabilities: re::capabilities_client::CapabilitiesClient::new(service()),
+            blobs: re::content_addressable_storage_client::ContentAddressableStorageClient::new(service()),
+            actions: re::action_cache_client::ActionCacheClient::new(service()),
+            streams: bs::byte_stream_client::ByteStreamClient::new(service()),
+        }
+    }
+
     pub(crate) async fn write(&mut self, bytes: &Bytes, frame: usize) -> Result<i64, Status> {
         let name = write_name(Digest::of(bytes));
         self.send(frames(&name, bytes, 0, frame)).await
@@ -126,6 +134,12 @@ impl Client {
     pub(crate) async fn send(&mut self, messages: Vec<bs::WriteRequest>) -> Result<i64, Status> {
         let answer = self.streams.write(tokio_stream::iter(messages)).await?;
         Ok(answer.into_inner().committed_size)
+    }
+
+    /// Sends this, and no more until there is an answer.
+    pub(crate) async fn begin(&mut self, message: bs::WriteRequest) -> Result<i64, Status> {
+        let messages = tokio_stream::once(message).chain(tokio_stream::pending());
+        Ok(self.streams.write(messages).await?.into_inner().committed_size)
     }
 
     pub(crate) async fn read(&mut self, name: &str, offset: i64, limit: i64) -> Result<Vec<u8>, Status> {

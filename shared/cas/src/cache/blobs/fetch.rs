@@ -1,7 +1,7 @@
 //! Getting values and checking them.
 
 use std::num::NonZeroUsize;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
@@ -13,8 +13,10 @@ use crate::cache::key::Kind;
 use crate::cache::limits::INLINE_WORK_BYTES;
 
 /// One permit for each processor: more threads at once would only keep those from running that wait for the network.
-static PROCESSORS: LazyLock<Semaphore> =
-    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get)));
+static PROCESSORS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    Arc::new(Semaphore::new(processors))
+});
 
 /// Runs work over this many bytes: here if they are few, else on a thread that may be busy for a while. `None` when
 /// the work panicked or the runtime ends.
@@ -25,7 +27,12 @@ pub(super) async fn busy<T: Send + 'static>(
     if bytes <= INLINE_WORK_BYTES {
         return Some(work());
     }
-    let _processor = PROCESSORS.acquire().await.ok()?;
+    let processor = Arc::clone(&PROCESSORS).acquire_owned().await.ok()?;
+    let work = move || {
+        // Given back when the work is done, not when somebody takes the result.
+        let _processor = processor;
+        work()
+    };
     tokio::task::spawn_blocking(work).await.ok()
 }
 

@@ -46,7 +46,7 @@ pub struct RedisEngine {
 
 struct Redis {
     options: RedisOptions,
-    topology: Topology,
+    topology: Arc<Topology>,
     renewed: Renewed,
     counters: Counters,
 }
@@ -57,7 +57,7 @@ impl RedisEngine {
     /// # Errors
     /// [`OptionsError`] when certificates or addresses are unusable.
     pub fn new(options: RedisOptions) -> Result<Self, OptionsError> {
-        let topology = Topology::new(&options)?;
+        let topology = Arc::new(Topology::new(&options)?);
         let renewed = Renewed::new(options.ttl.min(options.temporary_ttl));
         Ok(Self { redis: Arc::new(Redis { options, topology, renewed, counters: Counters::default() }) })
     }

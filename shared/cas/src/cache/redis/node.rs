@@ -1,6 +1,10 @@
 //! One server: a few connections to it, made when they are needed and made anew when they break.
+//!
+//! Nothing that others wait for is held by a call: whoever made it may have stopped looking after it, for as long as he waits for
+//! another call, which would wait for the first one then.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -17,17 +21,37 @@ const SLOWEST_BYTES_A_MS: u64 = 8_000;
 pub(super) struct Node {
     connector: Connector,
     client: Client,
-    lines: Vec<Mutex<Line>>,
-    /// Calls answered, by line.
-    answers: Vec<AtomicU64>,
+    lines: Vec<Arc<Line>>,
     turn: AtomicUsize,
 }
 
-/// A place for one connection; each one made in it has a number.
+/// A place for one connection.
 #[derive(Default)]
 struct Line {
-    connection: Option<MultiplexedConnection>,
-    number: u64,
+    /// The one in it and its number: each that is made has another.
+    known: std::sync::Mutex<Option<Known>>,
+    /// One at a time makes one; the others wait for the same.
+    making: Mutex<()>,
+    /// Calls answered.
+    answers: AtomicU64,
+}
+
+type Known = (MultiplexedConnection, u64);
+
+impl Line {
+    fn known(&self) -> MutexGuard<'_, Option<Known>> {
+        // Nothing that can panic runs while it is held.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn made(self: Arc<Self>, connector: Connector, client: Client) -> Result<Known, String> {
+        let _making = self.making.lock().await;
+        if let Some(known) = self.known().clone() {
+            return Ok(known);
+        }
+        let made = (connector.connect(&client).await?, NUMBERS.fetch_add(1, Ordering::Relaxed));
+        Ok(self.known().insert(made).clone())
+    }
 }
 
 /// Why a server was not asked, or did not answer.
@@ -44,28 +68,33 @@ static NUMBERS: AtomicU64 = AtomicU64::new(1);
 impl Node {
     pub(super) fn new(connector: &Connector, host: &str, port: u16) -> Result<Self, String> {
         let client = connector.client(host, port).map_err(|error| error.to_string())?;
-        let lines = (0..connector.connections).map(|_| Mutex::default()).collect();
-        let answers = (0..connector.connections).map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { connector: connector.clone(), client, lines, answers, turn: AtomicUsize::new(0) })
+        let lines = (0..connector.connections).map(|_| Arc::default()).collect();
+        Ok(Self { connector: connector.clone(), client, lines, turn: AtomicUsize::new(0) })
     }
 
     /// Sends all and waits for all answers, within a time that depends on the bytes; once more, over a new connection,
     /// if this one was found broken, as it is after the server was started anew.
     pub(super) async fn ask(&self, pipeline: &Pipeline, bytes: usize) -> Result<Vec<Reply>, NodeError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.lines.len();
-        match self.try_ask(turn, pipeline, bytes).await {
-            Err(NodeError::Broken(_)) => self.try_ask(turn, pipeline, bytes).await,
+        let line = &self.lines[turn];
+        match self.try_ask(line, pipeline, bytes).await {
+            Err(NodeError::Broken(_)) => self.try_ask(line, pipeline, bytes).await,
             result => result,
         }
     }
 
-    async fn try_ask(&self, turn: usize, pipeline: &Pipeline, bytes: usize) -> Result<Vec<Reply>, NodeError> {
-        let (mut connection, number) = self.line(turn).await?;
+    async fn try_ask(
+        &self,
+        line: &Arc<Line>,
+        pipeline: &Pipeline,
+        bytes: usize,
+    ) -> Result<Vec<Reply>, NodeError> {
+        let (mut connection, number) = self.connection(line).await?;
         let count = pipeline.len();
         let moved = (bytes + count * REPLY_BYTES) as u64;
         let limit = self.connector.timeout + Duration::from_millis(moved / SLOWEST_BYTES_A_MS);
         let mut sent = std::pin::pin!(connection.send_packed_commands(pipeline, 0, count));
-        let answers = &self.answers[turn];
+        let answers = &line.answers;
         let mut seen = answers.load(Ordering::Relaxed);
         let answered = loop {
             match tokio::time::timeout(limit, &mut sent).await {
@@ -84,27 +113,19 @@ impl Node {
             Some(Err(error)) => NodeError::Broken(error.to_string()),
             None => NodeError::Silent(format!("no answer within {} ms", limit.as_millis())),
         };
-        self.give_up(turn, number).await;
+        // Forgotten, unless another is in its place already.
+        line.known().take_if(|(_, known)| *known == number);
         Err(error)
     }
 
-    async fn line(&self, turn: usize) -> Result<(MultiplexedConnection, u64), NodeError> {
-        // Held while connecting: who else wants this line waits for the same connection.
-        let mut line = self.lines[turn].lock().await;
-        if let Some(connection) = &line.connection {
-            return Ok((connection.clone(), line.number));
+    async fn connection(&self, line: &Arc<Line>) -> Result<Known, NodeError> {
+        let known = line.known().clone();
+        if let Some(known) = known {
+            return Ok(known);
         }
-        let connection = self.connector.connect(&self.client).await.map_err(NodeError::Silent)?;
-        *line =
-            Line { connection: Some(connection.clone()), number: NUMBERS.fetch_add(1, Ordering::Relaxed) };
-        Ok((connection, line.number))
-    }
-
-    /// Forgets a connection, unless another is in its place already.
-    async fn give_up(&self, turn: usize, number: u64) {
-        let mut line = self.lines[turn].lock().await;
-        if line.number == number {
-            line.connection = None;
-        }
+        // In a task of its own, which goes on whether or not somebody looks after this call.
+        let making = tokio::spawn(Arc::clone(line).made(self.connector.clone(), self.client.clone()));
+        let made = making.await.unwrap_or_else(|_| Err("the process ends".to_owned()));
+        made.map_err(NodeError::Silent)
     }
 }

@@ -71,15 +71,22 @@ impl Topology {
         self.map.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn map(&self) -> Result<Arc<Map>, String> {
+    async fn map(self: &Arc<Self>) -> Result<Arc<Map>, String> {
         match self.known() {
             Some(map) => Ok(map),
             None => self.renew(None).await,
         }
     }
 
-    /// Finds the servers anew, unless somebody did since `old` was looked up.
-    async fn renew(&self, old: Option<&Arc<Map>>) -> Result<Arc<Map>, String> {
+    /// Finds the servers anew, unless somebody did since `old` was looked up; in a task of its own, for which the calls of others
+    /// wait too.
+    async fn renew(self: &Arc<Self>, old: Option<&Arc<Map>>) -> Result<Arc<Map>, String> {
+        let (this, old) = (Arc::clone(self), old.cloned());
+        let renewing = tokio::spawn(async move { this.find(old.as_ref()).await });
+        renewing.await.unwrap_or_else(|_| Err("the process ends".to_owned()))
+    }
+
+    async fn find(&self, old: Option<&Arc<Map>>) -> Result<Arc<Map>, String> {
         let _renewing = self.renewing.lock().await;
         if let Some(known) = self.known()
             && old.is_none_or(|old| !Arc::ptr_eq(old, &known))
@@ -123,7 +130,7 @@ impl Topology {
     }
 
     /// Asks for every key where it is; the replies in the order of the requests.
-    pub(super) async fn ask(&self, requests: Vec<Request>) -> Result<Vec<Reply>, String> {
+    pub(super) async fn ask(self: &Arc<Self>, requests: Vec<Request>) -> Result<Vec<Reply>, String> {
         let count = requests.len();
         let map = self.map().await?;
         let parts = split(&map, requests.into_iter().enumerate());
@@ -153,7 +160,7 @@ impl Topology {
 
     /// Asks the `number`th server; `None` if there are not so many.
     pub(super) async fn ask_node(
-        &self,
+        self: &Arc<Self>,
         number: usize,
         pipeline: &Pipeline,
     ) -> Result<Option<Vec<Reply>>, String> {
