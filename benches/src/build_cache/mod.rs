@@ -10,6 +10,7 @@ mod delay;
 mod disk;
 mod door;
 mod far;
+mod limit;
 mod peer;
 mod questions;
 mod redis_server;
@@ -24,6 +25,7 @@ use crate::figure::Figure;
 use bare::Bare;
 use client::Client;
 use door::Door;
+use limit::Limit;
 use redis_server::RedisServer;
 
 /// Measures all of it, or what another server of the protocol at `beside` does too, beside that; needs `redis-server` on the path, and uses `redis-benchmark` if it is there too.
@@ -33,15 +35,16 @@ use redis_server::RedisServer;
 pub async fn measure(beside: Option<SocketAddr>) -> anyhow::Result<Vec<Figure>> {
     let redis = RedisServer::start().await?;
     let door = Door::open(CachePlace::Redis(redis.url().as_str().into())).await?;
+    let limit = Limit::start(&redis).await?;
     if let Some(address) = beside {
         // It takes any token, or none.
         let other = Client::connect(address, "none").await?;
-        let figures = peer::measure(&door.client, &other, &redis).await?;
+        let figures = peer::measure(&door.client, &other, &limit.client, &redis).await?;
         door.close().await;
         return Ok(figures);
     }
     let bare = Bare::start().await?;
-    let mut figures = streams::measure(&door.client, &bare, &redis).await?;
+    let mut figures = streams::measure(&door.client, &bare, &limit, &redis).await?;
     figures.extend(small::measure(&door.client, &bare, &redis).await?);
     redis.flush().await?;
     figures.extend(questions::measure(&door.client, &redis).await?);

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::client::{Blob, Client};
 use super::median;
 use super::redis_server::RedisServer;
-use super::streams::{BAZEL_FRAME_BYTES, FRAME_BYTES, ROUNDS, Shape, Way, fresh, transfer, warm_up};
+use super::streams::{BAZEL_FRAME_BYTES, FRAME_BYTES, LIMIT, ROUNDS, Shape, Way, fresh, transfer, warm_up};
 use crate::figure::Figure;
 
 const PEER: &str = "the other server";
@@ -24,6 +24,7 @@ const QUESTIONS: usize = 20;
 pub(super) async fn measure(
     ours: &Client,
     peer: &Client,
+    limit: &Client,
     redis: &RedisServer,
 ) -> anyhow::Result<Vec<Figure>> {
     warm_up(peer).await?;
@@ -36,27 +37,31 @@ pub(super) async fn measure(
         (4, 1, BAZEL_FRAME_BYTES),
     ] {
         let shape = Shape { mebibytes, streams, frame };
-        let mut rates = [const { Vec::new() }; 4];
+        let mut rates = [const { Vec::new() }; 6];
         for round in 0..ROUNDS {
             let blobs = fresh(shape, round);
             let mut measured = Vec::new();
             for way in [Way::Write, Way::Read] {
-                for client in [ours, peer] {
+                for client in [ours, peer, limit] {
                     measured.push(transfer(client, &blobs, shape, way).await?);
                 }
             }
             rates.iter_mut().zip(measured).for_each(|(rates, rate)| rates.push(rate));
             redis.flush().await?;
         }
-        let [write, peer_write, read, peer_read] = rates.map(median);
+        let [write, peer_write, most_written, read, peer_read, most_read] = rates.map(median);
         let name =
             format!("{mebibytes}MiB_x{streams}{}", if frame == FRAME_BYTES { "" } else { "_16KiB_frames" });
-        let mut figure = |way: &str, value, beside| {
-            let metric = format!("build_cache.beside_{way}_{name}");
-            figures.push(Figure::new(metric, "MB_per_s", value, PEER, beside));
-        };
-        figure("write", write, peer_write);
-        figure("read", read, peer_read);
+        // The other one beside the limit too: that says whether a multiple of its rate can be had at all.
+        for (what, value, baseline, beside) in [
+            ("beside_write", write, PEER, peer_write),
+            ("beside_read", read, PEER, peer_read),
+            ("other_write", peer_write, LIMIT, most_written),
+            ("other_read", peer_read, LIMIT, most_read),
+        ] {
+            let metric = format!("build_cache.{what}_{name}");
+            figures.push(Figure::new(metric, "MB_per_s", value, baseline, beside));
+        }
     }
     figures.extend(many(ours, peer).await?);
     Ok(figures)

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 
 use super::bare::Bare;
 use super::client::{Blob, Client};
+use super::limit::Limit;
 use super::median;
 use super::redis_server::{Benchmark, RedisServer};
 use crate::figure::Figure;
@@ -34,6 +35,7 @@ const REDIS_VALUE_BYTES: usize = 1 << 20;
 const REDIS_REQUESTS: usize = 1_000;
 
 const BARE: &str = "bare tonic stream with SHA-256";
+pub(super) const LIMIT: &str = "bare tonic stream with SHA-256 and Redis";
 
 /// A kind of transfer.
 #[derive(Clone, Copy)]
@@ -50,51 +52,55 @@ pub(super) enum Way {
     Read,
 }
 
-pub(super) async fn measure(ours: &Client, bare: &Bare, redis: &RedisServer) -> anyhow::Result<Vec<Figure>> {
+pub(super) async fn measure(
+    ours: &Client,
+    bare: &Bare,
+    limit: &Limit,
+    redis: &RedisServer,
+) -> anyhow::Result<Vec<Figure>> {
+    let servers = [ours, &bare.client, &limit.client];
     warm_up(ours).await?;
     let mut figures = Vec::new();
     for mebibytes in MEBIBYTES {
         for streams in STREAMS {
             let shape = Shape { mebibytes, streams, frame: FRAME_BYTES };
             let name = format!("{mebibytes}MiB_x{streams}");
-            let [write, bare_write, read, bare_read] = sides(ours, bare, redis, shape).await?;
-            figures.push(Figure::new(
-                format!("build_cache.write_{name}"),
-                "MB_per_s",
-                write,
-                BARE,
-                bare_write,
-            ));
-            figures.push(Figure::new(format!("build_cache.read_{name}"), "MB_per_s", read, BARE, bare_read));
+            let [written, read] = sides(servers, redis, shape).await?;
+            figures.extend(beside(&format!("write_{name}"), written));
+            figures.extend(beside(&format!("read_{name}"), read));
             let bytes = mebibytes << 20;
             if bytes == REDIS_VALUE_BYTES {
-                figures.extend(beside_redis(redis, streams, [write, read]).await?);
+                figures.extend(beside_redis(redis, streams, [written[0], read[0]]).await?);
             }
         }
     }
     let bazel = Shape { mebibytes: BAZEL_MEBIBYTES, streams: 1, frame: BAZEL_FRAME_BYTES };
-    let [write, bare_write, ..] = sides(ours, bare, redis, bazel).await?;
-    let name = format!("build_cache.write_{BAZEL_MEBIBYTES}MiB_16KiB_frames");
-    figures.push(Figure::new(name, "MB_per_s", write, BARE, bare_write));
+    let [written, _] = sides(servers, redis, bazel).await?;
+    figures.extend(beside(&format!("write_{BAZEL_MEBIBYTES}MiB_16KiB_frames"), written));
     Ok(figures)
 }
 
-/// Write, bare write, read and bare read, each in MB/s.
-async fn sides(ours: &Client, bare: &Bare, redis: &RedisServer, shape: Shape) -> anyhow::Result<[f64; 4]> {
-    let mut times = [const { Vec::new() }; 4];
+/// Our rate beside those of the two baselines, in MB/s.
+fn beside(name: &str, [ours, bare, limit]: [f64; 3]) -> [Figure; 2] {
+    let name = format!("build_cache.{name}");
+    [(BARE, bare), (LIMIT, limit)]
+        .map(|(baseline, rate)| Figure::new(name.clone(), "MB_per_s", ours, baseline, rate))
+}
+
+/// What each of these writes, and what it reads, in MB/s.
+async fn sides(servers: [&Client; 3], redis: &RedisServer, shape: Shape) -> anyhow::Result<[[f64; 3]; 2]> {
+    let mut times = [const { [const { Vec::new() }; 3] }; 2];
     for round in 0..ROUNDS {
         let blobs = fresh(shape, round);
-        let mut measured = Vec::new();
-        for way in [Way::Write, Way::Read] {
-            for client in [ours, &bare.client] {
-                measured.push(transfer(client, &blobs, shape, way).await?);
+        for (way, times) in [Way::Write, Way::Read].into_iter().zip(&mut times) {
+            for (server, times) in servers.into_iter().zip(times) {
+                times.push(transfer(server, &blobs, shape, way).await?);
             }
-            ours.clone().ensure_kept(&blobs).await?;
+            servers[0].clone().ensure_kept(&blobs).await?;
         }
-        times.iter_mut().zip(measured).for_each(|(times, time)| times.push(time));
         redis.flush().await?;
     }
-    Ok(times.map(median))
+    Ok(times.map(|times| times.map(median)))
 }
 
 async fn beside_redis(redis: &RedisServer, clients: usize, ours: [f64; 2]) -> anyhow::Result<Vec<Figure>> {
