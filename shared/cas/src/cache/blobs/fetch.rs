@@ -8,9 +8,9 @@ use tokio::sync::Semaphore;
 
 use super::{BlobCache, CacheError, codec, manifest};
 use crate::Digest;
-use crate::cache::engine::{EngineError, Found, Value};
+use crate::cache::engine::{Codec, EngineError, Found, Value};
 use crate::cache::key::Kind;
-use crate::cache::limits::INLINE_WORK_BYTES;
+use crate::cache::limits::{INLINE_HASH_BYTES, INLINE_WORK_BYTES};
 
 /// One permit for each processor: more threads at once would only keep those from running that wait for the network.
 static PROCESSORS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
@@ -24,7 +24,23 @@ pub(super) async fn busy<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    if bytes <= INLINE_WORK_BYTES {
+    here_up_to(INLINE_WORK_BYTES, bytes, work).await
+}
+
+/// The same for work that does no more than hash them.
+pub(super) async fn hashing<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    here_up_to(INLINE_HASH_BYTES, bytes, work).await
+}
+
+async fn here_up_to<T: Send + 'static>(
+    few: usize,
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    if bytes <= few {
         return Some(work());
     }
     let processor = Arc::clone(&PROCESSORS).acquire_owned().await.ok()?;
@@ -39,7 +55,10 @@ pub(super) async fn busy<T: Send + 'static>(
 /// The bytes of this value, if they are those of the digest.
 pub(crate) async fn checked(digest: Digest, value: Value) -> Option<Bytes> {
     let length = usize::try_from(value.plain_bytes).unwrap_or(usize::MAX);
-    busy(length, move || codec::unpack(value).filter(|bytes| digest.matches(bytes))).await.flatten()
+    let is_plain = value.codec == Codec::Plain;
+    let work = move || codec::unpack(value).filter(|bytes| digest.matches(bytes));
+    let checked = if is_plain { hashing(length, work).await } else { busy(length, work).await };
+    checked.flatten()
 }
 
 impl BlobCache {

@@ -1,13 +1,13 @@
 //! The hash of a blob that still comes, computed beside the task that takes it in.
 //!
-//! Pieces are gathered and hashed in their order on another thread, one job at a time: a client that sends slowly holds no
+//! Pieces are gathered and hashed in their order by another task, one job at a time: a client that sends slowly holds no
 //! thread meanwhile. What waits is bounded; whoever sends faster than it can be hashed waits.
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 
-use super::fetch::busy;
+use super::fetch::hashing;
 use crate::cache::engine::EngineError;
 use crate::cache::limits::{HASH_BEHIND_BYTES, HASH_FROM_BYTES, HASH_PIECES};
 
@@ -31,7 +31,7 @@ async fn hashed(mut hash: Sha256, pieces: Vec<Bytes>, length: usize) -> Option<S
         pieces.iter().for_each(|piece| hash.update(piece));
         hash
     };
-    busy(length, work).await
+    hashing(length, work).await
 }
 
 impl Whole {

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::chunking::Chunking;
 use super::error::mismatch;
-use super::fetch::busy;
+use super::fetch::hashing;
 use super::whole::Whole;
 use super::{BlobCache, CacheError, codec, manifest};
 use crate::Digest;
@@ -90,7 +90,7 @@ impl BlobCache {
         }
         let length = bytes.len();
         let hashed = bytes.clone();
-        let digest = busy(length, move || Digest::of(&hashed)).await;
+        let digest = hashing(length, move || Digest::of(&hashed)).await;
         let digest =
             digest.ok_or_else(|| EngineError::unavailable("this process", "the hashing was ended"))?;
         expected.check(digest).map_err(|error| mismatch(error, digest))?;
@@ -184,7 +184,7 @@ impl BlobWriter {
         self.tasks.spawn(async move {
             let _room = (own, all);
             let bytes = chunk.clone();
-            let Some(digest) = busy(chunk.len(), move || Digest::of(&bytes)).await else {
+            let Some(digest) = hashing(chunk.len(), move || Digest::of(&bytes)).await else {
                 let error = EngineError::unavailable("this process", "the hashing was ended");
                 return (at, Digest::EMPTY, Err(error));
             };
