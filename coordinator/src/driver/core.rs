@@ -221,10 +221,11 @@ impl Core {
         match request {
             Request::Submit { submit, stranger, origin, answer } => {
                 let (again, run) = (submit.meta.run_attempt > 1, submit.run);
-                // The same request, repeated: somebody may have let its run begin meanwhile.
                 let known = self.state.run(run).is_some();
                 let result = self.submit(*submit);
-                if let Some(stranger) = stranger.filter(|_| !known && result.as_ref() == Ok(&run)) {
+                // Not what a repeated request made before: somebody may have let it begin meanwhile, or it is gone.
+                let is_new = !known && self.state.run(run).is_some();
+                if let Some(stranger) = stranger.filter(|_| is_new) {
                     self.hold(run, stranger);
                 }
                 let action = if again { "run.rerun" } else { "run.submit" };

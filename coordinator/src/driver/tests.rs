@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use slipway_cas::Digest;
 use slipway_kit::clock::SystemClock;
-use slipway_scheduler::command::{DecideGates, JobDefinition, RunMeta, Submit};
-use slipway_scheduler::{JobId, Rules, RunId};
+use slipway_scheduler::command::{Cancel, DecideGates, JobDefinition, RunMeta, Submit};
+use slipway_scheduler::{Command, JobId, Rules, RunId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -199,6 +199,21 @@ async fn a_repeated_delivery_does_not_hold_again_what_was_let_in() {
     driver.submit_held(submit(1), Some(Stranger::default()), origin()).await.unwrap();
     assert!(!driver.query(move |view| view.ledger.holds().holds(run)).await.unwrap());
     assert_eq!(started.to_plan.recv().await.unwrap().run(), run);
+}
+
+#[tokio::test]
+async fn a_repeated_delivery_holds_nothing_that_is_gone() {
+    let started = start(MemoryJournal::new());
+    let driver = &started.driver;
+    let (run, origin) = (RunId::from_u128(1), Origin::default);
+    driver.submit_held(submit(1), Some(Stranger::default()), origin()).await.unwrap();
+    let cancel = Cancel { run, actor: "alice".into(), reason: String::new() };
+    driver.cancel(cancel, origin()).await.unwrap();
+    while driver.command(Command::RetireRun { run }).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(driver.submit_held(submit(1), Some(Stranger::default()), origin()).await, Ok(run));
+    assert_eq!(driver.query(move |view| view.ledger.holds().of(run).cloned()).await, Ok(None));
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ pub const MAX_NAME_BYTES: usize = 4096;
 pub const PENDING_CHUNKS: usize = 8;
 /// The same over all writers of a process: the rest wait.
 pub const PENDING_CHUNKS_OF_ALL: usize = 64;
-/// Bytes of a blob on its way in that are hashed together, on another thread.
+/// Bytes of a blob on its way in that are hashed together, by another task.
 pub const HASH_FROM_BYTES: usize = 256 << 10;
 /// Bytes that wait until those before them are hashed; then their sender waits.
 pub const HASH_BEHIND_BYTES: usize = 4 << 20;

@@ -1,7 +1,7 @@
 //! A blob on its way in.
 //!
 //! Whatever its length, at most [`PENDING_CHUNKS`] of it are held: further bytes wait until earlier ones are stored. The hash
-//! of the whole and those of its chunks are computed side by side, on other threads than the sender's.
+//! of the whole and those of its chunks are computed side by side, by other tasks than the sender's.
 //! Chunks are stored as temporary ones, and the manifest only after the whole digest was checked and all chunks were
 //! found there once more, which makes them last; so an upload that is given up leaves nothing that can be read and
 //! nothing that stays.
