@@ -306,8 +306,9 @@ impl Desk {
             Some(item) => item.wanted = wanted,
             None => {
                 let mut item = Item::new(wanted, self.first_look, now);
-                if item.uncertain && item.id.is_none() {
-                    // Looked for before it is made, which must not be sooner than a request that is still on its way gets there.
+                if item.uncertain {
+                    // A request that is still on its way must not get there after what is told now: it would make the report a second
+                    // time, or be its last word.
                     item.not_before = self.settles;
                 }
                 self.items.insert(item.wanted.key.clone(), item);
@@ -457,9 +458,8 @@ impl Desk {
             TellError::Forge(ForgeError::Uncertain(message)) => {
                 tracing::warn!(report, message, "the forge does not answer as it should; it is asked again");
                 item.uncertain = true;
-                // What is looked for may still come about until then.
-                let settles_in = if item.id.is_none() { self.forge.answers_within() } else { Duration::ZERO };
-                item.not_before = now + item.backoff.next_wait().max(settles_in);
+                // It may still get there until then.
+                item.not_before = now + item.backoff.next_wait().max(self.forge.answers_within());
                 self.failed(now);
             }
             TellError::Records(error) => {

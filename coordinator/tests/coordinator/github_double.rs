@@ -78,6 +78,8 @@ pub(crate) struct Known {
     pub(crate) down: bool,
     /// How many requests were taken that are done later.
     pub(crate) delayed: u64,
+    /// How many of those are done.
+    pub(crate) done_late: u64,
     exchanges: Vec<Value>,
     pub(crate) made: u64,
 }
@@ -210,7 +212,9 @@ async fn serve(State(double): State<Double>, request: Request) -> Response {
         // Of its own: the one that asked may be gone before it is done.
         let done = tokio::spawn(async move {
             tokio::time::sleep(for_long).await;
-            double.known().exchange(&method, &path, &parsed)
+            let mut known = double.known();
+            known.done_late += 1;
+            known.exchange(&method, &path, &parsed)
         });
         let (status, answer, _) = done.await.unwrap();
         return (status, answer.to_string()).into_response();

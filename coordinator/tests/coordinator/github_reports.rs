@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use slipway_coordinator::github::api::setup;
-use slipway_coordinator::options::{GithubIdentity, GithubToken};
+use slipway_coordinator::options::{GithubIdentity, GithubOptions, GithubToken};
 use slipway_proto::v1;
 
 use crate::events::{Forge, workflow};
@@ -17,7 +17,7 @@ fn jobs(name: &str, count: usize) -> String {
     format!("name: {name}\non: push\njobs:\n{jobs}")
 }
 
-async fn forge(double: &Double, workflows: &[(&str, String)]) -> Forge {
+pub(crate) async fn forge(double: &Double, workflows: &[(&str, String)]) -> Forge {
     Forge::with(workflows, double.host(), |options| {
         options.github = Some(double.options());
         options.public_url = Some("https://ci.example.com".to_owned());
@@ -25,13 +25,13 @@ async fn forge(double: &Double, workflows: &[(&str, String)]) -> Forge {
     .await
 }
 
-async fn push(forge: &Forge) -> String {
+pub(crate) async fn push(forge: &Forge) -> String {
     let head = forge.git(&["rev-parse", "HEAD"]);
     forge.push("main", &"0".repeat(40), &head).await;
     head
 }
 
-fn names(wanted: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(crate) fn names(wanted: &[(&str, &str)]) -> Vec<(String, String)> {
     let mut names: Vec<_> =
         wanted.iter().map(|(name, end)| ((*name).to_owned(), (*end).to_owned())).collect();
     names.sort();
@@ -339,28 +339,6 @@ async fn while_github_is_down_jobs_go_on_and_it_hears_only_their_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_made_after_its_asker_is_gone_is_not_made_twice_nor_what_is_answered_too_late() {
-    use std::time::Duration;
-    let double = Double::start().await;
-    let mut forge = forge(&double, &[("ci", workflow("ci", "push"))]).await;
-    // The first two are on their way when the coordinator dies, and get there after the next one began.
-    double.known().trouble = vec![Some(Trouble::Slow(Duration::from_millis(800))); 2].into();
-    push(&forge).await;
-    double.until("two requests on their way", |known| known.delayed == 2).await;
-    forge.fixture.kill_and_restart().await;
-    let queued = names(&[("ci / job (push)", "queued"), ("slipway", "in_progress")]);
-    double.until("both checks", |known| known.ends() == queued).await;
-    // Slower than anybody waits.
-    double.known().trouble = vec![Some(Trouble::Slow(Duration::from_millis(1_500))); 2].into();
-    let mut agent = FakeAgent::connect(forge.fixture.handle(), FIRST).await;
-    agent.work(v1::Result::Success, &[]).await;
-    let ended = names(&[("ci / job (push)", "success"), ("slipway", "success")]);
-    double.until("the end", |known| known.ends() == ended).await;
-    assert_eq!(double.known().delayed, 4);
-    double.hold_against_description();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_github_refuses_is_given_up_and_told_no_more() {
     let double = Double::start().await;
     let mut forge = Forge::with(&[("ci", workflow("ci", "push"))], double.host(), |options| {
@@ -401,7 +379,7 @@ async fn a_tokens_own_statuses_start_nothing_also_where_they_have_no_link() {
     let files = [("ci", workflow("ci", "push")), ("after", workflow("after", "status"))];
     let forge = Forge::with(&files, double.host(), |options| {
         let identity = GithubIdentity::Token(GithubToken::new("a-plain-token"));
-        options.github = Some(slipway_coordinator::options::GithubOptions { identity, ..double.options() });
+        options.github = Some(GithubOptions { identity, ..double.options() });
     })
     .await;
     let head = push(&forge).await;
