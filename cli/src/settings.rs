@@ -63,6 +63,9 @@ pub struct Settings {
     pub environment: Vec<EnvironmentSetting>,
     /// How `up` tells GitHub of runs.
     pub github: Option<GithubSettings>,
+    /// Whether `up` serves badges to whoever asks, without a token.
+    #[serde(default)]
+    pub badges: bool,
     /// Where people reach the pages of `up`.
     pub public_url: Option<String>,
     /// Where actions and reusable workflows of other repositories come from.

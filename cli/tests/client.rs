@@ -264,6 +264,10 @@ fn json_is_the_contracts_objects_and_nothing_else() {
     let done = server.run(&place, &["run", "--json"]);
     assert_eq!(done.code, 1, "{done:?}");
     assert_eq!(done.out.lines().collect::<Vec<_>>(), EVENTS);
+    assert!(!done.err.contains("no matter"), "{done:?}");
+    let needless = server.run(&place, &["run", "--json", "--image", "gpu=x", "--job-engine", "private"]);
+    assert_eq!((needless.code, &needless.out), (1, &done.out));
+    assert!(needless.err.contains("note: --image, --job-engine: no matter here"), "{needless:?}");
 }
 
 #[test]

@@ -114,7 +114,8 @@ fn secrets_come_from_input_file_or_variable_and_never_go_out() {
     );
     refuses(&up.run(&["secrets", "set", "NOTHING"]), 2, &["NOTHING", "--value-file"]);
     refuses(&with_input(&up, &["secrets", "set", "GITHUB_X"], "v"), 2, &["GITHUB_X"]);
-    refuses(&with_input(&up, &["secrets", "set", "a/b"], "v"), 2, &["a/b"]);
+    // Before a value is asked for.
+    refuses(&up.run(&["secrets", "set", "a/b"]), 2, &["`a/b` cannot be a secret's name"]);
     refuses(&with_input(&up, &["secrets", "set", "A"], &"v".repeat(49_153)), 2, &["49152"]);
     refuses(&up.run(&["secrets", "set", "A", "--environment", "e"]), 2, &["--repository"]);
 }

@@ -3,7 +3,7 @@
 
 mod program;
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use program::up::Up;
@@ -139,6 +139,23 @@ fn rules_that_make_no_sense_are_told_before_anything_starts() {
         finish(place.command(&["up", "--agents", "0", "--config", "slipway.toml", "--data-dir", "data"]));
     refuses(&done, 2, &["[[environment]]", "`production`", "`wait_minutes` is 99999"]);
     assert!(!place.path().join("data").exists());
+}
+
+#[test]
+fn badges_are_served_where_the_file_says_so() {
+    for (file, status) in [("", "404"), ("badges = true\n", "200")] {
+        let place = Place::new();
+        place.write("slipway.toml", file);
+        let up = Up::start_at(place);
+        let mut stream = std::net::TcpStream::connect(&up.http).unwrap();
+        let request =
+            format!("GET /badge/o/n/ci.svg HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", up.http);
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert_eq!(answer.contains("no status"), status == "200", "{answer}");
+    }
 }
 
 #[test]

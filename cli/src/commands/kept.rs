@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value as Json;
+use slipway_coordinator::house::checked_name;
 use slipway_kit::clock::{Clock as _, SystemClock};
 
 use crate::client::house::{Kept, KeptPlace, KeptValue};
@@ -60,8 +61,9 @@ pub(super) struct Rm {
     server: ServerArgs,
 }
 
-/// A value from a file, standard input, or the environment variable of its name.
+/// A value from a file, standard input, or the environment variable of its name; nobody is asked for one of a name that cannot be.
 pub(super) fn value(kind: Kept, name: &str, file: Option<&Path>) -> Result<String, Failure> {
+    checked_name(kind.word(), name).map_err(Failure::usage)?;
     let text = match file {
         Some(file) => input::read_text(file, VALUE_LIMIT_BYTES)?,
         None if !std::io::stdin().is_terminal() => {

@@ -136,10 +136,10 @@ impl Run {
         tokio::spawn(async move { trigger.follow_signals().await });
         let mut screen = Screen::new(out, self.json, self.verbose);
         if remote {
-            if !self.images.is_empty() {
-                output::note(
-                    "note: --image does not matter here: a coordinator's agents have their own images",
-                );
+            if let Some(flags) = self.flags_of_agents() {
+                output::note(&format!(
+                    "note: {flags}: no matter here, a coordinator's agents have their own"
+                ));
             }
             let client = Client::new(Target::resolve(&self.server, settings)?)?.in_trace(traceparent);
             return self.on(&client, &occasion, &inputs, &mut screen, &mut stop, None).await;
@@ -185,6 +185,18 @@ impl Run {
         fleet.remove().await;
         drop(store);
         outcome
+    }
+
+    /// What was given that each agent of a coordinator is told where it is started.
+    fn flags_of_agents(&self) -> Option<String> {
+        let given = [
+            ("--image", !self.images.is_empty()),
+            ("--allow-volume", !self.reach.allow_volumes.is_empty()),
+            ("--allow-privileged", self.reach.allow_privileged),
+            ("--job-engine", self.reach.job_engine.is_some()),
+        ];
+        let given: Vec<&str> = given.into_iter().filter_map(|(flag, given)| given.then_some(flag)).collect();
+        (!given.is_empty()).then(|| given.join(", "))
     }
 
     /// The run that `--failed` repeats; what is not given is as it was there.

@@ -147,6 +147,7 @@ impl Up {
         };
         let mut options = Options::load(flags).map_err(|error| Failure::usage(error.to_string()))?;
         options.webhook.repositories.clone_from(&settings.repository);
+        options.badges = settings.badges;
         let environments = Environments::from_settings(settings.environment.clone());
         options.environments = environments.map_err(|error| Failure::usage(error.to_string()))?;
         Ok(options)
