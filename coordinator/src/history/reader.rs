@@ -115,13 +115,13 @@ impl Reader {
 fn of_sqlite(path: &std::path::Path, statement: &Statement) -> Result<Vec<Row>, AskError> {
     let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
         Some(ErrorCode::OperationInterrupted) => AskError::Late,
-        Some(ErrorCode::CannotOpen) => AskError::NotYet,
+        Some(ErrorCode::CannotOpen) if path.try_exists().is_ok_and(|there| !there) => AskError::NotYet,
         _ => AskError::Failed(error.to_string()),
     };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
-    if !super::sqlite::is_made(&connection) {
+    if !super::sqlite::is_made(&connection).map_err(failed)? {
         return Err(AskError::NotYet);
     }
     let begun = Instant::now();
@@ -197,6 +197,15 @@ mod tests {
         assert!(!asked.is_finished());
         let _tables = SqliteTables::open(&folder.path().join(HISTORY_FILE)).unwrap();
         assert_eq!(asked.await.unwrap().unwrap(), [[Some("0".to_owned())]]);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_is_told_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (reader, file) = (reader(folder.path()), folder.path().join(HISTORY_FILE));
+        std::fs::write(&file, "no database, and longer than the head of one is: ".repeat(8)).unwrap();
+        let told = reader.rows(question()).await.unwrap_err().to_string();
+        assert!(told.contains("cannot be read") && told.contains("not a database"), "{told}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -112,9 +112,18 @@ fn find(connection: &Connection, place: &str) -> Result<u32, HistoryError> {
 }
 
 /// Whether the tables are there in a form that questions of today can be asked.
-pub(super) fn is_made(connection: &Connection) -> bool {
+///
+/// # Errors
+/// The file cannot be read, or is something else.
+pub(super) fn is_made(connection: &Connection) -> rusqlite::Result<bool> {
     let format = connection.query_row("SELECT format FROM meta", [], |row| row.get::<_, u32>(0));
-    format.is_ok_and(|format| format >= FORMAT)
+    match format {
+        Ok(format) => Ok(format >= FORMAT),
+        Err(rusqlite::Error::QueryReturnedNoRows) => Ok(false),
+        // What SQLite says of a table that is not there, and of nothing that a file can be broken by.
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::Unknown) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn migrate(connection: &mut Connection, from: u32) -> rusqlite::Result<()> {
