@@ -8,6 +8,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
+use axum::http::request::Parts;
+use axum::response::Response;
 use slipway_cas::objects::object_store::path::Path;
 use slipway_cas::objects::object_store::{ObjectStore as _, ObjectStoreExt as _};
 use slipway_cas::objects::{Bucket, BucketAddress, ObjectBlobs};
@@ -87,6 +90,16 @@ impl S3 {
     pub(crate) async fn names(&self, below: &str) -> Vec<String> {
         names(&Bucket::open(&self.address("s3://logs/team")).unwrap(), below).await
     }
+}
+
+/// What the server at this port answers to a request that came elsewhere.
+pub(crate) async fn pass_on(server: u16, http: &reqwest::Client, head: Parts, body: Bytes) -> Response {
+    let url = format!("http://127.0.0.1:{server}{}", head.uri);
+    let answer = http.request(head.method, url).headers(head.headers).body(body).send().await.unwrap();
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    let mut response = Response::new(Body::from(answer.bytes().await.unwrap()));
+    (*response.status_mut(), *response.headers_mut()) = (status, headers);
+    response
 }
 
 /// What lies below a path of a bucket.

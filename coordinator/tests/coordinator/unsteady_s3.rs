@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use reqwest::StatusCode;
@@ -14,7 +13,7 @@ use slipway_coordinator::results::conformance::{BytesAt, check_bytes};
 use crate::clients::job;
 use crate::fixture::Fixture;
 use crate::results::{create, finalize, find, put};
-use crate::s3::S3;
+use crate::s3::{S3, pass_on};
 
 /// Stands before a server and refuses as many requests as it is told.
 #[derive(Clone)]
@@ -57,13 +56,7 @@ async fn pass(State(unsteady): State<Unsteady>, request: Request) -> Response {
         unsteady.refused.fetch_add(1, Ordering::SeqCst);
         return (StatusCode::SERVICE_UNAVAILABLE, "<Error><Code>SlowDown</Code></Error>").into_response();
     }
-    let url = format!("http://127.0.0.1:{}{}", unsteady.server, head.uri);
-    let answer = unsteady.http.request(head.method, url).headers(head.headers).body(body).send().await;
-    let answer = answer.unwrap();
-    let (status, headers) = (answer.status(), answer.headers().clone());
-    let mut response = Response::new(Body::from(answer.bytes().await.unwrap()));
-    (*response.status_mut(), *response.headers_mut()) = (status, headers);
-    response
+    pass_on(unsteady.server, &unsteady.http, head, body).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

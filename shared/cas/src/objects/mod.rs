@@ -21,7 +21,9 @@ use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, RetryConfig};
+use object_store::{
+    ClientOptions, Error, ObjectStore, ObjectStoreExt as _, PutMode, PutPayload, RetryConfig,
+};
 use url::Url;
 
 pub use blobs::ObjectBlobs;
@@ -43,8 +45,55 @@ pub struct BucketError {
     reason: String,
 }
 
-/// Prefixes of the environment variables that say how stores are reached.
-const VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+/// A kind of object store, and the environment variables that say how its stores are reached.
+struct Kind {
+    /// Of addresses.
+    scheme: &'static str,
+    /// What it is called in errors, which tell whose they are in their text alone.
+    called: &'static str,
+    /// What its variables begin with.
+    prefix: &'static str,
+    /// Who we are to it.
+    credentials: &'static str,
+    /// Where it is.
+    address: &'static str,
+}
+
+/// The first is meant where nothing tells which.
+const KINDS: [Kind; 3] = [
+    Kind {
+        scheme: "s3",
+        called: "S3",
+        prefix: "AWS_",
+        credentials: "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        address: "AWS_ENDPOINT_URL",
+    },
+    Kind {
+        scheme: "gs",
+        called: "GCS",
+        prefix: "GOOGLE_",
+        credentials: "GOOGLE_SERVICE_ACCOUNT",
+        address: "GOOGLE_BASE_URL",
+    },
+    Kind {
+        scheme: "az",
+        called: "MicrosoftAzure",
+        prefix: "AZURE_",
+        credentials: "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+        address: "AZURE_ENDPOINT",
+    },
+];
+
+impl Kind {
+    fn of_url(url: &str) -> Option<&'static Self> {
+        let scheme = url.split_once("://")?.0;
+        KINDS.iter().find(|kind| kind.scheme == scheme)
+    }
+
+    fn of_error(text: &str) -> &'static Self {
+        KINDS.iter().find(|kind| text.contains(kind.called)).unwrap_or(&KINDS[0])
+    }
+}
 
 /// A bucket by its address, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` or `az://CONTAINER/PREFIX`, and how it is reached; or a folder,
 /// `file:///FOLDER`.
@@ -68,13 +117,13 @@ impl BucketAddress {
     /// scheme.
     #[must_use]
     pub fn from_env(url: &str) -> Option<Self> {
-        let fits = ["s3://", "gs://", "az://"].iter().any(|scheme| url.starts_with(scheme));
-        let wanted = |(name, _): &(String, String)| VARIABLES.iter().any(|prefix| name.starts_with(prefix));
+        let kind = Kind::of_url(url)?;
+        let wanted = |(name, _): &(String, String)| name.starts_with(kind.prefix);
         let utf8 = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
-        let settings = || std::env::vars_os().filter_map(utf8).filter(wanted).collect();
-        fits.then(|| Self { url: url.to_owned(), settings: settings() })
+        let settings = std::env::vars_os().filter_map(utf8).filter(wanted).collect();
+        Some(Self { url: url.to_owned(), settings })
     }
 
     /// The settings that a store of this kind knows.
@@ -125,9 +174,11 @@ impl Bucket {
                 .map(|store| Arc::new(store) as _),
             "gs" => address
                 .settings()
-                .fold(GoogleCloudStorageBuilder::new(), |builder, (key, value)| {
-                    builder.with_config(key, value)
-                })
+                .fold(
+                    // By itself it allows http:// everywhere.
+                    GoogleCloudStorageBuilder::new().with_client_options(ClientOptions::new()),
+                    |builder, (key, value)| builder.with_config(key, value),
+                )
                 .with_bucket_name(name)
                 .with_http_connector(http::Connector)
                 .with_retry(retry)
@@ -193,8 +244,9 @@ impl Bucket {
             Ok(Ok(())) => Ok(()),
             Ok(Err((doing, why))) => Err(error(format!("{doing}: {}", describe(&why)))),
             Err(_) => Err(error(format!(
-                "does not answer within {} s; check the address (AWS_ENDPOINT_URL) and the network",
-                CHECK_TIMEOUT.as_secs()
+                "does not answer within {} s; check the address ({}) and the network",
+                CHECK_TIMEOUT.as_secs(),
+                Kind::of_url(&self.url).unwrap_or(&KINDS[0]).address
             ))),
         }
     }
@@ -222,25 +274,20 @@ impl Bucket {
     }
 }
 
-/// The variables that say who we are to a store, and where it is. Errors tell whose they are in their text alone.
-fn variables(text: &str) -> (&'static str, &'static str) {
-    if text.contains("MicrosoftAzure") {
-        ("AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY", "AZURE_ENDPOINT")
-    } else if text.contains("GCS") {
-        ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT")
-    } else {
-        ("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL")
-    }
-}
-
 /// What stores say of a signature by a wrong key, or by none that they know.
-const WRONG_KEY: [&str; 4] =
-    ["SignatureDoesNotMatch", "InvalidAccessKeyId", "AuthorizationFailure", "AuthenticationFailed"];
+const WRONG_KEY: [&str; 5] = [
+    "SignatureDoesNotMatch",
+    "InvalidAccessKeyId",
+    "AuthorizationFailure",
+    "AuthenticationFailed",
+    // A listing's error has no kind of its own for it.
+    "401 Unauthorized",
+];
 
 /// What an error says to a person.
 pub fn describe(error: &Error) -> String {
     let text = chain(error);
-    let (credentials, address) = variables(&text);
+    let Kind { credentials, address, .. } = Kind::of_error(&text);
     if text.contains("NoSuchBucket") || text.contains("ContainerNotFound") {
         return "the bucket does not exist; create it, or correct --objects".to_owned();
     }
