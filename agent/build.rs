@@ -91,7 +91,8 @@ fn run_cargo(workspace: &Path, folder: &Path, target: &str, program: &Program) -
     if status.success() { Ok(()) } else { Err(format!("cargo ended with {status}; its messages are above")) }
 }
 
+/// A variable that cargo itself sets for this program. Nobody is to build it again because cargo's own surroundings have another one: `CARGO`
+/// is there where a tool started cargo, and is not where a person did.
 fn variable(name: &str) -> Result<String, String> {
-    println!("cargo:rerun-if-env-changed={name}");
     env::var(name).map_err(|error| format!("{name}: {error}"))
 }
