@@ -63,9 +63,18 @@ case ${1:-} in
 esac
 
 want_build_dependencies "$@"
+# The image is made beside the build: it waits for the network most of the time, and the build for processors.
+image_log=$(mktemp)
+scripts/runner-image.sh >"$image_log" 2>&1 </dev/null &
+image_pid=$!
+trap 'kill "$image_pid" 2>/dev/null || true; rm -f "$image_log"' EXIT
 step "build slipway" build
+# All that it said, and what it still says.
+tail -n +1 -f --pid="$image_pid" "$image_log"
+wait "$image_pid" || die "there is no image for jobs to run in; what went wrong is above"
+trap - EXIT
+rm -f "$image_log"
 SLIPWAY=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/release/slipway
-scripts/runner-image.sh
 
 mkdir -p "$DATA"
 want_externals "$EXTERNALS" "$(native_externals_arch)"
