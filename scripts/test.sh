@@ -46,4 +46,5 @@ stage "simulator: whole control plane" "$target/debug/slipway-sim" --whole --see
 stage "images for the tests" scripts/prepare-tests.sh
 say
 say "everything before the tests: $SECONDS s"
-exec cargo nextest run --workspace --locked
+# Twice as many at a time as there are processors: most tests wait for a program, an engine or a lease that runs out.
+exec cargo nextest run --workspace --locked --test-threads $(($(nproc) * 2))
