@@ -2,7 +2,8 @@
 //!
 //! What is to be told is computed anew from the driver's state whenever something changed, so that a forge that was away hears only how things
 //! are now. A last word goes first and at once; what a running job does meanwhile is told seldom, and not at all when the forge has little room
-//! left. Of each report at most one request is on its way.
+//! left. Of each report at most one request is on its way; one that was given up, or whose sender died, counts until it cannot get there
+//! any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -10,17 +10,16 @@ use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::{AUTHORIZATION, IF_NONE_MATCH};
 use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::StatusCode;
-use ring::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, RsaPublicKeyComponents};
-use serde_json::{Value, json};
+use ring::signature::{KeyPair as _, RsaKeyPair, RsaPublicKeyComponents};
+use serde_json::json;
 use slipway_cas::objects::BucketAddress;
 use tempfile::TempDir;
 use tokio_rustls::rustls::pki_types::PrivatePkcs1KeyDer;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
 use crate::github_double::KEY;
+use crate::jwt::Jwt;
 use crate::s3::{self, S3, pass_on};
 
 /// The service account that may use the bucket `logs`.
@@ -79,19 +78,15 @@ impl Gcs {
 
 impl Front {
     /// Whether the account signed this token for now and for what is asked.
-    fn knows(&self, token: &str) -> Option<bool> {
-        let (signed, signature) = token.rsplit_once('.')?;
-        let part = |number| {
-            let text = URL_SAFE_NO_PAD.decode(signed.split('.').nth(number)?).ok()?;
-            serde_json::from_slice::<Value>(&text).ok()
-        };
-        let (header, claims): (Value, Value) = (part(0)?, part(1)?);
-        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        self.account.verify(&RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), &signature).ok()?;
+    fn knows(&self, token: &str) -> bool {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-        let lasts = claims["iat"].as_u64()? <= now && now < claims["exp"].as_u64()?;
-        let ours = claims["iss"] == ACCOUNT && claims["sub"] == ACCOUNT && claims["scope"] == SCOPE;
-        Some(header["alg"] == "RS256" && lasts && ours)
+        Jwt::read(token).is_some_and(|jwt| {
+            let time = |claim: &str| jwt.claims[claim].as_u64();
+            let lasts =
+                time("iat").is_some_and(|from| from <= now) && time("exp").is_some_and(|until| now < until);
+            let ours = [("iss", ACCOUNT), ("sub", ACCOUNT), ("scope", SCOPE)];
+            jwt.is_by(&self.account) && lasts && ours.iter().all(|(claim, is)| jwt.claims[*claim] == *is)
+        })
     }
 }
 
@@ -100,7 +95,7 @@ async fn answer(State(front): State<Front>, request: Request) -> Response {
     let body = axum::body::to_bytes(body, BODY_MAX).await.unwrap();
     let token = head.headers.remove(AUTHORIZATION);
     let token = token.as_ref().and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    if token.and_then(|token| front.knows(token)) != Some(true) {
+    if !token.is_some_and(|token| front.knows(token)) {
         return (StatusCode::UNAUTHORIZED, "<Error><Code>AuthenticationRequired</Code></Error>")
             .into_response();
     }

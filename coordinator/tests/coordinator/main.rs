@@ -43,6 +43,7 @@ mod hashicorp_vault;
 mod history;
 mod identity;
 mod job_doors;
+mod jwt;
 mod kept_results;
 mod kept_secrets;
 mod kept_variables;

@@ -13,13 +13,15 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+use ring::signature::RsaPublicKeyComponents;
 use serde_json::{Value, json};
 use slipway_coordinator::options::{HashicorpVaultOptions, VaultLogin};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+
+use crate::jwt::Jwt;
 
 /// The namespace in which everything is.
 pub(crate) const NAMESPACE: &str = "team";
@@ -159,22 +161,16 @@ impl VaultDouble {
     /// Whose token this is: its claims, if the issuer that is configured signed it and it is for this Vault.
     async fn verified(&self, jwt: &str) -> Option<Value> {
         let issuer = self.known().issuer.clone();
-        let (signed, signature) = jwt.rsplit_once('.')?;
-        let part = |number| {
-            serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(signed.split('.').nth(number)?).ok()?)
-                .ok()
-        };
-        let (header, claims): (Value, Value) = (part(0)?, part(1)?);
+        let jwt = Jwt::read(jwt)?;
         let http = slipway_tests::http_client();
         let read = async |url: String| http.get(url).send().await.ok()?.json::<Value>().await.ok();
         let found = read(format!("{issuer}/.well-known/openid-configuration")).await?;
         let keys = read(found["jwks_uri"].as_str()?.to_owned()).await?;
-        let key = keys["keys"].as_array()?.iter().find(|key| key["kid"] == header["kid"])?.clone();
+        let key = keys["keys"].as_array()?.iter().find(|key| key["kid"] == jwt.header["kid"])?.clone();
         let number = |name: &str| URL_SAFE_NO_PAD.decode(key[name].as_str()?).ok();
         let public = RsaPublicKeyComponents { n: number("n")?, e: number("e")? };
-        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        public.verify(&RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), &signature).ok()?;
-        (claims["iss"] == issuer.as_str() && claims["aud"] == AUDIENCE).then_some(claims)
+        let ours = jwt.claims["iss"] == issuer.as_str() && jwt.claims["aud"] == AUDIENCE;
+        (jwt.is_by(&public) && ours).then_some(jwt.claims)
     }
 
     async fn log_in(&self, path: &str, body: &Value) -> Response {

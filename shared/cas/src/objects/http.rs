@@ -61,7 +61,7 @@ impl HttpService for Service {
         let here = matches!(uri.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
         if uri.scheme_str() == Some("http") && !self.plain && !here {
             let why = "an http:// address beyond this machine would send data unencrypted; use https://, or \
-                       allow it (AWS_ALLOW_HTTP=true, or GOOGLE_… or AZURE_…)";
+                       allow it (AWS_ALLOW_HTTP=true, GOOGLE_ALLOW_HTTP or AZURE_ALLOW_HTTP)";
             return Err(HttpError::new_boxed(HttpErrorKind::Unknown, why.into()));
         }
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.client.request(request).map_err(failed));

@@ -60,7 +60,7 @@ struct Kind {
 }
 
 /// The first is meant where nothing tells which.
-const KINDS: [Kind; 3] = [
+static KINDS: [Kind; 3] = [
     Kind {
         scheme: "s3",
         called: "S3",
@@ -91,7 +91,9 @@ impl Kind {
     }
 
     fn of_error(text: &str) -> &'static Self {
-        KINDS.iter().find(|kind| text.contains(kind.called)).unwrap_or(&KINDS[0])
+        // Not the name alone, which a bucket may have too.
+        let told = |kind: &&Self| text.contains(&format!("Generic {} error", kind.called));
+        KINDS.iter().find(told).unwrap_or(&KINDS[0])
     }
 }
 

@@ -55,3 +55,26 @@ fn addresses_that_make_no_sense_are_told() {
         assert!(error.contains(part) && error.contains(url), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_store_that_is_out_of_reach_is_told_with_its_own_variables() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (url, variables, part) in [
+        // Whatever its bucket is called.
+        (
+            "s3://GCS/MicrosoftAzure",
+            vec!["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"],
+            "AWS_ENDPOINT_URL",
+        ),
+        ("gs://S3", vec!["GOOGLE_BASE_URL", "GOOGLE_BEARER_TOKEN"], "GOOGLE_BASE_URL"),
+    ] {
+        let setting = |(at, name): (usize, &str)| {
+            let value = if at == 0 { format!("http://{closed}") } else { "x".to_owned() };
+            (name.to_owned(), value)
+        };
+        let settings = variables.into_iter().enumerate().map(setting).collect();
+        let address = BucketAddress { url: url.to_owned(), settings };
+        let told = Bucket::open(&address).unwrap().check().await.unwrap_err().to_string();
+        assert!(told.contains(&format!("out of reach; check the address ({part})")), "{told}");
+    }
+}
