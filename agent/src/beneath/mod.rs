@@ -12,7 +12,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -35,7 +35,8 @@ pub(crate) const NO_LINKS_ONE_FILE_SYSTEM: ResolveFlags = NO_LINKS.union(Resolve
 static KERNEL_LACKS_OPENAT2: AtomicBool = AtomicBool::new(false);
 
 /// Opens `path` below `folder` for reading; `how` is one of this module's constants. A race with a rename is tried
-/// again [`BENEATH_RACES_MAX`] times.
+/// again [`BENEATH_RACES_MAX`] times by the kernel, and as often by [`walk`]: the kernel refuses `..` while anything is
+/// renamed on the whole machine, the walk only if it is a folder that it came through.
 ///
 /// # Errors
 /// `XDEV`: it leads out of the folder (`..`, an absolute path or link), or to another file system where that is not
@@ -47,22 +48,15 @@ pub(crate) fn open_beneath(
     flags: OFlags,
     how: ResolveFlags,
 ) -> Result<OwnedFd, Errno> {
-    again(|| open_once(folder.as_fd(), path, flags, how))
-}
-
-fn open_once(
-    folder: BorrowedFd<'_>,
-    path: &Path,
-    flags: OFlags,
-    how: ResolveFlags,
-) -> Result<OwnedFd, Errno> {
+    let folder = folder.as_fd();
     if !KERNEL_LACKS_OPENAT2.load(Ordering::Relaxed) {
-        match rustix::fs::openat2(folder, path, flags, Mode::empty(), how) {
+        match again(|| rustix::fs::openat2(folder, path, flags, Mode::empty(), how)) {
             Err(Errno::NOSYS) => KERNEL_LACKS_OPENAT2.store(true, Ordering::Relaxed),
+            Err(Errno::AGAIN) => {}
             other => return other,
         }
     }
-    walk::open(folder, path, flags, how)
+    again(|| walk::open(folder, path, flags, how))
 }
 
 fn again<T>(mut open: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
