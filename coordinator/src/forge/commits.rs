@@ -80,6 +80,7 @@ fn sum(view: View<'_>, name: &str, place: &Place, commit: &ToldCommit) -> Option
         told: commit.report,
         deploys: None,
         was_held: false,
+        only_if_there: false,
     })
 }
 

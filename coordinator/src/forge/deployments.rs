@@ -37,17 +37,16 @@ pub(crate) fn is_ours(external_id: &str) -> bool {
     named.is_some_and(|(run, part)| run.parse::<RunId>().is_ok() && part.starts_with(PART))
 }
 
-/// The deployments of a job. One that ended before anything was told of it and before it began never was one.
+/// The deployments of a job. One that ended before anything was told of it and before it began is none, unless it was
+/// made all the same.
 pub(super) fn of_job(view: View<'_>, run: &Run, job: &Job, told: &BTreeMap<Part, ToldReport>) -> Vec<Wanted> {
     let instances = view.state.instances_of(job);
     let wanted = instances.filter_map(|instance| {
         let environment = instance.definition().deploys_to.as_deref()?;
         let part = format!("{PART}{}", instance.id());
         let state = state(instance);
-        if state == Deploying::Inactive && !told.contains_key(&part) {
-            return None;
-        }
-        Some(of_instance(run, instance, environment, state, part))
+        let only_if_there = state == Deploying::Inactive && !told.contains_key(&part);
+        Some(Wanted { only_if_there, ..of_instance(run, instance, environment, state, part) })
     });
     wanted.collect()
 }
@@ -84,6 +83,7 @@ fn of_instance(run: &Run, instance: &Instance, environment: &str, state: Deployi
         buttons: Vec::new(),
         told: None,
         was_held: false,
+        only_if_there: false,
         deploys: Some(Deploys { environment: environment.to_owned(), state }),
     }
 }
@@ -135,6 +135,10 @@ pub(super) async fn tell(
             };
             let id = match found {
                 Some(id) => id,
+                None if task.wanted.only_if_there => {
+                    services.driver.report(telling::settled(&key)).await?;
+                    return Ok(());
+                }
                 None => forge.deploy(&place, &deployment).await?,
             };
             task.id = Some(id);

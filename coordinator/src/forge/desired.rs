@@ -71,6 +71,9 @@ pub(crate) struct Wanted {
     pub(crate) deploys: Option<Deploys>,
     /// It is about a run that waits, or waited, as a whole: what the forge has as over may not be the last word.
     pub(crate) was_held: bool,
+    /// It was over before anything of it was told, as far as anybody remembers: it is not made any more, but one that a
+    /// coordinator made before it was killed has its last word.
+    pub(crate) only_if_there: bool,
 }
 
 impl Wanted {
@@ -198,6 +201,7 @@ fn of_job(run: &Run, job: &Job) -> Option<Wanted> {
         told: None,
         deploys: None,
         was_held: false,
+        only_if_there: false,
     })
 }
 
@@ -247,6 +251,7 @@ fn of_instance(view: View<'_>, run: &Run, instance: &Instance) -> Wanted {
         told: None,
         deploys: None,
         was_held: false,
+        only_if_there: false,
     }
 }
 

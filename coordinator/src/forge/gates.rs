@@ -49,6 +49,7 @@ fn of_gate(run: &Run, judged: &Judged) -> Wanted {
         told: None,
         deploys: None,
         was_held: false,
+        only_if_there: false,
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) fn name_of(run: &Run) -> String {
     name(run, "approval")
 }
 
-/// The report; `None`: nothing ever held the run, or it was decided before anything was told.
+/// The report; `None`: nothing ever held the run.
 pub(super) fn of_run(view: View<'_>, run: &Run, told: Option<&ToldReport>) -> Option<Wanted> {
     let hold = view.ledger.holds().of(run.id())?;
     let (author, association) = (words::plain(&hold.stranger.author), &hold.stranger.association);
@@ -29,9 +29,6 @@ pub(super) fn of_run(view: View<'_>, run: &Run, told: Option<&ToldReport>) -> Op
         None => (Conclusion::ActionRequired, "Waits for somebody's approval to begin".to_owned()),
     };
     let stage = Stage::Done(conclusion);
-    if told.is_none() && !stage.goes_on() {
-        return None;
-    }
     let notes = vec![
         format!(
             "This pull request comes from a fork, and its author {author} ({}) is not known to the repository. \
@@ -58,5 +55,6 @@ pub(super) fn of_run(view: View<'_>, run: &Run, told: Option<&ToldReport>) -> Op
         told: None,
         deploys: None,
         was_held: true,
+        only_if_there: told.is_none() && !stage.goes_on(),
     })
 }

@@ -173,6 +173,7 @@ mod tests {
             told: None,
             deploys: None,
             was_held: false,
+            only_if_there: false,
         }
     }
 

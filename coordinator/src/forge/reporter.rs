@@ -238,7 +238,8 @@ impl Desk {
             let late = work.ended_ms.is_some_and(|ended| ended + LATE_MS < now_ms);
             for wanted in work.wanted {
                 // As with reports: what ended long before it could be told first is not told.
-                if !(late && wanted.deploys.is_some() && wanted.told.is_none()) {
+                let is_first = wanted.deploys.is_some() || wanted.only_if_there;
+                if !(late && is_first && wanted.told.is_none()) {
                     self.want(wanted);
                 }
             }
@@ -305,6 +306,8 @@ impl Desk {
         }
         match self.items.get_mut(&wanted.key) {
             Some(item) => item.wanted = wanted,
+            // Nobody made it: this process would know, and what the one before may have done was looked for at first.
+            None if wanted.only_if_there && !self.first_look => {}
             None => {
                 let mut item = Item::new(wanted, self.first_look, now);
                 if item.uncertain {

@@ -101,6 +101,7 @@ pub(super) fn unsettled(view: View<'_>, check: &str, places: &BTreeSet<Place>) -
                 told: ruled.report,
                 deploys: None,
                 was_held: false,
+                only_if_there: false,
             });
         }
     }

@@ -71,6 +71,10 @@ pub(super) async fn tell(services: &Services, forge: &dyn Forge, task: &mut Task
                     services.driver.report(made(&task.wanted.key, seen.id, false)).await?;
                     seen.id
                 }
+                None if task.wanted.only_if_there => {
+                    services.driver.report(settled(&task.wanted.key)).await?;
+                    return Ok(());
+                }
                 None => {
                     let first = batch(&report, &annotations, 0, forge.annotations_at_once());
                     has = first.annotations.len();

@@ -61,14 +61,20 @@ impl Fixture {
 
     /// Ends the coordinator as a kill would, without a word, and starts another on the same data.
     pub(crate) async fn kill_and_restart(&mut self) {
-        let options = (*self.handle().services().options).clone();
-        self.handle = None;
-        self.start_again(options).await;
+        self.kill_and_restart_with(|_| {}).await;
     }
 
     pub(crate) async fn stop_and_restart(&mut self) {
         let options = (*self.handle().services().options).clone();
         self.handle.take().unwrap().shutdown().await;
+        self.start_again(options).await;
+    }
+
+    /// The same with other options, which it keeps.
+    pub(crate) async fn kill_and_restart_with(&mut self, change: impl FnOnce(&mut Options)) {
+        let mut options = (*self.handle().services().options).clone();
+        self.handle = None;
+        change(&mut options);
         self.start_again(options).await;
     }
 

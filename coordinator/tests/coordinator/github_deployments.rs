@@ -1,5 +1,7 @@
 //! Deployments of jobs with an environment, as GitHub is told of them.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use slipway_coordinator::options::{Flags, Options};
@@ -176,10 +178,38 @@ async fn without_the_permission_everything_else_goes_on_and_it_is_asked_once() {
                     && known.deployments_refused > 0
             })
             .await;
+        // The answer was read, and not only sent.
+        loop {
+            let metrics = forge.fixture.call(Method::GET, "/metrics", None).await.text().await.unwrap();
+            if !metrics.contains("slipway_reports_failed_total 0\n") {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         double.known().checks.clear();
     }
     let known = double.known();
     assert_eq!((known.deployments_refused, known.deployments.len()), (1, 0));
     drop(known);
+    double.hold_against_description();
+}
+
+/// Made by a coordinator that was killed before it wrote down so, for a job that was cancelled before the next one could ask.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deployment_that_nobody_remembers_does_not_stay_queued() {
+    let double = Double::start().await;
+    let mut forge = forge(&double, &[("ship", deploying("live"))], "").await;
+    double.known().trouble = vec![Some(Trouble::Slow(Duration::from_millis(800))); 4].into();
+    push(&forge).await;
+    double.until("the requests on their way", |known| known.delayed == 3).await;
+    forge.fixture.kill_and_restart_with(|options| options.github = None).await;
+    double.known().trouble.clear();
+    let run = forge.runs().await[0]["run"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/runs/{run}/cancel");
+    assert!(forge.fixture.call(Method::POST, &path, Some(json!({}))).await.status().is_success());
+    forge.fixture.finished(&run).await;
+    double.until("the deployment", |known| known.deployments.len() == 1).await;
+    forge.fixture.kill_and_restart_with(|options| options.github = Some(double.options())).await;
+    double.until("its end", |known| known.deploying() == [["inactive"]]).await;
     double.hold_against_description();
 }

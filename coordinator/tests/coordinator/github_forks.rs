@@ -1,5 +1,7 @@
 //! Pull requests of forks by people whom nobody knows: their runs wait as a whole until somebody approves them.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use slipway_coordinator::driver::holds::EXPIRES_MS;
@@ -9,7 +11,7 @@ use slipway_proto::v1;
 use crate::browser::Browser;
 use crate::events::{Forge, workflow};
 use crate::fake_agent::{FIRST, FakeAgent, hello};
-use crate::github_double::Double;
+use crate::github_double::{Double, Trouble};
 
 /// A job that runs whatever happens, and one after it.
 fn always() -> String {
@@ -113,6 +115,49 @@ async fn a_strangers_run_waits_over_a_death_until_somebody_approves_it() {
     assert_eq!((&shown["hold"]["decision"], &shown["hold"]["by"]), (&json!("approved"), &json!("eve")));
     let (status, told) = decide(&forge, &run, wanted).await;
     assert_eq!(status, StatusCode::CONFLICT, "{told}");
+    double.hold_against_description();
+}
+
+/// Made by a coordinator that was killed before it wrote down so, and decided before the next one could ask.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_that_nobody_remembers_is_not_left_to_ask_for_approval() {
+    let double = Double::start().await;
+    let mut forge = forge(&double, ApproveForks::FirstTime).await;
+    let slow = Some(Trouble::Slow(Duration::from_millis(800)));
+    double.known().trouble = vec![slow; 4].into();
+    open(&forge, 5, "FIRST_TIME_CONTRIBUTOR").await;
+    double.until("the requests on their way", |known| known.delayed == 3).await;
+    forge.fixture.kill_and_restart_with(|options| options.github = None).await;
+    double.known().trouble.clear();
+    let wanted = json!({"decision": "approve", "actor": "eve"});
+    let (status, told) = decide(&forge, &newest(&forge).await, wanted).await;
+    assert_eq!(status, StatusCode::OK, "{told}");
+    double.until("the check", |known| end_of(&known.ends(), CHECK) == Some("action_required")).await;
+    forge.fixture.kill_and_restart_with(|options| options.github = Some(double.options())).await;
+    double.until("its end", |known| end_of(&known.ends(), CHECK) == Some("success")).await;
+    double.hold_against_description();
+}
+
+/// Decided before there was anything to tell: then there is nothing to tell of the decision.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_decided_before_it_was_told_makes_no_check() {
+    let double = Double::start().await;
+    let mut forge = forge(&double, ApproveForks::FirstTime).await;
+    double.known().down = true;
+    open(&forge, 5, "FIRST_TIME_CONTRIBUTOR").await;
+    let run = newest(&forge).await;
+    let (status, told) = decide(&forge, &run, json!({"decision": "approve", "actor": "eve"})).await;
+    assert_eq!(status, StatusCode::OK, "{told}");
+    forge.fixture.kill_and_restart().await;
+    double.known().down = false;
+    let mut untrusted = hello(FIRST, 4, Vec::new());
+    untrusted.accepts_untrusted = true;
+    let mut agent = FakeAgent::connect_with(forge.fixture.handle(), untrusted).await;
+    for _ in 0..3 {
+        agent.work(v1::Result::Success, &[]).await;
+    }
+    double.until("the sum", |known| end_of(&known.ends(), "slipway") == Some("success")).await;
+    assert_eq!(end_of(&double.known().ends(), CHECK), None);
     double.hold_against_description();
 }
 
