@@ -22,7 +22,7 @@ use crate::settings::Settings;
 #[command(name = "slipway", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 success, 1 the workflow failed or was cancelled, \
                         2 wrong usage or an invalid workflow, 3 the fleet failed.\n\
-                        Configuration file: server, token, server_ca, server_fingerprint, allow_plaintext, data_dir, http, grpc, agents, objects, keep_logs, \
+                        Configuration file: server, token, server_ca, server_fingerprint, allow_plaintext, data_dir, http, grpc, agents, objects, keep_logs, keep_blobs, \
                          journal, journal_file, keep_journal, \
                         actions_source, externals, original_actions, otlp, webhook_secret_file, allow_repositories, public_url, and tables [images], [github], [[repository]] and [[environment]].")]
 struct Cli {

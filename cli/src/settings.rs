@@ -50,6 +50,8 @@ pub struct Settings {
     pub objects: Option<String>,
     /// How many days `up` keeps logs.
     pub keep_logs: Option<u32>,
+    /// How many days `up` keeps blobs that no run names.
+    pub keep_blobs: Option<u32>,
     /// The file with the secret that signs webhooks.
     pub webhook_secret_file: Option<PathBuf>,
     /// The only repositories whose webhooks `up` accepts.

@@ -323,6 +323,7 @@ impl Coordinator {
         let services = Services {
             driver,
             store,
+            backups: Arc::default(),
             records: Arc::new(records),
             mirrors: Arc::new(Mirrors::new(data_dir.path("mirrors"))),
             repositories,

@@ -13,7 +13,7 @@
 //! mirrors/        bare git repositories from which workflow files are read
 //! repositories/   what is known of each repository: its default branch, its schedules
 //! results.key     what the tokens of jobs and the addresses of their uploads are signed with (0600)
-//! objects/        blobs and records (docs/RECORDS.md); elsewhere with --objects
+//! objects/        blobs (docs/BLOBS.md) and records (docs/RECORDS.md); elsewhere with --objects
 //! uploads/        large blobs on their way to an object store
 //! journal.watermark  how far the journal was seen, so that one that lost something is noticed
 //! ```

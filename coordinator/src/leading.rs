@@ -12,7 +12,8 @@ use crate::records::AttemptKey;
 use crate::records::limits::SEAL_QUEUE;
 use crate::services::Services;
 use crate::{
-    cache, chain, forge, github, history, identity, log_keeper, planner, results, scaler, schedule, vault,
+    blobs, cache, chain, forge, github, history, identity, log_keeper, planner, results, scaler, schedule,
+    vault,
 };
 
 /// What the driver sends to its helpers.
@@ -40,6 +41,7 @@ pub(crate) async fn begin(services: &Services, from: FromDriver, helpers: &mut J
     let (to_seal, ended) = mpsc::channel(SEAL_QUEUE);
     helpers.spawn(clean_up(services.clone(), from.over, to_seal));
     helpers.spawn(log_keeper::run(services.clone(), ended));
+    helpers.spawn(blobs::collector::run(services.clone()));
     helpers.spawn(github::react(services.clone()));
     helpers.spawn(forge::reporter::report(services.clone()));
     helpers.spawn(forge::missed::look_after(services.clone()));

@@ -88,6 +88,10 @@ pub struct Metrics {
     pub records: Counter,
     /// Record batches refused because their lease was over.
     pub records_stale: Counter,
+    /// Blobs that were removed because no run names them.
+    pub blobs_collected: Counter,
+    /// Their bytes.
+    pub blob_bytes_collected: Counter,
     /// Webhook deliveries that were accepted.
     pub deliveries: Counter,
     /// Reports that the forge took.

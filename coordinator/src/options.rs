@@ -8,6 +8,7 @@ mod cluster;
 mod environments;
 mod github;
 mod hashicorp_vault;
+mod kept;
 mod objects;
 mod scaler;
 mod scheduling;
@@ -38,6 +39,7 @@ pub use self::tls::{TlsFlags, TlsOptions};
 pub use self::vault::VaultFlags;
 pub use self::webhook::{ApproveForks, Repository, WebhookOptions, WebhookSecret};
 use crate::authority::AGENT_LIFE;
+use crate::blobs::collector::KEEP_BLOBS_DAYS;
 pub use crate::journal::{JournalPlace, JournalUrl};
 use crate::records::limits::KEEP_LOGS_DAYS;
 pub use crate::vault_keys::GivenKeys;
@@ -124,6 +126,9 @@ pub struct Flags {
     /// How many days logs are kept after their run finished [default: 90]
     #[arg(long, value_name = "DAYS", env = "SLIPWAY_KEEP_LOGS")]
     pub keep_logs: Option<u32>,
+    /// How many days blobs are kept that no run names any more; 0: for ever [default: 7]
+    #[arg(long, value_name = "DAYS", env = "SLIPWAY_KEEP_BLOBS")]
+    pub keep_blobs: Option<u32>,
     /// After how many seconds without a sign of life an agent's jobs go to another [default: 30]
     #[arg(long, value_name = "SECONDS", env = "SLIPWAY_LEASE_SECONDS")]
     pub lease_seconds: Option<u64>,
@@ -179,6 +184,8 @@ pub struct Options {
     pub objects: Option<Objects>,
     /// How many days logs are kept after their run finished.
     pub keep_logs_days: u32,
+    /// How long blobs are kept that no run names any more; `None`: for ever.
+    pub keep_blobs: Option<Duration>,
     /// Where caches and artifacts are, if they outlive the data directory; `None`: with the objects.
     pub results: Option<KeptResults>,
     /// Webhooks.
@@ -235,6 +242,7 @@ impl Options {
             keep_journal: Some(days(KEEP_JOURNAL_DAYS)),
             objects: None,
             keep_logs_days: KEEP_LOGS_DAYS,
+            keep_blobs: Some(days(KEEP_BLOBS_DAYS.into())),
             results: None,
             webhook: WebhookOptions::default(),
             actions_source: ActionsSource::default(),
@@ -284,16 +292,10 @@ impl Options {
         let cache_quota = cache::quota(given.cache_quota.or(file.cache_quota))?;
         let days_behind = given.cache_store_days.or(file.cache_store_days);
         let cache_store = cache::store(given.cache_store.or(file.cache_store), days_behind, &cache)?;
-        let keep_journal = flags.keep_journal.or(file.keep_journal).unwrap_or(KEEP_JOURNAL_DAYS);
-        if keep_journal > KEEP_JOURNAL_DAYS_MAX {
-            return Err(wrong(
-                "--keep-journal",
-                format!("at most {KEEP_JOURNAL_DAYS_MAX} days; 0 keeps for ever"),
-            ));
-        }
-        let keep_journal = (keep_journal > 0).then(|| days(keep_journal));
+        let keep_journal = kept::journal(flags.keep_journal.or(file.keep_journal))?;
         let objects = objects::load(flags.objects.or(file.objects).as_deref())?;
-        let keep_logs_days = keep_logs(flags.keep_logs.or(file.keep_logs))?;
+        let keep_logs_days = kept::logs(flags.keep_logs.or(file.keep_logs))?;
+        let keep_blobs = kept::blobs(flags.keep_blobs.or(file.keep_blobs))?;
         let cluster = match &journal {
             JournalPlace::Sqlite => cluster.refuse_alone().map(|()| None)?,
             JournalPlace::Postgres(_) => Some(ClusterOptions::load(cluster, objects.as_ref())?),
@@ -350,6 +352,7 @@ impl Options {
             keep_journal,
             objects,
             keep_logs_days,
+            keep_blobs,
             webhook,
             actions_source,
             otlp: flags.otlp.or(file.otlp),
@@ -426,20 +429,6 @@ pub fn journal_place(url: Option<JournalUrl>, file: Option<PathBuf>) -> Result<J
         (None, Some(path)) => ("--journal-file", JournalUrl(read_secret("--journal-file", &path)?)),
     };
     JournalPlace::parse(&url.0).map_err(|reason| wrong(flag, reason))
-}
-
-/// A hundred years: a number beyond it was not meant.
-const KEEP_LOGS_MAX_DAYS: u32 = 36_500;
-
-fn keep_logs(days: Option<u32>) -> Result<u32, OptionsError> {
-    match days {
-        None => Ok(KEEP_LOGS_DAYS),
-        Some(days @ 1..=KEEP_LOGS_MAX_DAYS) => Ok(days),
-        Some(days) => Err(wrong(
-            "--keep-logs",
-            format!("{days} is not a number of days from 1 to {KEEP_LOGS_MAX_DAYS}"),
-        )),
-    }
 }
 
 fn address(flag: &'static str, text: &str) -> Result<SocketAddr, OptionsError> {

@@ -44,7 +44,7 @@ pub(crate) async fn open(
     }
     // Small blobs share a file where this coordinator is the only one: a file that several machines write is no database.
     let store: Arc<dyn Store> = match shared {
-        true => Arc::new(FolderStore::open(&folder)?),
+        true => Arc::new(FolderStore::open_shared(&folder)?),
         false => Arc::new(BlobStore::open(&folder)?),
     };
     let place = folder.join("records");

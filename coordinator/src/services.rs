@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use slipway_cas::Store;
 use slipway_kit::clock::Clock;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, RwLock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,6 +36,8 @@ pub struct Services {
     pub driver: Driver,
     /// Blobs.
     pub store: Arc<dyn Store>,
+    /// Held for reading while a backup copies what the state names: no blob is removed meanwhile.
+    pub(crate) backups: Arc<RwLock<()>>,
     /// Records of attempts.
     pub records: Arc<Records>,
     /// Bare repositories to read workflows from.

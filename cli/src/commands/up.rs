@@ -39,6 +39,9 @@ pub struct Up {
     /// How many days logs are kept after their run finished [default: 90]
     #[arg(long, value_name = "DAYS", env = "SLIPWAY_KEEP_LOGS")]
     keep_logs: Option<u32>,
+    /// How many days blobs are kept that no run names any more; 0: for ever [default: 7]
+    #[arg(long, value_name = "DAYS", env = "SLIPWAY_KEEP_BLOBS")]
+    keep_blobs: Option<u32>,
     /// After how many seconds without a sign of life an agent's jobs go to another [default: 30]
     #[arg(long, value_name = "SECONDS", env = "SLIPWAY_LEASE_SECONDS")]
     lease_seconds: Option<u64>,
@@ -134,6 +137,7 @@ impl Up {
             keep_journal: self.keep_journal.or(settings.keep_journal),
             objects: or_file(self.objects, &settings.objects),
             keep_logs: self.keep_logs.or(settings.keep_logs),
+            keep_blobs: self.keep_blobs.or(settings.keep_blobs),
             lease_seconds: self.lease_seconds,
             cluster: self.cluster,
             github,

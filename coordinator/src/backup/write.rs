@@ -49,6 +49,8 @@ pub(crate) fn stream(services: &Services) -> ReceiverStream<io::Result<Bytes>> {
 }
 
 fn write(services: &Services, runtime: &Handle, outlet: Outlet) -> io::Result<()> {
+    // What the state names now has to be there when its copy is made.
+    let _nothing_is_removed = runtime.block_on(services.backups.read());
     let mut backup = Backup { tar: tar::Builder::new(outlet), sum: Sum::default() };
     let ask = |position| {
         let piece = runtime.block_on(services.driver.read_journal(position));

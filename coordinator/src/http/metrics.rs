@@ -196,6 +196,16 @@ fn cached_for(page: &mut Page, clients: &[Client]) {
     });
 }
 
+/// What no run names any more.
+fn collected(page: &mut Page, metrics: &Metrics) {
+    page.counter(
+        "slipway_blobs_collected_total",
+        "Blobs that were removed because no run names them any more.",
+        metrics.blobs_collected.get(),
+    );
+    page.counter("slipway_blobs_collected_bytes_total", "Their bytes.", metrics.blob_bytes_collected.get());
+}
+
 /// What the forge is told.
 fn for_forge(page: &mut Page, metrics: &Metrics) {
     let behind = metrics.reports_behind.get();
@@ -272,6 +282,7 @@ pub(super) async fn page(State(services): State<Services>) -> Result<impl IntoRe
         metrics.records_stale.get(),
     );
     page.counter("slipway_deliveries_total", "Webhook deliveries accepted.", metrics.deliveries.get());
+    collected(&mut page, metrics);
     if services.forge.is_some() {
         for_forge(&mut page, metrics);
     }

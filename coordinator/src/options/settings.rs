@@ -32,6 +32,7 @@ pub(super) struct Settings {
     pub(super) cache_store_days: Option<u32>,
     pub(super) objects: Option<String>,
     pub(super) keep_logs: Option<u32>,
+    pub(super) keep_blobs: Option<u32>,
     pub(super) lease_seconds: Option<u64>,
     pub(super) webhook_secret: Option<String>,
     pub(super) webhook_secret_file: Option<PathBuf>,

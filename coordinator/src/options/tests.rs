@@ -11,13 +11,14 @@ fn load(change: impl FnOnce(&mut Flags)) -> Result<Options, String> {
 #[test]
 fn what_is_not_supported_is_refused_by_name() {
     type Change = fn(&mut Flags);
-    let cases: [(Change, &[&str]); 14] = [
+    let cases: [(Change, &[&str]); 15] = [
         (|flags| flags.journal = Some("mysql://db".into()), &["--journal", "`mysql`"]),
         (|flags| flags.journal = Some("postgres:///db".into()), &["--journal", "no host"]),
         (|flags| flags.journal_file = Some("/none".into()), &["--journal-file", "/none"]),
         (|flags| flags.cache.cache = Some("memcached://cache".into()), &["--cache", "redis://"]),
         (|flags| flags.objects = Some("ftp://bucket".into()), &["--objects", "`ftp`"]),
         (|flags| flags.keep_logs = Some(0), &["--keep-logs", "0"]),
+        (|flags| flags.keep_blobs = Some(36_501), &["--keep-blobs", "36500"]),
         (|flags| flags.lease_seconds = Some(5), &["--lease-seconds", "`5`", "6 to 3600"]),
         (|flags| flags.objects = Some("file://relative".into()), &["--objects", "file:///"]),
         (|flags| flags.grpc = Some("0.0.0.0:7443".into()), &["--grpc", "--tls-cert"]),

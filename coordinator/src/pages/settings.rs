@@ -132,6 +132,7 @@ pub(super) async fn page(State(services): State<Services>, visitor: Visitor) -> 
     let options = &services.options;
     let public = options.public_url.as_deref();
     let keep_journal = options.keep_journal.map(|kept| kept.as_secs() / (24 * 3_600));
+    let keep_blobs = options.keep_blobs.map(|kept| kept.as_secs() / (24 * 3_600));
     let main = html! {
         h1 { "Settings" }
         (tabs("/settings"))
@@ -148,6 +149,7 @@ pub(super) async fn page(State(services): State<Services>, visitor: Visitor) -> 
             ("The journal is kept", days(keep_journal)),
             ("Blobs, logs, artifacts", objects(options)),
             ("Logs are kept", days(Some(options.keep_logs_days.into()))),
+            ("Blobs that no run names are kept", days(keep_blobs)),
             ("Caches of one repository", html! { "at most " (bytes(options.cache_quota.actions_bytes(CACHE_REPOSITORY_MAX_BYTES))) }),
         ]))
         (facts("Events", "events-title", &[

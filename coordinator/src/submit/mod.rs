@@ -1,7 +1,7 @@
 //! A new run: checked, its texts stored as blobs, its secrets put away, and then one command for the driver.
 //!
 //! Invariant: a run exists only after everything it names is durable. What a refused or crashed submission leaves behind
-//! are blobs that nobody names and secrets that the next start removes.
+//! are blobs that nobody names, which are collected, and secrets that the next start removes.
 
 mod bundle;
 mod concurrency;
@@ -157,6 +157,7 @@ async fn start(services: &Services, mut new: NewRun) -> Result<RunId, SubmitErro
     let Gathered { bundle, workflow } = gather(services, &new).await?;
     let jobs = chosen_jobs(&workflow, &new.jobs)?;
     check_source(services, &new.source).await?;
+    renew_carried(services, &new.carried).await?;
     let inputs = match new.evaluated_inputs.take() {
         Some(inputs) => inputs,
         None => inputs(&workflow, &new)?,
@@ -307,10 +308,21 @@ fn inputs(workflow: &Workflow, new: &NewRun) -> Result<Json, SubmitError> {
 async fn check_source(services: &Services, source: &Source) -> Result<(), SubmitError> {
     let Source::Tree { digest, size_bytes } = source else { return Ok(()) };
     let digest = Digest::from_hex(digest, *size_bytes).map_err(|error| field(format!("`tree`: {error}")))?;
-    if services.store.exists(digest).await? {
+    // Uploaded before, perhaps long before: nobody may remove it now.
+    if services.store.renew(digest).await? {
         return Ok(());
     }
     Err(field(format!("`tree`: there is no blob {digest}; upload it first")))
+}
+
+/// What jobs that are not run again left: the run that they were in may be forgotten before this one is there.
+async fn renew_carried(services: &Services, carried: &[CarriedJob]) -> Result<(), SubmitError> {
+    for digest in carried.iter().flat_map(|job| &job.outputs) {
+        if !services.store.renew(*digest).await? {
+            return Err(StoreError::NotFound(*digest).into());
+        }
+    }
+    Ok(())
 }
 
 async fn keep_secrets(services: &Services, run: RunId, secrets: SecretMap) -> Result<(), SubmitError> {

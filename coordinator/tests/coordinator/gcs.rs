@@ -101,6 +101,9 @@ async fn answer(State(front): State<Front>, request: Request) -> Response {
     }
     // The other server wants somebody, whoever that is.
     head.headers.insert(AUTHORIZATION, HeaderValue::from_static("AWS key:signature"));
+    if let Some(source) = head.headers.remove("x-goog-copy-source") {
+        head.headers.insert("x-amz-copy-source", source);
+    }
     if let Some(generation) = head.headers.remove("x-goog-if-generation-match") {
         assert_eq!(generation, "0", "only new objects are asked for");
         head.headers.insert(IF_NONE_MATCH, HeaderValue::from_static("*"));

@@ -21,6 +21,7 @@ mod calls;
 mod ccache;
 mod certificates;
 mod clients;
+mod collect_blobs;
 mod enrolment;
 mod environments;
 mod events;

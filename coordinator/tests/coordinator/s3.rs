@@ -4,6 +4,7 @@
 //! `scripts/prepare-clients.sh`. It checks neither signatures nor rights; everything else of the way is real: requests,
 //! multipart uploads, `If-None-Match`, listings, errors.
 
+use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -119,6 +120,23 @@ async fn blobs_conform_and_large_ones_go_in_parts() {
     blobs_conform(|name| server.address(&format!("s3://logs/{name}"))).await;
 }
 
+/// Moves a blob's object to a week that is long over.
+async fn put_weeks_ago(bucket: &Bucket, digest: Digest) {
+    for name in names(bucket, "blobs").await {
+        let parts: Vec<&str> = name.split('/').collect();
+        let [blobs, week, shard, rest] = parts[..] else { panic!("{name} is in no week") };
+        if format!("{shard}{rest}") != digest.hash_hex() {
+            continue;
+        }
+        let number: u64 = week.strip_prefix('w').unwrap().parse().unwrap();
+        let old = format!("{blobs}/w{}/{shard}/{rest}", number - 5);
+        // Where it is already it was put by a round before.
+        if !name.starts_with(&old) {
+            bucket.store().rename(&Path::from(name.as_str()), &Path::from(old)).await.unwrap();
+        }
+    }
+}
+
 /// Blobs behave as everywhere in places of these names, and one of 40 MiB comes back.
 pub(crate) async fn blobs_conform(address: impl Fn(&str) -> BucketAddress) {
     let folder = tempfile::tempdir().unwrap();
@@ -129,6 +147,19 @@ pub(crate) async fn blobs_conform(address: impl Fn(&str) -> BucketAddress) {
         ObjectBlobs::open(bucket, folder.path().to_owned()).unwrap()
     })
     .await;
+    let opened: RefCell<Option<Bucket>> = RefCell::default();
+    let number = Cell::new(0);
+    let empty = || {
+        number.set(number.get() + 1);
+        let bucket = Bucket::open(&address(&format!("collected-{}", number.get()))).unwrap();
+        opened.replace(Some(bucket.clone()));
+        ObjectBlobs::open(bucket, folder.path().to_owned()).unwrap()
+    };
+    let age = async |_: &ObjectBlobs, digest: Digest| {
+        let bucket = opened.borrow().clone().unwrap();
+        put_weeks_ago(&bucket, digest).await;
+    };
+    slipway_cas::conformance::check_collection(empty, age, 5).await;
     let bucket = Bucket::open(&address("large")).unwrap();
     bucket.check().await.unwrap();
     let store = ObjectBlobs::open(bucket, folder.path().to_owned()).unwrap();

@@ -3,10 +3,18 @@
 //! Each check panics with what it expected, as tests do.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
 use bytes::Bytes;
 
 use crate::Digest;
-use crate::store::{Expected, MAX_PIECE_BYTES, Store, StoreError};
+use crate::store::{Collected, Expected, MAX_PIECE_BYTES, Named, Store, StoreError};
+
+/// How old a blob is made to look, and what is too old here.
+pub const AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const OLD: Duration = Duration::from_secs(15 * 24 * 60 * 60);
 
 /// Runs every check, each on an empty store of its own.
 ///
@@ -21,6 +29,95 @@ pub async fn check<S: Store>(mut empty: impl FnMut() -> S) {
     an_abandoned_writer_leaves_nothing(&empty()).await;
     a_deleted_blob_is_gone(&empty()).await;
     another_length_is_another_blob(&empty()).await;
+}
+
+/// Runs the checks of collections; `age` makes a blob look as if it had been put and renewed last [`AGE`] ago. So many
+/// times a blob is put while it is removed.
+///
+/// # Panics
+/// When the engine breaks the contract.
+pub async fn check_collection<S: Store>(
+    mut empty: impl FnMut() -> S,
+    age: impl AsyncFn(&S, Digest),
+    rounds: u32,
+) {
+    what_nobody_names_goes_when_it_is_old(&empty(), &age).await;
+    what_is_put_again_or_renewed_stays(&empty(), &age).await;
+    what_is_put_while_it_goes_is_there(&empty(), &age, rounds).await;
+}
+
+fn named(digests: &[Digest]) -> Named {
+    Arc::new(digests.iter().map(|digest| *digest.hash()).collect::<HashSet<_>>())
+}
+
+fn long_ago() -> SystemTime {
+    SystemTime::now() - OLD
+}
+
+async fn what_nobody_names_goes_when_it_is_old<S: Store>(store: &S, age: &impl AsyncFn(&S, Digest)) {
+    let mut digests = Vec::new();
+    let large = "large".repeat(20_000);
+    for text in ["named", "young", "old", &large] {
+        digests.push(store.put(Bytes::from(text.to_owned())).await.unwrap());
+    }
+    assert_eq!(store.collect(long_ago(), named(&[])).await.unwrap(), Collected::default(), "all are young");
+    for digest in [digests[0], digests[2], digests[3]] {
+        age(store, digest).await;
+    }
+    let expected = Collected { blobs: 2, bytes: 3 + large.len() as u64 };
+    assert_eq!(store.collect(long_ago(), named(&digests[..1])).await.unwrap(), expected);
+    for (digest, is_there) in digests.iter().zip([true, true, false, false]) {
+        assert_eq!(store.exists(*digest).await.unwrap(), is_there, "{digest}");
+    }
+    assert_eq!(store.get(digests[0]).await.unwrap(), "named");
+    assert_eq!(store.read(digests[0], 1, 2).await.unwrap(), "am");
+    assert_eq!(store.collect(long_ago(), named(&digests)).await.unwrap(), Collected::default());
+    assert!(matches!(store.get(digests[2]).await, Err(StoreError::NotFound(_))));
+    assert_eq!(store.put("old".into()).await.unwrap(), digests[2], "it may come back");
+    assert_eq!(store.get(digests[2]).await.unwrap(), "old");
+}
+
+async fn what_is_put_again_or_renewed_stays<S: Store>(store: &S, age: &impl AsyncFn(&S, Digest)) {
+    let mut digests = Vec::new();
+    for text in ["put again", "written again", "renewed"] {
+        digests.push(store.put(text.into()).await.unwrap());
+        age(store, digests[digests.len() - 1]).await;
+    }
+    store.put("put again".into()).await.unwrap();
+    let mut writer = store.writer(100).await.unwrap();
+    writer.write("written again".into()).await.unwrap();
+    writer.finish(Expected::Anything).await.unwrap();
+    assert!(store.renew(digests[2]).await.unwrap());
+    let absent = Digest::of(b"never stored");
+    assert!(!store.renew(absent).await.unwrap());
+    assert!(!store.renew(Digest::from_parts(*digests[2].hash(), 1)).await.unwrap(), "another length");
+    let _ = store.collect(long_ago(), named(&[])).await.unwrap();
+    for digest in digests {
+        assert!(digest.matches(&store.get(digest).await.unwrap()));
+    }
+}
+
+/// Whichever comes first: who put a blob has it.
+async fn what_is_put_while_it_goes_is_there<S: Store>(
+    store: &S,
+    age: &impl AsyncFn(&S, Digest),
+    rounds: u32,
+) {
+    for round in 0..rounds {
+        let bytes = Bytes::from(format!("again and again {}", round % 4));
+        let digest = store.put(bytes.clone()).await.unwrap();
+        age(store, digest).await;
+        let (put, collected) = match round % 2 {
+            0 => tokio::join!(store.put(bytes.clone()), store.collect(long_ago(), named(&[]))),
+            _ => {
+                let (collected, put) =
+                    tokio::join!(store.collect(long_ago(), named(&[])), store.put(bytes.clone()));
+                (put, collected)
+            }
+        };
+        assert!(collected.unwrap().blobs <= 1, "round {round}");
+        assert_eq!(store.get(put.unwrap()).await.unwrap(), bytes, "round {round}");
+    }
 }
 
 async fn a_blob_comes_back(store: &dyn Store) {

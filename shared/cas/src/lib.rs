@@ -29,5 +29,5 @@ pub use digest::{Digest, DigestError};
 pub use {
     folder::FolderStore,
     memory::MemoryStore,
-    store::{BlobWriter, Expected, Pending, Store, StoreError},
+    store::{BlobWriter, Collected, Expected, Named, Pending, Store, StoreError},
 };

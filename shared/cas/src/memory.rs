@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::Digest;
-use crate::store::{BlobWriter, Expected, MAX_PIECE_BYTES, Pending, Store, StoreError};
+use crate::store::{BlobWriter, Collected, Expected, MAX_PIECE_BYTES, Named, Pending, Store, StoreError};
 
 /// A store that forgets everything when it is dropped. Clones share their blobs.
 #[derive(Debug, Clone, Default)]
@@ -14,9 +15,10 @@ pub struct MemoryStore {
     blobs: Blobs,
 }
 
-type Blobs = Arc<Mutex<BTreeMap<Digest, Bytes>>>;
+/// With when each was put or renewed last.
+type Blobs = Arc<Mutex<BTreeMap<Digest, (Bytes, SystemTime)>>>;
 
-fn lock(blobs: &Blobs) -> MutexGuard<'_, BTreeMap<Digest, Bytes>> {
+fn lock(blobs: &Blobs) -> MutexGuard<'_, BTreeMap<Digest, (Bytes, SystemTime)>> {
     // A panic elsewhere cannot leave a map of immutable blobs half changed.
     blobs.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -29,7 +31,15 @@ impl MemoryStore {
     }
 
     fn find(&self, digest: Digest) -> Result<Bytes, StoreError> {
-        lock(&self.blobs).get(&digest).cloned().ok_or(StoreError::NotFound(digest))
+        let found = lock(&self.blobs).get(&digest).map(|(bytes, _)| bytes.clone());
+        found.ok_or(StoreError::NotFound(digest))
+    }
+
+    /// Makes a blob look as if it had been put then, for tests.
+    pub fn date(&self, digest: Digest, at: SystemTime) {
+        if let Some((_, put)) = lock(&self.blobs).get_mut(&digest) {
+            *put = at;
+        }
     }
 }
 
@@ -37,7 +47,7 @@ impl Store for MemoryStore {
     fn put(&self, bytes: Bytes) -> Pending<'_, Digest> {
         Box::pin(async move {
             let digest = Digest::of(&bytes);
-            lock(&self.blobs).insert(digest, bytes);
+            lock(&self.blobs).insert(digest, (bytes, SystemTime::now()));
             Ok(digest)
         })
     }
@@ -66,8 +76,30 @@ impl Store for MemoryStore {
         Box::pin(async move { Ok(lock(&self.blobs).contains_key(&digest)) })
     }
 
+    fn renew(&self, digest: Digest) -> Pending<'_, bool> {
+        Box::pin(async move {
+            let mut blobs = lock(&self.blobs);
+            let found = blobs.get_mut(&digest);
+            Ok(found.map(|(_, put)| *put = SystemTime::now()).is_some())
+        })
+    }
+
     fn delete(&self, digest: Digest) -> Pending<'_, bool> {
         Box::pin(async move { Ok(lock(&self.blobs).remove(&digest).is_some()) })
+    }
+
+    fn collect(&self, before: SystemTime, named: Named) -> Pending<'_, Collected> {
+        Box::pin(async move {
+            let mut collected = Collected::default();
+            lock(&self.blobs).retain(|digest, (_, put)| {
+                let stays = named.contains(digest.hash()) || *put >= before;
+                if !stays {
+                    collected.add(digest.size_bytes());
+                }
+                stays
+            });
+            Ok(collected)
+        })
     }
 }
 
@@ -93,7 +125,7 @@ impl BlobWriter for MemoryWriter {
             let bytes = self.bytes.freeze();
             let digest = Digest::of(&bytes);
             expected.check(digest)?;
-            lock(&self.blobs).insert(digest, bytes);
+            lock(&self.blobs).insert(digest, (bytes, SystemTime::now()));
             Ok(digest)
         })
     }

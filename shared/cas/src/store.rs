@@ -3,7 +3,10 @@
 //! The trait is object safe, so that programs choose an engine at start. Large blobs are written and read in pieces;
 //! [`Store::get`] is for those that are known to be small.
 
+use std::collections::HashSet;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -77,6 +80,26 @@ impl Expected {
     }
 }
 
+/// The hashes of blobs that somebody names: these stay.
+pub type Named = Arc<HashSet<[u8; 32]>>;
+
+/// What a collection removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// How many blobs.
+    pub blobs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Collected {
+    /// One more.
+    pub fn add(&mut self, size_bytes: u64) {
+        self.blobs += 1;
+        self.bytes = self.bytes.saturating_add(size_bytes);
+    }
+}
+
 /// A blob on its way in. Dropped before [`BlobWriter::finish`] returned, it leaves nothing behind.
 pub trait BlobWriter: Send {
     /// Appends bytes.
@@ -94,7 +117,7 @@ pub trait BlobWriter: Send {
 
 /// A place for blobs.
 pub trait Store: Send + Sync + 'static {
-    /// Stores a small blob; storing one that is there already is cheap and changes nothing.
+    /// Stores a small blob; storing one that is there already is cheap, and renews it.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -125,9 +148,23 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Io`].
     fn exists(&self, digest: Digest) -> Pending<'_, bool>;
 
+    /// Whether the blob is here; if so, it is as new as one that is put now. `false` also for one that can be made so only
+    /// by putting it again.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    fn renew(&self, digest: Digest) -> Pending<'_, bool>;
+
     /// Removes the blob; says whether it was here.
     ///
     /// # Errors
     /// [`StoreError::Io`].
     fn delete(&self, digest: Digest) -> Pending<'_, bool>;
+
+    /// Removes what nobody names and nobody put or renewed since `before`. A blob that is put or renewed meanwhile is
+    /// there when that returns, whichever comes first; so `before` has to be long ago, as clocks differ.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]: what was not looked at by then stays, and nothing else is harmed.
+    fn collect(&self, before: SystemTime, named: Named) -> Pending<'_, Collected>;
 }

@@ -1,22 +1,29 @@
-//! Blobs as objects: `blobs/ab/cdef…` holds the blob whose SHA-256 starts with `ab`.
+//! Blobs as objects: `blobs/WEEK/ab/cdef…` holds a blob that was put or renewed in that week, whose SHA-256 starts with
+//! `ab`.
 //!
 //! An object appears whole or not at all, so a name that can be seen has all its bytes. What a writer gets is kept here
 //! until its digest is known (a little in memory, more in a file that has no name), because an object cannot be renamed;
 //! only then is it sent, in parts if it is large. So what does not match its announcement never leaves this machine.
+//!
+//! Why weeks: no object store removes an object only if it is still old. Who puts a blob looks for it in this week alone,
+//! and writes it there; a collection removes from weeks that are long over. So the two never meet, on whichever machines.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use std::time::SystemTime;
+
 use bytes::{Bytes, BytesMut};
 use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt as _, WriteMultipart};
 use sha2::{Digest as _, Sha256};
 
-use super::{Bucket, describe};
+use super::week::{Places, Week};
+use super::{Bucket, collect, describe};
 use crate::Digest;
-use crate::store::{BlobWriter, Expected, MAX_PIECE_BYTES, Pending, Store, StoreError};
+use crate::store::{BlobWriter, Collected, Expected, MAX_PIECE_BYTES, Named, Pending, Store, StoreError};
 
 /// Above this size a blob is sent in parts, and a writer's bytes go to a file.
 const PART_BYTES: usize = 16 << 20;
@@ -27,18 +34,16 @@ const PARTS_AT_ONCE: usize = 2;
 /// A blob above this size is looked for before it is sent.
 const LOOK_FIRST_BYTES: usize = 64 << 10;
 
+/// The longest blob that is copied from one week to another, in bytes: S3 copies no more in one request.
+const COPY_MAX_BYTES: u64 = 5 << 30;
+
 /// Blobs in an object store.
 #[derive(Debug, Clone)]
 pub struct ObjectBlobs {
-    bucket: Bucket,
+    pub(super) bucket: Bucket,
     /// Where files of writers are made.
     spool: Arc<PathBuf>,
-}
-
-fn path(digest: Digest) -> Path {
-    let hash = digest.hash_hex();
-    let (shard, rest) = hash.split_at(2);
-    Path::from(format!("blobs/{shard}/{rest}"))
+    places: Arc<Places>,
 }
 
 impl ObjectBlobs {
@@ -49,52 +54,88 @@ impl ObjectBlobs {
     pub fn open(bucket: Bucket, spool: PathBuf) -> Result<Self, StoreError> {
         std::fs::create_dir_all(&spool)
             .map_err(|source| StoreError::Io { place: spool.display().to_string(), source })?;
-        Ok(Self { bucket, spool: Arc::new(spool) })
+        Ok(Self { bucket, spool: Arc::new(spool), places: Arc::default() })
     }
 
-    fn store(&self) -> &dyn ObjectStore {
+    pub(super) fn store(&self) -> &dyn ObjectStore {
         &**self.bucket.store()
     }
 
     fn failed(&self, digest: Digest) -> impl FnOnce(Error) -> StoreError {
-        let place = format!("{} {}", self.bucket.url(), path(digest));
+        let place = format!("{} blob {}", self.bucket.url(), digest.hash_hex());
         move |error| match error {
             Error::NotFound { .. } => StoreError::NotFound(digest),
             error => StoreError::Io { place, source: io::Error::other(describe(&error)) },
         }
     }
 
-    async fn has(&self, digest: Digest) -> Result<bool, StoreError> {
-        match self.store().head(&path(digest)).await.map_err(self.failed(digest)) {
+    /// Whether the blob is in that week.
+    async fn is_in(&self, week: Week, digest: Digest) -> Result<bool, StoreError> {
+        match self.store().head(&week.path(digest)).await.map_err(self.failed(digest)) {
             Ok(meta) => Ok(meta.size == digest.size_bytes()),
             Err(StoreError::NotFound(_)) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
+    /// The week that the blob is in: where it was last, this week, the one before, or any that there are.
+    async fn find(&self, digest: Digest) -> Result<Option<Week>, StoreError> {
+        let mut tried = Vec::new();
+        for week in self.places.likely(digest, Week::now()) {
+            if self.is_in(week, digest).await? {
+                self.places.remember(digest, week);
+                return Ok(Some(week));
+            }
+            tried.push(week);
+        }
+        for week in collect::weeks(&self.bucket).await? {
+            if !tried.contains(&week) && self.is_in(week, digest).await? {
+                self.places.remember(digest, week);
+                return Ok(Some(week));
+            }
+        }
+        self.places.forget(digest);
+        Ok(None)
+    }
+
+    /// Where the blob is, without a question if it was read or written here before.
+    async fn place(&self, digest: Digest) -> Result<Path, StoreError> {
+        if let Some(week) = self.places.remembered(digest) {
+            return Ok(week.path(digest));
+        }
+        self.find(digest).await?.map(|week| week.path(digest)).ok_or(StoreError::NotFound(digest))
+    }
+
+    /// The same after nothing was found where it was remembered: it was collected there, or another machine renewed it.
+    async fn place_again(&self, digest: Digest) -> Result<Path, StoreError> {
+        self.places.forget(digest);
+        self.place(digest).await
+    }
+
     async fn send(&self, digest: Digest, bytes: Bytes) -> Result<(), StoreError> {
-        if bytes.len() > LOOK_FIRST_BYTES && self.has(digest).await? {
+        let week = Week::now();
+        if bytes.len() > LOOK_FIRST_BYTES && self.is_in(week, digest).await? {
+            self.places.remember(digest, week);
             return Ok(());
         }
         if bytes.len() <= PART_BYTES {
-            return self
-                .store()
-                .put(&path(digest), bytes.into())
-                .await
-                .map(drop)
-                .map_err(self.failed(digest));
+            let sent = self.store().put(&week.path(digest), bytes.into()).await;
+            sent.map_err(self.failed(digest))?;
+            self.places.remember(digest, week);
+            return Ok(());
         }
         let mut parts = bytes;
-        self.send_parts(digest, move || Ok(parts.split_to(PART_BYTES.min(parts.len())))).await
+        self.send_parts(week, digest, move || Ok(parts.split_to(PART_BYTES.min(parts.len())))).await
     }
 
     /// Sends what `next` gives until that is empty, as one object.
     async fn send_parts(
         &self,
+        week: Week,
         digest: Digest,
         mut next: impl FnMut() -> io::Result<Bytes> + Send + 'static,
     ) -> Result<(), StoreError> {
-        let upload = self.store().put_multipart(&path(digest)).await.map_err(self.failed(digest))?;
+        let upload = self.store().put_multipart(&week.path(digest)).await.map_err(self.failed(digest))?;
         let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
         let sent = async {
             loop {
@@ -110,7 +151,11 @@ impl ObjectBlobs {
             }
         };
         match sent.await {
-            Ok(()) => upload.finish().await.map(drop).map_err(self.failed(digest)),
+            Ok(()) => {
+                upload.finish().await.map_err(self.failed(digest))?;
+                self.places.remember(digest, week);
+                Ok(())
+            }
             Err(error) => {
                 // An upload that cannot even be given up is the store's own rules' to forget; the first error is told.
                 let _ = upload.abort().await;
@@ -156,7 +201,11 @@ impl Store for ObjectBlobs {
 
     fn get(&self, digest: Digest) -> Pending<'_, Bytes> {
         Box::pin(async move {
-            let found = self.store().get(&path(digest)).await.map_err(self.failed(digest))?;
+            let found = match self.store().get(&self.place(digest).await?).await {
+                Err(Error::NotFound { .. }) => self.store().get(&self.place_again(digest).await?).await,
+                found => found,
+            };
+            let found = found.map_err(self.failed(digest))?;
             if found.meta.size != digest.size_bytes() {
                 return Err(StoreError::NotFound(digest));
             }
@@ -170,16 +219,23 @@ impl Store for ObjectBlobs {
             let length = length.min(MAX_PIECE_BYTES) as u64;
             let end = offset.saturating_add(length).min(digest.size_bytes());
             if offset >= end {
-                return match self.has(digest).await? {
-                    true => Ok(Bytes::new()),
-                    false => Err(StoreError::NotFound(digest)),
+                return match self.find(digest).await? {
+                    Some(_) => Ok(Bytes::new()),
+                    None => Err(StoreError::NotFound(digest)),
                 };
             }
-            let options = GetOptions { range: Some(GetRange::Bounded(offset..end)), ..GetOptions::default() };
-            let found = match self.store().get_opts(&path(digest), options).await {
+            let options =
+                || GetOptions { range: Some(GetRange::Bounded(offset..end)), ..GetOptions::default() };
+            let found = match self.store().get_opts(&self.place(digest).await?, options()).await {
+                Err(Error::NotFound { .. }) => {
+                    self.store().get_opts(&self.place_again(digest).await?, options()).await
+                }
+                found => found,
+            };
+            let found = match found {
                 Ok(found) => found,
                 // Another blob of this hash, and shorter than the piece's beginning: nobody has the one asked for.
-                Err(error) if !self.has(digest).await? => {
+                Err(error) if self.find(digest).await?.is_none() => {
                     drop(error);
                     return Err(StoreError::NotFound(digest));
                 }
@@ -193,20 +249,46 @@ impl Store for ObjectBlobs {
     }
 
     fn exists(&self, digest: Digest) -> Pending<'_, bool> {
-        Box::pin(self.has(digest))
+        Box::pin(async move { Ok(self.find(digest).await?.is_some()) })
+    }
+
+    fn renew(&self, digest: Digest) -> Pending<'_, bool> {
+        Box::pin(async move {
+            let now = Week::now();
+            match self.find(digest).await? {
+                Some(week) if week == now => Ok(true),
+                Some(week) if digest.size_bytes() <= COPY_MAX_BYTES => {
+                    match self.store().copy(&week.path(digest), &now.path(digest)).await {
+                        Ok(()) => {
+                            self.places.remember(digest, now);
+                            Ok(true)
+                        }
+                        // Collected since it was found.
+                        Err(Error::NotFound { .. }) => Ok(false),
+                        Err(error) => Err(self.failed(digest)(error)),
+                    }
+                }
+                Some(_) | None => Ok(false),
+            }
+        })
     }
 
     fn delete(&self, digest: Digest) -> Pending<'_, bool> {
         Box::pin(async move {
-            if !self.has(digest).await? {
-                return Ok(false);
+            let mut deleted = false;
+            while let Some(week) = self.find(digest).await? {
+                match self.store().delete(&week.path(digest)).await.map_err(self.failed(digest)) {
+                    Ok(()) => deleted = true,
+                    Err(StoreError::NotFound(_)) => {}
+                    Err(error) => return Err(error),
+                }
             }
-            match self.store().delete(&path(digest)).await.map_err(self.failed(digest)) {
-                Ok(()) => Ok(true),
-                Err(StoreError::NotFound(_)) => Ok(false),
-                Err(error) => Err(error),
-            }
+            Ok(deleted)
         })
+    }
+
+    fn collect(&self, before: SystemTime, named: Named) -> Pending<'_, Collected> {
+        Box::pin(collect::collect(&self.bucket, before, named))
     }
 }
 
@@ -283,7 +365,9 @@ impl BlobWriter for ObjectWriter {
                 store.send(digest, head.freeze()).await?;
                 return Ok(digest);
             };
-            if store.has(digest).await? {
+            let week = Week::now();
+            if store.is_in(week, digest).await? {
+                store.places.remember(digest, week);
                 return Ok(digest);
             }
             file.seek(SeekFrom::Start(0)).map_err(|error| store.spool_failed(error))?;
@@ -292,7 +376,7 @@ impl BlobWriter for ObjectWriter {
                 (&mut file).take(PART_BYTES as u64).read_to_end(&mut part)?;
                 Ok(Bytes::from(part))
             };
-            store.send_parts(digest, next).await?;
+            store.send_parts(week, digest, next).await?;
             Ok(digest)
         })
     }

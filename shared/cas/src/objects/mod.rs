@@ -6,9 +6,11 @@
 //! (`If-None-Match: *`), on which records rely.
 
 mod blobs;
+mod collect;
 mod http;
 #[cfg(test)]
 mod tests;
+mod week;
 
 use std::sync::Arc;
 use std::time::Duration;

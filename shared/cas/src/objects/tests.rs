@@ -1,11 +1,14 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use object_store::ObjectStoreExt as _;
 use object_store::memory::InMemory;
 
+use super::week::Week;
 use super::{Bucket, BucketAddress, ObjectBlobs};
-use crate::store::{Expected, Store as _};
+use crate::store::{Collected, Expected, Named, Store as _};
 use crate::{Digest, conformance};
 
 fn memory() -> Bucket {
@@ -16,6 +19,52 @@ fn memory() -> Bucket {
 async fn blobs_as_objects_conform() {
     let folder = tempfile::tempdir().unwrap();
     conformance::check(|| ObjectBlobs::open(memory(), folder.path().join("spool")).unwrap()).await;
+}
+
+/// Moves the object to another week, as if that had been when it was put.
+async fn move_to(store: &ObjectBlobs, digest: Digest, week: Week) {
+    let [from, to] = [Week::now(), week].map(|week| week.path(digest));
+    store.store().rename(&from, &to).await.unwrap();
+}
+
+#[tokio::test]
+async fn objects_collect() {
+    let folder = tempfile::tempdir().unwrap();
+    let age = async |store: &ObjectBlobs, digest| {
+        move_to(store, digest, Week::of(SystemTime::now() - conformance::AGE)).await;
+    };
+    conformance::check_collection(
+        || ObjectBlobs::open(memory(), folder.path().join("spool")).unwrap(),
+        age,
+        50,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_put_before_there_were_weeks_is_found_renewed_and_collected() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = ObjectBlobs::open(memory(), folder.path().to_owned()).unwrap();
+    let [kept, renewed, lost] = ["kept", "renewed", "lost"].map(|text| async {
+        let digest = store.put(text.into()).await.unwrap();
+        move_to(&store, digest, Week::Before).await;
+        digest
+    });
+    let (kept, renewed, lost) = (kept.await, renewed.await, lost.await);
+    assert_eq!(store.get(kept).await.unwrap(), "kept");
+    assert!(store.renew(renewed).await.unwrap());
+    let named: Named = Arc::new([*kept.hash()].into());
+    let soon = SystemTime::now() + std::time::Duration::from_secs(60);
+    // Both objects of the one that was renewed were old; the one of this week stays.
+    assert_eq!(store.collect(soon, named).await.unwrap(), Collected { blobs: 2, bytes: 11 });
+    // Another coordinator remembers nothing.
+    for store in [&store, &ObjectBlobs::open(store.bucket.clone(), folder.path().to_owned()).unwrap()] {
+        assert_eq!(store.get(kept).await.unwrap(), "kept");
+        assert_eq!(store.read(renewed, 2, 5).await.unwrap(), "newed");
+        assert!(!store.exists(lost).await.unwrap());
+    }
+    assert!(store.delete(renewed).await.unwrap());
+    assert!(!store.delete(renewed).await.unwrap());
 }
 
 #[tokio::test]

@@ -2,19 +2,27 @@
 //!
 //! `blobs/ab/cdef…` holds the blob whose SHA-256 starts with `ab`; `incoming/` holds what is being written. A blob is
 //! written under a name of its own, synced, renamed, and its folder synced: a name that can be seen has all its bytes,
-//! also after a power cut. One process at a time owns a folder (its caller locks it), so that what an earlier process
-//! left in `incoming/` may go when the store is opened.
+//! also after a power cut. A file's time of modification says when its blob was put or renewed last.
+//!
+//! One process at a time owns a folder (its caller locks it), so that what an earlier process left in `incoming/` may go
+//! when the store is opened; of a folder that several share, only what is too old to be written still.
+
+mod collect;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use crate::Digest;
-use crate::store::{BlobWriter, Expected, MAX_PIECE_BYTES, Pending, Store, StoreError};
+use crate::store::{BlobWriter, Collected, Expected, MAX_PIECE_BYTES, Named, Pending, Store, StoreError};
+
+/// How long after its last byte a blob may still be on its way into a folder that several processes share.
+const INCOMING_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A folder of blobs.
 #[derive(Debug, Clone)]
@@ -45,18 +53,49 @@ impl FolderStore {
     /// # Errors
     /// [`StoreError::Io`] when the folder cannot be made or written.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let root = root.into();
+        Self::open_and_sweep(root.into(), Duration::ZERO)
+    }
+
+    /// The same for a folder that other processes have open, too: what they are writing stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the folder cannot be made or written.
+    pub fn open_shared(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        Self::open_and_sweep(root.into(), INCOMING_MAX)
+    }
+
+    fn open_and_sweep(root: PathBuf, incoming_max: Duration) -> Result<Self, StoreError> {
         for folder in ["blobs", "incoming"] {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(io_at(&path))?;
         }
-        let incoming = root.join("incoming");
+        let store = Self { root: Arc::new(root) };
+        store.sweep_incoming(incoming_max)?;
+        store.open_collection()?;
+        sync_folder(&store.root)?;
+        Ok(store)
+    }
+
+    fn sweep_incoming(&self, unless_younger: Duration) -> Result<(), StoreError> {
+        let incoming = self.root.join("incoming");
+        let now = SystemTime::now();
         for entry in fs::read_dir(&incoming).map_err(io_at(&incoming))? {
-            let path = entry.map_err(io_at(&incoming))?.path();
-            fs::remove_file(&path).map_err(io_at(&path))?;
+            let entry = entry.map_err(io_at(&incoming))?;
+            let path = entry.path();
+            let written = match entry.metadata().and_then(|metadata| metadata.modified()) {
+                Ok(written) => written,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(io_at(&path)(error)),
+            };
+            if now.duration_since(written).unwrap_or_default() < unless_younger {
+                continue;
+            }
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at(&path)(error)),
+                _ => {}
+            }
         }
-        sync_folder(&root)?;
-        Ok(Self { root: Arc::new(root) })
+        Ok(())
     }
 
     fn shard(&self, digest: Digest) -> PathBuf {
@@ -76,19 +115,23 @@ impl FolderStore {
     /// Makes a written file durable under its blob's name.
     fn commit(&self, mut incoming: Incoming, digest: Digest) -> Result<(), StoreError> {
         let path = self.path(digest);
-        if self.has(digest)? {
+        if self.renewed(digest)? {
             return Ok(());
         }
         incoming.file.sync_all().map_err(io_at(&incoming.path))?;
-        let shard = self.shard(digest);
-        match fs::create_dir(&shard) {
-            Ok(()) => sync_folder(&self.root.join("blobs"))?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(io_at(&shard)(error)),
-        }
+        self.make_shard(digest)?;
         fs::rename(&incoming.path, &path).map_err(io_at(&path))?;
         incoming.renamed = true;
-        sync_folder(&shard)
+        sync_folder(&self.shard(digest))
+    }
+
+    fn make_shard(&self, digest: Digest) -> Result<(), StoreError> {
+        let shard = self.shard(digest);
+        match fs::create_dir(&shard) {
+            Ok(()) => sync_folder(&self.root.join("blobs")),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(io_at(&shard)(error)),
+        }
     }
 
     fn has(&self, digest: Digest) -> Result<bool, StoreError> {
@@ -137,7 +180,7 @@ impl Store for FolderStore {
         let store = self.clone();
         Box::pin(blocking(move || {
             let digest = Digest::of(&bytes);
-            if store.has(digest)? {
+            if store.renewed(digest)? {
                 return Ok(digest);
             }
             let mut incoming = store.start()?;
@@ -185,6 +228,16 @@ impl Store for FolderStore {
     fn exists(&self, digest: Digest) -> Pending<'_, bool> {
         let store = self.clone();
         Box::pin(blocking(move || store.has(digest)))
+    }
+
+    fn renew(&self, digest: Digest) -> Pending<'_, bool> {
+        let store = self.clone();
+        Box::pin(blocking(move || store.renewed(digest)))
+    }
+
+    fn collect(&self, before: SystemTime, named: Named) -> Pending<'_, Collected> {
+        let store = self.clone();
+        Box::pin(blocking(move || store.collect_all(before, &named)))
     }
 
     fn delete(&self, digest: Digest) -> Pending<'_, bool> {
