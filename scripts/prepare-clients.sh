@@ -21,6 +21,22 @@ want() {
 }
 
 want actions-clients-1 SLIPWAY_ACTIONS_CLIENTS @actions/core@3.0.1 @actions/cache@6.3.0 @actions/artifact@6.2.1
+# Each in one file, as GitHub's own actions carry them: a job's container gets a few files and not fourteen thousand.
+bundles=$target/actions-bundles-1
+if [[ ! -d $bundles ]]; then
+  download=$(mktemp -d -p "$target")
+  npm install --silent --no-audit --no-fund --prefix "$download" esbuild@0.28.2 >/dev/null
+  for package in core cache artifact; do
+    made=$download/bundles/node_modules/@actions/$package
+    "$download/node_modules/.bin/esbuild" "$target/actions-clients-1/node_modules/@actions/$package" --log-level=error \
+      --bundle --platform=node --target=node20 --format=cjs --outfile="$made/index.js" \
+      --define:import.meta.url=ownUrl --banner:js='const ownUrl = require("node:url").pathToFileURL(__filename).href'
+    printf '{"name": "@actions/%s", "main": "index.js"}\n' "$package" >"$made/package.json"
+  done
+  mv "$download/bundles" "$bundles"
+  rm -rf "$download"
+fi
+printf 'SLIPWAY_ACTIONS_BUNDLES=%s\n' "$bundles" | tee -a "${NEXTEST_ENV:-/dev/null}"
 # The last one that knows nothing of the Twirp service.
 want actions-clients-old-1 SLIPWAY_ACTIONS_CLIENTS_OLD @actions/cache@3.2.4
 

@@ -36,6 +36,13 @@ pub(crate) struct Borrowed {
     pub(crate) failures: usize,
 }
 
+impl Borrowed {
+    fn fail(&mut self, method: &str, path: &str, status: u16) {
+        eprintln!("the cache answers {method} {path} with {status}");
+        self.failures += 1;
+    }
+}
+
 pub(crate) struct Borrower {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Borrowed>,
@@ -73,7 +80,7 @@ fn borrow(door: &Door, mut random: Rng, stop: &AtomicBool) -> Borrowed {
             match door.put(number, &path, &content(name)) {
                 None => borrowed.unanswered += 1,
                 Some(200..=299) => borrowed.puts += 1,
-                Some(_) => borrowed.failures += 1,
+                Some(status) => borrowed.fail("PUT", &path, status),
             }
         } else {
             match door.fetch(number, &path) {
@@ -81,7 +88,7 @@ fn borrow(door: &Door, mut random: Rng, stop: &AtomicBool) -> Borrowed {
                 Some((200, bytes)) if bytes == content(name) => borrowed.hits += 1,
                 Some((200, _)) => borrowed.wrong += 1,
                 Some((404, _)) => borrowed.misses += 1,
-                Some(_) => borrowed.failures += 1,
+                Some((status, _)) => borrowed.fail("GET", &path, status),
             }
         }
         std::thread::sleep(PAUSE);

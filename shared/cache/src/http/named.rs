@@ -8,13 +8,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use slipway_cas::Digest;
 use slipway_cas::cache::Entry;
-use slipway_cas::cache::entries::Subject;
+use slipway_cas::cache::entries::{EntryError, Subject};
 use slipway_cas::store::Expected;
 
 use super::body;
 use super::error::HttpError;
 use crate::limits::{MAX_HEADER_BYTES, MAX_INLINE_BYTES};
-use crate::view::View;
+use crate::view::{PutError, View};
 
 /// An entry's version.
 const VERSION: u8 = 1;
@@ -112,8 +112,8 @@ pub(super) async fn store(
             (encode(&kept, None), vec![written.digest])
         }
     };
-    view.put_entry(&subject(name), &Entry { value, references }).await?;
-    Ok(())
+    let own = references.first().copied();
+    put(view, name, own, &Entry { value, references }).await
 }
 
 /// Stores a file that is here, with the blobs that it lists: without all of them it is not found.
@@ -123,17 +123,30 @@ pub(super) async fn store_listing(
     bytes: Bytes,
     lists: Vec<Digest>,
 ) -> Result<(), HttpError> {
-    let (value, references) = if bytes.len() <= MAX_INLINE_BYTES {
-        (encode(&[], Some(&bytes)), lists)
+    let (own, value, references) = if bytes.len() <= MAX_INLINE_BYTES {
+        (None, encode(&[], Some(&bytes)), lists)
     } else {
         let written = view.writable()?.blobs.write(bytes, Expected::Anything).await?;
         if !written.kept {
             return Ok(());
         }
-        (encode(&[], None), std::iter::once(written.digest).chain(lists).collect())
+        let references = std::iter::once(written.digest).chain(lists).collect();
+        (Some(written.digest), encode(&[], None), references)
     };
-    view.put_entry(&subject(name), &Entry { value, references }).await?;
-    Ok(())
+    put(view, name, own, &Entry { value, references }).await
+}
+
+/// Stores an entry whose own bytes, if they are not in it, were written just now. Those may have been pushed out already: that is as
+/// if it had been later, and no fault of the client's.
+async fn put(view: &View, name: &str, own: Option<Digest>, entry: &Entry) -> Result<(), HttpError> {
+    match view.put_entry(&subject(name), entry).await {
+        Err(PutError::Entry(EntryError::Incomplete(missing)))
+            if missing.iter().all(|missing| Some(*missing) == own) =>
+        {
+            Ok(())
+        }
+        put => Ok(put.map(drop)?),
+    }
 }
 
 /// Under what a file lies.

@@ -15,10 +15,11 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::words::Words;
 
-/// A memory that answers nothing while it is dead, and counts who asks.
+/// A memory that answers nothing while it is dead, keeps nothing while it is full, and counts who asks.
 pub(crate) struct Mortal {
     pub(crate) memory: MemoryEngine,
     dead: AtomicBool,
+    full: AtomicBool,
     asked: AtomicUsize,
 }
 
@@ -40,7 +41,11 @@ impl Engine for Mortal {
         self.ask(self.memory.get_many(keys))
     }
     fn put_many(&self, puts: Vec<Put>) -> Later<'_, ()> {
-        self.ask(self.memory.put_many(puts))
+        match self.full.load(Ordering::SeqCst) {
+            // Pushed out as soon as it was there.
+            true => self.ask(Box::pin(async { Ok(()) })),
+            false => self.ask(self.memory.put_many(puts)),
+        }
     }
     fn have_many<'a>(&'a self, keys: &'a [Key]) -> Later<'a, Vec<bool>> {
         self.ask(self.memory.have_many(keys))
@@ -119,6 +124,7 @@ impl Door {
         let engine = Arc::new(Mortal {
             memory: MemoryEngine::new(1 << 30),
             dead: AtomicBool::new(false),
+            full: AtomicBool::new(false),
             asked: AtomicUsize::new(0),
         });
         let guarded = Arc::new(Guarded::new(Shared(engine.clone()), "a test", breaker));
@@ -133,6 +139,10 @@ impl Door {
 
     pub(crate) fn kill(&self) {
         self.engine.dead.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn fill(&self) {
+        self.engine.full.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn revive(&self) {

@@ -300,6 +300,28 @@ async fn a_dead_engine_is_a_miss_and_fails_no_put() {
 }
 
 #[tokio::test]
+async fn what_is_pushed_out_while_it_is_written_fails_no_put() {
+    let door = Door::open().await;
+    let blob = |length: usize| [b"\xcc".to_vec(), noise(length as u64, length)].concat();
+    door.fill();
+    for length in [3, 100 << 10, 5 * MIB] {
+        let bytes = blob(length);
+        let hash = Digest::of(&bytes).hash_hex();
+        for path in [
+            format!("/files/{length}"),
+            format!("/bazel/cas/{hash}"),
+            format!("/bazel/ac/{length:064}"),
+            format!("/turbo/v8/artifacts/a{length}"),
+            format!("/nx/v1/cache/{length}"),
+        ] {
+            let put = door.send("a", "PUT", &path, &bytes).await;
+            assert!((200..300).contains(&put.status), "{path}: {put:?}");
+            assert_eq!(door.status("a", "GET", &path, b"").await, 404, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_was_there_is_found_when_the_engine_is_back() {
     let door = Door::open().await;
     for (path, bytes) in one_of_each() {
