@@ -9,16 +9,18 @@
 //! names what that one still does.
 
 use std::collections::{BTreeSet, HashSet};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use slipway_cas::{Digest, StoreError};
-use slipway_scheduler::state::{Call, Job};
+use slipway_scheduler::state::{Call, FrozenState, Job};
+use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::hashes::Hashes;
+use crate::driver::ledger::Ledger;
 use crate::services::Services;
 
 /// How long blobs stay that no run names, unless told otherwise.
@@ -26,6 +28,9 @@ pub(crate) const KEEP_BLOBS_DAYS: u32 = 7;
 
 /// How often they are looked for, the first time at the start.
 const COLLECT_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How much reading the state gives way (`nice`).
+const NICE: i32 = 10;
 
 /// Contexts that are read at a time.
 const READS: usize = 8;
@@ -60,16 +65,8 @@ async fn collect(services: &Services, keep: Duration) -> Result<(), StoreError> 
     });
     // It is shutting down.
     let Ok((state, ledger, contexts)) = known.await else { return Ok(()) };
-    let named = tokio::task::spawn_blocking(move || {
-        let mut hashes = Hashes::default();
-        serde_json::to_writer(&mut hashes, &state)?;
-        hashes.end_word();
-        serde_json::to_writer(&mut hashes, &ledger)?;
-        Ok(hashes.finish())
-    });
-    let named = named.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    let mut named: HashSet<[u8; 32]> =
-        named.map_err(|source| StoreError::Io { place: "the state".to_owned(), source })?;
+    let named = names_in(state, ledger).await;
+    let mut named = named.map_err(|source| StoreError::Io { place: "the state".to_owned(), source })?;
     let mut inside = stream::iter(contexts).map(|context| inside(services, context)).buffer_unordered(READS);
     while let Some(found) = inside.try_next().await? {
         named.extend(found);
@@ -79,13 +76,34 @@ async fn collect(services: &Services, keep: Duration) -> Result<(), StoreError> 
     let collected = services.store.collect(before, Arc::new(named)).await?;
     services.metrics.blobs_collected.add(collected.blobs);
     services.metrics.blob_bytes_collected.add(collected.bytes);
-    tracing::info!(
-        names,
-        removed = collected.blobs,
-        bytes = collected.bytes,
-        "blobs that no run names were removed"
-    );
+    if collected.blobs > 0 {
+        tracing::info!(
+            removed = collected.blobs,
+            bytes = collected.bytes,
+            names,
+            "blobs that no run names were removed"
+        );
+    } else {
+        tracing::debug!(names, "there is no blob that no run names, or none that is old enough");
+    }
     Ok(())
+}
+
+/// All hashes in what the coordinator knows, read in a thread that gives way to all others.
+async fn names_in(state: FrozenState, ledger: Ledger) -> io::Result<HashSet<[u8; 32]>> {
+    let (done, names) = oneshot::channel();
+    std::thread::Builder::new().name("blob-names".to_owned()).spawn(move || {
+        // Of this thread alone. Refused at worst, and then it is one among equals.
+        let _ = rustix::process::nice(NICE);
+        let mut hashes = Hashes::default();
+        let read = serde_json::to_writer(&mut hashes, &state).and_then(|()| {
+            hashes.end_word();
+            serde_json::to_writer(&mut hashes, &ledger)
+        });
+        // Who asked may be gone.
+        let _ = done.send(read.map(|()| hashes.finish()).map_err(io::Error::from));
+    })?;
+    names.await.unwrap_or_else(|_| Err(io::Error::other("reading it panicked")))
 }
 
 /// What a blob names. One that is gone or damaged names nothing that could be used.

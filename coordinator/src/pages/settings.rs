@@ -149,7 +149,7 @@ pub(super) async fn page(State(services): State<Services>, visitor: Visitor) -> 
             ("The journal is kept", days(keep_journal)),
             ("Blobs, logs, artifacts", objects(options)),
             ("Logs are kept", days(Some(options.keep_logs_days.into()))),
-            ("Blobs that no run names are kept", days(keep_blobs)),
+            ("Blobs of no run are kept", days(keep_blobs)),
             ("Caches of one repository", html! { "at most " (bytes(options.cache_quota.actions_bytes(CACHE_REPOSITORY_MAX_BYTES))) }),
         ]))
         (facts("Events", "events-title", &[
