@@ -20,6 +20,7 @@ mod dispatch;
 pub mod driver;
 pub mod forge;
 pub mod github;
+mod give_way;
 pub mod grpc;
 pub mod hashicorp_vault;
 pub mod history;

@@ -56,9 +56,6 @@ pub const MAX_BLOB_BYTES: u64 = 16 << 30;
 /// For how many days the journal keeps records by default: a year, and what belongs to its last runs.
 pub const KEEP_JOURNAL_DAYS: u64 = 400;
 
-/// The longest retention of the journal but for ever, in days.
-pub const KEEP_JOURNAL_DAYS_MAX: u64 = 36_500;
-
 /// Where HTTP is served by default.
 pub const DEFAULT_HTTP: &str = "127.0.0.1:8080";
 

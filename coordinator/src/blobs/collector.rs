@@ -21,6 +21,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::hashes::Hashes;
 use crate::driver::ledger::Ledger;
+use crate::give_way::give_way;
 use crate::services::Services;
 
 /// How long blobs stay that no run names, unless told otherwise.
@@ -28,9 +29,6 @@ pub(crate) const KEEP_BLOBS_DAYS: u32 = 7;
 
 /// How often they are looked for, the first time at the start.
 const COLLECT_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// How much reading the state gives way (`nice`).
-const NICE: i32 = 10;
 
 /// Contexts that are read at a time.
 const READS: usize = 8;
@@ -93,8 +91,7 @@ async fn collect(services: &Services, keep: Duration) -> Result<(), StoreError> 
 async fn names_in(state: FrozenState, ledger: Ledger) -> io::Result<HashSet<[u8; 32]>> {
     let (done, names) = oneshot::channel();
     std::thread::Builder::new().name("blob-names".to_owned()).spawn(move || {
-        // Of this thread alone. Refused at worst, and then it is one among equals.
-        let _ = rustix::process::nice(NICE);
+        give_way();
         let mut hashes = Hashes::default();
         let read = serde_json::to_writer(&mut hashes, &state).and_then(|()| {
             hashes.end_word();

@@ -9,8 +9,7 @@ use std::thread;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-/// How much it gives way (`nice`).
-const NICE: i32 = 10;
+use crate::give_way::give_way;
 
 type Work = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -29,8 +28,7 @@ impl ConnectionThread {
         // Whoever asks waits for the answer: there is never more than one.
         let (work, waiting) = mpsc::channel::<Work>();
         thread::Builder::new().name("history".to_owned()).spawn(move || {
-            // Of this thread alone. Refused at worst, and then it is one among equals.
-            let _ = rustix::process::nice(NICE);
+            give_way();
             while let Ok(work) = waiting.recv() {
                 work(&mut connection);
             }

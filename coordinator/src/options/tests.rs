@@ -35,6 +35,17 @@ fn what_is_not_supported_is_refused_by_name() {
 }
 
 #[test]
+fn nought_keeps_for_ever_and_blobs_stay_a_week_unless_told_otherwise() {
+    for (given, kept) in [(None, Some(7)), (Some(0), None), (Some(1), Some(1)), (Some(36_500), Some(36_500))]
+    {
+        let options = load(|flags| flags.keep_blobs = given).unwrap();
+        assert_eq!(options.keep_blobs, kept.map(days), "{given:?}");
+    }
+    assert_eq!(load(|flags| flags.keep_journal = Some(0)).unwrap().keep_journal, None);
+    assert!(load(|flags| flags.keep_journal = Some(36_501)).unwrap_err().starts_with("--keep-journal: "));
+}
+
+#[test]
 fn a_relative_data_directory_is_made_whole() {
     let options = load(|flags| flags.data_dir = Some("d/./e".into())).unwrap();
     assert_eq!(options.data_dir, std::env::current_dir().unwrap().join("d/e"));
